@@ -1,0 +1,239 @@
+//! A program break inside a byte array, with a kernel's manners and its failures on demand.
+
+use super::{Brk, Refused};
+use core::marker::PhantomData;
+use core::mem::MaybeUninit;
+
+/// What a neighbour leaves in memory it used: anything but zero.
+const STALE: u8 = 0xA5;
+
+/// An emulated break over a caller's arena.
+///
+/// It does what Linux does: a raise that does not fit is refused and changes nothing, pages that are raised over anew
+/// read as zero, and the page in which a lowered break stands keeps its bytes. The bytes of the arena's first page
+/// that precede its first page boundary are stale from the start.
+///
+/// Faults are set with [`fail_after`](Self::fail_after), [`fail_once`](Self::fail_once),
+/// [`refuse_lowering`](Self::refuse_lowering), [`set_cap`](Self::set_cap), [`set_dirty`](Self::set_dirty) and
+/// [`foreign_move`](Self::foreign_move). Mappings and discarding are refused unless
+/// [`allow_mappings`](Self::allow_mappings) or [`allow_discard`](Self::allow_discard) grants them.
+#[derive(Debug)]
+pub struct Emulated<'a> {
+    start: usize,
+    /// First address past what the break may reach; mappings are carved from above it.
+    limit: usize,
+    end: usize,
+    current: usize,
+    page: usize,
+    cap: usize,
+    calls: usize,
+    /// Raises at or after this call number are refused.
+    refuse_from: usize,
+    /// The one call number that is refused, up or down.
+    refuse_at: usize,
+    refuse_lowering: bool,
+    dirty: bool,
+    discard: bool,
+    /// Where the next mapping would start.
+    map_end: usize,
+    mapped: usize,
+    arena: PhantomData<&'a mut [MaybeUninit<u8>]>,
+}
+
+// SAFETY: the arena is exclusively borrowed for `'a`; the addresses here stand for that borrow, which is `Send`.
+unsafe impl Send for Emulated<'_> {}
+
+impl<'a> Emulated<'a> {
+    /// A break that stands at the arena's first byte, over pages of 4096 bytes, with no fault set.
+    pub fn new(arena: &'a mut [MaybeUninit<u8>]) -> Self {
+        let start = arena.as_mut_ptr().expose_provenance();
+        let end = start + arena.len();
+        let mut emulated = Self {
+            start,
+            limit: end,
+            end,
+            current: start,
+            page: 4096,
+            cap: usize::MAX,
+            calls: 0,
+            refuse_from: usize::MAX,
+            refuse_at: usize::MAX,
+            refuse_lowering: false,
+            dirty: false,
+            discard: false,
+            map_end: end,
+            mapped: 0,
+            arena: PhantomData,
+        };
+        let first_page_end = emulated.page_end(start);
+        emulated.fill(start, first_page_end, STALE);
+        emulated
+    }
+
+    /// Uses pages of `bytes` bytes, a power of two, instead of 4096. Call it before the first raise.
+    ///
+    /// # Panics
+    ///
+    /// If `bytes` is not a power of two, or the break has moved already.
+    pub fn set_page_size(&mut self, bytes: usize) {
+        assert!(bytes.is_power_of_two() && self.current == self.start);
+        self.page = bytes;
+        let first_page_end = self.page_end(self.start);
+        self.fill(self.start, first_page_end, STALE);
+    }
+
+    /// Every raise after the next `calls` moves is refused, as by `RLIMIT_DATA`. `usize::MAX` lifts the fault.
+    pub fn fail_after(&mut self, calls: usize) {
+        self.refuse_from = self.calls.saturating_add(calls);
+    }
+
+    /// Refuses one move, the one after the next `calls` moves, whether it raises or lowers.
+    pub fn fail_once(&mut self, calls: usize) {
+        self.refuse_at = self.calls.saturating_add(calls);
+    }
+
+    /// Refuses raises that would put more than `bytes` bytes between the arena's start and the break.
+    pub fn set_cap(&mut self, bytes: usize) {
+        self.cap = bytes;
+    }
+
+    /// Whether lowering the break is refused, as Linux does when `RLIMIT_DATA` is below what is in use.
+    pub fn refuse_lowering(&mut self, refuse: bool) {
+        self.refuse_lowering = refuse;
+    }
+
+    /// Whether a lowered break leaves scribbled bytes in the part of its page that it gave up. A heap that took them
+    /// for zero when the break is raised again would hand them out as zeroed memory.
+    pub fn set_dirty(&mut self, dirty: bool) {
+        self.dirty = dirty;
+    }
+
+    /// Whether [`Brk::discard`] works (by clearing the bytes) or is refused, which is the default: an arena's memory is
+    /// its owner's and cannot be given back.
+    pub fn allow_discard(&mut self, allow: bool) {
+        self.discard = allow;
+    }
+
+    /// Sets the arena's last `bytes` bytes aside for [`Brk::map`]; 0 refuses every mapping, which is the default.
+    ///
+    /// # Panics
+    ///
+    /// If the break stands in that part already, or mappings exist.
+    pub fn allow_mappings(&mut self, bytes: usize) {
+        let limit = if bytes == 0 { self.end } else { self.end.saturating_sub(bytes) & !(self.page - 1) };
+        assert!(self.mapped == 0 && self.current <= limit);
+        self.limit = limit;
+        self.map_end = limit;
+    }
+
+    /// Someone else moves the break by `bytes`: up, writing into what they take, or down. It stays within the arena.
+    pub fn foreign_move(&mut self, bytes: isize) {
+        let before = self.current;
+        let to = before.saturating_add_signed(bytes).clamp(self.start, self.limit);
+        self.shift(to);
+        if to > before {
+            self.fill(before, to, STALE);
+        }
+    }
+
+    /// How often the break was asked to move. Foreign moves and queries do not count.
+    pub fn calls(&self) -> usize {
+        self.calls
+    }
+
+    /// The address where the break stands.
+    pub fn current(&self) -> usize {
+        self.current
+    }
+
+    /// Bytes in mappings that were not given back.
+    pub fn mapped(&self) -> usize {
+        self.mapped
+    }
+
+    fn page_end(&self, address: usize) -> usize {
+        address.saturating_add(self.page - 1) & !(self.page - 1)
+    }
+
+    fn fill(&mut self, from: usize, to: usize, byte: u8) {
+        let to = to.min(self.end);
+        if from < to {
+            // SAFETY: `from..to` lies in the arena, which this value borrows exclusively.
+            unsafe { core::ptr::with_exposed_provenance_mut::<u8>(from).write_bytes(byte, to - from) }
+        }
+    }
+
+    /// What the kernel does to memory when the break moves.
+    fn shift(&mut self, to: usize) {
+        let (old_pages_end, new_pages_end) = (self.page_end(self.current), self.page_end(to));
+        if to > self.current {
+            self.fill(old_pages_end, new_pages_end, 0);
+        } else if self.dirty {
+            self.fill(to, new_pages_end, STALE);
+        }
+        self.current = to;
+    }
+
+    fn refuses(&self, call: usize, to: usize) -> bool {
+        let raise = to > self.current;
+        let outside = to < self.start || to > self.limit || to - self.start > self.cap;
+        call == self.refuse_at
+            || (raise && (outside || call >= self.refuse_from))
+            || (to < self.current && (to < self.start || self.refuse_lowering))
+    }
+}
+
+// SAFETY: `shift` clears whole pages when they are raised over, the break stays between the arena's start and `limit`,
+// mappings are carved from the rest of the arena, and nothing happens on the paths that return `Refused`.
+unsafe impl Brk for Emulated<'_> {
+    fn query(&self) -> Result<usize, Refused> {
+        Ok(self.current)
+    }
+
+    fn move_to(&mut self, to: usize) -> Result<(), Refused> {
+        let call = self.calls;
+        self.calls += 1;
+        if self.refuses(call, to) {
+            return Err(Refused);
+        }
+        self.shift(to);
+        Ok(())
+    }
+
+    /// Mappings stack up from `limit`. What is given back can be mapped again once it is the topmost, or all are gone.
+    fn map(&mut self, bytes: usize) -> Result<usize, Refused> {
+        let start = self.map_end;
+        let end = start.checked_add(bytes).map(|end| self.page_end(end)).filter(|&end| end <= self.end);
+        let end = end.ok_or(Refused)?;
+        self.fill(start, end, 0);
+        self.map_end = end;
+        self.mapped += end - start;
+        Ok(start)
+    }
+
+    unsafe fn unmap(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
+        let end = self.page_end(start + bytes);
+        if start < self.limit || end > self.map_end {
+            return Err(Refused);
+        }
+        self.mapped -= end - start;
+        if self.mapped == 0 {
+            self.map_end = self.limit;
+        } else if end == self.map_end {
+            self.map_end = start;
+        }
+        Ok(())
+    }
+
+    unsafe fn discard(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
+        if !self.discard {
+            return Err(Refused);
+        }
+        self.fill(start, start + bytes, 0);
+        Ok(())
+    }
+
+    fn page_size(&self) -> usize {
+        self.page
+    }
+}

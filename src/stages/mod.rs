@@ -1,0 +1,1 @@
+//! The journal: five milestones of a heap, each in one file.
