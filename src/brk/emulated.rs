@@ -120,7 +120,7 @@ impl<'a> Emulated<'a> {
     ///
     /// If the break stands in that part already, or mappings exist.
     pub fn allow_mappings(&mut self, bytes: usize) {
-        let limit = if bytes == 0 { self.end } else { self.end.saturating_sub(bytes) & !(self.page - 1) };
+        let limit = self.page_end(self.end.saturating_sub(bytes).max(self.start)).min(self.end);
         assert!(self.mapped == 0 && self.current <= limit);
         self.limit = limit;
         self.map_end = limit;

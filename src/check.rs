@@ -1,0 +1,223 @@
+//! Walks everything and asserts the invariants I1..I15 of `src/README.md`, allocating nothing.
+//!
+//! Each function asserts the invariants it is named after. What an earlier one has established, later ones rely on to
+//! follow links safely; so the first corruption is reported and the walk ends there.
+
+use crate::brk::Brk;
+use crate::header::{BITMAP_WORDS, Kind, MAX_SLOTS, NEVER, PAGE, Span};
+use crate::size_class::{CLASSES, SizeClass};
+use crate::slab::{Slabs, slots_of_word};
+use crate::spans::Spans;
+use core::fmt;
+
+/// An invariant that does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Corruption {
+    /// Its number: 3 for I3. `src/README.md` lists them.
+    pub invariant: u8,
+    /// The span, or failing that the header or address, where it was seen.
+    pub address: usize,
+}
+
+impl fmt::Display for Corruption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.invariant {
+            1 => "spans do not tile the heap in address order",
+            2 => "a header is not the record of its span's first page",
+            3 => "two neighbouring spans are free",
+            4 => "a free span is not where best fit would find it",
+            5 => "the page map does not answer with the page's owner",
+            6 => "a slab's constants do not belong to its size class",
+            7 => "a slab's bitmap and its count of free slots disagree",
+            8 => "a size class and the word it has taken over disagree",
+            9 => "a slab is not on the list its state says",
+            10 => "an empty slab is not empty",
+            11 => "the heap's end, its last span and the top disagree",
+            12 => "the counters disagree with the spans",
+            13 => "a span that is not a slab has a reciprocal",
+            14 => "a page known to be zero is not",
+            15 => "the heap or a region does not start with metadata",
+            _ => "an unknown invariant does not hold",
+        };
+        write!(f, "I{} at {:#x}: {what}", self.invariant, self.address)
+    }
+}
+
+impl core::error::Error for Corruption {}
+
+fn ensure(holds: bool, invariant: u8, address: usize) -> Result<(), Corruption> {
+    if holds { Ok(()) } else { Err(Corruption { invariant, address }) }
+}
+
+pub(crate) fn check<B: Brk>(spans: &Spans<B>, slabs: &Slabs) -> Result<(), Corruption> {
+    tiling(spans)?;
+    ends(spans)?;
+    free_spans(spans)?;
+    for span in spans.iter() {
+        page_map(spans, span)?;
+        match span.kind.get() {
+            Kind::Slab => slab(span)?,
+            _ => ensure(span.reciprocal.get() == 0, 13, span.start.get())?,
+        }
+    }
+    for index in 0..CLASSES {
+        taken_word(slabs, SizeClass::from_index(index))?;
+    }
+    lists(spans, slabs)?;
+    empties(slabs)?;
+    counters(spans)
+}
+
+/// I1 and I2. Every link is checked before it is followed: the next span must start at the end of this one, or at the
+/// start of a later region or of the heap, and be that page's own record.
+fn tiling<B>(spans: &Spans<B>) -> Result<(), Corruption> {
+    let (mut expected, mut previous, mut next) = (area_from(spans, 0), None, spans.first);
+    while let Some((start, end)) = expected {
+        let mut at = start;
+        while at < end {
+            let Some(span) = next else { return Err(Corruption { invariant: 1, address: at }) };
+            ensure(span == spans.map.record(at), 2, at)?;
+            ensure(span.start.get() == at && span.page_count() > 0 && span.end() <= end, 1, at)?;
+            ensure(span.prev.get() == previous, 1, at)?;
+            (at, previous, next) = (span.end(), next, span.next.get());
+        }
+        expected = area_from(spans, end);
+    }
+    ensure(next.is_none(), 1, next.map_or(0, Span::address))
+}
+
+/// The first stretch of pages at or above `address`: the heap between its base and its end, or a region.
+fn area_from<B>(spans: &Spans<B>, address: usize) -> Option<(usize, usize)> {
+    let regions = spans.map.regions().iter().map(|region| (region.start, region.end()));
+    let heap = spans.map.base().map(|base| (base, spans.map.end()));
+    regions.chain(heap).filter(|&(start, _)| start >= address).min()
+}
+
+/// I11 and I15.
+fn ends<B>(spans: &Spans<B>) -> Result<(), Corruption> {
+    let base = spans.map.base();
+    let starts = spans.map.regions().iter().map(|region| region.start).chain(base);
+    for start in starts {
+        ensure(spans.map.record(start).is(Kind::Metadata), 15, start)?;
+    }
+    let end = base.map(|_| spans.map.end());
+    ensure(spans.last.map(Span::end) == end, 11, end.unwrap_or(0))?;
+    ensure(spans.top == spans.last.filter(|last| last.is(Kind::Free)), 11, end.unwrap_or(0))
+}
+
+/// I3, I4 and I14.
+fn free_spans<B>(spans: &Spans<B>) -> Result<(), Corruption> {
+    let mut indexed = 0;
+    for span in spans.iter().filter(|span| span.is(Kind::Free)) {
+        let start = span.start.get();
+        let neighbour = span.next.get().filter(|next| next.is(Kind::Free) && next.start.get() == span.end());
+        ensure(neighbour.is_none(), 3, start)?;
+        if spans.top != Some(span) {
+            indexed += 1;
+            ensure(spans.fit.holds(span), 4, start)?;
+        }
+        ensure(span.zero_pages.get() <= span.pages.get(), 14, start)?;
+        for page in span.page_count() - span.zero_pages.get() as usize..span.page_count() {
+            ensure(first_word(start + page * PAGE) == 0, 14, start + page * PAGE)?;
+        }
+    }
+    ensure(spans.fit.len() == indexed, 4, 0)
+}
+
+/// The first bytes of a free page.
+fn first_word(address: usize) -> u64 {
+    // SAFETY: the page is the heap's (I1), free, and known to have been zero: nobody writes to it while it is looked at.
+    unsafe { core::ptr::with_exposed_provenance::<u64>(address).read() }
+}
+
+/// I5.
+fn page_map<B>(spans: &Spans<B>, span: Span) -> Result<(), Corruption> {
+    for page in 0..span.page_count() {
+        let address = span.start.get() + page * PAGE;
+        let owner = if page == 0 || span.is(Kind::Slab) { Some(span) } else { None };
+        ensure(spans.map.find(address) == owner, 5, address)?;
+    }
+    Ok(())
+}
+
+/// I6 and I7.
+fn slab(slab: Span) -> Result<(), Corruption> {
+    let start = slab.start.get();
+    ensure((slab.class.get() as usize) < CLASSES, 6, start)?;
+    let class = slab.size_class();
+    let capacity = (slab.bytes() / class.slot_size()).min(MAX_SLOTS);
+    ensure(slab.reciprocal.get() == class.reciprocal() && slab.capacity.get() as usize == capacity, 6, start)?;
+    let mut free = 0;
+    for (index, word) in slab.bits.iter().map(core::cell::Cell::get).enumerate() {
+        let slots = slots_of_word(capacity, index);
+        ensure(word & !slots == 0, 7, start)?;
+        ensure(index < slab.opened.get() as usize || word == slots, 7, start)?;
+        free += word.count_ones();
+    }
+    ensure(free == slab.free.get() as u32 && slab.opened.get() as usize <= BITMAP_WORDS, 7, start)
+}
+
+/// I8.
+fn taken_word(slabs: &Slabs, size_class: SizeClass) -> Result<(), Corruption> {
+    let class = &slabs.classes[size_class.index()];
+    let Some(slab) = class.slab else { return ensure(class.word == 0 && class.taken_from == 0, 8, class.taken_from) };
+    let start = slab.start.get();
+    ensure(slab.is(Kind::Slab) && slab.size_class() == size_class, 8, start)?;
+    if class.taken_from == 0 {
+        return ensure(class.word == 0, 8, start);
+    }
+    let bits = &slab.record().bits;
+    let Some(index) = bits.iter().position(|word| core::ptr::from_ref(word).addr() == class.taken_from) else {
+        return Err(Corruption { invariant: 8, address: start });
+    };
+    let slots = slots_of_word(slab.capacity.get() as usize, index);
+    ensure(class.word & !slots == 0 && class.word & bits[index].get() == 0, 8, start)?;
+    ensure(class.base == start + index * 64 * size_class.slot_size() && index < slab.opened.get() as usize, 8, start)
+}
+
+/// I9: each slab is current, full, listed or empty, and the lists hold the listed and empty ones.
+fn lists<B>(spans: &Spans<B>, slabs: &Slabs) -> Result<(), Corruption> {
+    let mut listed = 0;
+    for slab in spans.iter().filter(|span| span.is(Kind::Slab)) {
+        let (capacity, free, trigger) = (slab.capacity.get(), slab.free.get(), slab.trigger.get());
+        let current = slabs.classes[slab.size_class().index()].slab == Some(slab);
+        let sound = match (current, slab.listed.get()) {
+            (true, listed) => !listed && trigger == NEVER,
+            (false, false) => free < trigger && trigger <= capacity,
+            (false, true) if free == capacity => trigger == NEVER && slabs.empties().contains(&Some(slab)),
+            (false, true) => free > 0 && trigger == capacity,
+        };
+        ensure(sound, 9, slab.start.get())?;
+        listed += slab.listed.get() as usize;
+    }
+    let mut found = 0;
+    for index in 0..CLASSES {
+        let (mut previous, mut next) = (None, slabs.classes[index].listed);
+        while let Some(slab) = next {
+            found += 1;
+            let sound = slab.listed.get() && slab.left.get() == previous && slab.class.get() as usize == index;
+            ensure(sound && found <= listed, 9, slab.start.get())?;
+            (previous, next) = (next, slab.right.get());
+        }
+    }
+    ensure(found == listed, 9, 0)
+}
+
+/// I10.
+fn empties(slabs: &Slabs) -> Result<(), Corruption> {
+    for empty in slabs.empties() {
+        let Some(slab) = *empty else { return Err(Corruption { invariant: 10, address: 0 }) };
+        let sound = slab.is(Kind::Slab) && slab.listed.get() && slab.free.get() == slab.capacity.get();
+        ensure(sound, 10, slab.start.get())?;
+    }
+    Ok(())
+}
+
+/// I12.
+fn counters<B>(spans: &Spans<B>) -> Result<(), Corruption> {
+    let foreign: usize = spans.iter().filter(|span| span.is(Kind::Foreign)).map(Span::page_count).sum();
+    let regions: usize = spans.map.regions().iter().map(|region| region.pages).sum();
+    let counters = &spans.counters;
+    ensure(foreign == counters.foreign_pages && regions == counters.region_pages, 12, 0)?;
+    ensure(counters.peak_pages >= spans.heap_pages(), 12, 0)
+}

@@ -1,0 +1,201 @@
+//! The span header: one record out of line for every span, and the handle through which it is reached.
+//!
+//! A header lives in a metadata page, never beside payload bytes. Its record is found by the number of the span's
+//! first page, so making or dropping a header allocates nothing.
+//!
+//! ```text
+//! one record, 192 bytes = three cache lines (64-bit)
+//! +--------+------+------+------+------+-------+------------+------------+--------+  +--------------------------+
+//! | start  | prev | next | left | right| pages | reciprocal | zero_pages | counts |  | bits: 16 words, one bit  |
+//! | 8      | 8    | 8    | 8    | 8    | 4     | 4          | 4          | ...    |  | a slot, 1 = free         |
+//! +--------+------+------+------+------+-------+------------+------------+--------+  +--------------------------+
+//! 0                                                                              64                           192
+//! ```
+
+use crate::size_class::SizeClass;
+use core::cell::Cell;
+use core::ops::Deref;
+use core::ptr::NonNull;
+
+/// log2 of [`PAGE`].
+pub(crate) const PAGE_SHIFT: u32 = 14;
+
+/// The heap's unit, in bytes: spans are runs of pages. It is a unit of its own and need not be the kernel's page size.
+pub const PAGE: usize = 1 << PAGE_SHIFT;
+
+/// Words in a header's bitmap.
+pub(crate) const BITMAP_WORDS: usize = 16;
+
+/// The most slots a slab can have.
+pub(crate) const MAX_SLOTS: usize = BITMAP_WORDS * 64;
+
+/// A trigger no count of free slots reaches.
+pub(crate) const NEVER: u16 = u16::MAX;
+
+const _: () = assert!(MAX_SLOTS < NEVER as usize);
+
+/// What a span is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// Nobody's; in the best-fit index, or the top.
+    Free,
+    /// Cut into slots.
+    Slab,
+    /// One block, whose payload starts where the span does.
+    Large,
+    /// Holds headers and a part of the page map.
+    Metadata,
+    /// Somebody else raised the break over it.
+    Foreign,
+}
+
+/// The record behind a [`Span`]. Fields are cells: many parts of the heap hold handles to the same record, and the
+/// heap's owner is the only one who follows them.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Header {
+    /// Address of the span's first byte, a multiple of [`PAGE`].
+    pub(crate) start: Cell<usize>,
+    /// The span before this one in address order.
+    pub(crate) prev: Cell<Option<Span>>,
+    /// The span after this one in address order.
+    pub(crate) next: Cell<Option<Span>>,
+    /// In a free span: left child or previous in its list. In a slab: previous in its class's list.
+    pub(crate) left: Cell<Option<Span>>,
+    /// In a free span: right child or next in its list. In a slab: next in its class's list.
+    pub(crate) right: Cell<Option<Span>>,
+    /// Length of the span.
+    pub(crate) pages: Cell<u32>,
+    /// [`SizeClass::reciprocal`] in a slab; 0 otherwise, which no offset passes.
+    pub(crate) reciprocal: Cell<u32>,
+    /// How many pages at the span's end are known to read as zero.
+    pub(crate) zero_pages: Cell<u32>,
+    /// Slots of a slab.
+    pub(crate) capacity: Cell<u16>,
+    /// Slots of a slab that are free: set bits, and the slots of words not yet opened. Slots in the word that the
+    /// size class has taken over are not among them.
+    pub(crate) free: Cell<u16>,
+    /// The count of free slots at which a free must look at the slab's place in its class.
+    pub(crate) trigger: Cell<u16>,
+    /// Index of a slab's size class.
+    pub(crate) class: Cell<u8>,
+    /// What the span is.
+    pub(crate) kind: Cell<Kind>,
+    /// Words of a slab's bitmap that have been opened; later ones are untouched memory.
+    pub(crate) opened: Cell<u8>,
+    /// Whether the slots of words not yet opened read as zero.
+    pub(crate) fresh: Cell<bool>,
+    /// Whether the slab is on its class's list.
+    pub(crate) listed: Cell<bool>,
+    /// In a slab: one bit a slot, set while the slot is free and not in the word its class has taken over. In a foreign
+    /// span: the first word is the address where its owner left the break.
+    pub(crate) bits: [Cell<u64>; BITMAP_WORDS],
+}
+
+const _: () = assert!(size_of::<Header>() == 192, "three cache lines");
+const _: () = assert!(core::mem::offset_of!(Header, bits) == 64, "what free reads lies in the first line");
+
+/// A handle to the header of a span.
+///
+/// Only the page map makes them, for records in metadata that stands, and the heap keeps none beyond the life of its
+/// span (I2); that is why following one is safe.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Span(NonNull<Header>);
+
+impl Span {
+    /// A handle to the record at `address`.
+    ///
+    /// # Safety
+    ///
+    /// A record's 192 bytes, aligned to 64, lie at `address` in metadata that stands for as long as the handle is used.
+    pub(crate) unsafe fn at(address: usize) -> Self {
+        let record = core::ptr::with_exposed_provenance_mut::<Header>(address);
+        // SAFETY: the caller says a record lies there, so the address is not null.
+        Self(unsafe { NonNull::new_unchecked(record) })
+    }
+
+    /// The record, for as long as its metadata stands. Unlike `deref` this is not tied to the handle's own life.
+    #[inline(always)]
+    pub(crate) fn record<'a>(self) -> &'a Header {
+        // SAFETY: I2; all fields are cells, so shared references are all there ever are.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// Writes a fresh header over whatever the record held.
+    pub(crate) fn init(self, kind: Kind, start: usize, pages: usize, zero_pages: usize) {
+        debug_assert!(start.is_multiple_of(PAGE) && zero_pages <= pages);
+        let header = Header {
+            start: Cell::new(start),
+            prev: Cell::new(None),
+            next: Cell::new(None),
+            left: Cell::new(None),
+            right: Cell::new(None),
+            pages: Cell::new(pages as u32),
+            reciprocal: Cell::new(0),
+            zero_pages: Cell::new(zero_pages as u32),
+            capacity: Cell::new(0),
+            free: Cell::new(0),
+            trigger: Cell::new(NEVER),
+            class: Cell::new(0),
+            kind: Cell::new(kind),
+            opened: Cell::new(0),
+            fresh: Cell::new(false),
+            listed: Cell::new(false),
+            bits: [const { Cell::new(0) }; BITMAP_WORDS],
+        };
+        // SAFETY: I2: the record is there; it holds no value that needs dropping.
+        unsafe { self.0.write(header) }
+    }
+
+    /// Address of the record.
+    #[inline(always)]
+    pub(crate) fn address(self) -> usize {
+        self.0.addr().get()
+    }
+
+    /// Whether this span is of that kind.
+    pub(crate) fn is(self, kind: Kind) -> bool {
+        self.kind.get() == kind
+    }
+
+    /// Length in pages.
+    pub(crate) fn page_count(self) -> usize {
+        self.pages.get() as usize
+    }
+
+    /// Length in bytes.
+    pub(crate) fn bytes(self) -> usize {
+        self.page_count() * PAGE
+    }
+
+    /// Address past the span's last byte.
+    pub(crate) fn end(self) -> usize {
+        self.start.get() + self.bytes()
+    }
+
+    /// Where the owner of a foreign span left the break: in its last page.
+    pub(crate) fn foreign_end(self) -> usize {
+        self.bits[0].get() as usize
+    }
+
+    /// Notes where the owner of a foreign span left the break.
+    pub(crate) fn set_foreign_end(self, address: usize) {
+        self.bits[0].set(address as u64);
+    }
+
+    /// The size class of a slab.
+    #[inline(always)]
+    pub(crate) fn size_class(self) -> SizeClass {
+        SizeClass::from_index(self.class.get() as usize)
+    }
+}
+
+impl Deref for Span {
+    type Target = Header;
+
+    #[inline(always)]
+    fn deref(&self) -> &Header {
+        self.record()
+    }
+}

@@ -1,0 +1,391 @@
+//! The heap: allocate, free, resize. Control flow only; the work is done a layer below.
+
+use crate::blocks::{Blocks, SpanInfos};
+use crate::brk::Brk;
+use crate::check::{self, Corruption};
+use crate::header::{Kind, PAGE, Span};
+use crate::misuse::Misuse;
+use crate::size_class::SizeClass;
+use crate::slab::Slabs;
+use crate::spans::{OutOfMemory, Spans};
+use crate::stats::Stats;
+use crate::validate::{Live, admit, explain, pages_of, wrong_layout};
+use core::alloc::Layout;
+use core::fmt;
+use core::ptr::NonNull;
+
+/// A heap over a break, with one owner and no lock.
+///
+/// Nothing happens before the first allocation. What it hands out stays valid until it is freed or the memory under
+/// `B` is gone; moving the `Heap` value moves none of it. Dropping a heap gives nothing back.
+///
+/// # Examples
+///
+/// ```
+/// use core::alloc::Layout;
+/// use core::mem::MaybeUninit;
+/// use hmalloc::{Heap, MisuseKind, brk::Emulated};
+///
+/// let mut arena = vec![MaybeUninit::uninit(); 1 << 20];
+/// let mut heap = Heap::new(Emulated::new(&mut arena));
+/// let payload = heap.allocate(Layout::new::<[u64; 8]>())?;
+/// assert_eq!(heap.usable_size(payload.as_ptr()), Ok(64));
+/// // SAFETY: nothing uses the block any more.
+/// unsafe { heap.free(payload.as_ptr()) }.unwrap();
+/// // SAFETY: as above; the heap notices.
+/// let again = unsafe { heap.free(payload.as_ptr()) };
+/// assert_eq!(again.unwrap_err().kind, MisuseKind::AlreadyFree);
+/// # Ok::<(), hmalloc::OutOfMemory>(())
+/// ```
+#[derive(Debug)]
+pub struct Heap<B: Brk> {
+    pub(crate) slabs: Slabs,
+    pub(crate) spans: Spans<B>,
+    /// A block once kept much more than its request, because there was no memory to move it to. From then on a layout
+    /// much smaller than its block proves nothing.
+    slack_kept: bool,
+}
+
+// SAFETY: headers are reached through this value only, and lie in memory that `B` stands for.
+unsafe impl<B: Brk + Send> Send for Heap<B> {}
+
+/// Why a block could not be resized. The block is as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResizeError {
+    /// The pointer is not a live block's.
+    Misuse(Misuse),
+    /// There was no memory for the new size.
+    OutOfMemory,
+}
+
+impl fmt::Display for ResizeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Misuse(misuse) => misuse.fmt(f),
+            Self::OutOfMemory => OutOfMemory.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for ResizeError {}
+
+impl From<OutOfMemory> for ResizeError {
+    fn from(_: OutOfMemory) -> Self {
+        Self::OutOfMemory
+    }
+}
+
+impl From<Misuse> for ResizeError {
+    fn from(misuse: Misuse) -> Self {
+        Self::Misuse(misuse)
+    }
+}
+
+impl<B: Brk> Heap<B> {
+    /// An empty heap that will take its memory from `brk`.
+    pub const fn new(brk: B) -> Self {
+        Self { slabs: Slabs::new(), spans: Spans::new(brk), slack_kept: false }
+    }
+
+    /// A block of at least `layout.size()` bytes at a multiple of `layout.align()`, and of 16. Its content is arbitrary.
+    /// A request of 0 bytes gets a block of its own, too.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfMemory`] if neither the break nor a mapping could be had. Nothing has changed then.
+    #[inline]
+    pub fn allocate(&mut self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
+        match SizeClass::of(layout) {
+            Some(class) => match self.slabs.pop(class) {
+                Some(payload) => Ok(payload),
+                None => self.allocate_refilling(class),
+            },
+            None => self.allocate_large(layout).map(payload_of),
+        }
+    }
+
+    /// Like [`allocate`](Self::allocate), and the first `layout.size()` bytes are zero. Memory that the kernel handed out
+    /// as zero is not written.
+    ///
+    /// # Errors
+    ///
+    /// As for [`allocate`](Self::allocate).
+    pub fn allocate_zeroed(&mut self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
+        let (payload, dirty) = match SizeClass::of(layout) {
+            Some(class) => {
+                let payload = self.allocate(layout)?;
+                (payload, if self.slabs.is_fresh(class) { 0 } else { layout.size() })
+            }
+            None => {
+                let span = self.allocate_large(layout)?;
+                (payload_of(span), (span.bytes() - span.zero_pages.get() as usize * PAGE).min(layout.size()))
+            }
+        };
+        // SAFETY: the block is new, at least this long, and nobody else's.
+        unsafe { payload.write_bytes(0, dirty) };
+        Ok(payload)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn allocate_refilling(&mut self, class: SizeClass) -> Result<NonNull<u8>, OutOfMemory> {
+        if self.slabs.refill(class, &mut self.spans).is_err() {
+            // Slabs of other classes in which nothing is live are the last resort.
+            self.slabs.release_idle(&mut self.spans).then_some(()).ok_or(OutOfMemory)?;
+            self.slabs.refill(class, &mut self.spans)?;
+        }
+        self.slabs.pop(class).ok_or(OutOfMemory)
+    }
+
+    #[inline(never)]
+    fn allocate_large(&mut self, layout: Layout) -> Result<Span, OutOfMemory> {
+        let (pages, align) = (pages_of(layout.size()), layout.align());
+        self.spans.take(pages, align).or_else(|refused| {
+            self.slabs.release_idle(&mut self.spans).then_some(()).ok_or(refused)?;
+            self.spans.take(pages, align)
+        })
+    }
+
+    /// Frees the block whose payload starts at `payload`.
+    ///
+    /// The pointer is checked exactly and in constant time. Any address at all may be passed: it is decided without
+    /// reading memory that is not the heap's own metadata.
+    ///
+    /// # Errors
+    ///
+    /// The [`Misuse`], if no live block starts there. Nothing has changed then.
+    ///
+    /// # Safety
+    ///
+    /// If `payload` is a live block's, nothing uses that block any more.
+    #[inline]
+    pub unsafe fn free(&mut self, payload: *mut u8) -> Result<(), Misuse> {
+        match admit(&self.spans.map, &self.slabs, payload.addr()) {
+            Some(live) => {
+                self.free_live(live);
+                Ok(())
+            }
+            None => Err(self.explain(payload.addr())),
+        }
+    }
+
+    /// Like [`free`](Self::free) for a caller who knows what was asked for, which is checked, too.
+    ///
+    /// # Errors
+    ///
+    /// As for [`free`](Self::free); and [`WrongLayout`](crate::MisuseKind::WrongLayout) if `layout` does not fit the
+    /// block, or is so small that the heap would not have given it a block of this size.
+    ///
+    /// # Safety
+    ///
+    /// As for [`free`](Self::free).
+    #[inline]
+    pub unsafe fn free_sized(&mut self, payload: *mut u8, layout: Layout) -> Result<(), Misuse> {
+        let live = self.admit_as(payload.addr(), layout)?;
+        self.free_live(live);
+        Ok(())
+    }
+
+    /// The live block at `address`, if it can be one of `layout`.
+    #[inline(always)]
+    fn admit_as(&self, address: usize, layout: Layout) -> Result<Live, Misuse> {
+        let Some(live) = admit(&self.spans.map, &self.slabs, address) else { return Err(self.explain(address)) };
+        if live.can_be(address, layout) || (self.slack_kept && layout.size() <= live.bytes()) {
+            return Ok(live);
+        }
+        Err(wrong_layout(live, address))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn explain(&self, address: usize) -> Misuse {
+        explain(&self.spans.map, &self.slabs, address)
+    }
+
+    #[inline(always)]
+    fn free_live(&mut self, live: Live) {
+        match live {
+            Live::Slot(slot) => {
+                if self.slabs.push(slot) {
+                    self.review(slot.slab);
+                }
+            }
+            Live::Large(span) => self.free_large(span),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn review(&mut self, slab: Span) {
+        if let Some(free) = self.slabs.review(slab, &mut self.spans) {
+            self.settle(free);
+        }
+    }
+
+    #[inline(never)]
+    fn free_large(&mut self, span: Span) {
+        let free = self.spans.release(span);
+        self.settle(free);
+    }
+
+    /// Gives memory back to the kernel if a span that was just freed makes it worth while.
+    fn settle(&mut self, free: Span) {
+        if self.spans.wants_trim(free) {
+            let address = free.start.get();
+            self.slabs.release_idle(&mut self.spans);
+            self.spans.trim_some(address);
+        }
+    }
+
+    /// Makes the block at `payload` one for `new`, in place if it can be, and returns where it is then. The content is
+    /// kept up to the smaller of the two sizes.
+    ///
+    /// # Errors
+    ///
+    /// [`ResizeError::Misuse`] if no live block starts at `payload`, [`ResizeError::OutOfMemory`] if there was no memory
+    /// for the new size. The block is as it was then.
+    ///
+    /// # Safety
+    ///
+    /// As for [`free`](Self::free), unless the result is the same address: then the block's bytes up to the new size
+    /// may still be used.
+    pub unsafe fn resize(&mut self, payload: *mut u8, new: Layout) -> Result<NonNull<u8>, ResizeError> {
+        let live = admit(&self.spans.map, &self.slabs, payload.addr());
+        let live = live.ok_or_else(|| self.explain(payload.addr()))?;
+        self.resize_live(live, payload.addr(), new).map_err(ResizeError::from)
+    }
+
+    /// Like [`resize`](Self::resize) for a caller who knows what was asked for before, which is checked as by
+    /// [`free_sized`](Self::free_sized).
+    ///
+    /// # Errors
+    ///
+    /// As for [`resize`](Self::resize).
+    ///
+    /// # Safety
+    ///
+    /// As for [`resize`](Self::resize).
+    pub unsafe fn resize_sized(
+        &mut self,
+        payload: *mut u8,
+        old: Layout,
+        new: Layout,
+    ) -> Result<NonNull<u8>, ResizeError> {
+        let live = self.admit_as(payload.addr(), old)?;
+        self.resize_live(live, payload.addr(), new).map_err(ResizeError::from)
+    }
+
+    fn resize_live(&mut self, live: Live, address: usize, new: Layout) -> Result<NonNull<u8>, OutOfMemory> {
+        let same = NonNull::new(core::ptr::with_exposed_provenance_mut::<u8>(address)).ok_or(OutOfMemory)?;
+        let aligned = address.is_multiple_of(new.align());
+        if aligned && self.resize_in_place(live, new) {
+            return Ok(same);
+        }
+        let old_bytes = live.bytes();
+        match self.allocate(new) {
+            Ok(moved) => {
+                // SAFETY: the old block is live and the new one is not it; each is at least as long as what is copied.
+                unsafe { moved.copy_from_nonoverlapping(same, old_bytes.min(new.size())) };
+                self.free_live(live);
+                Ok(moved)
+            }
+            Err(_) if aligned && new.size() <= old_bytes => {
+                self.slack_kept = true;
+                Ok(same)
+            }
+            Err(refused) => Err(refused),
+        }
+    }
+
+    /// A slot is kept while the request fills more than half of it; a large block while the request stays large and the
+    /// pages behind it can be had.
+    fn resize_in_place(&mut self, live: Live, new: Layout) -> bool {
+        let class = SizeClass::of(new);
+        match live {
+            Live::Slot(slot) => {
+                let bytes = live.bytes();
+                new.size() <= bytes && (new.size() > bytes / 2 || class == Some(slot.slab.size_class()))
+            }
+            Live::Large(span) => class.is_none() && self.resize_span(span, pages_of(new.size())),
+        }
+    }
+
+    fn resize_span(&mut self, span: Span, pages: usize) -> bool {
+        // Whatever the pages held when they were handed out, they belong to the caller now.
+        span.zero_pages.set(0);
+        let held = span.page_count();
+        if pages < held {
+            let free = self.spans.shorten(span, pages);
+            self.settle(free);
+        }
+        pages <= held || self.spans.lengthen(span, pages) || self.raise_behind(span, pages)
+    }
+
+    /// Grows a span that is last, but for the top, by raising the break.
+    fn raise_behind(&mut self, span: Span, pages: usize) -> bool {
+        let last = self.spans.last;
+        let at_the_end = last == Some(span) || (self.spans.top.is_some() && span.next.get() == last);
+        let raised = at_the_end && pages <= u32::MAX as usize && self.spans.raise(pages - span.page_count()).is_ok();
+        raised && self.spans.lengthen(span, pages)
+    }
+
+    /// How many bytes the caller may use in the block at `payload`: at least what was asked for.
+    ///
+    /// # Errors
+    ///
+    /// The [`Misuse`], if no live block starts there.
+    pub fn usable_size(&self, payload: *const u8) -> Result<usize, Misuse> {
+        let live = admit(&self.spans.map, &self.slabs, payload.addr());
+        live.map(Live::bytes).ok_or_else(|| self.explain(payload.addr()))
+    }
+
+    /// Gives memory that is free back to the kernel: lowers the break until at most `keep` bytes, rounded up to whole
+    /// pages, are free below it, unmaps regions in which nothing is live, and discards the pages of other free spans.
+    /// Returns the number of bytes given back. What the kernel refuses to take stays as it is.
+    pub fn trim(&mut self, keep: usize) -> usize {
+        self.slabs.release_idle(&mut self.spans);
+        self.spans.lower(keep) + self.spans.give_back_regions() + self.spans.discard_all()
+    }
+
+    /// Everything the heap consists of, in address order and without gaps between the ends of the heap or a region.
+    /// Allocates nothing.
+    pub fn blocks(&self) -> Blocks<'_> {
+        Blocks::new(self.spans.first, &self.slabs)
+    }
+
+    /// The spans of the heap in address order. Allocates nothing.
+    pub fn spans(&self) -> SpanInfos<'_> {
+        SpanInfos::new(self.spans.first, &self.slabs)
+    }
+
+    /// Walks the whole heap and checks every invariant. Allocates nothing.
+    ///
+    /// # Errors
+    ///
+    /// The first [`Corruption`] found.
+    pub fn check(&self) -> Result<(), Corruption> {
+        check::check(&self.spans, &self.slabs)
+    }
+
+    /// Counts what is in the heap, by a walk over its spans. Allocates nothing.
+    pub fn stats(&self) -> Stats {
+        Stats::of(&self.spans, self.spans())
+    }
+
+    /// The kernel underneath.
+    pub fn brk(&self) -> &B {
+        &self.spans.brk
+    }
+
+    /// The kernel underneath. Moving its break is what a foreign user of the break does: allowed at any time.
+    pub fn brk_mut(&mut self) -> &mut B {
+        &mut self.spans.brk
+    }
+}
+
+fn payload_of(span: Span) -> NonNull<u8> {
+    debug_assert!(span.is(Kind::Large));
+    let payload = core::ptr::with_exposed_provenance_mut(span.start.get());
+    // SAFETY: a span starts at a page of the heap, which is not the null page.
+    unsafe { NonNull::new_unchecked(payload) }
+}

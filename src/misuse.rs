@@ -1,0 +1,144 @@
+//! What a wrong pointer is called, and what to do about it.
+
+use crate::sys;
+use core::fmt::{self, Write};
+
+/// What a stretch of the heap is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlockState {
+    /// A caller's payload.
+    Used,
+    /// Nobody's.
+    Free,
+    /// Somebody else raised the break over it.
+    Foreign,
+    /// Holds the heap's own headers and page map.
+    Metadata,
+}
+
+/// A stretch of the heap: for [`BlockState::Used`], exactly one payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Block {
+    /// Address of the first byte; of a used block, the payload.
+    pub address: usize,
+    /// Length in bytes; of a used block, what its caller may use.
+    pub size: usize,
+    /// What it is used for.
+    pub state: BlockState,
+}
+
+/// What is wrong with a pointer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MisuseKind {
+    /// Not between the heap's start and its break, nor in one of its fallback regions.
+    OutsideHeap,
+    /// In the heap, but not a multiple of the smallest payload alignment, 16 bytes.
+    Misaligned,
+    /// In the heap and aligned, but no payload starts there: the interior of a block, metadata, a slab's tail, foreign
+    /// memory, a released span.
+    NotABlock,
+    /// A payload started there and is free now. Known as long as its slab or span stands.
+    AlreadyFree,
+    /// A live block, but the caller's size or alignment cannot be this block's.
+    WrongLayout,
+}
+
+/// A pointer that the heap did not accept, and what it found there. The heap is as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Misuse {
+    /// What is wrong.
+    pub kind: MisuseKind,
+    /// The pointer's address.
+    pub address: usize,
+    /// The block in which the address lies. `None` outside the heap.
+    pub found: Option<Block>,
+}
+
+impl fmt::Display for BlockState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Used => "used",
+            Self::Free => "free",
+            Self::Foreign => "foreign",
+            Self::Metadata => "metadata",
+        })
+    }
+}
+
+impl fmt::Display for MisuseKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OutsideHeap => "outside the heap",
+            Self::Misaligned => "misaligned",
+            Self::NotABlock => "not a block",
+            Self::AlreadyFree => "already free",
+            Self::WrongLayout => "wrong layout",
+        })
+    }
+}
+
+impl fmt::Display for Misuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x} is {}", self.address, self.kind)?;
+        if let Some(Block { address, size, state }) = self.found {
+            write!(f, ": {} bytes into {size} {state} bytes at {address:#x}", self.address - address)?;
+        }
+        Ok(())
+    }
+}
+
+impl core::error::Error for Misuse {}
+
+/// What [`Hmalloc`](crate::Hmalloc) does about a [`Misuse`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// Nothing: the call has no effect and nobody hears of it.
+    Ignore,
+    /// One line on standard error; the call has no effect.
+    Report,
+    /// One line on standard error, then death by `SIGABRT`.
+    Abort,
+}
+
+impl Policy {
+    /// Does what the policy says about a misuse in `call`.
+    #[cold]
+    pub(crate) fn apply(self, call: &str, misuse: &Misuse) {
+        if self != Self::Ignore {
+            report(call, misuse);
+        }
+        if self == Self::Abort {
+            sys::abort();
+        }
+    }
+}
+
+/// Writes `hmalloc: CALL: MISUSE` and a newline to standard error in one write, without allocating.
+fn report(call: &str, misuse: &Misuse) {
+    let mut line = Line { bytes: [0; Line::MAX], length: 0 };
+    // A line that is too long ends early; its newline has room in any case.
+    let _ = write!(line, "hmalloc: {call}: {misuse}");
+    line.bytes[line.length] = b'\n';
+    sys::write_to_stderr(&line.bytes[..=line.length]);
+}
+
+/// A line under construction on the stack.
+struct Line {
+    bytes: [u8; Self::MAX],
+    length: usize,
+}
+
+impl Line {
+    const MAX: usize = 256;
+}
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = &mut self.bytes[self.length..Self::MAX - 1];
+        let length = text.len().min(room.len());
+        room[..length].copy_from_slice(&text.as_bytes()[..length]);
+        self.length += length;
+        if length < text.len() { Err(fmt::Error) } else { Ok(()) }
+    }
+}

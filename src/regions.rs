@@ -1,0 +1,109 @@
+//! Regions: mappings that stand in for a break that cannot move.
+//!
+//! ```text
+//! mapping
+//! +- - -+----------+---------------------------------------+
+//! |     | metadata | free                                  |
+//! +- - -+----------+---------------------------------------+
+//!       start, a multiple of PAGE                          end
+//! ```
+
+use crate::brk::{Brk, Refused};
+use crate::header::{Kind, PAGE};
+use crate::page_map::{Region, metadata_pages};
+use crate::spans::{OutOfMemory, Spans, align_slack};
+
+/// The least a region holds if the kernel lets it, in pages.
+const REGION_MIN: usize = (1 << 20) / PAGE;
+/// A region is at least this fraction of the heap, so that their number grows with the logarithm of its size.
+const REGION_FRACTION: usize = 4;
+
+impl<B: Brk> Spans<B> {
+    /// A used span of `pages` pages at a multiple of `align` bytes, from what is free or from the kernel.
+    pub(crate) fn take(&mut self, pages: usize, align: usize) -> Result<crate::header::Span, OutOfMemory> {
+        self.hysteresis.tick();
+        if let Some(span) = self.take_free(pages, align) {
+            return Ok(span);
+        }
+        let enough = pages.checked_add(align_slack(align)).filter(|&pages| pages <= u32::MAX as usize);
+        let enough = enough.ok_or(OutOfMemory)?;
+        self.raise(enough).or_else(|_| self.map_region(enough)).map_err(|_| OutOfMemory)?;
+        self.take_free(pages, align).ok_or(OutOfMemory)
+    }
+
+    /// Maps a region in which at least `pages` pages are free.
+    fn map_region(&mut self, pages: usize) -> Result<(), Refused> {
+        if !self.map.has_room_for_region() {
+            return Err(Refused);
+        }
+        let generous = pages.max(self.heap_pages() / REGION_FRACTION).max(REGION_MIN);
+        for free in [generous, pages] {
+            // One page more covers the metadata that serves the metadata, another aligns the start.
+            let total = free + metadata_pages(free + metadata_pages(free)) + 1;
+            let Some(bytes) = (total + 1).checked_mul(PAGE) else { continue };
+            self.counters.map_calls += 1;
+            if let Ok(mapping) = self.brk.map(bytes) {
+                self.add_region(mapping, bytes);
+                return Ok(());
+            }
+        }
+        Err(Refused)
+    }
+
+    fn add_region(&mut self, mapping: usize, bytes: usize) {
+        let start = mapping.next_multiple_of(PAGE);
+        let pages = (mapping + bytes - start) / PAGE;
+        let metadata = metadata_pages(pages);
+        let before = self.span_before(start);
+        self.map.add_region(Region::new(start, pages, mapping, bytes));
+        let header = self.map.record(start);
+        header.init(Kind::Metadata, start, metadata, 0);
+        let last = self.last;
+        self.link_after(before, header);
+        let free = self.map.record(start + metadata * PAGE);
+        free.init(Kind::Free, start + metadata * PAGE, pages - metadata, pages - metadata);
+        self.link_after(Some(header), free);
+        // A region that follows the heap's end in the list does not move that end.
+        self.last = last;
+        self.fit.insert(free);
+        self.counters.region_pages += pages;
+        self.hysteresis.note_growth();
+        self.note_peak();
+    }
+
+    /// Unmaps the regions in which nothing is used. Returns how many bytes that gave back.
+    pub(crate) fn give_back_regions(&mut self) -> usize {
+        let (mut given, mut index) = (0, 0);
+        while let Some(&region) = self.map.regions().get(index) {
+            if self.give_back(&region) {
+                given += region.pages * PAGE;
+            } else {
+                index += 1;
+            }
+        }
+        given
+    }
+
+    fn give_back(&mut self, region: &Region) -> bool {
+        let Some(metadata) = self.map.find(region.start) else { return false };
+        let Some(free) = self.free_next(metadata).filter(|free| free.end() == region.end()) else { return false };
+        let (prev, next) = (metadata.prev.get(), free.next.get());
+        self.fit.remove(free);
+        // SAFETY: the mapping is one that `map` returned, and its only spans are metadata and a free one. Their headers
+        // lie in it: neither is followed again.
+        if unsafe { self.brk.unmap(region.mapping, region.mapping_bytes) }.is_err() {
+            self.fit.insert(free);
+            return false;
+        }
+        match prev {
+            Some(prev) => prev.next.set(next),
+            None => self.first = next,
+        }
+        if let Some(next) = next {
+            next.prev.set(prev);
+        }
+        self.map.remove_region(region.start);
+        self.counters.region_pages -= region.pages;
+        true
+    }
+}

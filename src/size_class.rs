@@ -1,0 +1,181 @@
+//! From a request to its size class: pure arithmetic on constants.
+//!
+//! Slots are multiples of 16 bytes up to 128, then eight sizes per doubling up to 16 KiB, so that rounding a request
+//! up to its slot wastes at most 1/8 of the slot beyond 128 bytes.
+//!
+//! ```text
+//! class   0   1       7    8    9      15   16        63
+//! slot   16  32  ... 128  144  160 ... 256  288 ... 16384   bytes
+//! ```
+
+use crate::header::{MAX_SLOTS, PAGE};
+use core::alloc::Layout;
+
+/// Every payload is aligned to this many bytes: what C calls `max_align_t` on the 64-bit architectures.
+pub(crate) const MIN_ALIGN: usize = 16;
+
+/// The largest request that is served from a slab.
+pub(crate) const SMALL_MAX: usize = 16 << 10;
+
+/// How many size classes there are.
+pub(crate) const CLASSES: usize = 64;
+
+/// The last class that steps by [`MIN_ALIGN`] serves requests up to this size.
+const LINEAR_MAX: usize = 128;
+const LINEAR_CLASSES: usize = LINEAR_MAX / MIN_ALIGN;
+const PER_DOUBLING: usize = 8;
+
+/// Bytes of a slab once the heap is large. Larger slabs mean fewer headers to visit per block.
+const SLAB_BYTES: usize = 64 << 10;
+/// The same for slots above [`BIG_SLOT`], of which [`SLAB_BYTES`] would hold too few.
+const SLAB_BYTES_BIG: usize = 128 << 10;
+const BIG_SLOT: usize = 4 << 10;
+
+/// A size class: the index of a slot size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SizeClass(u8);
+
+const fn slot_of(index: usize) -> usize {
+    if index < LINEAR_CLASSES {
+        return (index + 1) * MIN_ALIGN;
+    }
+    let (doubling, step) = ((index - LINEAR_CLASSES) / PER_DOUBLING, (index - LINEAR_CLASSES) % PER_DOUBLING);
+    (LINEAR_MAX << doubling) + (step + 1) * ((LINEAR_MAX / PER_DOUBLING) << doubling)
+}
+
+const SLOTS: [u32; CLASSES] = {
+    let mut slots = [0; CLASSES];
+    let mut index = 0;
+    while index < CLASSES {
+        slots[index] = slot_of(index) as u32;
+        index += 1;
+    }
+    slots
+};
+
+/// The class of a request, by its size in units of [`MIN_ALIGN`], rounded up. Entry 0 gives a request of nothing a block.
+const CLASS_OF_UNITS: [u8; SMALL_MAX / MIN_ALIGN + 1] = {
+    let mut table = [0; SMALL_MAX / MIN_ALIGN + 1];
+    let (mut units, mut class) = (1, 0);
+    while units < table.len() {
+        if units * MIN_ALIGN > slot_of(class) {
+            class += 1;
+        }
+        table[units] = class as u8;
+        units += 1;
+    }
+    table
+};
+
+const _: () = assert!(slot_of(CLASSES - 1) == SMALL_MAX, "the last class serves the largest small request");
+const _: () = assert!(SMALL_MAX <= PAGE, "a slab of one page has at least one slot");
+
+impl SizeClass {
+    /// The class of the smallest slot that holds `size` bytes, if one does.
+    #[inline(always)]
+    pub(crate) fn of_size(size: usize) -> Option<Self> {
+        if size > SMALL_MAX {
+            return None;
+        }
+        Some(Self(CLASS_OF_UNITS[size.div_ceil(MIN_ALIGN)]))
+    }
+
+    /// The class whose every slot satisfies `layout`, size and alignment, if there is one.
+    #[inline(always)]
+    pub(crate) fn of(layout: Layout) -> Option<Self> {
+        if layout.align() <= MIN_ALIGN { Self::of_size(layout.size()) } else { Self::of_aligned(layout) }
+    }
+
+    /// Slabs start at a page boundary, so a slot size that is a multiple of the alignment aligns every slot. A doubling
+    /// holds eight classes, and its last is a power of two: the search is short.
+    #[cold]
+    fn of_aligned(layout: Layout) -> Option<Self> {
+        let size = layout.size().max(layout.align());
+        if layout.align() > PAGE {
+            return None;
+        }
+        let mut class = Self::of_size(size)?;
+        while !class.slot_size().is_multiple_of(layout.align()) {
+            class = Self(class.0 + 1);
+        }
+        Some(class)
+    }
+
+    /// The class with this index, for walks over all of them.
+    pub(crate) fn from_index(index: usize) -> Self {
+        assert!(index < CLASSES);
+        Self(index as u8)
+    }
+
+    /// Index below [`CLASSES`].
+    #[inline(always)]
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize % CLASSES
+    }
+
+    /// Bytes in a slot.
+    #[inline(always)]
+    pub(crate) fn slot_size(self) -> usize {
+        SLOTS[self.index()] as usize
+    }
+
+    /// Pages of a new slab in a heap of `heap_pages` pages. A small heap takes small slabs, for each class in use
+    /// holds at least one; a large heap takes large ones. A header's bitmap bounds the slots.
+    pub(crate) fn slab_pages(self, heap_pages: usize) -> usize {
+        let slot = self.slot_size();
+        let bytes = if slot > BIG_SLOT { SLAB_BYTES_BIG } else { SLAB_BYTES };
+        let most = (bytes / PAGE).min(MAX_SLOTS * slot / PAGE);
+        (heap_pages / 32).clamp(1, most)
+    }
+
+    /// `2^32 / slot size`, rounded up. Multiplied with an offset, its high half is the slot number, and its low half is
+    /// below the reciprocal exactly when the offset is a multiple of the slot size (Lemire, Kaser and Kurz, "Faster
+    /// remainder by direct computation", 2019). Holds while offset times slot size stays below `2^32`.
+    pub(crate) fn reciprocal(self) -> u32 {
+        (1u64 << 32).div_ceil(self.slot_size() as u64) as u32
+    }
+}
+
+const _: () = assert!(SLAB_BYTES_BIG as u64 * (SMALL_MAX as u64) < 1 << 32, "the reciprocal is exact in every slab");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_request_gets_the_smallest_slot_that_holds_it() {
+        for size in 0..=SMALL_MAX {
+            let class = SizeClass::of_size(size).unwrap();
+            assert!(class.slot_size() >= size);
+            assert!(class.index() == 0 || SizeClass::from_index(class.index() - 1).slot_size() < size);
+        }
+        assert_eq!(SizeClass::of_size(SMALL_MAX + 1), None);
+        assert_eq!(SizeClass::of_size(usize::MAX), None);
+    }
+
+    #[test]
+    fn an_aligned_request_gets_slots_that_are_all_aligned() {
+        for shift in 0..16 {
+            for size in (0..=SMALL_MAX + 100).step_by(13) {
+                let layout = Layout::from_size_align(size, 1 << shift).unwrap();
+                match SizeClass::of(layout) {
+                    Some(class) => assert!(class.slot_size() >= size && class.slot_size() % (1 << shift) == 0),
+                    None => assert!(size > SMALL_MAX || (1 << shift) > PAGE),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_reciprocal_finds_exactly_the_multiples() {
+        for index in 0..CLASSES {
+            let class = SizeClass::from_index(index);
+            let (slot, reciprocal) = (class.slot_size(), class.reciprocal());
+            for offset in 0..2 * SLAB_BYTES_BIG {
+                let product = offset as u64 * reciprocal as u64;
+                assert_eq!((product >> 32) as usize, offset / slot);
+                assert_eq!((product as u32) < reciprocal, offset % slot == 0);
+            }
+        }
+    }
+}

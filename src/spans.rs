@@ -1,0 +1,272 @@
+//! The header list: every page of the heap belongs to one span, and the spans are linked in address order.
+//!
+//! This is the central part of the heap. It hands out runs of pages, splits and coalesces free ones, and asks
+//! [`top`](crate::top) and [`regions`](crate::regions) for more.
+//!
+//! ```text
+//!  first                                                              last = top     (end)  break
+//!  +----------+----------+---------+------+---------------------+----------------+
+//!  | metadata | slab     | free    | slab | large               | free           |
+//!  +----------+----------+---------+------+---------------------+----------------+
+//!       <--------> <-------> <-------> <-------> prev and next <-------->
+//! ```
+
+use crate::fit::Fit;
+use crate::header::{Kind, NEVER, PAGE, Span};
+use crate::page_map::PageMap;
+use crate::top::Hysteresis;
+
+/// The heap could not get the memory: the kernel refused both the break and a mapping, or the request exceeds what
+/// addresses can express. Nothing has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutOfMemory;
+
+impl core::fmt::Display for OutOfMemory {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("out of memory")
+    }
+}
+
+impl core::error::Error for OutOfMemory {}
+
+/// Counts that no walk over the heap could recover.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) brk_calls: usize,
+    pub(crate) map_calls: usize,
+    pub(crate) peak_pages: usize,
+    /// Pages in foreign spans.
+    pub(crate) foreign_pages: usize,
+    /// Pages in regions.
+    pub(crate) region_pages: usize,
+}
+
+/// All spans of a heap, and the kernel they come from.
+#[derive(Debug)]
+pub(crate) struct Spans<B> {
+    pub(crate) brk: B,
+    pub(crate) map: PageMap,
+    pub(crate) fit: Fit,
+    /// The span at the lowest address.
+    pub(crate) first: Option<Span>,
+    /// The last span below the heap's end. Regions are not counted: they may lie anywhere.
+    pub(crate) last: Option<Span>,
+    /// `last`, if it is free. It is in no list of [`Fit`], so that it is split only when nothing else fits.
+    pub(crate) top: Option<Span>,
+    pub(crate) hysteresis: Hysteresis,
+    pub(crate) counters: Counters,
+}
+
+impl<B> Spans<B> {
+    pub(crate) const fn new(brk: B) -> Self {
+        Self {
+            brk,
+            map: PageMap::new(),
+            fit: Fit::new(),
+            first: None,
+            last: None,
+            top: None,
+            hysteresis: Hysteresis::new(),
+            counters: Counters { brk_calls: 0, map_calls: 0, peak_pages: 0, foreign_pages: 0, region_pages: 0 },
+        }
+    }
+
+    /// Pages the heap has from the kernel, foreign ones not counted.
+    pub(crate) fn heap_pages(&self) -> usize {
+        self.map.pages() - self.counters.foreign_pages + self.counters.region_pages
+    }
+
+    /// All spans in address order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Span> {
+        core::iter::successors(self.first, |span| span.next.get())
+    }
+
+    /// A used span of exactly `pages` pages at a multiple of `align` bytes, cut from the best free one or from the top.
+    pub(crate) fn take_free(&mut self, pages: usize, align: usize) -> Option<Span> {
+        if let Some(span) = self.fit.best(pages.checked_add(align_slack(align))?) {
+            self.fit.remove(span);
+            let span = self.carve(span, pages, align);
+            if span.zero_pages.get() > 0 {
+                self.hysteresis.note_growth();
+            }
+            return Some(span);
+        }
+        let top = self.top?;
+        let lead = pages_to_align(top, align)?;
+        if top.page_count() < lead.checked_add(pages)? {
+            return None;
+        }
+        self.top = None;
+        Some(self.carve(top, pages, align))
+    }
+
+    /// Cuts a free span that no index holds into a free lead, the used span, and a free remainder.
+    fn carve(&mut self, mut span: Span, pages: usize, align: usize) -> Span {
+        let lead = pages_to_align(span, align).unwrap_or(0);
+        if lead > 0 {
+            let rest = self.split(span, lead);
+            self.fit.insert(span);
+            span = rest;
+        }
+        if span.page_count() > pages {
+            let remainder = self.split(span, pages);
+            self.place_free(remainder);
+        }
+        span.kind.set(Kind::Large);
+        span
+    }
+
+    /// Cuts a span after `pages` pages. The rest becomes a free span that no index holds.
+    fn split(&mut self, span: Span, pages: usize) -> Span {
+        let (start, rest) = (span.start.get() + pages * PAGE, span.page_count() - pages);
+        let zero = span.zero_pages.get() as usize;
+        let remainder = self.map.record(start);
+        remainder.init(Kind::Free, start, rest, zero.min(rest));
+        span.pages.set(pages as u32);
+        span.zero_pages.set(zero.saturating_sub(rest) as u32);
+        self.link_after(Some(span), remainder);
+        remainder
+    }
+
+    /// Puts a free span where its place says: the top, or the index of free spans.
+    pub(crate) fn place_free(&mut self, span: Span) {
+        if self.last == Some(span) {
+            self.top = Some(span);
+        } else {
+            self.fit.insert(span);
+        }
+    }
+
+    /// Takes a free span out of its index.
+    pub(crate) fn unplace_free(&mut self, span: Span) {
+        if self.top == Some(span) {
+            self.top = None;
+        } else {
+            self.fit.remove(span);
+        }
+    }
+
+    /// Frees a used span and coalesces it with free neighbours (I3). Returns the free span it has become part of.
+    pub(crate) fn release(&mut self, span: Span) -> Span {
+        self.hysteresis.tick();
+        if span.is(Kind::Slab) {
+            self.unmap_slab(span);
+        }
+        span.kind.set(Kind::Free);
+        span.zero_pages.set(0);
+        let mut free = span;
+        if let Some(next) = self.free_next(span) {
+            self.unplace_free(next);
+            self.absorb_next(free);
+        }
+        if let Some(prev) = span.prev.get().filter(|prev| prev.is(Kind::Free)) {
+            self.unplace_free(prev);
+            free = prev;
+            self.absorb_next(free);
+        }
+        self.place_free(free);
+        free
+    }
+
+    /// Makes a used span `pages` pages long and frees the rest. Returns the free span the rest has become part of.
+    pub(crate) fn shorten(&mut self, span: Span, pages: usize) -> Span {
+        let rest = self.split(span, pages);
+        self.release(rest)
+    }
+
+    /// Makes a used span `pages` pages long at the cost of the free span after it, if that suffices.
+    pub(crate) fn lengthen(&mut self, span: Span, pages: usize) -> bool {
+        let Some(next) = self.free_next(span).filter(|next| span.page_count() + next.page_count() >= pages) else {
+            return false;
+        };
+        self.unplace_free(next);
+        self.absorb_next(span);
+        if span.page_count() > pages {
+            let remainder = self.split(span, pages);
+            self.place_free(remainder);
+        }
+        true
+    }
+
+    /// The span after this one, if it is free. It borders on this one: a region and the heap's first page start with
+    /// metadata, so nothing free follows a gap.
+    pub(crate) fn free_next(&self, span: Span) -> Option<Span> {
+        span.next.get().filter(|next| next.is(Kind::Free))
+    }
+
+    /// Adds the pages of the next span, which no index holds, to this one.
+    pub(crate) fn absorb_next(&mut self, span: Span) {
+        let next = span.next.get().expect("there is a span to absorb");
+        debug_assert!(span.end() == next.start.get());
+        let (zero, next_zero) = (span.zero_pages.get(), next.zero_pages.get());
+        span.zero_pages.set(if next_zero == next.pages.get() { zero + next_zero } else { next_zero });
+        self.map.set(next.start.get(), None);
+        self.unlink(next);
+        span.pages.set(span.pages.get() + next.pages.get());
+    }
+
+    /// Makes the page map answer with a slab for each of its pages (I5).
+    pub(crate) fn map_slab(&self, slab: Span) {
+        for page in 1..slab.page_count() {
+            self.map.set(slab.start.get() + page * PAGE, Some(slab));
+        }
+    }
+
+    fn unmap_slab(&self, slab: Span) {
+        slab.reciprocal.set(0);
+        slab.trigger.set(NEVER);
+        for page in 1..slab.page_count() {
+            self.map.set(slab.start.get() + page * PAGE, None);
+        }
+    }
+
+    /// Links a new span into the list after `prev`, or before all others, and enters it in the page map.
+    pub(crate) fn link_after(&mut self, prev: Option<Span>, span: Span) {
+        let next = match prev {
+            Some(prev) => prev.next.replace(Some(span)),
+            None => self.first.replace(span),
+        };
+        span.prev.set(prev);
+        span.next.set(next);
+        if let Some(next) = next {
+            next.prev.set(Some(span));
+        }
+        if self.last == prev && prev.is_some() {
+            self.last = Some(span);
+        }
+        self.map.set(span.start.get(), Some(span));
+    }
+
+    /// Takes a span out of the list.
+    pub(crate) fn unlink(&mut self, span: Span) {
+        let (prev, next) = (span.prev.get(), span.next.get());
+        match prev {
+            Some(prev) => prev.next.set(next),
+            None => self.first = next,
+        }
+        if let Some(next) = next {
+            next.prev.set(prev);
+        }
+        if self.last == Some(span) {
+            self.last = prev;
+        }
+    }
+
+    /// The last span that starts below `address`, which lies in none.
+    pub(crate) fn span_before(&self, address: usize) -> Option<Span> {
+        let region = self.map.regions().iter().rev().find(|region| region.start < address).map(|region| region.end());
+        let heap = self.map.base().filter(|&base| base < address).map(|_| self.map.end());
+        self.map.find_around(region.max(heap)? - 1)
+    }
+}
+
+/// Pages a span must have to spare so that `align` can be met wherever it starts.
+pub(crate) fn align_slack(align: usize) -> usize {
+    (align / PAGE).saturating_sub(1)
+}
+
+/// Pages from a span's start to the next multiple of `align`.
+fn pages_to_align(span: Span, align: usize) -> Option<usize> {
+    let start = span.start.get();
+    Some((start.checked_next_multiple_of(align.max(PAGE))? - start) / PAGE)
+}

@@ -1,0 +1,333 @@
+//! The top: the free span at the heap's end, where the break is raised and lowered.
+//!
+//! The kernel is asked first and the spans change only when it agreed, so a refusal leaves the heap as it was.
+//!
+//! ```text
+//! raising when the break is ours                 raising when someone else has moved it
+//!  ------+-----------+                            ------+-----------+
+//!   used | top       |  break                      used | free      |  end      break
+//!  ------+-----------+                            ------+-----------+- - - - - -+
+//!  ------+-----------+-----------+                ------+-----------+-----------+----------+
+//!   used | top                   |  break          used | free      | foreign   | top      |  break
+//!  ------+-----------------------+                ------+-----------+-----------+----------+
+//! ```
+//!
+//! Where the page map needs another leaf, its metadata pages come right before the new free pages.
+
+use crate::brk::{Brk, Refused};
+use crate::header::{Kind, PAGE, Span};
+use crate::spans::Spans;
+
+/// The least by which the break is raised if the kernel lets it, in pages.
+const STEP_MIN: usize = (256 << 10) / PAGE;
+/// The most by which it is raised beyond a request.
+const STEP_MAX: usize = (16 << 20) / PAGE;
+/// A step is this fraction of the heap between the two.
+const STEP_FRACTION: usize = 16;
+/// The least that is worth giving back unasked, in pages.
+const TRIM_MIN: usize = (1 << 20) / PAGE;
+/// More than this fraction of the heap must be free in one span.
+const TRIM_FRACTION: usize = 16;
+/// Growth within so many span operations of a trim says that the trim was a mistake.
+const REGROWTH: u32 = 4096;
+/// log2 of the factor by which a mistake raises the threshold.
+const BACKOFF: u32 = 2;
+/// Beyond this shift the threshold exceeds any heap.
+const BACKOFF_MAX: u32 = 20;
+
+/// When to give memory back without being asked: not so often that a loop at the edge makes a system call each time.
+#[derive(Debug)]
+pub(crate) struct Hysteresis {
+    /// Spans released and taken, modulo 2^32.
+    operations: u32,
+    /// The count at the last trim.
+    trimmed_at: Option<u32>,
+    /// How far the threshold has been raised, as a shift.
+    shift: u32,
+}
+
+impl Hysteresis {
+    pub(crate) const fn new() -> Self {
+        Self { operations: 0, trimmed_at: None, shift: 0 }
+    }
+
+    /// Counts a span operation.
+    pub(crate) fn tick(&mut self) {
+        self.operations = self.operations.wrapping_add(1);
+    }
+
+    fn note_trim(&mut self) {
+        self.trimmed_at = Some(self.operations);
+    }
+
+    /// Memory that was given back is needed again.
+    pub(crate) fn note_growth(&mut self) {
+        if let Some(trimmed_at) = self.trimmed_at.take()
+            && self.operations.wrapping_sub(trimmed_at) < REGROWTH
+        {
+            self.shift = (self.shift + BACKOFF).min(BACKOFF_MAX);
+        }
+    }
+
+    fn threshold(&self, heap_pages: usize) -> usize {
+        TRIM_MIN.max(heap_pages / TRIM_FRACTION) << self.shift
+    }
+}
+
+/// What a raise would do.
+struct Raise {
+    base: usize,
+    /// Where the break is now; above the heap's end if it is not ours.
+    from: usize,
+    /// The first new page.
+    start: usize,
+    metadata: usize,
+    free: usize,
+    to: usize,
+}
+
+impl<B: Brk> Spans<B> {
+    fn move_break(&mut self, to: usize) -> Result<(), Refused> {
+        self.counters.brk_calls += 1;
+        self.brk.move_to(to)
+    }
+
+    /// Raises the break until the top has at least `pages` pages.
+    pub(crate) fn raise(&mut self, pages: usize) -> Result<(), Refused> {
+        let from = self.concede(self.brk.query()?)?;
+        let step = (self.heap_pages() / STEP_FRACTION).clamp(STEP_MIN, STEP_MAX);
+        for step in [step, 0] {
+            let raise = self.plan_raise(from, pages, step).ok_or(Refused)?;
+            if self.move_break(raise.to).is_ok() {
+                self.apply_raise(&raise);
+                return Ok(());
+            }
+        }
+        Err(Refused)
+    }
+
+    fn plan_raise(&self, from: usize, pages: usize, step: usize) -> Option<Raise> {
+        let start = from.checked_next_multiple_of(PAGE)?;
+        let base = self.map.base().unwrap_or(start);
+        let first = (start - base) / PAGE;
+        let ours = self.map.base().is_some() && start == self.map.end();
+        let short = pages.saturating_sub(self.top.filter(|_| ours).map_or(0, Span::page_count)).max(1);
+        let room = self.map.served_beyond(first);
+        let (mut metadata, mut free) = (0, short.max(step).min(room));
+        if short > room {
+            // Metadata comes between the old top and the new one, which has to hold all pages by itself.
+            free = pages.max(step);
+            loop {
+                let total = first.checked_add(free)?.checked_add(metadata)?;
+                let missing = self.map.leaf_pages_missing(total)?;
+                if missing == metadata {
+                    break;
+                }
+                metadata = missing;
+            }
+        }
+        let to = start.checked_add((metadata + free).checked_mul(PAGE)?)?;
+        Some(Raise { base, from, start, metadata, free, to })
+    }
+
+    /// The break has been raised: makes spans of what is new.
+    fn apply_raise(&mut self, raise: &Raise) {
+        let end = if self.map.base().is_some() { self.map.end() } else { raise.start };
+        self.map.grow(raise.base, (raise.to - raise.base) / PAGE, raise.start);
+        if raise.start > end {
+            self.append(Kind::Foreign, end, (raise.start - end) / PAGE, 0).set_foreign_end(raise.from);
+            self.counters.foreign_pages += (raise.start - end) / PAGE;
+        }
+        if raise.metadata > 0 {
+            self.append(Kind::Metadata, raise.start, raise.metadata, 0);
+        }
+        // The kernel's page in which the break stood holds bytes of whoever used it.
+        let start = raise.start + raise.metadata * PAGE;
+        let zero_from = raise.from.next_multiple_of(self.brk.page_size()).clamp(start, raise.to);
+        let zero = (raise.to - zero_from) / PAGE;
+        match self.top {
+            Some(top) => {
+                let known = if zero == raise.free { top.zero_pages.get() as usize } else { 0 };
+                top.zero_pages.set((known + zero) as u32);
+                top.pages.set((top.page_count() + raise.free) as u32);
+            }
+            None => self.top = Some(self.append(Kind::Free, start, raise.free, zero)),
+        }
+        self.hysteresis.note_growth();
+        self.note_peak();
+    }
+
+    /// A new last span.
+    fn append(&mut self, kind: Kind, start: usize, pages: usize, zero: usize) -> Span {
+        if let Some(top) = self.top.take() {
+            self.fit.insert(top);
+        }
+        let span = self.map.record(start);
+        span.init(kind, start, pages, zero);
+        let prev = self.last.or_else(|| self.span_before(start));
+        self.link_after(prev, span);
+        self.last = Some(span);
+        span
+    }
+
+    pub(crate) fn note_peak(&mut self) {
+        self.counters.peak_pages = self.counters.peak_pages.max(self.heap_pages());
+    }
+
+    /// Deals with a break that someone else has lowered below the heap's end, and returns where it is then. Free pages
+    /// at the top are conceded. Where blocks lay, their content is lost; the break is raised over them again, so that at
+    /// least their addresses are the heap's.
+    fn concede(&mut self, from: usize) -> Result<usize, Refused> {
+        if self.map.base().is_none() || from >= self.map.end() {
+            return Ok(from);
+        }
+        let end = from & !(PAGE - 1);
+        match self.top.filter(|top| top.start.get() <= end) {
+            Some(top) => {
+                self.cut(top, end);
+                Ok(from)
+            }
+            None => {
+                self.move_break(self.map.end())?;
+                Ok(self.map.end())
+            }
+        }
+    }
+
+    /// Makes `end`, which lies in the top or at its start, the heap's end. The break is there already.
+    fn cut(&mut self, top: Span, end: usize) {
+        let pages = (end - top.start.get()) / PAGE;
+        if pages == 0 {
+            self.top = None;
+            self.unlink(top);
+        } else {
+            top.zero_pages.set(top.zero_pages.get().saturating_sub((top.page_count() - pages) as u32));
+            top.pages.set(pages as u32);
+        }
+        self.map.shrink(end);
+    }
+
+    /// Whether `free`, a span just released, holds so much that some should go back to the kernel.
+    pub(crate) fn wants_trim(&self, free: Span) -> bool {
+        let dirty = if self.top == Some(free) { free.pages.get() } else { free.pages.get() - free.zero_pages.get() };
+        dirty as usize >= self.hysteresis.threshold(self.heap_pages())
+    }
+
+    /// What a heap does on its own when [`wants_trim`](Self::wants_trim) says so of the free span around `address`: keeps a
+    /// quarter of the top, gives back the pages of any other span.
+    pub(crate) fn trim_some(&mut self, address: usize) {
+        let free = self.map.find_around(address).filter(|span| span.is(Kind::Free));
+        match free {
+            Some(top) if self.top == free => self.lower(top.bytes() / 4),
+            Some(span) => self.discard(span),
+            None => 0,
+        };
+        self.give_back_regions();
+        self.hysteresis.note_trim();
+    }
+
+    /// Lowers the break so that at most `keep` bytes, rounded up to pages, are free at the top. Returns by how much.
+    pub(crate) fn lower(&mut self, keep: usize) -> usize {
+        let Some(end) = self.lowered_end(keep.checked_next_multiple_of(PAGE).unwrap_or(usize::MAX)) else { return 0 };
+        // Only a break that stands exactly at our end is ours to lower.
+        if end >= self.map.end() || self.brk.query() != Ok(self.map.end()) {
+            return 0;
+        }
+        // Headers above the new end may be gone with the pages they are in: everything is read before the break moves.
+        let old_end = self.map.end();
+        let after = self.last.and_then(|last| last.next.get());
+        let mut last = self.last;
+        while let Some(span) = last.filter(|span| span.start.get() >= end) {
+            last = span.prev.get();
+        }
+        // A fence at the heap's end serves nothing: the heap then ends below it, and the break where its owner left it.
+        let (mut to, mut end, mut fenced) = (end, end, 0);
+        if let Some(fence) = last.filter(|span| span.is(Kind::Foreign)) {
+            (to, end, fenced) = (fence.foreign_end(), fence.start.get(), fence.page_count());
+            last = fence.prev.get();
+        }
+        self.for_dropped(end, |fit, span| fit.remove(span));
+        if self.move_break(to).is_err() {
+            self.for_dropped(end, |fit, span| fit.insert(span));
+            return 0;
+        }
+        self.become_last(last, after, end);
+        self.counters.foreign_pages -= fenced;
+        old_end - to
+    }
+
+    /// Where the heap would end if everything free at its end went, but for `keep` bytes. Metadata there serves only
+    /// pages above itself, so it can go together with all of them.
+    fn lowered_end(&self, keep: usize) -> Option<usize> {
+        let (mut end, mut span) = (self.map.end(), self.last?);
+        loop {
+            let free = if span.is(Kind::Free) { span.bytes() } else { 0 };
+            if free < keep && end != self.map.end() {
+                return Some(end);
+            }
+            end = end.min((span.end() - free).saturating_add(keep));
+            let below = if free > 0 { span.prev.get()? } else { span };
+            if !below.is(Kind::Metadata) || Some(below.start.get()) == self.map.base() {
+                return Some(end);
+            }
+            span = below.prev.get()?;
+        }
+    }
+
+    /// Visits the spans in the index of free ones that would not be in it if the heap ended at `end`.
+    fn for_dropped(&mut self, end: usize, visit: impl Fn(&mut crate::fit::Fit, Span)) {
+        let mut span = self.last;
+        while let Some(here) = span.filter(|here| here.end() >= end) {
+            if here.is(Kind::Free) && self.top != Some(here) {
+                visit(&mut self.fit, here);
+            }
+            span = here.prev.get();
+        }
+    }
+
+    /// Makes `last` the last span and cuts it at `end`, after the break has been lowered.
+    fn become_last(&mut self, last: Option<Span>, after: Option<Span>, end: usize) {
+        let last = last.expect("the first metadata page is never given up");
+        last.next.set(after);
+        if let Some(after) = after {
+            after.prev.set(Some(last));
+        }
+        self.last = Some(last);
+        self.top = Some(last).filter(|last| last.is(Kind::Free));
+        match self.top {
+            Some(top) => self.cut(top, end),
+            None => self.map.shrink(end),
+        }
+    }
+
+    /// Gives the memory of a free span back to the kernel, if it agrees, and keeps its addresses. Returns how much.
+    pub(crate) fn discard(&mut self, free: Span) -> usize {
+        let kernel_page = self.brk.page_size();
+        let dirty_end = free.end() - free.zero_pages.get() as usize * PAGE;
+        let start = free.start.get().next_multiple_of(kernel_page);
+        let end = dirty_end.next_multiple_of(kernel_page).min(free.end()) & !(kernel_page - 1);
+        if start >= end {
+            return 0;
+        }
+        // SAFETY: a free span is the heap's and its content is nobody's; both ends are multiples of the kernel's page.
+        if unsafe { self.brk.discard(start, end - start) }.is_err() {
+            return 0;
+        }
+        if end >= dirty_end {
+            free.zero_pages.set(((free.end() - start) / PAGE) as u32);
+        }
+        end - start
+    }
+
+    /// [`discard`](Self::discard) for every free span but the top.
+    pub(crate) fn discard_all(&mut self) -> usize {
+        let (mut given, mut span) = (0, self.first);
+        while let Some(here) = span {
+            if here.is(Kind::Free) && self.top != Some(here) {
+                given += self.discard(here);
+            }
+            span = here.next.get();
+        }
+        given
+    }
+}

@@ -1,0 +1,120 @@
+//! The one door: an untrusted pointer comes in, a live block or a [`Misuse`] goes out.
+//!
+//! [`admit`] decides in constant time and reads only headers, never a byte near the pointer: the page map says which
+//! span owns its page, if any; a multiplication says whether a slot starts there; one bit says whether it is live.
+//! [`explain`] takes its time to say what is wrong with a pointer that was turned away.
+
+use crate::header::{Kind, Span};
+use crate::misuse::{Block, BlockState, Misuse, MisuseKind};
+use crate::page_map::PageMap;
+use crate::size_class::{MIN_ALIGN, SizeClass};
+use crate::slab::{Slabs, Slot};
+use core::alloc::Layout;
+
+/// A block that is live.
+#[derive(Clone, Copy)]
+pub(crate) enum Live {
+    Slot(Slot),
+    Large(Span),
+}
+
+impl Live {
+    /// Bytes of the payload.
+    #[inline(always)]
+    pub(crate) fn bytes(self) -> usize {
+        match self {
+            Self::Slot(slot) => slot.slab.size_class().slot_size(),
+            Self::Large(span) => span.bytes(),
+        }
+    }
+
+    /// Whether a caller who holds the block at `address` can have asked for `layout`: it fits, and the heap would not
+    /// have given a request of half the block's size or less so much.
+    #[inline(always)]
+    pub(crate) fn can_be(self, address: usize, layout: Layout) -> bool {
+        let bytes = self.bytes();
+        let plausible = layout.size() <= bytes && address & (layout.align() - 1) == 0;
+        plausible && (layout.size() > bytes / 2 || self.serves(layout))
+    }
+
+    /// Whether `layout` would be served by a block like this one.
+    fn serves(self, layout: Layout) -> bool {
+        match self {
+            Self::Slot(slot) => SizeClass::of(layout) == Some(slot.slab.size_class()),
+            Self::Large(span) => SizeClass::of(layout).is_none() && span.page_count() == pages_of(layout.size()),
+        }
+    }
+}
+
+/// Pages of a large block for a request of `size` bytes.
+pub(crate) fn pages_of(size: usize) -> usize {
+    size.div_ceil(crate::header::PAGE).max(1)
+}
+
+/// The live block whose payload starts at exactly `address`.
+#[inline(always)]
+pub(crate) fn admit(map: &PageMap, slabs: &Slabs, address: usize) -> Option<Live> {
+    let span = map.find(address)?;
+    if let Some(slot) = Slot::starting_at(span, address) {
+        return (!slabs.is_free(slot)).then_some(Live::Slot(slot));
+    }
+    (span.is(Kind::Large) && span.start.get() == address).then_some(Live::Large(span))
+}
+
+/// Why `address` was not admitted, and what is there.
+#[cold]
+pub(crate) fn explain(map: &PageMap, slabs: &Slabs, address: usize) -> Misuse {
+    let Some(span) = map.find_around(address) else {
+        return Misuse { kind: MisuseKind::OutsideHeap, address, found: None };
+    };
+    let found = block_around(slabs, span, address);
+    let kind = if !address.is_multiple_of(MIN_ALIGN) {
+        MisuseKind::Misaligned
+    } else if was_a_payload(span, address) && found.state == BlockState::Free {
+        MisuseKind::AlreadyFree
+    } else {
+        MisuseKind::NotABlock
+    };
+    Misuse { kind, address, found: Some(found) }
+}
+
+/// What is wrong with a live block's `address` when `layout` cannot be its own.
+#[cold]
+pub(crate) fn wrong_layout(live: Live, address: usize) -> Misuse {
+    let block = Block { address, size: live.bytes(), state: BlockState::Used };
+    Misuse { kind: MisuseKind::WrongLayout, address, found: Some(block) }
+}
+
+/// Whether a payload starts at `address` now, or did while the span stood: a slot in a word that has been opened, or
+/// the first byte of a free span.
+fn was_a_payload(span: Span, address: usize) -> bool {
+    match Slot::starting_at(span, address) {
+        Some(slot) => slot.is_opened(),
+        None => span.is(Kind::Free) && span.start.get() == address,
+    }
+}
+
+/// The slot, or the span that has none, in which `address` lies.
+fn block_around(slabs: &Slabs, span: Span, address: usize) -> Block {
+    let whole = |state| Block { address: span.start.get(), size: span.bytes(), state };
+    match span.kind.get() {
+        Kind::Free => whole(BlockState::Free),
+        Kind::Large => whole(BlockState::Used),
+        Kind::Metadata => whole(BlockState::Metadata),
+        Kind::Foreign => whole(BlockState::Foreign),
+        Kind::Slab => slot_around(slabs, span, address),
+    }
+}
+
+/// In the tail, which is not a slot, the tail itself.
+fn slot_around(slabs: &Slabs, slab: Span, address: usize) -> Block {
+    let (size, capacity) = (slab.size_class().slot_size(), slab.capacity.get() as usize);
+    let number = (address - slab.start.get()) / size;
+    if number >= capacity {
+        let tail = slab.start.get() + capacity * size;
+        return Block { address: tail, size: slab.end() - tail, state: BlockState::Free };
+    }
+    let slot = Slot::new(slab, number);
+    let state = if slabs.is_free(slot) { BlockState::Free } else { BlockState::Used };
+    Block { address: slot.address(), size, state }
+}
