@@ -262,7 +262,7 @@ impl<B: Brk> Spans<B> {
         let (mut end, mut span) = (self.map.end(), self.last?);
         loop {
             let free = if span.is(Kind::Free) { span.bytes() } else { 0 };
-            if free < keep && end != self.map.end() {
+            if free < keep && Some(span) != self.last {
                 return Some(end);
             }
             end = end.min((span.end() - free).saturating_add(keep));
