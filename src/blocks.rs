@@ -24,9 +24,9 @@ impl Iterator for Blocks<'_> {
     fn next(&mut self) -> Option<Block> {
         let mut block = self.pieces.next()?;
         while block.state == BlockState::Free
-            && let Some(more) = self.pieces.next_if(|piece| {
-                piece.state == BlockState::Free && piece.address == block.address + block.size
-            })
+            && let Some(more) = self
+                .pieces
+                .next_if(|piece| piece.state == BlockState::Free && piece.address == block.address + block.size)
         {
             block.size += more.size;
         }

@@ -6,10 +6,10 @@ use crate::check::{self, Corruption};
 use crate::header::{Kind, PAGE, Span};
 use crate::misuse::Misuse;
 use crate::size_class::SizeClass;
-use crate::slab::Slabs;
+use crate::slab::{Slabs, Slot};
 use crate::spans::{OutOfMemory, Spans};
 use crate::stats::Stats;
-use crate::validate::{Live, admit, explain, pages_of, wrong_layout};
+use crate::validate::{Live, admit, admit_slot, explain, pages_of, wrong_layout};
 use core::alloc::Layout;
 use core::fmt;
 use core::ptr::NonNull;
@@ -160,13 +160,21 @@ impl<B: Brk> Heap<B> {
     /// If `payload` is a live block's, nothing uses that block any more.
     #[inline]
     pub unsafe fn free(&mut self, payload: *mut u8) -> Result<(), Misuse> {
-        match admit(&self.spans.map, &self.slabs, payload.addr()) {
-            Some(live) => {
-                self.free_live(live);
+        match admit_slot(&self.spans.map, &self.slabs, payload.addr()) {
+            Some(slot) => {
+                self.free_slot(slot);
                 Ok(())
             }
-            None => Err(self.explain(payload.addr())),
+            None => self.free_other(payload.addr()),
         }
+    }
+
+    /// Frees what is not a live slot: a large block, or nothing.
+    #[inline(never)]
+    fn free_other(&mut self, address: usize) -> Result<(), Misuse> {
+        let live = admit(&self.spans.map, &self.slabs, address).ok_or_else(|| self.explain(address))?;
+        self.free_live(live);
+        Ok(())
     }
 
     /// Like [`free`](Self::free) for a caller who knows what was asked for, which is checked, too.
@@ -181,15 +189,26 @@ impl<B: Brk> Heap<B> {
     /// As for [`free`](Self::free).
     #[inline]
     pub unsafe fn free_sized(&mut self, payload: *mut u8, layout: Layout) -> Result<(), Misuse> {
-        let live = self.admit_as(payload.addr(), layout)?;
+        match admit_slot(&self.spans.map, &self.slabs, payload.addr()) {
+            Some(slot) if self.slabs.fits_closely(slot, payload.addr(), layout) => {
+                self.free_slot(slot);
+                Ok(())
+            }
+            _ => self.free_sized_other(payload.addr(), layout),
+        }
+    }
+
+    /// Frees what is not a live slot more than half filled: any other block, or nothing.
+    #[inline(never)]
+    fn free_sized_other(&mut self, address: usize, layout: Layout) -> Result<(), Misuse> {
+        let live = self.admit_as(address, layout)?;
         self.free_live(live);
         Ok(())
     }
 
     /// The live block at `address`, if it can be one of `layout`.
-    #[inline(always)]
     fn admit_as(&self, address: usize, layout: Layout) -> Result<Live, Misuse> {
-        let Some(live) = admit(&self.spans.map, &self.slabs, address) else { return Err(self.explain(address)) };
+        let live = admit(&self.spans.map, &self.slabs, address).ok_or_else(|| self.explain(address))?;
         if live.can_be(address, layout) || (self.slack_kept && layout.size() <= live.bytes()) {
             return Ok(live);
         }
@@ -202,15 +221,17 @@ impl<B: Brk> Heap<B> {
         explain(&self.spans.map, &self.slabs, address)
     }
 
-    #[inline(always)]
     fn free_live(&mut self, live: Live) {
         match live {
-            Live::Slot(slot) => {
-                if self.slabs.push(slot) {
-                    self.review(slot.slab);
-                }
-            }
+            Live::Slot(slot) => self.free_slot(slot),
             Live::Large(span) => self.free_large(span),
+        }
+    }
+
+    #[inline(always)]
+    fn free_slot(&mut self, slot: Slot) {
+        if self.slabs.push(slot) {
+            self.review(slot.slab);
         }
     }
 
@@ -222,7 +243,6 @@ impl<B: Brk> Heap<B> {
         }
     }
 
-    #[inline(never)]
     fn free_large(&mut self, span: Span) {
         let free = self.spans.release(span);
         self.settle(free);

@@ -102,20 +102,21 @@ impl SizeClass {
     }
 
     /// The class with this index, for walks over all of them.
-    pub(crate) fn from_index(index: usize) -> Self {
-        assert!(index < CLASSES);
-        Self(index as u8)
+    #[inline(always)]
+    pub(crate) const fn from_index(index: usize) -> Self {
+        debug_assert!(index < CLASSES);
+        Self((index % CLASSES) as u8)
     }
 
     /// Index below [`CLASSES`].
     #[inline(always)]
-    pub(crate) fn index(self) -> usize {
+    pub(crate) const fn index(self) -> usize {
         self.0 as usize % CLASSES
     }
 
     /// Bytes in a slot.
     #[inline(always)]
-    pub(crate) fn slot_size(self) -> usize {
+    pub(crate) const fn slot_size(self) -> usize {
         SLOTS[self.index()] as usize
     }
 

@@ -20,7 +20,6 @@ pub(crate) enum Live {
 
 impl Live {
     /// Bytes of the payload.
-    #[inline(always)]
     pub(crate) fn bytes(self) -> usize {
         match self {
             Self::Slot(slot) => slot.slab.size_class().slot_size(),
@@ -30,7 +29,6 @@ impl Live {
 
     /// Whether a caller who holds the block at `address` can have asked for `layout`: it fits, and the heap would not
     /// have given a request of half the block's size or less so much.
-    #[inline(always)]
     pub(crate) fn can_be(self, address: usize, layout: Layout) -> bool {
         let bytes = self.bytes();
         let plausible = layout.size() <= bytes && address & (layout.align() - 1) == 0;
@@ -51,14 +49,19 @@ pub(crate) fn pages_of(size: usize) -> usize {
     size.div_ceil(crate::header::PAGE).max(1)
 }
 
-/// The live block whose payload starts at exactly `address`.
+/// The live slot that starts at exactly `address`. Most blocks are slots, so this much is inlined.
 #[inline(always)]
+pub(crate) fn admit_slot(map: &PageMap, slabs: &Slabs, address: usize) -> Option<Slot> {
+    let slot = Slot::starting_at(map.find(address)?, address)?;
+    (!slabs.is_free(slot)).then_some(slot)
+}
+
+/// The live block whose payload starts at exactly `address`.
 pub(crate) fn admit(map: &PageMap, slabs: &Slabs, address: usize) -> Option<Live> {
-    let span = map.find(address)?;
-    if let Some(slot) = Slot::starting_at(span, address) {
-        return (!slabs.is_free(slot)).then_some(Live::Slot(slot));
+    match map.find(address)? {
+        span if span.is(Kind::Large) => (span.start.get() == address).then_some(Live::Large(span)),
+        _ => admit_slot(map, slabs, address).map(Live::Slot),
     }
-    (span.is(Kind::Large) && span.start.get() == address).then_some(Live::Large(span))
 }
 
 /// Why `address` was not admitted, and what is there.
