@@ -1,6 +1,9 @@
 //! A heap for Linux over the raw `brk` system call.
 #![no_std]
 
+#[cfg(test)]
+extern crate std;
+
 pub mod brk;
 #[cfg(feature = "stages")]
 pub mod stages;

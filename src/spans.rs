@@ -117,7 +117,7 @@ impl<B> Spans<B> {
     }
 
     /// Cuts a span after `pages` pages. The rest becomes a free span that no index holds.
-    fn split(&mut self, span: Span, pages: usize) -> Span {
+    pub(crate) fn split(&mut self, span: Span, pages: usize) -> Span {
         let (start, rest) = (span.start.get() + pages * PAGE, span.page_count() - pages);
         let zero = span.zero_pages.get() as usize;
         let remainder = self.map.record(start);

@@ -1,0 +1,272 @@
+//! Positive controls: each invariant is broken by itself, and `check` must name it.
+
+use super::*;
+use crate::brk::Emulated;
+use crate::heap::Heap;
+use core::alloc::Layout;
+use core::mem::MaybeUninit;
+use std::boxed::Box;
+use std::vec;
+use std::vec::Vec;
+
+type Subject = Heap<Emulated<'static>>;
+
+/// A heap that has everything: slabs in all states, free spans in lists and tree, a large span, a fence, a region, known
+/// zeros, and a free top.
+fn subject() -> Subject {
+    let arena = Box::leak(vec![MaybeUninit::uninit(); 12 << 20].into_boxed_slice());
+    let mut emulated = Emulated::new(arena);
+    emulated.allow_mappings(4 << 20);
+    let mut heap = Heap::new(emulated);
+    let mut allocate = |size| heap.allocate(Layout::from_size_align(size, 16).unwrap()).unwrap().as_ptr();
+    let small: Vec<_> = (0..600).map(|_| allocate(1000)).collect();
+    let tree = allocate(1300 << 10);
+    allocate(40 << 10);
+    let listed = allocate(100 << 10);
+    allocate(40 << 10);
+    heap.brk_mut().foreign_move(5000);
+    let last = heap.allocate(Layout::from_size_align(2 << 20, 16).unwrap()).unwrap();
+    heap.brk_mut().fail_after(0);
+    heap.allocate(Layout::from_size_align(3 << 20, 16).unwrap()).unwrap();
+    for payload in [tree, listed, last.as_ptr()].into_iter().chain(small[16..300].iter().copied()) {
+        // SAFETY: nothing uses the block.
+        unsafe { heap.free(payload) }.unwrap();
+    }
+    heap
+}
+
+fn find(heap: &Subject, wanted: impl Fn(Span) -> bool) -> Span {
+    heap.spans.iter().find(|&span| wanted(span)).expect("the subject has such a span")
+}
+
+fn a_large(heap: &Subject) -> Span {
+    find(heap, |span| span.is(Kind::Large))
+}
+
+fn indexed_free(heap: &Subject) -> Span {
+    find(heap, |span| span.is(Kind::Free) && heap.spans.top != Some(span) && span.page_count() > 1)
+}
+
+fn listed_slab(heap: &Subject) -> Span {
+    find(heap, |span| span.is(Kind::Slab) && span.listed.get() && span.free.get() < span.capacity.get())
+}
+
+fn full_slab(heap: &Subject) -> Span {
+    find(heap, |span| span.is(Kind::Slab) && !span.listed.get() && span.trigger.get() != NEVER)
+}
+
+fn current_slab(heap: &Subject) -> Span {
+    find(heap, |span| heap.slabs.classes.iter().any(|class| class.slab == Some(span) && class.word != 0))
+}
+
+fn address_of(span: Span) -> usize {
+    span.start.get()
+}
+
+#[test]
+fn the_subject_is_sound_and_has_everything() {
+    let heap = subject();
+    assert_eq!(heap.check(), Ok(()));
+    assert!(heap.spans.top.is_some() && heap.slabs.empty_count > 0 && !heap.spans.map.regions().is_empty());
+    assert!(heap.spans.counters.foreign_pages > 0);
+    find(&heap, |span| span.is(Kind::Free) && span.page_count() > 64 && heap.spans.top != Some(span));
+    find(&heap, |span| span.is(Kind::Free) && span.zero_pages.get() > 0);
+    let _ = (a_large(&heap), indexed_free(&heap), listed_slab(&heap), full_slab(&heap), current_slab(&heap));
+}
+
+/// Breaks one thing in a sound heap; `check` must answer with that invariant's number.
+fn sees(invariant: u8, corrupt: impl Fn(&mut Subject)) {
+    let mut heap = subject();
+    corrupt(&mut heap);
+    assert_eq!(heap.check().expect_err("the corruption is not seen").invariant, invariant);
+}
+
+#[test]
+fn i1_a_length_that_leaves_a_gap() {
+    sees(1, |heap| {
+        let span = indexed_free(heap);
+        heap.spans.fit.remove(span);
+        span.pages.set(span.pages.get() - 1);
+        heap.spans.fit.insert(span);
+    });
+}
+
+#[test]
+fn i1_a_link_back_to_the_wrong_span() {
+    sees(1, |heap| a_large(heap).prev.set(heap.spans.first));
+}
+
+#[test]
+fn i1_a_list_that_ends_early() {
+    sees(1, |heap| a_large(heap).next.set(None));
+}
+
+#[test]
+fn i1_a_start_that_is_another_page() {
+    sees(1, |heap| a_large(heap).start.set(address_of(a_large(heap)) + PAGE));
+}
+
+#[test]
+fn i2_a_link_to_a_record_of_another_page() {
+    sees(2, |heap| {
+        let span = a_large(heap);
+        let elsewhere = heap.spans.map.record(span.end() - PAGE);
+        elsewhere.init(Kind::Large, span.start.get(), span.page_count(), 0);
+        elsewhere.prev.set(span.prev.get());
+        elsewhere.next.set(span.next.get());
+        span.prev.get().unwrap().next.set(Some(elsewhere));
+    });
+}
+
+#[test]
+fn i3_a_free_span_that_was_not_coalesced() {
+    sees(3, |heap| {
+        let (span, half) = (indexed_free(heap), indexed_free(heap).page_count() / 2);
+        heap.spans.fit.remove(span);
+        let rest = heap.spans.split(span, half);
+        heap.spans.fit.insert(span);
+        heap.spans.fit.insert(rest);
+    });
+}
+
+#[test]
+fn i4_a_free_span_that_best_fit_has_lost() {
+    sees(4, |heap| {
+        let span = indexed_free(heap);
+        heap.spans.fit.remove(span);
+    });
+}
+
+#[test]
+fn i4_a_free_span_in_the_list_of_another_length() {
+    sees(4, |heap| {
+        let tree = find(heap, |span| span.is(Kind::Free) && span.page_count() > 64 && heap.spans.top != Some(span));
+        heap.spans.fit.remove(tree);
+        let pages = tree.pages.replace(3);
+        heap.spans.fit.insert(tree);
+        tree.pages.set(pages);
+    });
+}
+
+#[test]
+fn i5_an_interior_page_that_has_an_owner() {
+    sees(5, |heap| heap.spans.map.set(address_of(a_large(heap)) + PAGE, Some(a_large(heap))));
+}
+
+#[test]
+fn i5_a_page_of_a_slab_that_has_none() {
+    sees(5, |heap| heap.spans.map.set(address_of(full_slab(heap)), None));
+}
+
+#[test]
+fn i6_a_size_class_that_is_not_the_slabs() {
+    sees(6, |heap| full_slab(heap).class.set(full_slab(heap).class.get() + 1));
+}
+
+#[test]
+fn i6_a_wrong_reciprocal_or_capacity() {
+    sees(6, |heap| full_slab(heap).reciprocal.set(full_slab(heap).reciprocal.get() - 1));
+    sees(6, |heap| full_slab(heap).capacity.set(full_slab(heap).capacity.get() - 1));
+}
+
+#[test]
+fn i7_a_flipped_bit() {
+    sees(7, |heap| full_slab(heap).bits[0].set(full_slab(heap).bits[0].get() ^ 1));
+}
+
+#[test]
+fn i7_a_bit_beyond_the_last_slot() {
+    sees(7, |heap| full_slab(heap).bits[BITMAP_WORDS - 1].set(1 << 63));
+}
+
+#[test]
+fn i7_a_wrong_count() {
+    sees(7, |heap| listed_slab(heap).free.set(listed_slab(heap).free.get() - 1));
+}
+
+#[test]
+fn i8_a_slot_that_is_both_taken_over_and_in_the_bitmap() {
+    sees(8, |heap| {
+        let slab = current_slab(heap);
+        let class = &heap.slabs.classes[slab.size_class().index()];
+        let word = slab.bits.iter().find(|word| core::ptr::from_ref(*word).addr() == class.taken_from).unwrap();
+        word.set(word.get() | class.word & class.word.wrapping_neg());
+        slab.free.set(slab.free.get() + 1);
+    });
+}
+
+#[test]
+fn i8_a_base_that_is_another_words() {
+    sees(8, |heap| {
+        let index = current_slab(heap).size_class().index();
+        heap.slabs.classes[index].base += 16;
+    });
+}
+
+#[test]
+fn i9_a_trigger_that_is_another_states() {
+    sees(9, |heap| listed_slab(heap).trigger.set(NEVER));
+    sees(9, |heap| current_slab(heap).trigger.set(1));
+}
+
+#[test]
+fn i9_a_list_that_has_lost_its_slabs() {
+    sees(9, |heap| {
+        let index = listed_slab(heap).size_class().index();
+        heap.slabs.classes[index].listed = None;
+    });
+}
+
+#[test]
+fn i10_a_slab_in_use_among_the_empty_ones() {
+    sees(10, |heap| heap.slabs.empties[0] = Some(listed_slab(heap)));
+}
+
+#[test]
+fn i11_a_forgotten_top() {
+    sees(11, |heap| heap.spans.top = None);
+}
+
+#[test]
+fn i11_a_last_span_that_is_not_the_last() {
+    sees(11, |heap| heap.spans.last = heap.spans.first);
+}
+
+#[test]
+fn i12_a_counter_that_is_off() {
+    sees(12, |heap| heap.spans.counters.foreign_pages += 1);
+    sees(12, |heap| heap.spans.counters.region_pages -= 1);
+    sees(12, |heap| heap.spans.counters.peak_pages = 1);
+}
+
+#[test]
+fn i13_a_reciprocal_where_there_are_no_slots() {
+    sees(13, |heap| a_large(heap).reciprocal.set(1));
+}
+
+#[test]
+fn i14_a_byte_in_a_page_known_to_be_zero() {
+    sees(14, |heap| {
+        let span = find(heap, |span| span.is(Kind::Free) && span.zero_pages.get() > 0);
+        // SAFETY: the last page of a free span is the heap's, and nobody's payload.
+        unsafe { core::ptr::with_exposed_provenance_mut::<u8>(span.end() - PAGE).write(1) };
+    });
+}
+
+#[test]
+fn i15_a_heap_that_does_not_start_with_metadata() {
+    sees(15, |heap| heap.spans.first.unwrap().kind.set(Kind::Large));
+    sees(15, |heap| {
+        let start = heap.spans.map.regions()[0].start;
+        heap.spans.map.find(start).unwrap().kind.set(Kind::Large);
+    });
+}
+
+#[test]
+fn a_corruption_says_what_is_wrong_and_where() {
+    use std::string::ToString;
+    let texts: Vec<_> = (1..=15).map(|invariant| Corruption { invariant, address: 0x1000 }.to_string()).collect();
+    for (index, text) in texts.iter().enumerate() {
+        assert!(text.starts_with(&std::format!("I{} at 0x1000: ", index + 1)) && !text.contains("unknown"));
+    }
+}
