@@ -176,3 +176,55 @@ impl Fit {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::header::{Header, Kind, PAGE};
+    use core::mem::MaybeUninit;
+    use std::boxed::Box;
+    use std::collections::BTreeSet;
+    use std::vec::Vec;
+
+    /// Free spans at made-up addresses, for nothing here looks at their pages.
+    fn spans(count: usize) -> Vec<Span> {
+        let records: Vec<MaybeUninit<Header>> = (0..count).map(|_| MaybeUninit::uninit()).collect();
+        let records = Box::leak(records.into_boxed_slice());
+        // SAFETY: each element has room for a record and is aligned for one; it is never given back.
+        records.iter_mut().map(|record| unsafe { Span::at(record.as_mut_ptr().expose_provenance()) }).collect()
+    }
+
+    #[test]
+    fn best_is_the_shortest_that_suffices_whatever_came_and_went() {
+        let spans = spans(500);
+        let (mut fit, mut oracle) = (Fit::new(), BTreeSet::new());
+        let mut random = 0x2545_F491_4F6C_DD1D_u64;
+        for step in 0..20_000 {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let index = random as usize % spans.len();
+            let (span, start) = (spans[index], (index + 1) * 1024 * PAGE);
+            if oracle.remove(&(span_pages(&oracle, start), start)) {
+                fit.remove(span);
+            } else {
+                span.init(Kind::Free, start, 1 + (random >> 32) as usize % 200, 0);
+                fit.insert(span);
+                oracle.insert((span.page_count(), start));
+            }
+            let wanted = 1 + (random >> 48) as usize % 220;
+            let best = oracle.range((wanted, 0)..).next().map(|&(pages, _)| pages);
+            assert_eq!(fit.best(wanted).map(Span::page_count), best, "step {step}");
+            assert_eq!(fit.len(), oracle.len());
+        }
+        for (index, &span) in spans.iter().enumerate() {
+            let start = (index + 1) * 1024 * PAGE;
+            let held = oracle.contains(&(span_pages(&oracle, start), start));
+            assert!(!held || fit.holds(span));
+        }
+    }
+
+    fn span_pages(oracle: &BTreeSet<(usize, usize)>, start: usize) -> usize {
+        oracle.iter().find(|&&(_, other)| other == start).map_or(0, |&(pages, _)| pages)
+    }
+}

@@ -12,7 +12,6 @@
 //! 0                                                                              64                           192
 //! ```
 
-use crate::size_class::SizeClass;
 use core::cell::Cell;
 use core::ops::Deref;
 use core::ptr::NonNull;
@@ -67,7 +66,7 @@ pub(crate) struct Header {
     pub(crate) right: Cell<Option<Span>>,
     /// Length of the span.
     pub(crate) pages: Cell<u32>,
-    /// [`SizeClass::reciprocal`] in a slab; 0 otherwise, which no offset passes.
+    /// [`SizeClass::reciprocal`](crate::size_class::SizeClass::reciprocal) in a slab; 0 otherwise, which no offset passes.
     pub(crate) reciprocal: Cell<u32>,
     /// How many pages at the span's end are known to read as zero.
     pub(crate) zero_pages: Cell<u32>,
@@ -182,12 +181,6 @@ impl Span {
     /// Notes where the owner of a foreign span left the break.
     pub(crate) fn set_foreign_end(self, address: usize) {
         self.bits[0].set(address as u64);
-    }
-
-    /// The size class of a slab.
-    #[inline(always)]
-    pub(crate) fn size_class(self) -> SizeClass {
-        SizeClass::from_index(self.class.get() as usize)
     }
 }
 

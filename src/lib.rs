@@ -1,4 +1,37 @@
-//! A heap for Linux over the raw `brk` system call.
+//! A heap for Linux over the raw `brk` system call: no libc, and every pointer given to `free` is checked exactly, in
+//! constant time, in release builds.
+//!
+//! ```no_run
+//! #[global_allocator]
+//! static HEAP: hmalloc::Hmalloc = hmalloc::Hmalloc::new();
+//! # fn main() {}
+//! ```
+//!
+//! # A guided tour
+//!
+//! [`Hmalloc`] is a lock, a [`Policy`] and a [`Heap`] over [`brk::Linux`]. The same `Heap` over [`brk::Emulated`] lives in
+//! a byte array, where tests can refuse its system calls and move the break behind its back.
+//!
+//! A heap is a row of **spans**, each a run of 16 KiB [pages](PAGE) with a **header** out of line. A request of up to
+//! 16 KiB gets a **slot** of a **slab**: a span cut into equal pieces for one **size class**, with one bit a slot in its
+//! header. A larger request gets a span of its own. Free spans coalesce; the last one, the **top**, is where the break is
+//! raised and lowered.
+//!
+//! An address leads to the header of its page through the **page map**, and from there arithmetic and one bit tell
+//! whether a live payload starts exactly there. Whatever does not is a [`Misuse`], which says what was found instead.
+//!
+//! `src/README.md` draws all of it in bytes and numbers the invariants that [`Heap::check`] asserts.
+//!
+//! # What to expect
+//!
+//! - **Alignment**: every payload is aligned to 16 bytes or to what the layout asks for, if that is more.
+//! - **Size**: a block is up to 1/8 larger than its request, and above 16 KiB up to a page larger. 0 bytes get a block.
+//! - **Running out** is an answer: [`OutOfMemory`], or null. The heap is as it was. Nothing here panics.
+//! - **The break is shared** with whoever else moves it. What others raise it over is left alone, and it is lowered only
+//!   from where this heap left it. If it cannot be raised, memory comes from mappings.
+//! - **Zeroed memory** that the kernel just handed out is not written again.
+//! - **Architectures**: x86, x86_64, arm, aarch64, riscv64 and loongarch64 on stable Rust; mips, mips64, powerpc,
+//!   powerpc64 and s390x where the compiler's experimental assembly is enabled.
 #![no_std]
 
 #[cfg(test)]

@@ -69,6 +69,14 @@ pub(crate) struct Slabs {
     pub(crate) empty_count: usize,
 }
 
+impl Span {
+    /// The size class of a slab.
+    #[inline(always)]
+    pub(crate) fn size_class(self) -> SizeClass {
+        SizeClass::from_index(self.class.get() as usize)
+    }
+}
+
 /// A slot of a slab, whether it is free or not.
 #[derive(Clone, Copy)]
 pub(crate) struct Slot {
