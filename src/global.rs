@@ -84,6 +84,14 @@ impl<L: Lock> Hmalloc<L> {
         result
     }
 
+    /// Out of line, so that the common free needs no stack frame.
+    #[inline(never)]
+    fn dealloc_other(&self, address: usize, layout: Layout) {
+        if let Err(misuse) = self.with(|heap| heap.free_sized_other(address, layout)) {
+            self.policy.apply("free", &misuse);
+        }
+    }
+
     /// The heap in numbers.
     pub fn stats(&self) -> Stats {
         self.with(|heap| heap.stats())
@@ -130,8 +138,8 @@ unsafe impl<L: Lock> GlobalAlloc for Hmalloc<L> {
     #[inline]
     unsafe fn dealloc(&self, payload: *mut u8, layout: Layout) {
         // SAFETY: the caller is done with the block.
-        if let Err(misuse) = self.with(|heap| unsafe { heap.free_sized(payload, layout) }) {
-            self.policy.apply("free", &misuse);
+        if !self.with(|heap| unsafe { heap.free_common(payload, layout) }) {
+            self.dealloc_other(payload.addr(), layout);
         }
     }
 

@@ -93,7 +93,7 @@ impl<B: Brk> Heap<B> {
     /// # Errors
     ///
     /// [`OutOfMemory`] if neither the break nor a mapping could be had. Nothing has changed then.
-    #[inline]
+    #[inline(always)]
     pub fn allocate(&mut self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         match SizeClass::of(layout) {
             Some(class) => match self.slabs.pop(class) {
@@ -158,7 +158,7 @@ impl<B: Brk> Heap<B> {
     /// # Safety
     ///
     /// If `payload` is a live block's, nothing uses that block any more.
-    #[inline]
+    #[inline(always)]
     pub unsafe fn free(&mut self, payload: *mut u8) -> Result<(), Misuse> {
         match admit_slot(&self.spans.map, &self.slabs, payload.addr()) {
             Some(slot) => {
@@ -189,18 +189,27 @@ impl<B: Brk> Heap<B> {
     /// As for [`free`](Self::free).
     #[inline]
     pub unsafe fn free_sized(&mut self, payload: *mut u8, layout: Layout) -> Result<(), Misuse> {
-        match admit_slot(&self.spans.map, &self.slabs, payload.addr()) {
-            Some(slot) if self.slabs.fits_closely(slot, payload.addr(), layout) => {
-                self.free_slot(slot);
-                Ok(())
-            }
-            _ => self.free_sized_other(payload.addr(), layout),
-        }
+        // SAFETY: the caller's promise.
+        if unsafe { self.free_common(payload, layout) } { Ok(()) } else { self.free_sized_other(payload.addr(), layout) }
+    }
+
+    /// Frees a live slot of which `layout` fills more than half, as nearly every freed block is. False if `payload` is
+    /// anything else, which may be just as valid; nothing has changed then.
+    ///
+    /// # Safety
+    ///
+    /// As for [`free_sized`](Self::free_sized).
+    #[inline(always)]
+    pub(crate) unsafe fn free_common(&mut self, payload: *mut u8, layout: Layout) -> bool {
+        let slot = admit_slot(&self.spans.map, &self.slabs, payload.addr());
+        let Some(slot) = slot.filter(|slot| slot.fits_closely(payload.addr(), layout)) else { return false };
+        self.free_slot(slot);
+        true
     }
 
     /// Frees what is not a live slot more than half filled: any other block, or nothing.
     #[inline(never)]
-    fn free_sized_other(&mut self, address: usize, layout: Layout) -> Result<(), Misuse> {
+    pub(crate) fn free_sized_other(&mut self, address: usize, layout: Layout) -> Result<(), Misuse> {
         let live = self.admit_as(address, layout)?;
         self.free_live(live);
         Ok(())

@@ -94,11 +94,12 @@ impl core::error::Error for Misuse {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
     /// Nothing: the call has no effect and nobody hears of it.
-    Ignore,
+    Ignore = 1,
     /// One line on standard error; the call has no effect.
-    Report,
+    Report = 2,
     /// One line on standard error, then death by `SIGABRT`.
-    Abort,
+    // 0, so that a static heap with the default policy takes no room in a program's file.
+    Abort = 0,
 }
 
 impl Policy {

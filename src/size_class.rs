@@ -27,6 +27,8 @@ const PER_DOUBLING: usize = 8;
 
 /// Bytes of a slab once the heap is large. Larger slabs mean fewer headers to visit per block.
 const SLAB_BYTES: usize = 64 << 10;
+/// A slab is at most this fraction of the heap.
+const SLAB_FRACTION: usize = 8;
 /// The same for slots above [`BIG_SLOT`], of which [`SLAB_BYTES`] would hold too few.
 const SLAB_BYTES_BIG: usize = 128 << 10;
 const BIG_SLOT: usize = 4 << 10;
@@ -126,7 +128,7 @@ impl SizeClass {
         let slot = self.slot_size();
         let bytes = if slot > BIG_SLOT { SLAB_BYTES_BIG } else { SLAB_BYTES };
         let most = (bytes / PAGE).min(MAX_SLOTS * slot / PAGE);
-        (heap_pages / 32).clamp(1, most)
+        (heap_pages / SLAB_FRACTION).clamp(1, most)
     }
 
     /// `2^32 / slot size`, rounded up. Multiplied with an offset, its high half is the slot number, and its low half is

@@ -42,8 +42,6 @@ pub(crate) struct Class {
     pub(crate) word: u64,
     /// Address of the slot that bit 0 of `word` stands for.
     pub(crate) base: usize,
-    /// Bytes in a slot.
-    slot_size: usize,
     /// Address of the bitmap's word that `word` was taken from, or 0.
     pub(crate) taken_from: usize,
     /// The current slab.
@@ -52,12 +50,6 @@ pub(crate) struct Class {
     fresh: bool,
     /// The first of the listed slabs.
     pub(crate) listed: Option<Span>,
-}
-
-impl Class {
-    const fn new(slot_size: usize) -> Self {
-        Self { word: 0, base: 0, slot_size, taken_from: 0, slab: None, fresh: false, listed: None }
-    }
 }
 
 /// The slabs in use, by size class.
@@ -113,6 +105,13 @@ impl Slot {
         1 << (self.number % 64)
     }
 
+    /// Whether `layout` fits the slot at `address` and fills more than half of it: one comparison for both.
+    #[inline(always)]
+    pub(crate) fn fits_closely(self, address: usize, layout: Layout) -> bool {
+        let slot_size = self.slab.size_class().slot_size();
+        slot_size.wrapping_sub(layout.size()) < slot_size / 2 && address & (layout.align() - 1) == 0
+    }
+
     /// Whether the slot's word has ever been taken over; until then nothing was allocated from it.
     pub(crate) fn is_opened(self) -> bool {
         self.number / 64 < self.slab.opened.get() as u32
@@ -126,13 +125,9 @@ impl Slot {
 
 impl Slabs {
     pub(crate) const fn new() -> Self {
-        let mut classes = [const { Class::new(0) }; CLASSES];
-        let mut index = 0;
-        while index < CLASSES {
-            classes[index] = Class::new(SizeClass::from_index(index).slot_size());
-            index += 1;
-        }
-        Self { classes, empties: [None; EMPTIES_MAX], empty_count: 0 }
+        // All zeros, so that a static heap takes no room in a program's file.
+        const NOTHING: Class = Class { word: 0, base: 0, taken_from: 0, slab: None, fresh: false, listed: None };
+        Self { classes: [NOTHING; CLASSES], empties: [None; EMPTIES_MAX], empty_count: 0 }
     }
 
     /// A slot from the word that the class has taken over.
@@ -144,7 +139,7 @@ impl Slabs {
             return None;
         }
         class.word = word & (word - 1);
-        let address = class.base + word.trailing_zeros() as usize * class.slot_size;
+        let address = class.base + word.trailing_zeros() as usize * size_class.slot_size();
         NonNull::new(core::ptr::with_exposed_provenance_mut(address))
     }
 
@@ -160,13 +155,6 @@ impl Slabs {
         // Which word a class has taken over cannot be predicted; a branch on it costs more than all the rest.
         let taken = select_unpredictable(class.taken_from == core::ptr::from_ref(cell).addr(), class.word, 0);
         (cell.get() | taken) & slot.bit() != 0
-    }
-
-    /// Whether `layout` fits the slot and fills more than half of it: one comparison for both.
-    #[inline(always)]
-    pub(crate) fn fits_closely(&self, slot: Slot, address: usize, layout: Layout) -> bool {
-        let slot_size = self.classes[slot.slab.size_class().index()].slot_size;
-        slot_size.wrapping_sub(layout.size()) < slot_size / 2 && address & (layout.align() - 1) == 0
     }
 
     /// Frees a slot that is not free. True if the slab's place in its class must be [reviewed](Self::review).

@@ -1,6 +1,6 @@
 //! The program break and mappings of a running Linux process, by raw system calls.
 
-use super::{Brk, Refused};
+use super::{Brk, Refused, glibc};
 use syscalls::{Sysno, syscall};
 
 /// The calling process's own program break.
@@ -52,7 +52,10 @@ unsafe impl Brk for Linux {
         // SAFETY: raising maps new pages; lowering unmaps only what lies above `to`, which the heap lowers only when
         // the break is exactly its own end.
         match unsafe { syscall!(Sysno::brk, to) } {
-            Ok(now) if now == to => Ok(()),
+            Ok(now) if now == to => {
+                glibc::tell(to);
+                Ok(())
+            }
             _ => Err(Refused),
         }
     }

@@ -12,6 +12,7 @@
 //! ```
 
 mod emulated;
+mod glibc;
 mod linux;
 
 pub use emulated::Emulated;

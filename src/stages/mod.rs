@@ -15,6 +15,25 @@
 //! [`Brk`] seam, and nothing uses them but tests, the tour and the probe. All of them have one owner
 //! and no lock.
 //!
+//! # What each of them promises
+//!
+//! `tests/stages.rs` looks for a broken promise in every cell of this table, and has to find one where it says so.
+//! The last column is the production heap.
+//!
+//! | promise                                     | s1     | s2     | s3     | s4     | s5     | heap   |
+//! |---------------------------------------------|--------|--------|--------|--------|--------|--------|
+//! | payloads are aligned                        | broken | kept   | kept   | kept   | kept   | kept   |
+//! | blocks are disjoint                         | kept   | kept   | kept   | kept   | kept   | kept   |
+//! | freed space is used again                   | kept   | kept   | kept   | kept   | kept   | kept   |
+//! | the break is lowered                        | broken | broken | kept   | kept   | kept   | kept   |
+//! | no free block is left on top                | broken | broken | broken | kept   | kept   | kept   |
+//! | an invalid free is ignored or reported      | broken | broken | kept   | kept   | kept   | kept   |
+//! | a double free is ignored or reported        | kept   | kept   | kept   | kept   | kept   | kept   |
+//! | the rest of a large block is split off      | broken | broken | broken | kept   | kept   | kept   |
+//! | free neighbours are joined                  | broken | broken | broken | broken | kept   | kept   |
+//! | a refused brk changes nothing               | kept   | kept   | kept   | kept   | kept   | kept   |
+//! | a size that overflows is answered with null | kept   | kept   | kept   | kept   | kept   | kept   |
+//!
 //! # What they do when somebody else moves the break
 //!
 //! The break is the process's, and others may move it (a libc's `sbrk`, a second heap). Raised by others, stages 1 and
@@ -63,8 +82,11 @@ pub trait Stage {
     /// A heap without blocks that will raise and lower `brk`.
     fn with(brk: Self::Source) -> Self;
 
-    /// The break this stage stands on.
-    fn source(&self) -> &Self::Source;
+    /// The break under this heap.
+    fn brk(&self) -> &Self::Source;
+
+    /// The break under this heap, to set its faults.
+    fn brk_mut(&mut self) -> &mut Self::Source;
 
     /// `size` bytes, or null.
     ///
@@ -108,8 +130,12 @@ macro_rules! stage {
                 Self::new(brk)
             }
 
-            fn source(&self) -> &B {
+            fn brk(&self) -> &B {
                 &self.brk
+            }
+
+            fn brk_mut(&mut self) -> &mut B {
+                &mut self.brk
             }
 
             unsafe fn hmalloc(&mut self, size: usize) -> *mut u8 {
@@ -124,7 +150,7 @@ macro_rules! stage {
 
             fn blocks(&self) -> impl Iterator<Item = StageBlock> {
                 self.walk().map(|(header, size, free)| {
-                    StageBlock { header, payload: header + $module::HEADER, size, free }
+                    StageBlock { header: header.addr(), payload: header.addr() + $module::HEADER, size, free }
                 })
             }
         }

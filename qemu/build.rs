@@ -1,0 +1,30 @@
+//! Links the programs without a libc: static, at a fixed address; or static and position-independent (x86_64 only) if
+//! the environment has `HMALLOC_PIE=1`.
+
+use std::env;
+use std::path::Path;
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-env-changed=HMALLOC_PIE");
+    let pie = env::var("HMALLOC_PIE").is_ok_and(|value| value == "1");
+    let architecture = env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_default();
+    assert!(!pie || architecture == "x86_64", "HMALLOC_PIE=1: only x86_64 programs relocate themselves");
+    let arguments: &[&str] = match (linker_is_a_compiler(), pie) {
+        (true, false) => &["-nostartfiles", "-nostdlib", "-static", "-no-pie"],
+        (true, true) => &["-nostartfiles", "-nostdlib", "-static-pie"],
+        (false, false) => &["-nostdlib", "-static", "-no-pie"],
+        (false, true) => &["-nostdlib", "-static", "-pie", "--no-dynamic-linker", "-ztext"],
+    };
+    for argument in arguments {
+        println!("cargo::rustc-link-arg-bins={argument}");
+    }
+}
+
+/// Whether rustc links through a C compiler's driver, as it does unless a plain linker (`rust-lld`, `ld.lld`) was
+/// configured for the target.
+fn linker_is_a_compiler() -> bool {
+    let Ok(linker) = env::var("RUSTC_LINKER") else { return true };
+    let name = Path::new(&linker).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    !name.contains("ld")
+}

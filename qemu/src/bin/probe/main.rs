@@ -1,0 +1,52 @@
+//! The probe of the matrix: what one architecture does with misaligned words, and what the heaps do on it.
+//!
+//! Each run asks one question, because the answer may be death by a signal.
+#![no_std]
+#![no_main]
+#![cfg_attr(
+    any(target_arch = "mips", target_arch = "mips64", target_arch = "powerpc", target_arch = "powerpc64"),
+    feature(asm_experimental_arch)
+)]
+
+mod access;
+mod alignment;
+mod clone;
+mod selfcheck;
+mod steps;
+mod threads;
+
+use access::Access;
+use core::fmt::Write;
+use hmalloc_qemu::{Output, Process, STDOUT, program, say};
+
+program!(main);
+
+const USAGE: &str = "\
+usage: probe control load|store|atomic   a misaligned word without any heap
+       probe stage1 load|store|atomic    a misaligned payload of stage 1
+       probe aligned                     payloads of stages 2 to 5 and of the production heap
+       probe selfcheck                   the production heap on the real break
+       probe threads                     the production heap under four threads
+";
+
+fn main(process: Process) -> i32 {
+    let mut arguments = process.arguments().skip(1).map(|argument| argument.to_bytes());
+    let (mode, access) = (arguments.next().unwrap_or_default(), arguments.next().and_then(Access::named));
+    let mut output = Output::new(STDOUT);
+    let answer = match (mode, access) {
+        (b"control", Some(access)) => alignment::control(access, &mut output),
+        (b"stage1", Some(access)) => alignment::minimal(access, &mut output),
+        (b"aligned", None) => alignment::aligned(&mut output),
+        (b"selfcheck", None) => selfcheck::run(&mut output),
+        (b"threads", None) => threads::run(&mut output),
+        _ => {
+            say(format_args!("{USAGE}"));
+            return 2;
+        }
+    };
+    match &answer {
+        Ok(()) => drop(writeln!(output, "survived")),
+        Err(failure) => drop(writeln!(output, "FAILED: {failure}")),
+    }
+    i32::from(output.flush().is_err() || answer.is_err())
+}

@@ -1,0 +1,40 @@
+//! What the probe's steps have in common: failures that say what went wrong, and random numbers.
+
+use core::fmt;
+
+/// Why a step failed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Failure {
+    what: &'static str,
+    number: usize,
+}
+
+impl Failure {
+    /// A failure with a number that helps to find out why.
+    pub(crate) fn new(what: &'static str, number: usize) -> Self {
+        Self { what, number }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({:#x})", self.what, self.number)
+    }
+}
+
+/// Fails with `what` and a number that helps to find out why, unless `holds`.
+pub(crate) fn ensure(holds: bool, what: &'static str, number: usize) -> Result<(), Failure> {
+    if holds { Ok(()) } else { Err(Failure::new(what, number)) }
+}
+
+/// Numbers without a pattern: Marsaglia's xorshift on 32 bits, which no architecture is slow at.
+pub(crate) struct Random(pub(crate) u32);
+
+impl Random {
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 17;
+        self.0 ^= self.0 << 5;
+        self.0 as usize % limit
+    }
+}

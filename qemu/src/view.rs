@@ -1,0 +1,239 @@
+//! A heap drawn for a person to read in a terminal. It allocates nothing: the heap is locked while it is looked at.
+
+use core::fmt::{self, Display, Formatter, Write};
+use hmalloc::brk::Brk;
+use hmalloc::{Heap, PAGE, SpanInfo, SpanKind, Stats};
+
+/// A number of bytes, shown in the largest unit that leaves something before the point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bytes(pub usize);
+
+impl Display for Bytes {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self(bytes) = *self;
+        let (unit, shift) = match bytes {
+            0x4000_0000.. => ("GiB", 30),
+            0x10_0000.. => ("MiB", 20),
+            0x400.. => ("KiB", 10),
+            _ => return pad(f, format_args!("{bytes} B")),
+        };
+        let tenths = (bytes >> (shift - 10)) * 10 / 1024;
+        pad(f, format_args!("{}.{} {unit}", tenths / 10, tenths % 10))
+    }
+}
+
+/// Writes a short text as wide as the formatter asks.
+fn pad(f: &mut Formatter<'_>, text: fmt::Arguments<'_>) -> fmt::Result {
+    let mut short = Short { filled: 0, text: [0; SHORT] };
+    short.write_fmt(text)?;
+    f.pad(core::str::from_utf8(&short.text[..short.filled]).unwrap_or_default())
+}
+
+/// Longer than any number of bytes in its unit.
+const SHORT: usize = 32;
+
+struct Short {
+    filled: usize,
+    text: [u8; SHORT],
+}
+
+impl Write for Short {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.filled + text.len();
+        self.text.get_mut(self.filled..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.filled = end;
+        Ok(())
+    }
+}
+
+/// Shows a heap: its statistics, a map of its spans, and how full its slabs are.
+pub fn show_heap<B: Brk>(heap: &Heap<B>, output: &mut impl Write) -> fmt::Result {
+    show_stats(&heap.stats(), output)?;
+    show_map(heap, output)?;
+    show_slabs(heap, output)
+}
+
+fn show_stats(stats: &Stats, output: &mut impl Write) -> fmt::Result {
+    writeln!(output, "the heap: {}, {} at its peak", Bytes(stats.heap_bytes), Bytes(stats.peak_heap_bytes))?;
+    writeln!(output, "  used      {:>10} in {} blocks", Bytes(stats.live_bytes), stats.live_blocks)?;
+    writeln!(output, "  free      {:>10}", Bytes(stats.free_bytes))?;
+    writeln!(output, "  metadata  {:>10}", Bytes(stats.metadata_bytes))?;
+    if stats.foreign_bytes > 0 {
+        writeln!(output, "  foreign   {:>10} moved over by someone else", Bytes(stats.foreign_bytes))?;
+    }
+    write!(output, "  from the kernel: {} moves of the break, {} mappings", stats.brk_calls, stats.map_calls)?;
+    if stats.mapped_bytes > 0 {
+        write!(output, " ({} in them)", Bytes(stats.mapped_bytes))?;
+    }
+    writeln!(output)
+}
+
+const COLUMNS: usize = 64;
+/// The map is scaled so that it fills at most this many rows, but for those that begin a new stretch of addresses.
+const ROWS: usize = 24;
+
+fn show_map<B: Brk>(heap: &Heap<B>, output: &mut impl Write) -> fmt::Result {
+    let bytes: usize = heap.spans().map(|span| span.bytes).sum();
+    let pages = bytes.div_ceil(PAGE * COLUMNS * ROWS).max(1).next_power_of_two();
+    writeln!(output, "\nthe map: one sign for {}; . free, 1 to 9 tenths used, # used, M metadata, x foreign", {
+        Bytes(pages * PAGE)
+    })?;
+    let mut map = Map { output, cell_bytes: pages * PAGE, at: None, column: 0, cell: Cell::default() };
+    for span in heap.spans() {
+        map.span(&span)?;
+    }
+    map.end_stretch()?;
+    match heap.brk().query() {
+        Ok(address) => writeln!(output, "  {address:#x} the break"),
+        Err(_) => writeln!(output, "  the break could not be read"),
+    }
+}
+
+/// What is in the stretch of addresses that one sign stands for.
+#[derive(Default)]
+struct Cell {
+    filled: usize,
+    used: usize,
+    metadata: usize,
+    foreign: usize,
+}
+
+impl Cell {
+    fn sign(&self) -> char {
+        if self.foreign * 2 > self.filled {
+            return 'x';
+        }
+        if self.metadata * 2 > self.filled {
+            return 'M';
+        }
+        match self.used {
+            0 => '.',
+            used if used == self.filled => '#',
+            // Any use is seen as 1 at least, and any free byte keeps it below full.
+            used => {
+                let tenths = used.saturating_mul(10) / self.filled.max(1);
+                char::from_digit(tenths.clamp(1, 9) as u32, 10).unwrap_or('9')
+            }
+        }
+    }
+}
+
+struct Map<'o, W> {
+    output: &'o mut W,
+    cell_bytes: usize,
+    /// Where the next span begins if it borders on the last.
+    at: Option<usize>,
+    column: usize,
+    cell: Cell,
+}
+
+impl<W: Write> Map<'_, W> {
+    fn span(&mut self, span: &SpanInfo) -> fmt::Result {
+        if self.at.is_some_and(|at| at != span.address) {
+            self.end_stretch()?;
+            writeln!(self.output, "  ...")?;
+        }
+        let mut address = span.address;
+        let mut left = span.bytes;
+        while left > 0 {
+            let part = left.min(self.cell_bytes - self.cell.filled);
+            if self.cell.filled == 0 && self.column == 0 {
+                write!(self.output, "  {address:#x} ")?;
+            }
+            self.fill(span, part);
+            address += part;
+            left -= part;
+            if self.cell.filled == self.cell_bytes {
+                self.end_cell()?;
+            }
+        }
+        self.at = Some(address);
+        Ok(())
+    }
+
+    fn fill(&mut self, span: &SpanInfo, part: usize) {
+        self.cell.filled += part;
+        match span.kind {
+            SpanKind::Metadata => self.cell.metadata += part,
+            SpanKind::Foreign => self.cell.foreign += part,
+            SpanKind::Large => self.cell.used += part,
+            // Spread evenly; a slab whose slots are all live counts as full although a tail may be left over.
+            SpanKind::Slab { capacity, live, .. } if live < capacity => {
+                self.cell.used += (part as u64 * live as u64 / capacity as u64) as usize;
+            }
+            SpanKind::Slab { .. } => self.cell.used += part,
+            _ => {}
+        }
+    }
+
+    fn end_cell(&mut self) -> fmt::Result {
+        let sign = self.cell.sign();
+        self.cell = Cell::default();
+        self.column += 1;
+        self.output.write_char(sign)?;
+        if self.column == COLUMNS {
+            self.column = 0;
+            writeln!(self.output)?;
+        }
+        Ok(())
+    }
+
+    fn end_stretch(&mut self) -> fmt::Result {
+        if self.cell.filled > 0 {
+            self.end_cell()?;
+        }
+        if self.column > 0 {
+            self.column = 0;
+            writeln!(self.output)?;
+        }
+        Ok(())
+    }
+}
+
+/// What is known of all slabs of one slot size.
+#[derive(Clone, Copy)]
+struct Class {
+    slot: usize,
+    slabs: usize,
+    live: usize,
+    capacity: usize,
+}
+
+/// More size classes than the heap has.
+const CLASSES: usize = 96;
+const BAR: usize = 20;
+
+fn show_slabs<B: Brk>(heap: &Heap<B>, output: &mut impl Write) -> fmt::Result {
+    let mut classes = [Class { slot: 0, slabs: 0, live: 0, capacity: 0 }; CLASSES];
+    let (mut large, mut large_bytes) = (0usize, 0);
+    for span in heap.spans() {
+        match span.kind {
+            SpanKind::Slab { slot, capacity, live } => {
+                if let Some(class) = classes.iter_mut().find(|class| class.slot == slot || class.slabs == 0) {
+                    class.slot = slot;
+                    class.slabs += 1;
+                    class.live += live;
+                    class.capacity += capacity;
+                }
+            }
+            SpanKind::Large => {
+                large += 1;
+                large_bytes += span.bytes;
+            }
+            _ => {}
+        }
+    }
+    classes.sort_unstable_by_key(|class| class.slot);
+    writeln!(output, "\nthe slabs:   slot  slabs  live of slots")?;
+    for class in classes.iter().filter(|class| class.slabs > 0) {
+        let Class { slot, slabs, live, capacity } = *class;
+        write!(output, "  {slot:>13} {slabs:>6}  {live:>9} of {capacity:<9} ")?;
+        let full = (live as u64 * BAR as u64).div_ceil(capacity.max(1) as u64) as usize;
+        for place in 0..BAR {
+            output.write_char(if place < full { '#' } else { '.' })?;
+        }
+        let percent = live as u64 * 100 / capacity.max(1) as u64;
+        writeln!(output, " {percent:>3} %")?;
+    }
+    writeln!(output, "larger than a slot: {large} blocks, {}", Bytes(large_bytes))
+}

@@ -1,0 +1,70 @@
+//! Builds the programs of the `qemu` package the way a user does, and runs them.
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// How a program is linked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// Static, at a fixed address.
+    Fixed,
+    /// Static, at an address of the kernel's choice.
+    Pie,
+}
+
+/// The release build of one program. The first test to ask builds it, in a target directory of the tests' own: the one
+/// that these tests were built in may be locked.
+pub(crate) fn program(name: &str, link: Link) -> PathBuf {
+    let (folder, pie) = match link {
+        Link::Fixed => ("programs", "0"),
+        Link::Pie => ("programs-pie", "1"),
+    };
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(folder);
+    let output = Command::new(std::env::var_os("CARGO").as_deref().unwrap_or(OsStr::new("cargo")))
+        .args(["build", "--release", "--quiet", "--package", "hmalloc-qemu", "--bin", name, "--target-dir"])
+        .arg(&target)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("HMALLOC_PIE", pie)
+        // What instruments the tests (coverage, sanitizers) cannot be linked without a libc.
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env_remove("RUSTC_WRAPPER")
+        .env_remove("RUSTC_WORKSPACE_WRAPPER")
+        .env_remove("CARGO_BUILD_TARGET")
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "building {name} failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    target.join("release").join(name)
+}
+
+/// Runs `command` with `input` as its standard input, and returns its output.
+pub(crate) fn run(command: &mut Command, input: &[u8]) -> Output {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let mut stdin = child.stdin.take().expect("stdin is piped");
+    // Small writes of odd sizes: what the program reads at once is cut at arbitrary places. It may exit before it reads
+    // them all.
+    for piece in input.chunks(4093) {
+        if stdin.write_all(piece).is_err() {
+            break;
+        }
+    }
+    drop(stdin);
+    child.wait_with_output().expect("the program can be waited for")
+}
+
+/// Standard error as text.
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Standard output as text.
+pub(crate) fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("the program writes UTF-8")
+}

@@ -1,0 +1,10 @@
+//! The scenarios, and what they share.
+
+mod kernel;
+mod ledger;
+
+mod canary;
+mod growth;
+mod neighbours;
+mod refused;
+mod threads;

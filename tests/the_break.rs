@@ -1,0 +1,489 @@
+//! Where the break goes: how far it comes back, how often it moves, and what the heap does when it may not.
+
+mod common;
+
+use common::arena::Arena;
+use common::oracle::Verdict;
+use common::pattern::first_other_than;
+use common::subject::EmulatedHeap;
+use common::world::{EmulatedWorld, Setup};
+use hmalloc::brk::{Brk, Emulated};
+use hmalloc::{Block, BlockState, Heap, OutOfMemory, PAGE, ResizeError};
+use std::alloc::Layout;
+use std::collections::BTreeSet;
+use std::ptr::NonNull;
+
+/// What an empty, trimmed heap may keep below the break: the way to the first page boundary, and one metadata page.
+const BOUND: usize = 2 * PAGE;
+
+const MIB: usize = 1 << 20;
+
+fn layout(size: usize, align: usize) -> Layout {
+    Layout::from_size_align(size, align).expect("a layout")
+}
+
+fn get(heap: &mut EmulatedHeap<'_>, size: usize) -> Option<NonNull<u8>> {
+    heap.allocate(layout(size, 8)).ok()
+}
+
+fn free(heap: &mut EmulatedHeap<'_>, payload: NonNull<u8>) {
+    // SAFETY: the tests forget every payload they free.
+    unsafe { heap.free(payload.as_ptr()) }.expect("a live payload");
+}
+
+/// The usable sizes of small blocks: one for each size class.
+fn classes() -> Vec<usize> {
+    let mut arena = Arena::new(8 * MIB);
+    let mut heap = Heap::new(arena.brk());
+    let mut sizes = BTreeSet::new();
+    let mut size = 1;
+    while size <= 16 << 10 {
+        let payload = get(&mut heap, size).expect("room");
+        let usable = heap.usable_size(payload.as_ptr()).expect("a live payload");
+        sizes.insert(usable);
+        free(&mut heap, payload);
+        size = usable + 1;
+    }
+    assert!(sizes.len() > 40, "a heap with so few classes wastes memory: {sizes:?}");
+    sizes.into_iter().collect()
+}
+
+/// An order in which to free `count` blocks.
+fn orders(count: usize) -> [Vec<usize>; 4] {
+    let forth: Vec<usize> = (0..count).collect();
+    let back = forth.iter().rev().copied().collect();
+    let evens_first = forth.iter().step_by(2).chain(forth.iter().skip(1).step_by(2)).copied().collect();
+    let mut shuffled = forth.clone();
+    shuffled.sort_by_key(|index| index.wrapping_mul(2_654_435_761) % 65_521);
+    [forth, back, evens_first, shuffled]
+}
+
+#[test]
+fn an_empty_heap_gives_the_break_back() {
+    let mixes: [&dyn Fn(usize) -> usize; 5] =
+        [&|_| 24, &|index| 1 << (index % 15), &|index| index * 61, &|index| 20_000 + index * 10, &|index| {
+            index % 3 * 300_000
+        }];
+    for (mix, size) in mixes.iter().enumerate() {
+        for (order, indices) in orders(400).iter().enumerate() {
+            let setup = Setup { offset: 1000 * order, ..Setup::plain(200 * MIB) };
+            let mut arena = setup.memory();
+            let start = arena.start();
+            let mut heap = Heap::new(arena.brk());
+            let payloads: Vec<NonNull<u8>> = (0..400).map(|index| get(&mut heap, size(index)).expect("room")).collect();
+            indices.iter().for_each(|index| free(&mut heap, payloads[*index]));
+            heap.trim(0);
+            let left = heap.brk().current() - start;
+            assert!(left <= BOUND, "{left} bytes left after mix {mix} in order {order}");
+            assert_eq!(heap.check(), Ok(()));
+            assert_eq!((heap.stats().live_blocks, heap.stats().live_bytes), (0, 0));
+            assert!(get(&mut heap, size(7)).is_some(), "an emptied heap serves again");
+        }
+    }
+}
+
+/// 100 000 times the same block at the end of the heap. The first few trims teach the heap to keep it.
+#[test]
+fn a_loop_at_the_edge_moves_the_break_a_bounded_number_of_times() {
+    for size in [100, 20_000, 256 << 10, MIB, 2 * MIB, 5 * MIB, 17 * MIB, 40 * MIB] {
+        let mut arena = Arena::new(128 * MIB);
+        let mut heap = Heap::new(arena.brk());
+        let pin = get(&mut heap, 3 * PAGE).expect("room");
+        for _ in 0..100_000 {
+            let payload = get(&mut heap, size).expect("room");
+            free(&mut heap, payload);
+        }
+        let calls = heap.brk().calls();
+        assert!(calls <= 40, "{calls} moves of the break for blocks of {size} bytes");
+        assert_eq!(heap.stats().brk_calls, calls);
+        free(&mut heap, pin);
+    }
+}
+
+/// A vector that doubles from 32 bytes, dropped and grown again.
+#[test]
+fn doubling_vectors_move_the_break_a_bounded_number_of_times() {
+    for largest in [512 << 10, 8 * MIB] {
+        let mut arena = Arena::new(128 * MIB);
+        let mut heap = Heap::new(arena.brk());
+        for _ in 0..200 {
+            let mut size = 32;
+            let mut payload = get(&mut heap, size).expect("room");
+            while size < largest {
+                size *= 2;
+                // SAFETY: the old payload is forgotten for the new one.
+                payload = unsafe { heap.resize(payload.as_ptr(), layout(size, 8)) }.expect("room");
+            }
+            free(&mut heap, payload);
+        }
+        let calls = heap.brk().calls();
+        assert!(calls <= 100, "{calls} moves of the break for vectors of {largest} bytes");
+    }
+}
+
+/// Interleaved growth of several vectors, a stack of blocks that comes and goes, at the edge.
+#[test]
+fn a_stack_at_the_edge_moves_the_break_a_bounded_number_of_times() {
+    let mut arena = Arena::new(128 * MIB);
+    let mut heap = Heap::new(arena.brk());
+    for _ in 0..1000 {
+        let payloads: Vec<NonNull<u8>> = (0..30).map(|_| get(&mut heap, 200_000).expect("room")).collect();
+        payloads.into_iter().rev().for_each(|payload| free(&mut heap, payload));
+    }
+    let calls = heap.brk().calls();
+    assert!(calls <= 100, "{calls} moves of the break");
+}
+
+#[test]
+fn trim_gives_back_what_it_says_and_keeps_what_it_is_told() {
+    Setup::plain(64 * MIB).run(trims);
+}
+
+/// The free bytes below the break.
+fn free_top(world: &EmulatedWorld<'_>) -> usize {
+    let top = world.last.blocks.last().filter(|block| block.state == BlockState::Free);
+    top.map_or(0, |block| block.size)
+}
+
+fn trims(world: &mut EmulatedWorld<'_>) -> Verdict {
+    world.allocate(layout(100, 8))?;
+    for keep in [0, 1, PAGE, 3 * PAGE + 1, 600_000] {
+        let large = world.allocate(layout(900_000, 8))?.ok_or("room")?;
+        world.free(large)?;
+        let before = free_top(world);
+        assert!(before >= 900_000, "a heap that small keeps its top");
+        let given = world.trim(keep)?;
+        let left = free_top(world);
+        assert_eq!(given, before - left);
+        assert!(left >= keep, "{left} bytes left when {keep} were to be kept");
+        assert!(left <= keep + 2 * PAGE, "{left} bytes left when only {keep} were to be kept");
+        assert_eq!(world.trim(keep)?, 0, "there is nothing more to give back");
+    }
+    Ok(())
+}
+
+#[test]
+fn refused_lowering_changes_nothing() {
+    Setup::plain(64 * MIB).run(|world| {
+        let small = world.allocate(layout(100, 8))?.ok_or("room")?;
+        let large = world.allocate(layout(20 * MIB, 8))?.ok_or("room")?;
+        world.brk().refuse_lowering(true);
+        // A heap that gives so much back by itself is refused as well, and does not mind.
+        world.free(large)?;
+        let before = world.last.clone();
+        assert_eq!(world.trim(0)?, 0);
+        world.last.unchanged_since(&before)?;
+        let again = world.allocate(layout(20 * MIB, 8))?.ok_or("room that was never given back")?;
+        assert_eq!(again, large);
+        world.free(again)?;
+        world.brk().refuse_lowering(false);
+        assert!(world.trim(0)? >= 20 * MIB);
+        world.free(small)?;
+        Ok(())
+    });
+}
+
+#[test]
+fn a_foreign_raise_is_fenced_and_never_lowered() {
+    for bytes in [1, 100, 4096, PAGE, PAGE + 1, MIB] {
+        let setup = Setup { offset: 48, ..Setup::plain(16 * MIB) };
+        setup.run(|world| {
+            let below = world.allocate(layout(1000, 8))?.ok_or("room")?;
+            world.foreign_raise(bytes)?;
+            let (from, to) = world.oracle.foreign[0];
+            let above = world.allocate(layout(3 * MIB, 8))?.ok_or("room")?;
+            assert!(below < from && to <= above, "{below:#x} {from:#x} {to:#x} {above:#x}");
+            let foreign = world.last.stats.foreign_bytes;
+            assert!((bytes..=bytes + 2 * PAGE).contains(&foreign), "{foreign} bytes are fenced for {bytes}");
+            world.free(above)?;
+            world.free(below)?;
+            world.trim(0)?;
+            assert!(world.break_now() >= to, "the break is in someone else's memory");
+            assert!(world.break_now() - to <= BOUND, "what lies above the fence is given back");
+            world.foreign_intact()?;
+            // The pages below the fence serve again.
+            let again = world.allocate(layout(1000, 8))?.ok_or("room")?;
+            assert!(again < from, "{again:#x} is above {from:#x}");
+            Ok(())
+        });
+    }
+}
+
+#[test]
+fn a_foreign_raise_that_is_undone_leaves_no_trace() {
+    Setup::plain(16 * MIB).run(|world| {
+        world.allocate(layout(1000, 8))?;
+        world.foreign_raise(100_000)?;
+        world.foreign_lower(100_000)?;
+        world.allocate(layout(3 * MIB, 8))?;
+        assert_eq!(world.last.stats.foreign_bytes, 0);
+        let tiles = world.last.blocks.windows(2).all(|pair| pair[0].address + pair[0].size == pair[1].address);
+        assert!(tiles, "{:x?}", world.last.blocks);
+        Ok(())
+    });
+}
+
+/// Someone lowers the break into the heap's free top. What is gone is gone; nothing live is lost with it.
+#[test]
+fn a_foreign_lowering_into_the_free_top_is_survived() {
+    for bytes in [1, 4096, PAGE, 100_000] {
+        let mut arena = Arena::new(16 * MIB);
+        let end = arena.end();
+        let mut heap = Heap::new(arena.brk());
+        let kept = get(&mut heap, 1000).expect("room");
+        let large = get(&mut heap, 400_000).expect("room");
+        free(&mut heap, large);
+        let before = heap.brk().current();
+        heap.brk_mut().foreign_move(-isize::try_from(bytes).expect("a small move"));
+        let lowered = heap.brk().current();
+        assert_eq!(lowered, before - bytes);
+        // More than there is free, so that the heap has to ask for the break and sees that it is not where it was.
+        let payload = get(&mut heap, 2 * MIB).expect("room");
+        let start = payload.addr().get();
+        assert!(start + 2 * MIB <= heap.brk().current() && heap.brk().current() <= end);
+        assert_eq!(heap.check(), Ok(()), "after a foreign lowering by {bytes}");
+        let rest = get(&mut heap, 300_000).expect("room");
+        assert!(rest.addr().get() + 300_000 <= heap.brk().current());
+        [kept, payload, rest].into_iter().for_each(|payload| free(&mut heap, payload));
+        heap.trim(0);
+        assert_eq!(heap.check(), Ok(()), "trimmed after a foreign lowering by {bytes}");
+    }
+}
+
+/// Fills a heap under a cap with blocks of `size` bytes.
+fn fill(heap: &mut EmulatedHeap<'_>, size: usize) -> Vec<NonNull<u8>> {
+    std::iter::from_fn(|| get(heap, size)).collect()
+}
+
+#[test]
+fn after_running_out_one_free_block_is_enough() {
+    let large = [16 * 1024 + 1, 40_000, 100_000, 300_000, MIB];
+    for size in classes().into_iter().chain(large) {
+        let mut arena = Arena::new(4 * MIB);
+        let mut heap = Heap::new(arena.brk());
+        heap.brk_mut().set_cap(2 * MIB);
+        let payloads = fill(&mut heap, size);
+        assert!(!payloads.is_empty(), "no room for {size} bytes");
+        for payload in [payloads[payloads.len() / 2], payloads[0], payloads[payloads.len() - 1]] {
+            free(&mut heap, payload);
+            let again = get(&mut heap, size).unwrap_or_else(|| panic!("{size} bytes do not fit where they were"));
+            assert_eq!(again, payload, "there is room for {size} bytes in one place only");
+            assert!(heap.allocate(layout(size, 8)).is_err());
+        }
+        assert_eq!(heap.check(), Ok(()));
+    }
+}
+
+/// How much of a full heap is payload. What is lost is metadata, tails of slabs, and the last stretch that is too short.
+#[test]
+fn a_full_heap_is_mostly_payload() {
+    for (size, percent) in
+        [(16, 97), (64, 97), (100, 86), (1000, 92), (1024, 97), (4096, 97), (10_000, 92), (16_384, 97)]
+    {
+        let mut arena = Arena::new(8 * MIB);
+        let mut heap = Heap::new(arena.brk());
+        heap.brk_mut().set_cap(4 * MIB);
+        let requested = fill(&mut heap, size).len() * size;
+        let used = requested * 100 / (4 * MIB);
+        assert!(used >= percent, "{used} % of the arena hold blocks of {size} bytes");
+        assert!(used <= 100);
+    }
+}
+
+/// A growth step that does not fit is no reason to fail: what was asked for may still fit.
+#[test]
+fn the_last_bytes_below_the_cap_are_used() {
+    let mut arena = Arena::new(8 * MIB);
+    let mut heap = Heap::new(arena.brk());
+    // The heap's first page is metadata, and everything else fits exactly.
+    heap.brk_mut().set_cap(PAGE + 10 * PAGE);
+    let ten: Vec<NonNull<u8>> = fill(&mut heap, PAGE);
+    assert_eq!(ten.len(), 10, "all pages but the first are payload");
+    assert_eq!(heap.stats().free_bytes, 0);
+}
+
+#[test]
+fn the_statistics_remember_the_peak_and_count_the_moves() {
+    let mut arena = Arena::new(64 * MIB);
+    let mut heap = Heap::new(arena.brk());
+    assert_eq!(heap.stats().heap_bytes, 0);
+    assert_eq!(heap.brk().calls(), 0, "a heap that serves nothing asks for nothing");
+    let start = heap.brk().current();
+    let mut peak = 0;
+    for size in [100, 10 * MIB, MIB, 20 * MIB, 5] {
+        let payload = get(&mut heap, size).expect("room");
+        assert_eq!(heap.stats().heap_bytes, heap.brk().current() - start);
+        peak = peak.max(heap.stats().heap_bytes);
+        free(&mut heap, payload);
+        heap.trim(0);
+        assert_eq!(heap.stats().heap_bytes, heap.brk().current() - start);
+        assert_eq!(heap.stats().peak_heap_bytes, peak);
+        assert_eq!(heap.stats().brk_calls, heap.brk().calls());
+    }
+    assert!(peak >= 20 * MIB && heap.stats().heap_bytes <= BOUND);
+}
+
+#[test]
+fn every_alignment_is_served() {
+    let setup = Setup { offset: 272, ..Setup::plain(64 * MIB) };
+    setup.run(|world| {
+        for log in 0..=20 {
+            let mut payloads = Vec::new();
+            for size in [0, 1, 24, 100, 1000, 5000, 16_384, 16_385, 100_000] {
+                payloads.push(world.allocate(layout(size, 1 << log))?.ok_or("room")?);
+                let zeroed = world.allocate_zeroed(layout(size, 1 << log))?.ok_or("room")?;
+                payloads.push(world.resize(zeroed, layout(size * 2 + 1, 1 << log))?.ok_or("room")?);
+            }
+            payloads.into_iter().try_for_each(|payload| world.free_sized(payload))?;
+        }
+        Ok(())
+    });
+}
+
+/// Resizing may ask for more alignment than the block has.
+#[test]
+fn resizing_reaches_a_larger_alignment() {
+    Setup::plain(64 * MIB).run(|world| {
+        for size in [10, 1000, 40_000] {
+            // Two blocks, so that at most one is aligned by chance.
+            for _ in 0..2 {
+                let payload = world.allocate(layout(size, 8))?.ok_or("room")?;
+                world.resize(payload, layout(size, MIB))?.ok_or("room")?;
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn empty_requests_get_blocks_of_their_own() {
+    Setup::plain(4 * MIB).run(|world| {
+        let mut starts = BTreeSet::new();
+        for log in 0..8 {
+            starts.insert(world.allocate(layout(0, 1 << log))?.ok_or("room")?);
+            starts.insert(world.allocate_zeroed(layout(0, 1 << log))?.ok_or("room")?);
+            let payload = world.allocate(layout(100_000, 8))?.ok_or("room")?;
+            starts.insert(world.resize(payload, layout(0, 1 << log))?.ok_or("room")?);
+        }
+        assert_eq!(starts.len(), 24);
+        Ok(())
+    });
+}
+
+#[test]
+fn impossible_sizes_change_nothing() {
+    let mut arena = Arena::new(4 * MIB);
+    let mut heap = Heap::new(arena.brk());
+    let payload = get(&mut heap, 100).expect("room");
+    let most = isize::MAX as usize;
+    let before: Vec<Block> = heap.blocks().collect();
+    let calls = heap.brk().calls();
+    for align_log in 0..usize::BITS - 1 {
+        let align = 1_usize << align_log;
+        for size in [most, most - 15, most - PAGE, most - MIB, most / 2, 1 << 47, 5 * MIB] {
+            let Ok(layout) = Layout::from_size_align(size.min((most + 1) - align), align) else { continue };
+            if layout.size() < 5 * MIB {
+                continue;
+            }
+            assert_eq!(heap.allocate(layout), Err(OutOfMemory), "{layout:?}");
+            assert_eq!(heap.allocate_zeroed(layout), Err(OutOfMemory), "{layout:?}");
+            // SAFETY: the payload is live, and stays so when it cannot be resized.
+            let resized = unsafe { heap.resize(payload.as_ptr(), layout) };
+            assert_eq!(resized, Err(ResizeError::OutOfMemory), "{layout:?}");
+        }
+        if align > 4 * MIB {
+            let aligned = heap.allocate(layout(1, align));
+            let lucky = aligned.is_ok_and(|payload| payload.addr().get().is_multiple_of(align));
+            assert!(aligned == Err(OutOfMemory) || lucky, "alignment {align}: {aligned:?}");
+        }
+    }
+    assert_eq!(before, heap.blocks().collect::<Vec<_>>());
+    assert_eq!(heap.check(), Ok(()));
+    assert!(heap.brk().calls() - calls < 2000 * 3, "an impossible size is not tried over and over");
+    free(&mut heap, payload);
+}
+
+/// What the emulated break has to do for [`zeroed_memory_is_zero_after_lowering`] to mean anything: bytes that were
+/// given up come back stale in the page where the lowered break stood, and zero in whole pages.
+#[test]
+fn a_dirty_break_returns_stale_bytes() {
+    for page in [4096, 65_536] {
+        let mut arena = Arena::new(4 * MIB);
+        let start = arena.start();
+        let mut brk: Emulated<'_> = arena.brk();
+        brk.set_page_size(page);
+        brk.set_dirty(true);
+        let (low, high) = (start + page + 100, start + 5 * page);
+        brk.move_to(high).expect("room");
+        brk.move_to(low).expect("a way down");
+        brk.move_to(high).expect("room");
+        // SAFETY: both ranges are in the arena, below the break, and nobody else's.
+        let bytes = |from: usize, to: usize| unsafe {
+            std::slice::from_raw_parts(std::ptr::with_exposed_provenance::<u8>(from), to - from)
+        };
+        assert_eq!(first_other_than(bytes(low, start + 2 * page), 0), Some(0), "the rest of the page is stale");
+        assert_eq!(first_other_than(bytes(start + 2 * page, high), 0), None, "whole pages are zero");
+    }
+}
+
+#[test]
+fn zeroed_memory_is_zero_after_lowering() {
+    for page in [4096, 65_536] {
+        for offset in [0, 16, 5000, 60_000] {
+            let setup = Setup { offset, page, dirty: true, ..Setup::plain(32 * MIB) };
+            setup.run(|world| {
+                let mut kept = Vec::new();
+                for round in 0..30 {
+                    // Odd counts of pages, so that the break comes to stand within the kernel's larger pages.
+                    let large = world.allocate(layout((2 * round + 1) * PAGE, 8))?.ok_or("room")?;
+                    kept.push(world.allocate_zeroed(layout(PAGE, 8))?.ok_or("room")?);
+                    let top = world.allocate_zeroed(layout(700_000, 8))?.ok_or("room")?;
+                    world.free(top)?;
+                    world.trim(round % 3 * PAGE)?;
+                    world.free(large)?;
+                }
+                Ok(())
+            });
+        }
+    }
+}
+
+#[test]
+fn a_refused_break_falls_back_to_mappings() {
+    let setup = Setup { mappings: 16 * MIB, ..Setup::plain(32 * MIB) };
+    for moves in 0..3 {
+        setup.run(|world| {
+            world.brk().fail_after(moves);
+            let mut payloads = Vec::new();
+            for size in [10, 5000, 50_000, 2 * MIB, 100, MIB] {
+                payloads.push(world.allocate_zeroed(layout(size, 8))?.ok_or("room in a mapping")?);
+            }
+            assert!(world.last.stats.mapped_bytes >= MIB, "{:?}", world.last.stats);
+            assert!(world.last.stats.map_calls >= 1, "{:?}", world.last.stats);
+            payloads.into_iter().try_for_each(|payload| world.free(payload))?;
+            world.trim(0)?;
+            let left = world.last.stats.mapped_bytes;
+            assert!(left <= 512 << 10, "{left} bytes stay mapped for an empty heap");
+            Ok(())
+        });
+    }
+}
+
+/// One live block at the top pins the break. The pages below it are given back all the same.
+#[test]
+fn free_pages_below_a_pinned_top_are_given_back() {
+    let setup = Setup { discard: true, ..Setup::plain(32 * MIB) };
+    setup.run(|world| {
+        let large = world.allocate(layout(8 * MIB, 8))?.ok_or("room")?;
+        let pin = world.allocate(layout(100_000, 8))?.ok_or("room")?;
+        world.free(large)?;
+        world.trim(0)?;
+        // The emulated break clears what is given back: the pages held a pattern, and hold nothing now.
+        let middle = std::ptr::with_exposed_provenance::<u8>(large + 4 * MIB);
+        // SAFETY: the byte lies in the arena, below the break, in a free span that no one writes to.
+        assert_eq!(unsafe { middle.read_volatile() }, 0, "the free pages were kept");
+        world.allocate_zeroed(layout(8 * MIB, 8))?;
+        world.free(pin)?;
+        Ok(())
+    });
+}
