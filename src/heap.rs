@@ -9,6 +9,7 @@ use crate::size_class::SizeClass;
 use crate::slab::{Slabs, Slot};
 use crate::spans::{OutOfMemory, Spans};
 use crate::stats::Stats;
+use crate::top::New;
 use crate::validate::{Live, admit, admit_slot, explain, pages_of, wrong_layout};
 use core::alloc::Layout;
 use core::fmt;
@@ -354,7 +355,8 @@ impl<B: Brk> Heap<B> {
     fn raise_behind(&mut self, span: Span, pages: usize) -> bool {
         let last = self.spans.last;
         let at_the_end = last == Some(span) || (self.spans.top.is_some() && span.next.get() == last);
-        let raised = at_the_end && pages <= u32::MAX as usize && self.spans.raise(pages - span.page_count()).is_ok();
+        let more = pages - span.page_count();
+        let raised = at_the_end && pages <= u32::MAX as usize && self.spans.raise(more, New::Behind).is_ok();
         raised && self.spans.lengthen(span, pages)
     }
 

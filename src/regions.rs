@@ -12,6 +12,7 @@ use crate::brk::{Brk, Refused};
 use crate::header::{Kind, PAGE};
 use crate::page_map::{Region, metadata_pages};
 use crate::spans::{OutOfMemory, Spans, align_slack};
+use crate::top::New;
 
 /// The least a region holds if the kernel lets it, in pages.
 const REGION_MIN: usize = (1 << 20) / PAGE;
@@ -27,7 +28,7 @@ impl<B: Brk> Spans<B> {
         }
         let enough = pages.checked_add(align_slack(align)).filter(|&pages| pages <= u32::MAX as usize);
         let enough = enough.ok_or(OutOfMemory)?;
-        self.raise(enough).or_else(|_| self.map_region(enough)).map_err(|_| OutOfMemory)?;
+        self.raise(enough, New::Anywhere).or_else(|_| self.map_region(enough)).map_err(|_| OutOfMemory)?;
         self.take_free(pages, align).ok_or(OutOfMemory)
     }
 

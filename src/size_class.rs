@@ -27,10 +27,12 @@ const PER_DOUBLING: usize = 8;
 
 /// Bytes of a slab once the heap is large. Larger slabs mean fewer headers to visit per block.
 const SLAB_BYTES: usize = 64 << 10;
-/// A slab is at most this fraction of the heap.
-const SLAB_FRACTION: usize = 8;
 /// The same for slots above [`BIG_SLOT`], of which [`SLAB_BYTES`] would hold too few.
 const SLAB_BYTES_BIG: usize = 128 << 10;
+/// A slab of several pages is at most this fraction of the heap, unless its tail would be too long.
+const SLAB_FRACTION: usize = 8;
+/// The tail of even a small slab is at most this fraction of it.
+const TAIL_FRACTION: usize = 5;
 const BIG_SLOT: usize = 4 << 10;
 
 /// A size class: the index of a slot size.
@@ -128,7 +130,9 @@ impl SizeClass {
         let slot = self.slot_size();
         let bytes = if slot > BIG_SLOT { SLAB_BYTES_BIG } else { SLAB_BYTES };
         let most = (bytes / PAGE).min(MAX_SLOTS * slot / PAGE);
-        (heap_pages / SLAB_FRACTION).clamp(1, most)
+        let wasteful = |pages: usize| pages * PAGE % slot > pages * PAGE / TAIL_FRACTION;
+        let least = (1..most).find(|&pages| !wasteful(pages)).unwrap_or(most);
+        (heap_pages / SLAB_FRACTION).clamp(least, most)
     }
 
     /// `2^32 / slot size`, rounded up. Multiplied with an offset, its high half is the slot number, and its low half is

@@ -84,6 +84,17 @@ struct Raise {
     metadata: usize,
     free: usize,
     to: usize,
+    /// Whether the new free pages follow the heap's old ones without anything between.
+    borders_on_old: bool,
+}
+
+/// Where the pages that a raise is for may lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum New {
+    /// Above the old end, wherever that puts them.
+    Anywhere,
+    /// Right behind the heap's old last page, or the break is not moved.
+    Behind,
 }
 
 impl<B: Brk> Spans<B> {
@@ -93,11 +104,12 @@ impl<B: Brk> Spans<B> {
     }
 
     /// Raises the break until the top has at least `pages` pages.
-    pub(crate) fn raise(&mut self, pages: usize) -> Result<(), Refused> {
+    pub(crate) fn raise(&mut self, pages: usize, new: New) -> Result<(), Refused> {
         let from = self.concede(self.brk.query()?)?;
         let step = (self.heap_pages() / STEP_FRACTION).clamp(STEP_MIN, STEP_MAX);
         for step in [step, 0] {
-            let raise = self.plan_raise(from, pages, step).ok_or(Refused)?;
+            let raise = self.plan_raise(from, pages, step).filter(|raise| new == New::Anywhere || raise.borders_on_old);
+            let raise = raise.ok_or(Refused)?;
             if self.move_break(raise.to).is_ok() {
                 self.apply_raise(&raise);
                 return Ok(());
@@ -127,7 +139,7 @@ impl<B: Brk> Spans<B> {
             }
         }
         let to = start.checked_add((metadata + free).checked_mul(PAGE)?)?;
-        Some(Raise { base, from, start, metadata, free, to })
+        Some(Raise { base, from, start, metadata, free, to, borders_on_old: ours && metadata == 0 })
     }
 
     /// The break has been raised: makes spans of what is new.

@@ -21,6 +21,8 @@ mod random;
 mod resize;
 #[path = "stages/subject.rs"]
 mod subject;
+#[path = "stages/tour.rs"]
+mod tour;
 
 use arena::Arena;
 use control::Careless;

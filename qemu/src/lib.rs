@@ -5,6 +5,7 @@
 //!                                   | process.rs   arguments and auxiliary vector
 //!                                   | io.rs        files and text output
 //!                                   | mem.rs       memcpy and its family, which rustc calls
+//!                                   | names.rs     what else precompiled libraries name
 //!                                   | panic.rs     a message, then the end
 //!                                   | view.rs      a heap drawn for a person to read
 //! ```
@@ -26,6 +27,7 @@
 
 mod io;
 mod mem;
+mod names;
 mod panic;
 mod process;
 mod start;

@@ -148,7 +148,8 @@ unsafe extern "C" fn memset(to: *mut u8, byte: i32, count: usize) -> *mut u8 {
     }
     #[cfg(not(target_arch = "x86_64"))]
     {
-        let word = usize::from_ne_bytes([byte; WORD]);
+        // The byte in every place of a word. (An array of it would be filled by `memset`.)
+        let word = usize::MAX / 255 * usize::from(byte);
         let mut done = 0;
         while done < count {
             let at = to.wrapping_add(done);

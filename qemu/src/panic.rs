@@ -37,17 +37,3 @@ impl Write for Prefix {
         Ok(())
     }
 }
-
-/// The precompiled `core` names the unwinder's personality in its tables. Nothing unwinds here, so nobody calls it.
-// SAFETY: nothing else in a program without `std` defines the name.
-#[unsafe(no_mangle)]
-extern "C" fn rust_eh_personality() -> ! {
-    abort()
-}
-
-/// The same for the landing pads of an unoptimized build.
-// SAFETY: as above.
-#[unsafe(no_mangle)]
-extern "C" fn _Unwind_Resume() -> ! {
-    abort()
-}

@@ -191,8 +191,10 @@ impl<'a, S: Subject<'a>> World<'a, S> {
     fn ran_out(&mut self, layout: Layout) -> Verdict {
         let now = Snapshot::of(self.subject.heap());
         now.unchanged_since(&self.last).map_err(|what| format!("out of memory for {layout:?}, but {what}"))?;
-        // Room for the block at its alignment, for the rest of the kernel's page and ours, and for metadata.
-        let slack = 4 * PAGE + 2 * self.quirks.page + layout.align();
+        // Room for the block at its alignment, for the rest of the kernel's page and ours, and for metadata: a part of
+        // all that the heap spans.
+        let spanned = (self.break_now() - self.start).saturating_add(layout.size());
+        let slack = 4 * PAGE + 2 * self.quirks.page + layout.align() + spanned / 31;
         let room = self.maps_start - self.break_now();
         let fits = layout.size().checked_add(slack).is_some_and(|bytes| bytes <= room);
         ensure!(self.refused || !fits, "out of memory for {layout:?} with {room} bytes of room");

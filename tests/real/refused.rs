@@ -170,7 +170,7 @@ fn a_filter_that_refuses_everything_leaves_the_heap_as_it_was() {
         let mut unborn = Heap::new(Linux);
         refuse([libc::SYS_brk, libc::SYS_mmap, libc::SYS_munmap, libc::SYS_madvise], libc::EPERM);
         let before = Picture::of(&heap);
-        for size in [MIB, 64 * MIB, isize::MAX as usize - 8] {
+        for size in [8 * MIB, 64 * MIB, isize::MAX as usize - 8] {
             assert_eq!(heap.allocate(layout(size)), Err(OutOfMemory));
             assert_eq!(unborn.allocate(layout(size)), Err(OutOfMemory));
         }

@@ -42,7 +42,9 @@ pub(crate) fn fill(payload: *mut u8, size: usize, byte: u8) {
 
 pub(crate) fn holds(payload: *mut u8, size: usize, byte: u8) -> bool {
     // SAFETY: the payload is live, has `size` bytes, and was filled.
-    unsafe { std::slice::from_raw_parts(payload, size) }.iter().all(|&found| found == byte)
+    let bytes = unsafe { std::slice::from_raw_parts(payload, size) };
+    // All like the first one: one `memcmp`, even in an unoptimised build.
+    bytes.first().is_none_or(|&first| first == byte && bytes[1..] == bytes[..size - 1])
 }
 
 fn aligned(heap: &mut dyn Subject<'_>) -> Result<(), String> {

@@ -132,10 +132,6 @@ fn resizing(heap: &mut Heap<Linux>) -> Result<(), Failure> {
         size = new;
         sound(heap)?;
     }
-    // SAFETY: a failed resize leaves the block as it is.
-    let answer = unsafe { heap.resize(block.as_ptr(), layout(isize::MAX as usize - 15, 16)) };
-    ensure(answer == Err(ResizeError::OutOfMemory), "a resize beyond all memory was not refused", 0)?;
-    ensure(holds(block, 0x3c, size), "a refused resize changed the content", size)?;
     free(heap, block)
 }
 
@@ -223,18 +219,37 @@ fn foreign_moves(heap: &mut Heap<Linux>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// As large as a request can be.
+const HUGE: usize = isize::MAX as usize - 15;
+
+/// Requests beyond all memory are refused. Two of them may fit into 32 bits of addresses, so those are taken first.
 fn impossible(heap: &mut Heap<Linux>) -> Result<(), Failure> {
+    let mut taken = [None; 4];
+    for block in &mut taken {
+        *block = heap.allocate(layout(HUGE, 16)).ok();
+    }
+    ensure(taken.iter().any(Option::is_none), "more than all memory was handed out", 0)?;
+    let block = allocate(heap, 100, 16)?;
+    fill(block, 0x3c, 100);
     let before = heap.stats();
-    for size in [isize::MAX as usize - 15, isize::MAX as usize - 100 * PAGE] {
-        for align in [1, 16] {
-            ensure(heap.allocate(layout(size, align)).is_err(), "more than all memory was handed out", size)?;
-            ensure(heap.allocate_zeroed(layout(size, align)).is_err(), "more than all memory was handed out", size)?;
-            sound(heap)?;
-        }
+    for align in [1, 16, 1 << 20] {
+        let layout = layout(HUGE - align, align);
+        ensure(heap.allocate(layout).is_err(), "more than all memory was handed out", align)?;
+        ensure(heap.allocate_zeroed(layout).is_err(), "more than all memory was handed out", align)?;
+        // SAFETY: a failed resize leaves the block as it is.
+        let answer = unsafe { heap.resize(block.as_ptr(), layout) };
+        ensure(answer == Err(ResizeError::OutOfMemory), "a resize beyond all memory was not refused", align)?;
+        sound(heap)?;
     }
     let after = heap.stats();
     let same = (before.live_blocks, before.heap_bytes) == (after.live_blocks, after.heap_bytes);
-    ensure(same, "a refused request changed the heap", after.heap_bytes)
+    ensure(same, "a refused request changed the heap", after.heap_bytes)?;
+    ensure(holds(block, 0x3c, 100), "a refused request changed a block", 0)?;
+    for block in taken.into_iter().flatten().chain([block]) {
+        free(heap, block)?;
+    }
+    heap.trim(0);
+    Ok(())
 }
 
 const PROT_NONE: usize = 0;
