@@ -31,8 +31,8 @@ const SLAB_BYTES: usize = 64 << 10;
 const SLAB_BYTES_BIG: usize = 128 << 10;
 /// A slab of several pages is at most this fraction of the heap, unless its tail would be too long.
 const SLAB_FRACTION: usize = 8;
-/// The tail of even a small slab is at most this fraction of it.
-const TAIL_FRACTION: usize = 5;
+/// In 64ths: even in a small heap, a slab is as long as it takes to make its tail no longer than this.
+const TAIL_MAX: usize = 12;
 const BIG_SLOT: usize = 4 << 10;
 
 /// A size class: the index of a slot size.
@@ -130,9 +130,12 @@ impl SizeClass {
         let slot = self.slot_size();
         let bytes = if slot > BIG_SLOT { SLAB_BYTES_BIG } else { SLAB_BYTES };
         let most = (bytes / PAGE).min(MAX_SLOTS * slot / PAGE);
-        let wasteful = |pages: usize| pages * PAGE % slot > pages * PAGE / TAIL_FRACTION;
-        let least = (1..most).find(|&pages| !wasteful(pages)).unwrap_or(most);
-        (heap_pages / SLAB_FRACTION).clamp(least, most)
+        // In 64ths of the slab, so that a tail of a few bytes does not count.
+        let tail = |pages: usize| (pages * PAGE % slot) * 64 / (pages * PAGE);
+        let least = (1..most).find(|&pages| tail(pages) <= TAIL_MAX).unwrap_or(most);
+        let limit = (heap_pages / SLAB_FRACTION).clamp(least, most);
+        // Of those with the shortest tail the longest slab: it means fewer headers to visit.
+        (1..=limit).rev().min_by_key(|&pages| tail(pages)).unwrap_or(least)
     }
 
     /// `2^32 / slot size`, rounded up. Multiplied with an offset, its high half is the slot number, and its low half is
