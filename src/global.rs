@@ -21,8 +21,9 @@ use core::ptr::NonNull;
 /// It may be used from any number of threads and needs no thread-local storage. Running out is an answer (null). A pointer
 /// or layout that cannot be a live block's is handled as its [`Policy`] says; nothing in the heap changes.
 ///
-/// It is not for signal handlers that interrupt an allocation, and in a program with threads the child of a `fork` must
-/// not allocate before it executes another program.
+/// It is not for signal handlers that interrupt an allocation. A program that forks while it has threads calls
+/// [`before_fork`](Self::before_fork) and [`after_fork`](Self::after_fork) around it, or its child must not allocate before
+/// it executes another program.
 #[derive(Debug)]
 pub struct Hmalloc<L = Futex> {
     lock: L,
@@ -42,6 +43,25 @@ impl Hmalloc {
     /// A heap that does on misuse what `policy` says.
     pub const fn with_policy(policy: Policy) -> Self {
         Self { lock: Futex::new(), policy, heap: UnsafeCell::new(Heap::new(Linux)) }
+    }
+}
+
+impl Hmalloc {
+    /// Waits until no other thread is using the heap, and keeps them out. To be called right before `fork` in a program
+    /// with threads, so that the child gets a heap that nobody was in the middle of changing.
+    pub fn before_fork(&self) {
+        self.lock.lock();
+    }
+
+    /// Lets the threads of this process use the heap again: after `fork`, in the parent and in the child.
+    ///
+    /// # Safety
+    ///
+    /// The calling thread, or the one it is a copy of, has called [`before_fork`](Self::before_fork) and used nothing of
+    /// the heap since.
+    pub unsafe fn after_fork(&self) {
+        // SAFETY: this thread, or its original, holds the lock.
+        unsafe { self.lock.unlock() }
     }
 }
 
@@ -65,7 +85,8 @@ impl Hmalloc<SingleThreaded> {
     ///
     /// # Safety
     ///
-    /// Only one thread ever uses the heap, and no signal handler does.
+    /// Only one thread ever uses the heap, no signal handler does, and nothing that [`with`](Self::with) or
+    /// [`inspect`](Self::inspect) calls does so behind their back.
     pub const unsafe fn single_threaded() -> Self {
         // SAFETY: the caller's promise.
         let lock = unsafe { SingleThreaded::new() };
@@ -74,8 +95,10 @@ impl Hmalloc<SingleThreaded> {
 }
 
 impl<L: Lock> Hmalloc<L> {
+    /// Lends the heap to `use_heap` while nobody else can use it. `use_heap` must not allocate from or free to this
+    /// `Hmalloc` in another way, nor panic: it would wait for itself forever.
     #[inline(always)]
-    fn with<R>(&self, use_heap: impl FnOnce(&mut Heap<Linux>) -> R) -> R {
+    pub fn with<R>(&self, use_heap: impl FnOnce(&mut Heap<Linux>) -> R) -> R {
         self.lock.lock();
         // SAFETY: the lock is held, and no other reference into the cell outlives its turn.
         let result = use_heap(unsafe { &mut *self.heap.get() });
@@ -112,8 +135,7 @@ impl<L: Lock> Hmalloc<L> {
         self.with(|heap| heap.trim(keep))
     }
 
-    /// Shows the heap to `look` while nobody else can use it. `look` must not allocate from, free to, or panic out of
-    /// this heap: it would wait for itself forever.
+    /// Shows the heap to `look`. As for [`with`](Self::with), `look` must not use the heap in another way, nor panic.
     pub fn inspect<R>(&self, look: impl FnOnce(&Heap<Linux>) -> R) -> R {
         self.with(|heap| look(heap))
     }

@@ -191,7 +191,11 @@ impl<B: Brk> Heap<B> {
     #[inline]
     pub unsafe fn free_sized(&mut self, payload: *mut u8, layout: Layout) -> Result<(), Misuse> {
         // SAFETY: the caller's promise.
-        if unsafe { self.free_common(payload, layout) } { Ok(()) } else { self.free_sized_other(payload.addr(), layout) }
+        if unsafe { self.free_common(payload, layout) } {
+            Ok(())
+        } else {
+            self.free_sized_other(payload.addr(), layout)
+        }
     }
 
     /// Frees a live slot of which `layout` fills more than half, as nearly every freed block is. False if `payload` is

@@ -68,3 +68,8 @@ pub use lock::{Futex, Lock, SingleThreaded};
 pub use misuse::{Block, BlockState, Misuse, MisuseKind, Policy};
 pub use spans::OutOfMemory;
 pub use stats::Stats;
+
+/// The README's examples are compiled with the others.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

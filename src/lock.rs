@@ -14,7 +14,7 @@
 //! Who has slept takes the lock as 2, for others may still sleep: at worst one wake too many. No thread-local storage is
 //! used, so the lock works in threads made by a bare `clone`. It is not reentrant: a signal handler that allocates while
 //! its own thread holds the lock waits forever, as with any lock. After `fork` in a program with threads the child's
-//! copy may be held by a thread that does not exist there.
+//! copy may be held by a thread that does not exist there, unless the thread that forks has taken it before.
 
 use crate::sys;
 use core::sync::atomic::AtomicU32;

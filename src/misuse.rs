@@ -103,9 +103,9 @@ pub enum Policy {
 }
 
 impl Policy {
-    /// Does what the policy says about a misuse in `call`.
+    /// Does what the policy says about a misuse in `call`, the name that the line is to give. Returns unless it aborts.
     #[cold]
-    pub(crate) fn apply(self, call: &str, misuse: &Misuse) {
+    pub fn apply(self, call: &str, misuse: &Misuse) {
         if self != Self::Ignore {
             report(call, misuse);
         }

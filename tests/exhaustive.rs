@@ -46,7 +46,7 @@ const BROAD: &[Step] = &[
 ];
 
 /// Fewer steps for longer sequences: three sizes of spans around the growth step, so that most steps move the break.
-const NARROW: &[Step] = &[Get(16), Get(280 << 10), Get(1_500_001), FreeOldest, FreeNewest, Resize(600_000), Trim];
+const NARROW: &[Step] = &[Get(16), Get(280 << 10), Get(700_001), FreeOldest, FreeNewest, Resize(500_000), Trim];
 
 const SETUP: Setup = Setup { arena: 12 << 20, offset: 0, page: 4096, dirty: true, discard: false, mappings: 0 };
 

@@ -13,7 +13,7 @@ mod table;
 #[path = "matrix/toolchain.rs"]
 mod toolchain;
 
-use programs::{Link, program, run, stderr, stdout};
+use programs::{program, run, stderr, stdout};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -34,7 +34,7 @@ impl Machine {
     fn named(architecture: &str) -> Self {
         let row = table::rows().into_iter().find(|row| row.architecture == architecture).expect("a row of the table");
         if row.emulator == "native" && env::consts::ARCH == architecture {
-            let (probe, words) = (program("probe", Link::Fixed), program("words", Link::Fixed));
+            let (probe, words) = (program("probe", false), program("words", false));
             return Self { row, emulator: None, probe, words };
         }
         let name = if row.emulator == "native" { "qemu-x86_64" } else { &row.emulator };
@@ -115,7 +115,7 @@ impl Machine {
     fn counts_words(&self) {
         let text = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/words.rs")).expect("a text");
         let arguments = ["--quiet", "--top", "1000000", "-"];
-        let here = run(Command::new(program("words", Link::Fixed)).args(arguments), &text);
+        let here = run(Command::new(program("words", false)).args(arguments), &text);
         let there = run(self.command(&self.words).args(arguments), &text);
         assert!(here.status.success() && there.status.success(), "{}{}", stderr(&here), stderr(&there));
         assert_eq!(stdout(&here), stdout(&there));

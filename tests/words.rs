@@ -5,7 +5,7 @@ mod programs;
 
 use object::read::elf::{FileHeader, ProgramHeader};
 use object::{Endianness, elf};
-use programs::{Link, program, run, stderr, stdout};
+use programs::{program, run, stderr, stdout};
 use proptest::prelude::*;
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -35,7 +35,7 @@ fn oracle(text: &[u8], top: usize) -> (String, usize) {
 }
 
 /// Built once for this process.
-static WORDS: LazyLock<PathBuf> = LazyLock::new(|| program("words", Link::Fixed));
+static WORDS: LazyLock<PathBuf> = LazyLock::new(|| program("words", false));
 
 fn words() -> Command {
     Command::new(&*WORDS)
@@ -368,7 +368,7 @@ fn is_static_at_a_fixed_address_and_position_independent() {
     // The control: this test itself has an interpreter and needs a libc.
     let (_, interpreter, needed) = needs(&std::env::current_exe().expect("this test's file"));
     assert!(interpreter && needed > 0);
-    let (fixed, pie) = (program("words", Link::Fixed), program("words", Link::Pie));
+    let (fixed, pie) = (program("words", false), program("words", true));
     assert_eq!(needs(&fixed), (elf::ET_EXEC, false, 0));
     assert_eq!(needs(&pie), (elf::ET_DYN, false, 0));
     let text = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/words.rs")).expect("this file");

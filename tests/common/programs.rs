@@ -5,22 +5,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// How a program is linked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Link {
-    /// Static, at a fixed address.
-    Fixed,
-    /// Static, at an address of the kernel's choice.
-    Pie,
-}
-
-/// The release build of one program. The first test to ask builds it, in a target directory of the tests' own: the one
-/// that these tests were built in may be locked.
-pub(crate) fn program(name: &str, link: Link) -> PathBuf {
-    let (folder, pie) = match link {
-        Link::Fixed => ("programs", "0"),
-        Link::Pie => ("programs-pie", "1"),
-    };
+/// The release build of one program: static, at a fixed address or, if `pie`, at one of the kernel's choice.
+///
+/// The first test to ask builds it, in a target directory of the tests' own: the one that these tests were built in may
+/// be locked.
+pub(crate) fn program(name: &str, pie: bool) -> PathBuf {
+    let (folder, pie) = if pie { ("programs-pie", "1") } else { ("programs", "0") };
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(folder);
     let output = Command::new(std::env::var_os("CARGO").as_deref().unwrap_or(OsStr::new("cargo")))
         .args(["build", "--release", "--quiet", "--package", "hmalloc-qemu", "--bin", name, "--target-dir"])

@@ -234,14 +234,15 @@ fn the_production_heap_reports_what_the_stages_ignored() {
     assert!(steps[&12].answer.contains("misaligned") && steps[&12].notes("nothing changed"), "{:#?}", steps[&12]);
     assert!(steps[&14].answer.contains("already free") && steps[&14].notes("nothing changed"), "{:#?}", steps[&14]);
     for step in steps.values() {
-        let mut end = 0;
+        // The break stood at a page of the kernel's, and the heap starts at the next one of its own.
+        let mut end = step.rows[0].at;
         for row in &step.rows {
             assert_eq!((row.at, row.header), (end, 0), "{step:#?}");
             end += row.size;
         }
         assert_eq!(end, step.break_at, "{step:#?}");
     }
-    assert_eq!(steps[&1].row("metadata").at, 0, "headers lie apart");
+    assert_eq!(steps[&1].rows[0].name, "metadata", "headers lie apart");
     assert!(steps[&15].notes("was lowered") && steps[&15].break_at < steps[&14].break_at, "{:#?}", steps[&15]);
 }
 

@@ -1,4 +1,4 @@
-//! Loads, stores and atomic additions of one machine word at any address.
+//! Loads, stores and atomic additions of a machine word at any address.
 //!
 //! They are assembly because a misaligned access is undefined in Rust: given a pointer that must be aligned, the
 //! compiler could split the access, leave it out, or check it. What the machine does is the question.
@@ -12,6 +12,9 @@ pub(crate) enum Access {
     Store,
     Atomic,
 }
+
+/// How many bytes an access may touch.
+pub(crate) const BYTES: usize = 8;
 
 impl Access {
     pub(crate) const ALL: [Self; 3] = [Self::Load, Self::Store, Self::Atomic];
@@ -29,7 +32,7 @@ impl Access {
     ///
     /// # Safety
     ///
-    /// A whole word at `place` may be read and written, however `place` is aligned.
+    /// [`BYTES`] bytes at `place` may be read and written, however `place` is aligned.
     pub(crate) unsafe fn perform(self, place: *mut usize) -> bool {
         const VALUE: usize = 0x5a17_c3d2_u32 as usize;
         // SAFETY: the caller's promise. These two accesses of ours assume no alignment.
@@ -94,8 +97,6 @@ accesses!(target_arch = "x86", load "mov {v}, [{p}]", store "mov [{p}], {v}", ba
     add ["lock xadd [{p}], {v}"],);
 accesses!(target_arch = "aarch64", load "ldr {v}, [{p}]", store "str {v}, [{p}]", base reg, value reg,
     add ["2:", "ldxr {v}, [{p}]", "add {v}, {v}, #1", "stxr {n:w}, {v}, [{p}]", "cbnz {n:w}, 2b"], new reg,);
-accesses!(target_arch = "arm", load "ldr {v}, [{p}]", store "str {v}, [{p}]", base reg, value reg,
-    add ["2:", "ldrex {v}, [{p}]", "add {v}, {v}, #1", "strex {n}, {v}, [{p}]", "cmp {n}, #0", "bne 2b"], new reg,);
 accesses!(target_arch = "riscv64", load "ld {v}, 0({p})", store "sd {v}, 0({p})", base reg, value reg,
     add ["amoadd.d {v}, {v}, ({p})"],);
 accesses!(target_arch = "loongarch64", load "ld.d {v}, {p}, 0", store "st.d {v}, {p}, 0", base reg, value reg,
@@ -110,3 +111,35 @@ accesses!(target_arch = "mips", load "lw {v}, 0({p})", store "sw {v}, 0({p})", b
     add ["2:", "ll {v}, 0({p})", "addiu {v}, {v}, 1", "sc {v}, 0({p})", "beqz {v}, 2b", "nop"],);
 accesses!(target_arch = "mips64", load "ld {v}, 0({p})", store "sd {v}, 0({p})", base reg, value reg,
     add ["2:", "lld {v}, 0({p})", "daddiu {v}, {v}, 1", "scd {v}, 0({p})", "beqz {v}, 2b", "nop"],);
+
+/// On arm the double word, which is what a compiler loads a `u64` with: a single word may lie anywhere there. The atomic
+/// addition is one of a word.
+#[cfg(target_arch = "arm")]
+mod arm {
+    use core::arch::asm;
+
+    pub(super) unsafe fn load(place: *mut usize) -> usize {
+        let value;
+        // SAFETY: the caller's promise, for two words.
+        unsafe { asm!("ldrd r2, r3, [{p}]", p = in(reg) place, out("r2") value, out("r3") _, options(nostack)) };
+        value
+    }
+
+    pub(super) unsafe fn store(place: *mut usize, value: usize) {
+        // SAFETY: the caller's promise, for two words.
+        unsafe { asm!("strd r2, r3, [{p}]", p = in(reg) place, in("r2") value, in("r3") value, options(nostack)) };
+    }
+
+    pub(super) unsafe fn add_one(place: *mut usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            asm!(
+                "2:", "ldrex {v}, [{p}]", "add {v}, {v}, #1", "strex {n}, {v}, [{p}]", "cmp {n}, #0", "bne 2b",
+                p = in(reg) place, v = out(reg) _, n = out(reg) _, options(nostack),
+            );
+        }
+    }
+}
+
+#[cfg(target_arch = "arm")]
+use arm::{add_one, load, store};

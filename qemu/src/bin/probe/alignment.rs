@@ -1,6 +1,6 @@
 //! Words at payloads, aligned and not.
 
-use crate::access::Access;
+use crate::access::{Access, BYTES};
 use crate::steps::{Failure, ensure};
 use core::alloc::Layout;
 use core::fmt::Write;
@@ -23,13 +23,13 @@ fn access_misaligned(access: Access, place: *mut usize, output: &mut Output) -> 
     ensure(off != 0, "the word is aligned: there is nothing to see", place.addr())?;
     let _ = writeln!(output, "a word {off} bytes behind a multiple of {WORD}");
     let _ = output.flush();
-    // SAFETY: the callers own a word there.
+    // SAFETY: the callers own as much there.
     ensure(unsafe { access.perform(place) }, "the access did not do what it should", place.addr())
 }
 
-/// The positive control: a word in the middle of two aligned ones, on the stack.
+/// The positive control: a place between two aligned ones, on the stack.
 pub(crate) fn control(access: Access, output: &mut Output) -> Result<(), Failure> {
-    let mut words = [MaybeUninit::<usize>::uninit(); 2];
+    let mut words = [MaybeUninit::<u64>::uninit(); 2];
     access_misaligned(access, words.as_mut_ptr().wrapping_byte_add(1).cast(), output)
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn minimal(access: Access, output: &mut Output) -> Result<(), Failure
     align_break()?;
     let mut heap = Minimal::new(Linux);
     // SAFETY: nobody else moves the break in this process.
-    let (first, second) = unsafe { (heap.hmalloc(1), heap.hmalloc(WORD)) };
+    let (first, second) = unsafe { (heap.hmalloc(1), heap.hmalloc(BYTES)) };
     ensure(!first.is_null() && !second.is_null(), "stage 1 has no memory", 0)?;
     access_misaligned(access, second.cast(), output)
 }
@@ -60,12 +60,12 @@ fn payloads(
     const KEPT: usize = 16;
     let mut kept = [ptr::null_mut(); KEPT];
     let mut count = 0;
-    for size in (WORD..80).chain((100..5000).step_by(257)) {
+    for size in (BYTES..80).chain((100..5000).step_by(257)) {
         let payload = allocate(size);
         ensure(!payload.is_null(), "there is no memory for a block", size)?;
-        ensure(payload.addr().is_multiple_of(WORD), "a payload is misaligned", payload.addr())?;
+        ensure(payload.addr().is_multiple_of(align_of::<u64>()), "a payload is misaligned", payload.addr())?;
         for access in Access::ALL {
-            // SAFETY: the block holds a word at least.
+            // SAFETY: the block holds as much at least.
             ensure(unsafe { access.perform(payload.cast()) }, "an access did not do what it should", payload.addr())?;
         }
         // Some are freed in between, so that reused and split blocks are seen, too.

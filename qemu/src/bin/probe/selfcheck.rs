@@ -19,8 +19,8 @@ const STEPS: [(&str, Step); 9] = [
     ("misuse", misuse),
     ("random work", random_work),
     ("foreign moves", foreign_moves),
-    ("requests that nobody can meet", impossible),
     ("a break that is refused", refused),
+    ("requests that nobody can meet", impossible),
 ];
 
 pub(crate) fn run(output: &mut Output) -> Result<(), Failure> {
