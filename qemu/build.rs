@@ -10,11 +10,12 @@ fn main() {
     let pie = env::var("HMALLOC_PIE").is_ok_and(|value| value == "1");
     let architecture = env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_default();
     assert!(!pie || architecture == "x86_64", "HMALLOC_PIE=1: only x86_64 programs relocate themselves");
+    // The entry is named because linkers expect another name on some architectures.
     let arguments: &[&str] = match (linker_is_a_compiler(), pie) {
-        (true, false) => &["-nostartfiles", "-nostdlib", "-static", "-no-pie"],
-        (true, true) => &["-nostartfiles", "-nostdlib", "-static-pie"],
-        (false, false) => &["-nostdlib", "-static", "-no-pie"],
-        (false, true) => &["-nostdlib", "-static", "-pie", "--no-dynamic-linker", "-ztext"],
+        (true, false) => &["-nostartfiles", "-nostdlib", "-static", "-no-pie", "-Wl,-e,_start"],
+        (true, true) => &["-nostartfiles", "-nostdlib", "-static-pie", "-Wl,-e,_start"],
+        (false, false) => &["-nostdlib", "-static", "-no-pie", "-e", "_start"],
+        (false, true) => &["-nostdlib", "-static", "-pie", "--no-dynamic-linker", "-ztext", "-e", "_start"],
     };
     for argument in arguments {
         println!("cargo::rustc-link-arg-bins={argument}");

@@ -115,6 +115,16 @@ impl<L: Lock> Hmalloc<L> {
         }
     }
 
+    #[inline(never)]
+    fn realloc_other(&self, payload: *mut u8, old: Layout, new: Layout) -> *mut u8 {
+        // SAFETY: the caller of `realloc` is done with the block as it was.
+        let result = self.with(|heap| unsafe { heap.resize_sized(payload, old, new) });
+        if let Err(ResizeError::Misuse(misuse)) = &result {
+            self.policy.apply("realloc", misuse);
+        }
+        or_null(result)
+    }
+
     /// The heap in numbers.
     pub fn stats(&self) -> Stats {
         self.with(|heap| heap.stats())
@@ -168,11 +178,10 @@ unsafe impl<L: Lock> GlobalAlloc for Hmalloc<L> {
     #[inline]
     unsafe fn realloc(&self, payload: *mut u8, old: Layout, new_size: usize) -> *mut u8 {
         let Ok(new) = Layout::from_size_align(new_size, old.align()) else { return core::ptr::null_mut() };
-        // SAFETY: the caller is done with the block as it was.
-        let result = self.with(|heap| unsafe { heap.resize_sized(payload, old, new) });
-        if let Err(ResizeError::Misuse(misuse)) = &result {
-            self.policy.apply("realloc", misuse);
+        if self.with(|heap| heap.resize_common(payload, old, new)) {
+            payload
+        } else {
+            self.realloc_other(payload, old, new)
         }
-        or_null(result)
     }
 }

@@ -5,7 +5,7 @@ use crate::brk::Brk;
 use crate::check::{self, Corruption};
 use crate::header::{Kind, PAGE, Span};
 use crate::misuse::Misuse;
-use crate::size_class::SizeClass;
+use crate::size_class::{SMALL_MAX, SizeClass};
 use crate::slab::{Slabs, Slot};
 use crate::spans::{OutOfMemory, Spans};
 use crate::stats::Stats;
@@ -309,6 +309,14 @@ impl<B: Brk> Heap<B> {
         self.resize_live(live, payload.addr(), new).map_err(ResizeError::from)
     }
 
+    /// Whether `payload` is a live slot of which both layouts fill more than half, as when a vector grows by little. Then
+    /// the block is one for `new` as it stands.
+    #[inline(always)]
+    pub(crate) fn resize_common(&self, payload: *mut u8, old: Layout, new: Layout) -> bool {
+        let slot = admit_slot(&self.spans.map, &self.slabs, payload.addr());
+        slot.is_some_and(|slot| slot.fits_closely(payload.addr(), old) && slot.fits_closely(payload.addr(), new))
+    }
+
     fn resize_live(&mut self, live: Live, address: usize, new: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         let same = NonNull::new(core::ptr::with_exposed_provenance_mut::<u8>(address)).ok_or(OutOfMemory)?;
         let aligned = address.is_multiple_of(new.align());
@@ -316,7 +324,7 @@ impl<B: Brk> Heap<B> {
             return Ok(same);
         }
         let old_bytes = live.bytes();
-        match self.allocate(new) {
+        match self.allocate(with_room_to_grow(old_bytes, new)).or_else(|_| self.allocate(new)) {
             Ok(moved) => {
                 // SAFETY: the old block is live and the new one is not it; each is at least as long as what is copied.
                 unsafe { moved.copy_from_nonoverlapping(same, old_bytes.min(new.size())) };
@@ -416,6 +424,15 @@ impl<B: Brk> Heap<B> {
     pub fn brk_mut(&mut self) -> &mut B {
         &mut self.spans.brk
     }
+}
+
+/// What to allocate for a block of `old` bytes that has to move for `new`. One that grows by little at a time will go on
+/// to: it gets a quarter more, so that it is copied three times per doubling instead of eight, and still fills more than
+/// half of its slot.
+fn with_room_to_grow(old: usize, new: Layout) -> Layout {
+    let roomy = new.size() + new.size() / 4;
+    let by_little = new.size() > old && new.size() - old <= old / 8;
+    if by_little && roomy <= SMALL_MAX { Layout::from_size_align(roomy, new.align()).unwrap_or(new) } else { new }
 }
 
 fn payload_of(span: Span) -> NonNull<u8> {

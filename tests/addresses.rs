@@ -34,7 +34,13 @@ const KINDS: [MisuseKind; 4] =
     [MisuseKind::OutsideHeap, MisuseKind::Misaligned, MisuseKind::NotABlock, MisuseKind::AlreadyFree];
 
 /// Asks at every address of `range`.
-fn ask(heap: &EmulatedHeap<'_>, snapshot: &Snapshot, oracle: &Oracle, range: Range<usize>, tally: &mut Tally) -> Verdict {
+fn ask(
+    heap: &EmulatedHeap<'_>,
+    snapshot: &Snapshot,
+    oracle: &Oracle,
+    range: Range<usize>,
+    tally: &mut Tally,
+) -> Verdict {
     let mut tile = None;
     for address in range {
         let answer = heap.usable_size(std::ptr::without_provenance(address));

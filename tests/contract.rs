@@ -27,6 +27,7 @@ fn signatures() {
     let _: unsafe fn(&mut H<'static>, *mut u8) -> Result<(), Misuse> = H::free;
     let _: unsafe fn(&mut H<'static>, *mut u8, Layout) -> Result<(), Misuse> = H::free_sized;
     let _: unsafe fn(&mut H<'static>, *mut u8, Layout) -> Result<NonNull<u8>, ResizeError> = H::resize;
+    let _: unsafe fn(&mut H<'static>, *mut u8, Layout, Layout) -> Result<NonNull<u8>, ResizeError> = H::resize_sized;
     let _: fn(&H<'static>, *const u8) -> Result<usize, Misuse> = H::usable_size;
     let _: for<'h> fn(&'h H<'static>) -> Blocks<'h> = |heap| heap.blocks();
     let _: for<'h> fn(&'h H<'static>) -> SpanInfos<'h> = |heap| heap.spans();

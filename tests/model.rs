@@ -30,6 +30,7 @@ enum Op {
     FreeSized { which: usize },
     FreeMany { first: usize, step: usize, count: usize },
     Resize { which: usize, size: usize, align: usize },
+    ResizeSized { which: usize, size: usize, align: usize },
     Trim { keep: usize },
     ForeignRaise { bytes: usize },
     ForeignLower { bytes: usize },
@@ -132,6 +133,10 @@ impl Op {
                 let live = world.nth_live(which);
                 live.map_or(Ok(()), |payload| world.resize(payload, layout(size, align)).map(drop))
             }
+            ResizeSized { which, size, align } => {
+                let live = world.nth_live(which);
+                live.map_or(Ok(()), |payload| world.resize_sized(payload, layout(size, align)).map(drop))
+            }
             Trim { keep } => world.trim(keep).map(drop),
             ForeignRaise { bytes } => world.foreign_raise(bytes),
             ForeignLower { bytes } => world.foreign_lower(bytes),
@@ -215,6 +220,7 @@ fn operations() -> impl Strategy<Value = Op> {
         1 => (0_usize..200, 1_usize..5, 1_usize..400)
             .prop_map(|(first, step, count)| FreeMany { first, step, count }),
         6 => (number(), sizes(), aligns()).prop_map(|(which, size, align)| Resize { which, size, align }),
+        2 => (number(), sizes(), aligns()).prop_map(|(which, size, align)| ResizeSized { which, size, align }),
         2 => prop_oneof![Just(0), 0_usize..1 << 20].prop_map(|keep| Trim { keep }),
         1 => (1_usize..200_000).prop_map(|bytes| ForeignRaise { bytes }),
         2 => (1_usize..300_000).prop_map(|bytes| ForeignLower { bytes }),
@@ -262,7 +268,7 @@ fn pasteable(error: &TestError<(Setup, Vec<Op>)>) -> String {
 
 #[test]
 fn operations_agree_with_the_oracle() {
-    let verdict = runner(3000).run(&cases(), |(setup, ops)| {
+    let verdict = runner(2000).run(&cases(), |(setup, ops)| {
         let mut memory = setup.memory();
         run(setup.world(&mut memory), &ops).map_err(TestCaseError::fail)
     });

@@ -38,6 +38,11 @@ pub(crate) trait Subject<'a> {
         unsafe { self.heap_mut().resize(payload, new) }
     }
 
+    fn resize_sized(&mut self, payload: *mut u8, old: Layout, new: Layout) -> Result<NonNull<u8>, ResizeError> {
+        // SAFETY: as for `resize`; the heap itself judges the old layout.
+        unsafe { self.heap_mut().resize_sized(payload, old, new) }
+    }
+
     fn usable_size(&self, payload: *const u8) -> Result<usize, Misuse> {
         self.heap().usable_size(payload)
     }

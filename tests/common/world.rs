@@ -218,17 +218,24 @@ impl<'a, S: Subject<'a>> World<'a, S> {
         self.freed(payload, answer.map_err(|misuse| format!("cannot free {live:x?}: {misuse:x?}")))
     }
 
-    /// Frees a live payload with its layout, after a try with a layout that cannot be its.
+    /// Frees a live payload with its layout, after tries with layouts that cannot be its.
     pub(crate) fn free_sized(&mut self, payload: usize) -> Verdict {
         let live = self.oracle.live[&payload];
         Self::intact(&live, live.usable)?;
-        let too_large = Layout::from_size_align(live.usable + 1, 1).expect("a size within the arena");
-        let answer = self.subject.free_sized(live.payload, too_large);
-        let wrong = answer.is_err_and(|misuse| misuse.kind == MisuseKind::WrongLayout && misuse.address == payload);
-        ensure!(wrong, "freeing {live:x?} as {too_large:?} was answered with {answer:x?}");
-        self.unchanged()?;
+        for wrong in Self::wrong_layouts(&live) {
+            let answer = self.subject.free_sized(live.payload, wrong);
+            let told = answer.is_err_and(|misuse| misuse.kind == MisuseKind::WrongLayout && misuse.address == payload);
+            ensure!(told, "freeing {live:x?} as {wrong:?} was answered with {answer:x?}");
+            self.unchanged()?;
+        }
         let answer = self.subject.free_sized(live.payload, live.layout);
         self.freed(payload, answer.map_err(|misuse| format!("cannot free {live:x?} by its layout: {misuse:x?}")))
+    }
+
+    /// A layout larger than the block, and one with more alignment than its address has.
+    fn wrong_layouts(live: &Live) -> [Layout; 2] {
+        let layout = |size, align| Layout::from_size_align(size, align).expect("a layout within the arena");
+        [layout(live.usable + 1, 1), layout(live.layout.size(), 2 << live.payload.addr().trailing_zeros())]
     }
 
     fn freed(&mut self, payload: usize, answer: Verdict) -> Verdict {
@@ -242,7 +249,26 @@ impl<'a, S: Subject<'a>> World<'a, S> {
     pub(crate) fn resize(&mut self, payload: usize, new: Layout) -> Verdict<Option<usize>> {
         let old = self.oracle.live[&payload];
         Self::intact(&old, old.usable)?;
-        match self.subject.resize(old.payload, new) {
+        let answer = self.subject.resize(old.payload, new);
+        self.resized(old, new, answer)
+    }
+
+    /// As [`resize`](Self::resize) with the old layout, after tries with layouts that cannot be its.
+    pub(crate) fn resize_sized(&mut self, payload: usize, new: Layout) -> Verdict<Option<usize>> {
+        let old = self.oracle.live[&payload];
+        Self::intact(&old, old.usable)?;
+        for wrong in Self::wrong_layouts(&old) {
+            let answer = self.subject.resize_sized(old.payload, wrong, new);
+            let told = matches!(answer, Err(ResizeError::Misuse(misuse)) if misuse.kind == MisuseKind::WrongLayout);
+            ensure!(told, "resizing {old:x?} as {wrong:?} was answered with {answer:x?}");
+            self.unchanged()?;
+        }
+        let answer = self.subject.resize_sized(old.payload, old.layout, new);
+        self.resized(old, new, answer)
+    }
+
+    fn resized(&mut self, old: Live, new: Layout, answer: Result<NonNull<u8>, ResizeError>) -> Verdict<Option<usize>> {
+        match answer {
             Err(ResizeError::Misuse(misuse)) => Err(format!("cannot resize {old:x?}: {misuse:x?}")),
             Err(ResizeError::OutOfMemory) => {
                 Self::intact(&old, old.usable)?;
@@ -250,8 +276,9 @@ impl<'a, S: Subject<'a>> World<'a, S> {
                 Ok(None)
             }
             Ok(moved) => {
-                self.oracle.live.remove(&payload);
-                self.oracle.freed.insert(payload, self.oracle.step);
+                let before = old.payload.addr();
+                self.oracle.live.remove(&before);
+                self.oracle.freed.insert(before, self.oracle.step);
                 let usable = self.admit(moved, new)?;
                 let kept = Live { payload: moved.as_ptr(), ..old };
                 Self::intact(&kept, old.usable.min(new.size()))?;

@@ -20,6 +20,11 @@ const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 const DEBIAN_SOURCE: &str = "/usr/lib/rustlib/src/rust/library/core";
 const DEBIAN_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 
+/// Instructions that a target may use and that QEMU does not know before version 8.1. Ready-made libraries contain them.
+fn too_new(target: &str) -> Option<&'static str> {
+    (target == "loongarch64-unknown-linux-gnu").then_some("lsx")
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     ReadyMade,
@@ -42,6 +47,10 @@ pub(crate) fn build(target: &str) -> PathBuf {
     if way != Way::ReadyMade {
         command.arg("-Zbuild-std=core,alloc");
     }
+    let mut flags = "-Clinker-flavor=ld.lld -Crelocation-model=static -Ctarget-feature=+crt-static".to_owned();
+    if let Some(feature) = too_new(target) {
+        flags += &format!(",-{feature}");
+    }
     let linker = format!("CARGO_TARGET_{}_LINKER", target.to_uppercase().replace('-', "_"));
     command
         .args(["build", "--release", "--quiet", "--package", "hmalloc-qemu", "--bin", "probe", "--bin", "words"])
@@ -54,7 +63,7 @@ pub(crate) fn build(target: &str) -> PathBuf {
         .args(["--config", "profile.release.package.hmalloc-qemu.opt-level=3"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env("RUSTC_BOOTSTRAP", "1")
-        .env("RUSTFLAGS", "-Clinker-flavor=ld.lld -Crelocation-model=static -Ctarget-feature=+crt-static")
+        .env("RUSTFLAGS", flags)
         .env(linker, linker_path());
     let output = command.output().expect("cargo runs");
     assert!(output.status.success(), "building for {target} failed ({way:?}):\n{}", text(&output.stderr));
@@ -80,7 +89,7 @@ fn way(target: &str) -> Way {
     let debian = || [DEBIAN_RUSTC, DEBIAN_CARGO, DEBIAN_SOURCE].iter().all(|path| Path::new(path).exists());
     let ready = || lists(&["target", "list", "--installed"], target);
     let source = || lists(&["component", "list", "--installed"], "rust-src");
-    if ready() || (succeeds("rustup", &["target", "add", target]) && ready()) {
+    if too_new(target).is_none() && (ready() || (succeeds("rustup", &["target", "add", target]) && ready())) {
         Way::ReadyMade
     } else if source() || (!debian() && succeeds("rustup", &["component", "add", "rust-src"]) && source()) {
         Way::RustupSource

@@ -254,14 +254,15 @@ fn foreign_bytes_are_untouched(brk: &Emulated<'_>, end: usize) -> bool {
 
 #[test]
 fn stage_5_does_not_join_blocks_over_what_others_took() {
-    on("s5", |heap| {
-        let below = heap.get(96);
-        heap.brk_mut().foreign_move(4096);
-        let [above, _last] = [heap.get(96), heap.get(96)];
-        heap.hfree(below);
-        heap.hfree(above);
-        assert_eq!(drawn(heap), "(96) (96) 96");
-        heap.hfree(above);
-        assert_eq!(drawn(heap), "(96) (96) 96");
-    });
+    for order in [[0, 1], [1, 0]] {
+        on("s5", |heap| {
+            let below = heap.get(96);
+            heap.brk_mut().foreign_move(4096);
+            let [above, _last] = [heap.get(96), heap.get(96)];
+            for index in order {
+                heap.hfree([below, above][index]);
+            }
+            assert_eq!(drawn(heap), "(96) (96) 96", "{order:?}");
+        });
+    }
 }

@@ -187,7 +187,7 @@ unsafe fn clone(flags: usize, stack: *mut u8, f: extern "C" fn(usize) -> !, argu
             "syscall", "bnez $7, 2f", "nop", "bnez $2, 2f", "nop",
             "move $4, $16", "move $25, $17", "jalr $25", "nop", "break",
             "2:",
-            inlateout("$2") call => answer, in("$4") flags, in("$5") stack, in("$6") 0, inlateout("$7") 0 => failed,
+            inlateout("$2") call => answer, in("$4") flags, in("$5") stack, in("$6") 0, inlateout("$7") 0usize => failed,
             in("$16") argument, in("$17") f,
             out("$3") _, out("$8") _, out("$9") _, out("$10") _, out("$11") _, out("$12") _, out("$13") _,
             out("$14") _, out("$15") _, out("$24") _, out("$25") _,
