@@ -2,16 +2,13 @@
 
 mod common;
 
+use common::calls::layout;
 use common::oracle::{Expected, Oracle, SMALLEST_ALIGNMENT, Snapshot, Verdict, ensure};
+use common::setup::Setup;
 use common::subject::EmulatedHeap;
-use common::world::{EmulatedWorld, Setup};
+use common::world::EmulatedWorld;
 use hmalloc::{Block, BlockState, Misuse, MisuseKind, PAGE, SpanInfo, SpanKind};
-use std::alloc::Layout;
 use std::ops::Range;
-
-fn layout(size: usize, align: usize) -> Layout {
-    Layout::from_size_align(size, align).expect("a small layout")
-}
 
 /// Numbers without a pattern that matters.
 struct Numbers(u64);

@@ -12,6 +12,7 @@ use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 
 type H<'a> = Heap<Emulated<'a>>;
+type Resized = Result<NonNull<u8>, ResizeError>;
 
 static HEAP: Hmalloc = Hmalloc::new();
 static POLITE: Hmalloc = Hmalloc::with_policy(Policy::Report);
@@ -26,8 +27,8 @@ fn signatures() {
     let _: fn(&mut H<'static>, Layout) -> Result<NonNull<u8>, OutOfMemory> = H::allocate_zeroed;
     let _: unsafe fn(&mut H<'static>, *mut u8) -> Result<(), Misuse> = H::free;
     let _: unsafe fn(&mut H<'static>, *mut u8, Layout) -> Result<(), Misuse> = H::free_sized;
-    let _: unsafe fn(&mut H<'static>, *mut u8, Layout) -> Result<NonNull<u8>, ResizeError> = H::resize;
-    let _: unsafe fn(&mut H<'static>, *mut u8, Layout, Layout) -> Result<NonNull<u8>, ResizeError> = H::resize_sized;
+    let _: unsafe fn(&mut H<'static>, *mut u8, Layout) -> Resized = H::resize;
+    let _: unsafe fn(&mut H<'static>, *mut u8, Layout, Layout) -> Resized = H::resize_sized;
     let _: fn(&H<'static>, *const u8) -> Result<usize, Misuse> = H::usable_size;
     let _: for<'h> fn(&'h H<'static>) -> Blocks<'h> = |heap| heap.blocks();
     let _: for<'h> fn(&'h H<'static>) -> SpanInfos<'h> = |heap| heap.spans();

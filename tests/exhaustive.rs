@@ -4,7 +4,8 @@ mod common;
 
 use common::arena::Arena;
 use common::oracle::{Verdict, ensure};
-use common::world::{EmulatedWorld, Setup, World};
+use common::setup::Setup;
+use common::world::{EmulatedWorld, World};
 use std::alloc::Layout;
 
 /// A step of a sequence.

@@ -12,13 +12,14 @@
 mod common;
 
 use common::broken::{Broken, Fault};
+use common::calls::layout;
 use common::oracle::{Verdict, ensure};
+use common::setup::Setup;
 use common::subject::Subject;
-use common::world::{EmulatedWorld, Setup, World};
+use common::world::{EmulatedWorld, World};
 use hmalloc::{BlockState, MisuseKind, PAGE, SpanKind};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestError, TestRunner};
-use std::alloc::Layout;
 
 /// One step. Numbers that choose a payload wrap around the count of live ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,10 +81,6 @@ const REPLAYS: &[(Setup, &[Op])] = &[
         ],
     ),
 ];
-
-fn layout(size: usize, align: usize) -> Layout {
-    Layout::from_size_align(size, align).expect("sizes up to isize::MAX - align")
-}
 
 /// The address that a bad pointer of this kind would have in the heap as it is.
 fn bad_address<'a, S: Subject<'a>>(world: &World<'a, S>, bad: Bad, number: usize) -> Option<usize> {

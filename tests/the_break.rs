@@ -3,50 +3,15 @@
 mod common;
 
 use common::arena::Arena;
+use common::calls::{MIB, free, get, layout};
 use common::oracle::Verdict;
-use common::pattern::first_other_than;
-use common::subject::EmulatedHeap;
-use common::world::{EmulatedWorld, Setup};
-use hmalloc::brk::{Brk, Emulated};
-use hmalloc::{Block, BlockState, Heap, OutOfMemory, PAGE, ResizeError};
-use std::alloc::Layout;
-use std::collections::BTreeSet;
+use common::setup::Setup;
+use common::world::EmulatedWorld;
+use hmalloc::{BlockState, Heap, PAGE};
 use std::ptr::NonNull;
 
 /// What an empty, trimmed heap may keep below the break: the way to the first page boundary, and one metadata page.
 const BOUND: usize = 2 * PAGE;
-
-const MIB: usize = 1 << 20;
-
-fn layout(size: usize, align: usize) -> Layout {
-    Layout::from_size_align(size, align).expect("a layout")
-}
-
-fn get(heap: &mut EmulatedHeap<'_>, size: usize) -> Option<NonNull<u8>> {
-    heap.allocate(layout(size, 8)).ok()
-}
-
-fn free(heap: &mut EmulatedHeap<'_>, payload: NonNull<u8>) {
-    // SAFETY: the tests forget every payload they free.
-    unsafe { heap.free(payload.as_ptr()) }.expect("a live payload");
-}
-
-/// The usable sizes of small blocks: one for each size class.
-fn classes() -> Vec<usize> {
-    let mut arena = Arena::new(8 * MIB);
-    let mut heap = Heap::new(arena.brk());
-    let mut sizes = BTreeSet::new();
-    let mut size = 1;
-    while size <= 16 << 10 {
-        let payload = get(&mut heap, size).expect("room");
-        let usable = heap.usable_size(payload.as_ptr()).expect("a live payload");
-        sizes.insert(usable);
-        free(&mut heap, payload);
-        size = usable + 1;
-    }
-    assert!(sizes.len() > 40, "a heap with so few classes wastes memory: {sizes:?}");
-    sizes.into_iter().collect()
-}
 
 /// An order in which to free `count` blocks.
 fn orders(count: usize) -> [Vec<usize>; 4] {
@@ -79,6 +44,22 @@ fn an_empty_heap_gives_the_break_back() {
             assert_eq!((heap.stats().live_blocks, heap.stats().live_bytes), (0, 0));
             assert!(get(&mut heap, size(7)).is_some(), "an emptied heap serves again");
         }
+    }
+}
+
+/// A first request so large that one metadata page does not do leaves the metadata it came with: a thirtieth of it.
+#[test]
+fn a_large_first_request_leaves_its_metadata_only() {
+    for size in [MIB, 3 * MIB, 16 * MIB, 60 * MIB, 65 * MIB] {
+        let mut arena = Arena::new(128 * MIB);
+        let start = arena.start();
+        let mut heap = Heap::new(arena.brk());
+        let payload = get(&mut heap, size).expect("room");
+        free(&mut heap, payload);
+        heap.trim(0);
+        let left = heap.brk().current() - start;
+        assert!(left <= BOUND + size / 30, "{left} bytes left of {size}");
+        assert_eq!(heap.stats().free_bytes, 0);
     }
 }
 
@@ -250,58 +231,6 @@ fn a_foreign_lowering_into_the_free_top_is_survived() {
     }
 }
 
-/// Fills a heap under a cap with blocks of `size` bytes.
-fn fill(heap: &mut EmulatedHeap<'_>, size: usize) -> Vec<NonNull<u8>> {
-    std::iter::from_fn(|| get(heap, size)).collect()
-}
-
-#[test]
-fn after_running_out_one_free_block_is_enough() {
-    let large = [16 * 1024 + 1, 40_000, 100_000, 300_000, MIB];
-    for size in classes().into_iter().chain(large) {
-        let mut arena = Arena::new(4 * MIB);
-        let mut heap = Heap::new(arena.brk());
-        heap.brk_mut().set_cap(2 * MIB);
-        let payloads = fill(&mut heap, size);
-        assert!(!payloads.is_empty(), "no room for {size} bytes");
-        for payload in [payloads[payloads.len() / 2], payloads[0], payloads[payloads.len() - 1]] {
-            free(&mut heap, payload);
-            let again = get(&mut heap, size).unwrap_or_else(|| panic!("{size} bytes do not fit where they were"));
-            assert_eq!(again, payload, "there is room for {size} bytes in one place only");
-            assert!(heap.allocate(layout(size, 8)).is_err());
-        }
-        assert_eq!(heap.check(), Ok(()));
-    }
-}
-
-/// How much of a full heap is payload. What is lost is metadata, tails of slabs, and the last stretch that is too short.
-#[test]
-fn a_full_heap_is_mostly_payload() {
-    for (size, percent) in
-        [(16, 97), (64, 97), (100, 86), (1000, 92), (1024, 97), (4096, 97), (10_000, 92), (16_384, 97)]
-    {
-        let mut arena = Arena::new(8 * MIB);
-        let mut heap = Heap::new(arena.brk());
-        heap.brk_mut().set_cap(4 * MIB);
-        let requested = fill(&mut heap, size).len() * size;
-        let used = requested * 100 / (4 * MIB);
-        assert!(used >= percent, "{used} % of the arena hold blocks of {size} bytes");
-        assert!(used <= 100);
-    }
-}
-
-/// A growth step that does not fit is no reason to fail: what was asked for may still fit.
-#[test]
-fn the_last_bytes_below_the_cap_are_used() {
-    let mut arena = Arena::new(8 * MIB);
-    let mut heap = Heap::new(arena.brk());
-    // The heap's first page is metadata, and everything else fits exactly.
-    heap.brk_mut().set_cap(PAGE + 10 * PAGE);
-    let ten: Vec<NonNull<u8>> = fill(&mut heap, PAGE);
-    assert_eq!(ten.len(), 10, "all pages but the first are payload");
-    assert_eq!(heap.stats().free_bytes, 0);
-}
-
 #[test]
 fn the_statistics_remember_the_peak_and_count_the_moves() {
     let mut arena = Arena::new(64 * MIB);
@@ -321,131 +250,6 @@ fn the_statistics_remember_the_peak_and_count_the_moves() {
         assert_eq!(heap.stats().brk_calls, heap.brk().calls());
     }
     assert!(peak >= 20 * MIB && heap.stats().heap_bytes <= BOUND);
-}
-
-#[test]
-fn every_alignment_is_served() {
-    let setup = Setup { offset: 272, ..Setup::plain(64 * MIB) };
-    setup.run(|world| {
-        for log in 0..=20 {
-            let mut payloads = Vec::new();
-            for size in [0, 1, 24, 100, 1000, 5000, 16_384, 16_385, 100_000] {
-                payloads.push(world.allocate(layout(size, 1 << log))?.ok_or("room")?);
-                let zeroed = world.allocate_zeroed(layout(size, 1 << log))?.ok_or("room")?;
-                payloads.push(world.resize(zeroed, layout(size * 2 + 1, 1 << log))?.ok_or("room")?);
-            }
-            payloads.into_iter().try_for_each(|payload| world.free_sized(payload))?;
-        }
-        Ok(())
-    });
-}
-
-/// Resizing may ask for more alignment than the block has.
-#[test]
-fn resizing_reaches_a_larger_alignment() {
-    Setup::plain(64 * MIB).run(|world| {
-        for size in [10, 1000, 40_000] {
-            // Two blocks, so that at most one is aligned by chance.
-            for _ in 0..2 {
-                let payload = world.allocate(layout(size, 8))?.ok_or("room")?;
-                world.resize(payload, layout(size, MIB))?.ok_or("room")?;
-            }
-        }
-        Ok(())
-    });
-}
-
-#[test]
-fn empty_requests_get_blocks_of_their_own() {
-    Setup::plain(4 * MIB).run(|world| {
-        let mut starts = BTreeSet::new();
-        for log in 0..8 {
-            starts.insert(world.allocate(layout(0, 1 << log))?.ok_or("room")?);
-            starts.insert(world.allocate_zeroed(layout(0, 1 << log))?.ok_or("room")?);
-            let payload = world.allocate(layout(100_000, 8))?.ok_or("room")?;
-            starts.insert(world.resize(payload, layout(0, 1 << log))?.ok_or("room")?);
-        }
-        assert_eq!(starts.len(), 24);
-        Ok(())
-    });
-}
-
-#[test]
-fn impossible_sizes_change_nothing() {
-    let mut arena = Arena::new(4 * MIB);
-    let mut heap = Heap::new(arena.brk());
-    let payload = get(&mut heap, 100).expect("room");
-    let most = isize::MAX as usize;
-    let before: Vec<Block> = heap.blocks().collect();
-    let calls = heap.brk().calls();
-    for align_log in 0..usize::BITS - 1 {
-        let align = 1_usize << align_log;
-        for size in [most, most - 15, most - PAGE, most - MIB, most / 2, 1 << 47, 5 * MIB] {
-            let Ok(layout) = Layout::from_size_align(size.min((most + 1) - align), align) else { continue };
-            if layout.size() < 5 * MIB {
-                continue;
-            }
-            assert_eq!(heap.allocate(layout), Err(OutOfMemory), "{layout:?}");
-            assert_eq!(heap.allocate_zeroed(layout), Err(OutOfMemory), "{layout:?}");
-            // SAFETY: the payload is live, and stays so when it cannot be resized.
-            let resized = unsafe { heap.resize(payload.as_ptr(), layout) };
-            assert_eq!(resized, Err(ResizeError::OutOfMemory), "{layout:?}");
-        }
-        if align > 4 * MIB {
-            let aligned = heap.allocate(layout(1, align));
-            let lucky = aligned.is_ok_and(|payload| payload.addr().get().is_multiple_of(align));
-            assert!(aligned == Err(OutOfMemory) || lucky, "alignment {align}: {aligned:?}");
-        }
-    }
-    assert_eq!(before, heap.blocks().collect::<Vec<_>>());
-    assert_eq!(heap.check(), Ok(()));
-    assert!(heap.brk().calls() - calls < 2000 * 3, "an impossible size is not tried over and over");
-    free(&mut heap, payload);
-}
-
-/// What the emulated break has to do for [`zeroed_memory_is_zero_after_lowering`] to mean anything: bytes that were
-/// given up come back stale in the page where the lowered break stood, and zero in whole pages.
-#[test]
-fn a_dirty_break_returns_stale_bytes() {
-    for page in [4096, 65_536] {
-        let mut arena = Arena::new(4 * MIB);
-        let start = arena.start();
-        let mut brk: Emulated<'_> = arena.brk();
-        brk.set_page_size(page);
-        brk.set_dirty(true);
-        let (low, high) = (start + page + 100, start + 5 * page);
-        brk.move_to(high).expect("room");
-        brk.move_to(low).expect("a way down");
-        brk.move_to(high).expect("room");
-        // SAFETY: both ranges are in the arena, below the break, and nobody else's.
-        let bytes = |from: usize, to: usize| unsafe {
-            std::slice::from_raw_parts(std::ptr::with_exposed_provenance::<u8>(from), to - from)
-        };
-        assert_eq!(first_other_than(bytes(low, start + 2 * page), 0), Some(0), "the rest of the page is stale");
-        assert_eq!(first_other_than(bytes(start + 2 * page, high), 0), None, "whole pages are zero");
-    }
-}
-
-#[test]
-fn zeroed_memory_is_zero_after_lowering() {
-    for page in [4096, 65_536] {
-        for offset in [0, 16, 5000, 60_000] {
-            let setup = Setup { offset, page, dirty: true, ..Setup::plain(32 * MIB) };
-            setup.run(|world| {
-                let mut kept = Vec::new();
-                for round in 0..30 {
-                    // Odd counts of pages, so that the break comes to stand within the kernel's larger pages.
-                    let large = world.allocate(layout((2 * round + 1) * PAGE, 8))?.ok_or("room")?;
-                    kept.push(world.allocate_zeroed(layout(PAGE, 8))?.ok_or("room")?);
-                    let top = world.allocate_zeroed(layout(700_000, 8))?.ok_or("room")?;
-                    world.free(top)?;
-                    world.trim(round % 3 * PAGE)?;
-                    world.free(large)?;
-                }
-                Ok(())
-            });
-        }
-    }
 }
 
 #[test]

@@ -8,7 +8,7 @@
 //! | [`s1_minimal::Minimal`] | a header before every payload; first fit; freed blocks are used again |
 //! | [`s2_aligned::Aligned`] | payloads that any type can live in |
 //! | [`s3_linked::Linked`] | a list of headers: frees are verified, and the last block goes back to the kernel |
-//! | [`s4_splitting::Splitting`] | links both ways: blocks are split, and the top is trimmed as far down as it is free |
+//! | [`s4_splitting::Splitting`] | links both ways; blocks are split, and the top is trimmed as far down as it is free |
 //! | [`s5_coalescing::Coalescing`] | free neighbours become one block; calloc, realloc, reallocarray |
 //!
 //! The stages stand beside the production heap, not under it: they use nothing but `core` and the
@@ -79,9 +79,6 @@ pub trait Stage {
     /// Bytes from a block's header to its payload.
     const HEADER: usize;
 
-    /// A heap without blocks that will raise and lower `brk`.
-    fn with(brk: Self::Source) -> Self;
-
     /// The break under this heap.
     fn brk(&self) -> &Self::Source;
 
@@ -125,10 +122,6 @@ macro_rules! stage {
             type Source = B;
 
             const HEADER: usize = $module::HEADER;
-
-            fn with(brk: B) -> Self {
-                Self::new(brk)
-            }
 
             fn brk(&self) -> &B {
                 &self.brk

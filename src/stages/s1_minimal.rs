@@ -5,16 +5,17 @@
 //! one is ours. How are they used again? Write down in front of every block how large it is and whether it is free.
 //! That note is the *header*, and it is the whole idea of a heap.
 //!
-//! After `hmalloc(5)` and `hmalloc(100)`, on a 64-bit machine:
+//! After `hmalloc(5)` and `hmalloc(100)`, on x86_64:
 //!
 //! ```text
-//!   start                          + 21                                      + 137 = end = the break
-//!   v                              v                                                  v
-//!   +--------+------+---+----------+----------+------+---+----------------------------+
-//!   | size 5 | free |   | 5 bytes  | size 100 | free |   | 100 bytes of payload       |  not mapped
-//!   +--------+------+---+----------+----------+------+---+----------------------------+
-//!   ^        ^ + 8      ^ + 16     ^                     ^ + 37: a multiple of nothing
-//!   header              payload    header                payload
+//!   start                         + 21                                    + 137 = end = the break
+//!   |                             |                                       |
+//!   +--------+------+---+---------+----------+------+---+-----------------+
+//!   | size 5 | free |   | 5 bytes | size 100 | free |   | 100 bytes       |  not mapped
+//!   +--------+------+---+---------+----------+------+---+-----------------+
+//!   |        + 8        |         |          + 29       |
+//!   header              + 16      header                + 37, a multiple of nothing
+//!                       payload                         payload
 //! ```
 //!
 //! There are no links. The next header begins where a payload ends, so a walk adds sizes from the start until it

@@ -6,18 +6,20 @@
 //! alignment of `max_align_t`, so it is enough that *every* payload starts at a multiple of that, [`ALIGN`].
 //!
 //! Three roundings make it so: the first header starts at a multiple, headers measure a multiple, payloads
-//! measure a multiple. Then every sum of them is one. After `hmalloc(5)` and `hmalloc(100)`, on a 64-bit machine:
+//! measure a multiple. Then every sum of them is one. After `hmalloc(5)` and `hmalloc(100)`, on x86_64:
 //!
 //! ```text
-//!   start             + 16             + 32              + 48                          + 160 = end = the break
-//!   v                 v                v                 v                                       v
-//!   +---------+-------+--------+-------+----------+------+-----------------------------+---------+
-//!   | size 16 | free  | 5 used | 11    | size 112 | free | 100 used                    | 12      |  not mapped
-//!   +---------+-------+--------+-------+----------+------+-----------------------------+---------+
-//!   header            payload   slack  header            payload                        slack
+//!   start                              + 32                               + 160 = end = the break
+//!   |                                  |                                  |
+//!   +---------+------+---+--------+----+----------+------+---+-------+----+
+//!   | size 16 | free |   | 5 used | 11 | size 112 | free |   | 100   | 12 |  not mapped
+//!   +---------+------+---+--------+----+----------+------+---+-------+----+
+//!   |                    |        |    |                     |       |
+//!   header               + 16     |    header                + 48    slack
+//!                        payload  slack                      payload
 //! ```
 //!
-//! **What it adds.** Alignment, for at most `ALIGN - 1` bytes of slack in each block. And one thing for free: blocks
+//! **What it adds.** Alignment, for at most `ALIGN` bytes of slack in each block. And one thing for free: blocks
 //! come in fewer sizes now, so a freed one fits the next request more often.
 //!
 //! **What is still wrong**: `hfree` still believes any address; the break is never lowered; a large free block
@@ -37,6 +39,7 @@ pub const ALIGN: usize =
     if cfg!(any(target_arch = "arm", target_arch = "mips", target_arch = "s390x")) { 8 } else { 16 };
 
 /// In front of every payload.
+#[repr(C)]
 pub(super) struct Header {
     size: usize,
     free: bool,

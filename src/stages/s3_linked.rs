@@ -1,17 +1,18 @@
 //! Milestone 3: a list, and with it the first two things a heap can be asked to answer for.
 //!
 //! Every header now says where the next one is. The last one's link is null, and so is an empty heap's `head`. After
-//! `hmalloc(5)` and `hmalloc(100)`, on a 64-bit machine:
+//! `hmalloc(5)` and `hmalloc(100)`, on x86_64:
 //!
 //! ```text
 //!   head
 //!   |
-//!   v                      + 32            + 48                        + 80                        + 192 = the break
-//!   +---------+------+-----+---------------+----------+------+---------+---------------------------+
-//!   | size 16 | free | next| 16 bytes      | size 112 | free | null    | 112 bytes                 |  not mapped
-//!   +---------+------+--|--+---------------+----------+------+---------+---------------------------+
-//!   header              |  payload         ^ header                    payload
-//!                       +------------------+
+//!   v                             + 48                                  + 192 = the break
+//!   +---------+------+------+-----+----------+------+------+------------+
+//!   | size 16 | free | next | 16  | size 112 | free | null | 112        |  not mapped
+//!   +---------+------+--|---+-----+----------+------+------+------------+
+//!   header              |   |     ^ header                 + 80
+//!                       |   + 32  |                        payload
+//!                       +---------+
 //! ```
 //!
 //! **What it adds.**
@@ -42,7 +43,8 @@ use core::ptr::{null_mut, with_exposed_provenance_mut};
 /// The alignment of C's `max_align_t`.
 const ALIGN: usize = if cfg!(any(target_arch = "arm", target_arch = "mips", target_arch = "s390x")) { 8 } else { 16 };
 
-/// In front of every payload: 32 bytes on a 64-bit machine, of which the alignment takes 8.
+/// In front of every payload: 32 bytes on x86_64, of which the alignment takes 8.
+#[repr(C)]
 pub(super) struct Header {
     size: usize,
     free: bool,

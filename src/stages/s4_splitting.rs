@@ -1,6 +1,6 @@
 //! Milestone 4: a link backwards, and two repairs that it allows.
 //!
-//! The header gets `previous`. On a 64-bit machine that costs nothing: alignment wasted these bytes in milestone 3.
+//! The header gets `previous`. On x86_64 that costs nothing: alignment wasted these bytes in milestone 3.
 //!
 //! ```text
 //!   header   +------+----------+------+------+-----------+    split: a free block of 256 serves a request for 64

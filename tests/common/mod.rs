@@ -3,8 +3,10 @@
 
 pub(crate) mod arena;
 pub(crate) mod broken;
+pub(crate) mod calls;
 pub(crate) mod child;
 pub(crate) mod oracle;
 pub(crate) mod pattern;
+pub(crate) mod setup;
 pub(crate) mod subject;
 pub(crate) mod world;

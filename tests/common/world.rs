@@ -1,90 +1,17 @@
 //! A heap together with its oracle: every operation is done, judged, and followed by a look at the whole heap.
 
-use super::arena::Arena;
 use super::oracle::{Expected, Live, Oracle, Snapshot, Verdict, ensure};
 use super::pattern;
+use super::setup::Setup;
 use super::subject::{EmulatedHeap, Subject};
 use hmalloc::brk::Emulated;
-use hmalloc::{Heap, MisuseKind, OutOfMemory, PAGE, ResizeError};
+use hmalloc::{MisuseKind, OutOfMemory, PAGE, ResizeError};
 use std::alloc::Layout;
+use std::ops::Range;
 use std::ptr::NonNull;
 
 /// What a neighbour's memory holds, see [`Emulated`].
 const STALE: u8 = 0xA5;
-
-/// The kernel under a heap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Setup {
-    /// Bytes of the arena.
-    pub(crate) arena: usize,
-    /// How far past a page boundary the break starts.
-    pub(crate) offset: usize,
-    /// The kernel's page size.
-    pub(crate) page: usize,
-    /// A lowered break leaves scribbled bytes in its page.
-    pub(crate) dirty: bool,
-    /// Pages can be given back while their addresses are kept.
-    pub(crate) discard: bool,
-    /// Bytes of the arena set aside for mappings.
-    pub(crate) mappings: usize,
-}
-
-impl Setup {
-    /// A kernel without quirks over `arena` bytes.
-    pub(crate) const fn plain(arena: usize) -> Self {
-        Self { arena, offset: 0, page: 4096, dirty: false, discard: false, mappings: 0 }
-    }
-
-    /// The bytes for [`world`](Self::world).
-    pub(crate) fn memory(&self) -> Arena {
-        Arena::at(self.arena, self.offset)
-    }
-
-    /// An untouched heap in `memory`.
-    pub(crate) fn world<'a>(&self, memory: &'a mut Arena) -> EmulatedWorld<'a> {
-        self.world_of(memory, |heap| heap)
-    }
-
-    /// Acts on an untouched heap, then takes it apart. Panics with what was wrong.
-    pub(crate) fn run(&self, act: impl FnOnce(&mut EmulatedWorld<'_>) -> Verdict) {
-        let mut memory = self.memory();
-        let mut world = self.world(&mut memory);
-        let verdict = act(&mut world).and_then(|()| world.finish());
-        verdict.unwrap_or_else(|what| panic!("{what}, on {self:?}"));
-    }
-
-    /// An untouched heap in `memory`, inside what `wrap` makes of it.
-    pub(crate) fn world_of<'a, S: Subject<'a>>(
-        &self,
-        memory: &'a mut Arena,
-        wrap: impl FnOnce(EmulatedHeap<'a>) -> S,
-    ) -> World<'a, S> {
-        let (start, end) = (memory.start(), memory.end());
-        let mut brk: Emulated<'a> = memory.brk();
-        brk.set_page_size(self.page);
-        brk.set_dirty(self.dirty);
-        brk.allow_discard(self.discard);
-        let mappings = self.mappings.min(self.arena / 2);
-        brk.allow_mappings(mappings);
-        let maps_start = (end - mappings).next_multiple_of(self.page).min(end);
-        let subject = wrap(Heap::new(brk));
-        let last = Snapshot::of(subject.heap());
-        let oracle = Oracle::default();
-        World {
-            subject,
-            oracle,
-            last,
-            start,
-            end,
-            maps_start,
-            refused: false,
-            next_seed: 1,
-            peak: 0,
-            quirks: *self,
-            heap: std::marker::PhantomData,
-        }
-    }
-}
 
 /// The production heap and its oracle.
 pub(crate) type EmulatedWorld<'a> = World<'a, EmulatedHeap<'a>>;
@@ -108,6 +35,24 @@ pub(crate) struct World<'a, S> {
 }
 
 impl<'a, S: Subject<'a>> World<'a, S> {
+    /// The world of an untouched heap in the arena `arena`, whose mappings begin at `maps_start`.
+    pub(crate) fn new(subject: S, quirks: Setup, arena: Range<usize>, maps_start: usize) -> Self {
+        let last = Snapshot::of(subject.heap());
+        Self {
+            subject,
+            oracle: Oracle::default(),
+            last,
+            start: arena.start,
+            end: arena.end,
+            maps_start,
+            refused: false,
+            next_seed: 1,
+            peak: 0,
+            quirks,
+            heap: std::marker::PhantomData,
+        }
+    }
+
     /// The break under the heap.
     pub(crate) fn brk(&mut self) -> &mut Emulated<'a> {
         self.subject.heap_mut().brk_mut()

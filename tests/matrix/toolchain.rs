@@ -18,6 +18,8 @@ use std::process::{Command, Output};
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 const DEBIAN_SOURCE: &str = "/usr/lib/rustlib/src/rust/library/core";
+/// Older ones do not know all of the architectures.
+const DEBIAN_LINKERS: [&str; 3] = ["/usr/bin/ld.lld-22", "/usr/bin/ld.lld-19", "/usr/bin/ld.lld-18"];
 const DEBIAN_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 
 /// Instructions that a target may use and that QEMU does not know before version 8.1. Ready-made libraries contain them.
@@ -135,13 +137,13 @@ fn linker_path() -> PathBuf {
             return bundled;
         }
     }
-    ["lld-22", "lld-19"]
-        .iter()
-        .map(|name| PathBuf::from("/usr/bin").join(format!("ld.{name}")))
-        .find(|path| path.exists())
-        .unwrap_or_else(|| {
-            panic!("No linker for other architectures: install Rust by rustup, whose toolchain has rust-lld; or apt-get install lld-19")
-        })
+    let find = || DEBIAN_LINKERS.iter().map(PathBuf::from).find(|path| path.exists());
+    find().or_else(|| install(&["lld-19"]).then(find).flatten()).unwrap_or_else(|| {
+        panic!(
+            "No linker for other architectures here: install Rust by rustup, whose toolchain has rust-lld, or \
+             LLVM's (Debian: apt-get install lld-19), and run the tests again"
+        )
+    })
 }
 
 /// The path of an emulator of QEMU's user mode.

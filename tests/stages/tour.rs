@@ -6,7 +6,7 @@ mod programs;
 
 use super::subject::MAX_ALIGN;
 use object::{Object, ObjectSection};
-use programs::{Link, program, stderr, stdout};
+use programs::{program, stderr, stdout};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 
 /// Built once for this process.
-static TOUR: LazyLock<PathBuf> = LazyLock::new(|| program("tour", Link::Fixed));
+static TOUR: LazyLock<PathBuf> = LazyLock::new(|| program("tour", false));
 
 /// A line of a drawing. The name is a letter, or says what the stretch is used for.
 #[derive(Debug, Clone, PartialEq, Eq)]
