@@ -100,6 +100,13 @@ impl Fit {
         best
     }
 
+    /// The length of the longest span of at most `pages` pages, which is no more than the lists hold.
+    pub(crate) fn longest(&self, pages: usize) -> Option<usize> {
+        debug_assert!((1..=LISTED_MAX).contains(&pages));
+        let short_enough = self.occupied & (u64::MAX >> (LISTED_MAX - pages));
+        (short_enough != 0).then(|| LISTED_MAX - short_enough.leading_zeros() as usize)
+    }
+
     /// How many spans it holds.
     pub(crate) fn len(&self) -> usize {
         self.count

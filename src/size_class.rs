@@ -30,7 +30,7 @@ const SLAB_BYTES: usize = 64 << 10;
 /// The same for slots above [`BIG_SLOT`], of which [`SLAB_BYTES`] would hold too few.
 const SLAB_BYTES_BIG: usize = 128 << 10;
 /// A slab of several pages is at most this fraction of the heap, unless its tail would be too long.
-const SLAB_FRACTION: usize = 8;
+const SLAB_FRACTION: usize = 64;
 /// In 64ths: even in a small heap, a slab is as long as it takes to make its tail no longer than this.
 const TAIL_MAX: usize = 12;
 const BIG_SLOT: usize = 4 << 10;
@@ -130,12 +130,20 @@ impl SizeClass {
         let slot = self.slot_size();
         let bytes = if slot > BIG_SLOT { SLAB_BYTES_BIG } else { SLAB_BYTES };
         let most = (bytes / PAGE).min(MAX_SLOTS * slot / PAGE);
-        // In 64ths of the slab, so that a tail of a few bytes does not count.
-        let tail = |pages: usize| (pages * PAGE % slot) * 64 / (pages * PAGE);
-        let least = (1..most).find(|&pages| tail(pages) <= TAIL_MAX).unwrap_or(most);
+        let least = (1..most).find(|&pages| self.fills(pages)).unwrap_or(most);
         let limit = (heap_pages / SLAB_FRACTION).clamp(least, most);
         // Of those with the shortest tail the longest slab: it means fewer headers to visit.
-        (1..=limit).rev().min_by_key(|&pages| tail(pages)).unwrap_or(least)
+        (1..=limit).rev().min_by_key(|&pages| self.tail(pages)).unwrap_or(least)
+    }
+
+    /// Whether slots fill a slab of `pages` pages with little left over.
+    pub(crate) fn fills(self, pages: usize) -> bool {
+        self.tail(pages) <= TAIL_MAX
+    }
+
+    /// What is left over in a slab of `pages` pages, in 64ths of it: a tail of a few bytes does not count.
+    fn tail(self, pages: usize) -> usize {
+        (pages * PAGE % self.slot_size()) * 64 / (pages * PAGE)
     }
 
     /// `2^32 / slot size`, rounded up. Multiplied with an offset, its high half is the slot number, and its low half is

@@ -235,7 +235,9 @@ impl Slabs {
 
     fn new_slab<B: Brk>(&mut self, size_class: SizeClass, spans: &mut Spans<B>) -> Result<Span, OutOfMemory> {
         let pages = size_class.slab_pages(spans.heap_pages());
-        match spans.take(pages, 1).or_else(|_| spans.take(1, 1)) {
+        // A shorter free span comes before a higher break: it would be left over for ever if slabs kept growing.
+        let shorter = spans.longest_free(pages).filter(|&pages| size_class.fills(pages)).unwrap_or(pages);
+        match spans.take(shorter, 1).or_else(|_| spans.take(1, 1)) {
             Ok(span) => {
                 Self::cut(span, size_class);
                 spans.map_slab(span);

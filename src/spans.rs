@@ -100,6 +100,11 @@ impl<B> Spans<B> {
         Some(self.carve(top, pages, align))
     }
 
+    /// The length of the longest free span of at most `pages` pages, not counting the top, if there is one.
+    pub(crate) fn longest_free(&self, pages: usize) -> Option<usize> {
+        if self.fit.best(pages).is_some() { Some(pages) } else { self.fit.longest(pages) }
+    }
+
     /// Cuts a free span that no index holds into a free lead, the used span, and a free remainder.
     fn carve(&mut self, mut span: Span, pages: usize, align: usize) -> Span {
         let lead = pages_to_align(span, align).unwrap_or(0);

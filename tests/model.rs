@@ -80,6 +80,42 @@ const REPLAYS: &[(Setup, &[Op])] = &[
             Trim { keep: 0 },
         ],
     ),
+    // A raise that cannot extend the last block must not happen at all: here because of a neighbour,
+    (
+        Setup { arena: 557_056, offset: 0, page: 4096, dirty: false, discard: false, mappings: 0 },
+        &[
+            Allocate { size: 0, align: 1 },
+            ForeignRaise { bytes: 1 },
+            Free { which: 0 },
+            Allocate { size: 32_769, align: 1 },
+            Resize { which: 0, size: 278_528, align: 1 },
+        ],
+    ),
+    // and here because metadata has to come between.
+    (
+        Setup { arena: 12 << 20, offset: 0, page: 4096, dirty: true, discard: false, mappings: 0 },
+        &[
+            Allocate { size: 1_500_001, align: 8 },
+            Allocate { size: 280 << 10, align: 8 },
+            RefuseRaises { after: 1 },
+            Resize { which: 1, size: 600_000, align: 8 },
+        ],
+    ),
+    // A block that kept its slack for lack of memory still has the alignment it has.
+    (
+        Setup { arena: 65_536, offset: 0, page: 4096, dirty: false, discard: false, mappings: 0 },
+        &[Burst { count: 17, size: 1793 }, ResizeSized { which: 0, size: 0, align: 1 }, FreeSized { which: 0 }],
+    ),
+    // Room to grow and a large alignment together exceed twice the request: its layout is right all the same.
+    (
+        Setup { arena: 65_536, offset: 0, page: 65_536, dirty: false, discard: false, mappings: 0 },
+        &[
+            Allocate { size: 209, align: 1 },
+            Resize { which: 0, size: 97, align: 1 },
+            Resize { which: 0, size: 113, align: 128 },
+            ResizeSized { which: 0, size: 0, align: 1 },
+        ],
+    ),
 ];
 
 /// The address that a bad pointer of this kind would have in the heap as it is.

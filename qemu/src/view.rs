@@ -61,11 +61,28 @@ fn show_stats(stats: &Stats, output: &mut impl Write) -> fmt::Result {
     if stats.foreign_bytes > 0 {
         writeln!(output, "  foreign   {:>10} moved over by someone else", Bytes(stats.foreign_bytes))?;
     }
-    write!(output, "  from the kernel: {} moves of the break, {} mappings", stats.brk_calls, stats.map_calls)?;
     if stats.mapped_bytes > 0 {
-        write!(output, " ({} in them)", Bytes(stats.mapped_bytes))?;
+        writeln!(output, "  mapped    {:>10} of it, because the break was refused", Bytes(stats.mapped_bytes))?;
     }
-    writeln!(output)
+    writeln!(
+        output,
+        "  the kernel was asked to move the break {}, to map {}",
+        Times(stats.brk_calls),
+        Times(stats.map_calls)
+    )
+}
+
+/// How often something happened.
+struct Times(usize);
+
+impl Display for Times {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("never"),
+            1 => f.write_str("once"),
+            times => write!(f, "{times} times"),
+        }
+    }
 }
 
 const COLUMNS: usize = 64;

@@ -1,0 +1,32 @@
+# Builds the two libraries; read by `install` and `hmalloc-run`, with $here set to this folder.
+
+target=${CARGO_TARGET_DIR:-$here/target}
+results=$target/install
+
+cargo_rustc() {
+    cargo rustc --quiet --release --lib --manifest-path "$here/Cargo.toml" --target-dir "$target" "$@"
+    mkdir -p "$results"
+}
+
+# The archive is one object with the functions of hmalloc.h. All other symbols are made local: its own memcpy and its kin
+# neither need a libc nor get in the way of one.
+build_static() {
+    cargo_rustc --crate-type staticlib
+    names=$(sed -n 's/^HMALLOC_API .*[ *]\([a-z_]*\)(.*/\1/p' "$here/hmalloc.h")
+    roots=
+    keep=
+    for name in $names; do
+        roots="$roots -u $name"
+        keep="$keep --keep-global-symbol=$name"
+    done
+    "${LD:-ld}" -r --gc-sections $roots -o "$results/hmalloc.o" "$target/release/libhmalloc_c.a"
+    "${OBJCOPY:-objcopy}" --strip-debug $keep "$results/hmalloc.o"
+    rm -f "$results/libhmalloc.a"
+    "${AR:-ar}" rcs "$results/libhmalloc.a" "$results/hmalloc.o"
+}
+
+build_shared() {
+    cargo_rustc --features preload --crate-type cdylib
+    "${OBJCOPY:-objcopy}" --strip-unneeded "$target/release/libhmalloc_c.so" "$results/libhmalloc.so.$$"
+    mv "$results/libhmalloc.so.$$" "$results/libhmalloc.so"
+}

@@ -1,0 +1,88 @@
+//! What the environment asks of the shared library. The static one does not look: who runs a program has no say in what
+//! its author chose.
+//!
+//! | variable         | value                        | effect                                                          |
+//! |------------------|------------------------------|-----------------------------------------------------------------|
+//! | `HMALLOC_POLICY` | `ignore`, `report`, `abort`  | what is done about misuse; `abort` if not set                   |
+//! | `HMALLOC_STATS`  | `1`                          | at exit, the heap in one line, on standard error                |
+//! | `HMALLOC_CHECK`  | `1`                          | at exit, the heap is checked: if it is corrupt, one line, SIGABRT |
+//! | `HMALLOC_LOG`    | a path                       | the line of `HMALLOC_STATS` is appended to that file instead    |
+
+use crate::line::{STDERR, say};
+use crate::panic::abort;
+use crate::{libc, policy, report, shared};
+use core::ffi::{CStr, c_int};
+use hmalloc::Policy;
+use syscalls::{Sysno, syscall};
+
+const AT_FDCWD: isize = -100;
+const O_WRONLY: usize = 1;
+const O_CREAT: usize = 0o100;
+const O_APPEND: usize = if cfg!(any(target_arch = "mips", target_arch = "mips64")) { 0o10 } else { 0o2000 };
+
+// The C library initializes itself before who needs it, so the first of these finds the environment in place.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static AT_START: extern "C" fn() = at_start;
+
+#[used]
+#[unsafe(link_section = ".fini_array")]
+static AT_EXIT: extern "C" fn() = at_exit;
+
+extern "C" fn at_start() {
+    shared::prepare();
+    choose_policy();
+}
+
+/// Does what `HMALLOC_POLICY` says, unless the program has chosen itself. A word that is none of the three is named.
+#[cold]
+pub(crate) fn choose_policy() {
+    let policy = match variable("HMALLOC_POLICY").map(CStr::to_bytes) {
+        Some(b"ignore") => Policy::Ignore,
+        Some(b"report") => Policy::Report,
+        Some(b"abort") => Policy::Abort,
+        // Not set; or there is no environment yet, then it is looked for again.
+        None => return,
+        Some(_) => {
+            let _ = say(STDERR, format_args!("HMALLOC_POLICY is none of ignore, report, abort: abort it is"));
+            Policy::Abort
+        }
+    };
+    policy::set_unless_chosen(policy);
+}
+
+extern "C" fn at_exit() {
+    if is_on("HMALLOC_STATS") {
+        let log = variable("HMALLOC_LOG").and_then(open);
+        let _ = report::print(log.unwrap_or(STDERR));
+        if let Some(log) = log {
+            // SAFETY: opened above, and nobody else knows of it.
+            let _ = unsafe { syscall!(Sysno::close, log) };
+        }
+    }
+    if is_on("HMALLOC_CHECK")
+        && let Err(corruption) = report::check()
+    {
+        let _ = say(STDERR, format_args!("the heap is corrupt at exit: {corruption}"));
+        abort();
+    }
+}
+
+fn open(path: &CStr) -> Option<c_int> {
+    let flags = O_WRONLY | O_CREAT | O_APPEND;
+    // SAFETY: the kernel reads the path.
+    let opened = unsafe { syscall!(Sysno::openat, AT_FDCWD, path.as_ptr(), flags, 0o666) };
+    opened.ok().and_then(|descriptor| c_int::try_from(descriptor).ok())
+}
+
+fn is_on(name: &str) -> bool {
+    variable(name).is_some_and(|value| value.to_bytes() == b"1")
+}
+
+/// The value of an environment variable.
+fn variable(name: &str) -> Option<&'static CStr> {
+    libc::environment()?.find_map(|entry| {
+        let value = entry.to_bytes_with_nul().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+        CStr::from_bytes_with_nul(value).ok()
+    })
+}

@@ -1,0 +1,31 @@
+//! hmalloc for C: `hmalloc.h` says what each function does. The layers, from the caller down:
+//!
+//! ```text
+//! family    hmalloc, hfree, ...           both libraries
+//! standard  malloc, free, ...             the shared library (feature `preload`)
+//! request   what C asks of an allocator, as layouts; errno; misuse
+//! shared    the one heap, and who may use it while the process forks
+//! libc      what is used of a libc where there is one
+//! ```
+//!
+//! Nothing has to be initialized: the heap is a constant, so it works in the dynamic loader, in constructors, and after
+//! the last destructor.
+#![no_std]
+
+#[cfg(feature = "preload")]
+mod environment;
+mod family;
+mod libc;
+mod line;
+mod panic;
+mod policy;
+mod report;
+mod request;
+mod shared;
+#[cfg(feature = "preload")]
+mod standard;
+
+// The static library brings its own, as local symbols: it takes nothing from a libc, and overrides nothing of one.
+#[cfg(not(feature = "preload"))]
+#[path = "../../qemu/src/mem.rs"]
+mod mem;

@@ -1,0 +1,109 @@
+//! What is used of a libc, where there is one. Every reference is weak: without a libc it is null, and nothing is linked
+//! in for it.
+
+use core::ffi::{c_int, c_void};
+
+#[cfg(target_pointer_width = "64")]
+macro_rules! word_directive {
+    () => {
+        ".quad"
+    };
+}
+#[cfg(target_pointer_width = "32")]
+macro_rules! word_directive {
+    () => {
+        ".long"
+    };
+}
+
+/// Rust has no stable weak reference; the assembler has. The word holds the symbol's address, or 0.
+macro_rules! weak {
+    ($word:ident, $symbol:literal, $type:ty) => {
+        core::arch::global_asm!(
+            concat!(".weak ", $symbol),
+            concat!(".pushsection .data.rel.ro.", stringify!($word), ", \"aw\""),
+            ".balign 8",
+            concat!(".globl ", stringify!($word)),
+            concat!(".hidden ", stringify!($word)),
+            concat!(stringify!($word), ":"),
+            concat!(word_directive!(), " ", $symbol),
+            ".popsection",
+        );
+        unsafe extern "C" {
+            static $word: Option<$type>;
+        }
+    };
+}
+
+/// Reads what [`weak!`] declares. Volatile, for the linker or the loader has filled the word behind the compiler's back.
+macro_rules! linked {
+    ($word:ident) => {
+        // SAFETY: the word holds 0, which is `None`, or the address of a symbol of that type.
+        unsafe { (&raw const $word).read_volatile() }
+    };
+}
+
+type Errno = extern "C" fn() -> *mut c_int;
+type Handler = extern "C" fn();
+type RegisterAtfork = unsafe extern "C" fn(Handler, Handler, Handler, *mut c_void) -> c_int;
+type PthreadAtfork = unsafe extern "C" fn(Handler, Handler, Handler) -> c_int;
+
+weak!(hmalloc_c_errno, "__errno_location", Errno);
+weak!(hmalloc_c_register_atfork, "__register_atfork", RegisterAtfork);
+weak!(hmalloc_c_pthread_atfork, "pthread_atfork", PthreadAtfork);
+#[cfg(feature = "preload")]
+weak!(hmalloc_c_environ, "environ", &'static usize);
+
+/// There is not enough memory.
+pub(crate) const ENOMEM: c_int = 12;
+/// An argument is wrong.
+pub(crate) const EINVAL: c_int = 22;
+
+/// Sets the calling thread's `errno`.
+#[cold]
+pub(crate) fn set_errno(value: c_int) {
+    if let Some(location) = linked!(hmalloc_c_errno) {
+        // SAFETY: it points to the thread's own `errno`.
+        unsafe { location().write(value) }
+    }
+}
+
+/// A number that no other thread has now, and that a thread keeps through `fork`: where its `errno` is. 0 without a libc.
+pub(crate) fn thread() -> usize {
+    linked!(hmalloc_c_errno).map_or(0, |location| location().addr())
+}
+
+/// Has the handlers called around each `fork`: before it, and after it in the parent and in the child.
+pub(crate) fn at_fork(before: Handler, after: Handler) {
+    // glibc's own entry first: the other one is in its static part, which a weak reference does not bring in.
+    if let Some(register) = linked!(hmalloc_c_register_atfork) {
+        // SAFETY: no handle, for the library is never unloaded. Running out of memory for more handlers is the only
+        // failure, and glibc has room for 48 without any.
+        unsafe { register(before, after, after, core::ptr::null_mut()) };
+    } else if let Some(register) = linked!(hmalloc_c_pthread_atfork) {
+        // SAFETY: the handlers are functions for good.
+        unsafe { register(before, after, after) };
+    }
+}
+
+/// The process's environment, entry by entry. `None` without a libc, or before it knows.
+#[cfg(feature = "preload")]
+pub(crate) fn environment() -> Option<impl Iterator<Item = &'static core::ffi::CStr>> {
+    let place = linked!(hmalloc_c_environ)?;
+    // SAFETY: libc's `environ`, which the program may change between any two reads.
+    let mut entry = unsafe { core::ptr::from_ref(place).cast::<*const *const core::ffi::c_char>().read_volatile() };
+    if entry.is_null() {
+        return None;
+    }
+    Some(core::iter::from_fn(move || {
+        // SAFETY: the array ends with a null pointer, which was not met yet.
+        let text = unsafe { entry.read() };
+        if text.is_null() {
+            return None;
+        }
+        entry = entry.wrapping_add(1);
+        // SAFETY: an entry of the environment is a string. It is looked at before anyone changes the environment: when the
+        // library is initialized, or in a call that is about to report a misuse.
+        Some(unsafe { core::ffi::CStr::from_ptr(text) })
+    }))
+}

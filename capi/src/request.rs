@@ -1,0 +1,138 @@
+//! What C asks of an allocator: sizes without layouts, null for no, `errno`, and misuse by the process's policy.
+//!
+//! `errno` changes only where a function fails; nothing below touches it.
+
+use crate::libc::{EINVAL, ENOMEM, set_errno};
+use crate::policy;
+use crate::shared::with;
+use core::alloc::Layout;
+use core::ffi::{c_int, c_void};
+use core::ptr::{NonNull, null_mut};
+use hmalloc::{OutOfMemory, ResizeError};
+
+/// What every block is aligned to at least: no less than `max_align_t` on any of the architectures.
+const ALIGN: usize = 16;
+
+/// More than any block can have: a request so large finds no memory, and as the size of a block it is wrong.
+const LARGEST: Layout = match Layout::from_size_align(isize::MAX as usize + 1 - ALIGN, ALIGN) {
+    Ok(layout) => layout,
+    Err(_) => unreachable!(),
+};
+
+fn layout(size: usize, align: usize) -> Option<Layout> {
+    Layout::from_size_align(size, align).ok()
+}
+
+fn refuse(errno: c_int) -> *mut c_void {
+    set_errno(errno);
+    null_mut()
+}
+
+fn or_enomem(answer: Option<Result<NonNull<u8>, OutOfMemory>>) -> *mut c_void {
+    match answer {
+        Some(Ok(payload)) => payload.as_ptr().cast(),
+        _ => refuse(ENOMEM),
+    }
+}
+
+/// As `malloc`.
+#[inline(always)]
+pub(crate) fn allocate(size: usize) -> *mut c_void {
+    or_enomem(layout(size, ALIGN).map(|layout| with(|heap| heap.allocate(layout))))
+}
+
+/// As `calloc`.
+#[inline(always)]
+pub(crate) fn allocate_zeroed(count: usize, size: usize) -> *mut c_void {
+    let layout = count.checked_mul(size).and_then(|bytes| layout(bytes, ALIGN));
+    or_enomem(layout.map(|layout| with(|heap| heap.allocate_zeroed(layout))))
+}
+
+/// As `posix_memalign`, but that the block is returned. `align` is a power of two.
+pub(crate) fn try_allocate_aligned(align: usize, size: usize) -> Result<NonNull<u8>, OutOfMemory> {
+    let layout = layout(size, align.max(ALIGN)).ok_or(OutOfMemory)?;
+    with(|heap| heap.allocate(layout))
+}
+
+/// As `aligned_alloc`. An alignment has to be a power of two; the size need not be a multiple of it.
+pub(crate) fn allocate_aligned(align: usize, size: usize) -> *mut c_void {
+    if align.is_power_of_two() { or_enomem(Some(try_allocate_aligned(align, size))) } else { refuse(EINVAL) }
+}
+
+/// As `free`, for the function called `call`.
+///
+/// # Safety
+///
+/// If a live block starts at `payload`, nothing uses it any more.
+#[inline(always)]
+pub(crate) unsafe fn free(call: &str, payload: *mut c_void) {
+    if payload.is_null() {
+        return;
+    }
+    // SAFETY: the caller is done with the block.
+    if let Err(misuse) = with(|heap| unsafe { heap.free(payload.cast()) }) {
+        policy::apply(call, &misuse);
+    }
+}
+
+/// As `free_aligned_sized`: the block was asked for with this size and alignment.
+///
+/// # Safety
+///
+/// As for [`free`].
+#[cfg(feature = "preload")]
+pub(crate) unsafe fn free_sized(call: &str, payload: *mut c_void, align: usize, size: usize) {
+    if payload.is_null() {
+        return;
+    }
+    let layout = layout(size, align.max(ALIGN)).unwrap_or(LARGEST);
+    // SAFETY: the caller is done with the block.
+    if let Err(misuse) = with(|heap| unsafe { heap.free_sized(payload.cast(), layout) }) {
+        policy::apply(call, &misuse);
+    }
+}
+
+/// As `realloc`, but that a size of 0 is a size like any other.
+///
+/// # Safety
+///
+/// As for [`free`], unless the answer is null.
+pub(crate) unsafe fn resize(call: &str, payload: *mut c_void, size: usize) -> *mut c_void {
+    if payload.is_null() {
+        return allocate(size);
+    }
+    // A size beyond every layout is asked for as the largest, so that a wrong pointer is noticed all the same.
+    let layout = layout(size, ALIGN).unwrap_or(LARGEST);
+    // SAFETY: the caller uses the block only as the answer says.
+    match with(|heap| unsafe { heap.resize(payload.cast(), layout) }) {
+        Ok(moved) => moved.as_ptr().cast(),
+        Err(ResizeError::OutOfMemory) => refuse(ENOMEM),
+        Err(ResizeError::Misuse(misuse)) => {
+            policy::apply(call, &misuse);
+            refuse(EINVAL)
+        }
+    }
+}
+
+/// As `malloc_usable_size`.
+pub(crate) fn usable_size(call: &str, payload: *const c_void) -> usize {
+    if payload.is_null() {
+        return 0;
+    }
+    match with(|heap| heap.usable_size(payload.cast())) {
+        Ok(size) => size,
+        Err(misuse) => {
+            policy::apply(call, &misuse);
+            0
+        }
+    }
+}
+
+/// The product of a number of elements and their size.
+pub(crate) fn product(count: usize, size: usize) -> Option<usize> {
+    let product = count.checked_mul(size);
+    if product.is_none() {
+        set_errno(ENOMEM);
+    }
+    product
+}
