@@ -33,6 +33,8 @@
 //! - **Architectures**: x86, x86_64, arm, aarch64, riscv64 and loongarch64 on stable Rust; mips, mips64, powerpc,
 //!   powerpc64 and s390x where the compiler's experimental assembly is enabled.
 #![no_std]
+// Assembly for MIPS is not stable yet; the `syscalls` crate needs it as much as `brk::glibc` does.
+#![cfg_attr(any(target_arch = "mips", target_arch = "mips64"), feature(asm_experimental_arch))]
 
 #[cfg(test)]
 extern crate std;

@@ -221,7 +221,7 @@ static void a_failed_realloc_leaves_the_block(void)
     }
 }
 
-static void realloc_to_zero_frees(void)
+static void own_realloc_to_zero_frees(void)
 {
     size_t before = mallinfo2().uordblks, i;
     for (i = 0; i < COUNT(SIZES); i++) {
@@ -255,7 +255,7 @@ static void own_aligned_alloc_refuses_other_alignments(void)
     }
 }
 
-static void posix_memalign_answers_and_leaves_errno_alone(void)
+static void own_posix_memalign_answers_and_leaves_errno_alone(void)
 {
     char mark;
     void *place = &mark;
@@ -362,7 +362,7 @@ static void own_malloc_trim_says_whether_it_gave_back(void)
     EXPECT(malloc_trim(0) == 0);
 }
 
-static void mallinfo2_counts_what_is_in_use(void)
+static void own_mallinfo2_counts_what_is_in_use(void)
 {
     size_t before = mallinfo2().uordblks;
     void *block = malloc(1000);
@@ -504,17 +504,17 @@ int main(int argc, char **argv)
         CASE(realloc_of_null_is_malloc),
         CASE(realloc_keeps_the_content_up_to_the_smaller_size),
         CASE(a_failed_realloc_leaves_the_block),
-        CASE(realloc_to_zero_frees),
+        CASE(own_realloc_to_zero_frees),
         CASE(aligned_alloc_aligns_to_any_power_of_two),
         CASE(own_aligned_alloc_refuses_other_alignments),
-        CASE(posix_memalign_answers_and_leaves_errno_alone),
+        CASE(own_posix_memalign_answers_and_leaves_errno_alone),
         CASE(realloc_takes_aligned_blocks),
         CASE(memalign_rounds_the_alignment_up),
         CASE(valloc_and_pvalloc_align_to_pages),
         CASE(every_usable_byte_can_be_used),
         CASE(own_sized_frees_take_what_was_asked_for),
         CASE(own_malloc_trim_says_whether_it_gave_back),
-        CASE(mallinfo2_counts_what_is_in_use),
+        CASE(own_mallinfo2_counts_what_is_in_use),
         CASE(mallopt_accepts_settings),
         CASE(libc_hands_out_blocks_for_free),
         CASE(blocks_cross_threads),
