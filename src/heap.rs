@@ -5,7 +5,7 @@ use crate::brk::Brk;
 use crate::check::{self, Corruption};
 use crate::header::{Kind, PAGE, Span};
 use crate::misuse::Misuse;
-use crate::size_class::{SMALL_MAX, SizeClass};
+use crate::size_class::SizeClass;
 use crate::slab::{Slabs, Slot};
 use crate::spans::{OutOfMemory, Spans};
 use crate::stats::Stats;
@@ -223,7 +223,7 @@ impl<B: Brk> Heap<B> {
     /// The live block at `address`, if it can be one of `layout`.
     fn admit_as(&self, address: usize, layout: Layout) -> Result<Live, Misuse> {
         let live = admit(&self.spans.map, &self.slabs, address).ok_or_else(|| self.explain(address))?;
-        if live.can_be(address, layout) || (self.slack_kept && layout.size() <= live.bytes()) {
+        if live.can_be(address, layout, self.slack_kept) {
             return Ok(live);
         }
         Err(wrong_layout(live, address))
@@ -353,8 +353,6 @@ impl<B: Brk> Heap<B> {
     }
 
     fn resize_span(&mut self, span: Span, pages: usize) -> bool {
-        // Whatever the pages held when they were handed out, they belong to the caller now.
-        span.zero_pages.set(0);
         let held = span.page_count();
         if pages < held {
             let free = self.spans.shorten(span, pages);
@@ -427,12 +425,14 @@ impl<B: Brk> Heap<B> {
 }
 
 /// What to allocate for a block of `old` bytes that has to move for `new`. One that grows by little at a time will go on
-/// to: it gets a quarter more, so that it is copied three times per doubling instead of eight, and still fills more than
-/// half of its slot.
+/// to: it gets a quarter more, so that it is copied three times per doubling instead of eight, unless `new` would then
+/// fill half of its slot or less.
 fn with_room_to_grow(old: usize, new: Layout) -> Layout {
-    let roomy = new.size() + new.size() / 4;
     let by_little = new.size() > old && new.size() - old <= old / 8;
-    if by_little && roomy <= SMALL_MAX { Layout::from_size_align(roomy, new.align()).unwrap_or(new) } else { new }
+    let roomy = Layout::from_size_align(new.size() + new.size() / 4, new.align()).ok().filter(|_| by_little);
+    let fills_more_than_half =
+        |&roomy: &Layout| SizeClass::of(roomy).is_some_and(|class| class.slot_size() / 2 < new.size());
+    roomy.filter(fills_more_than_half).unwrap_or(new)
 }
 
 fn payload_of(span: Span) -> NonNull<u8> {

@@ -269,7 +269,8 @@ impl<B: Brk> Spans<B> {
     }
 
     /// Where the heap would end if everything free at its end went, but for `keep` bytes. Metadata there serves only
-    /// pages above itself, so it can go together with all of them.
+    /// pages above itself, so it can go together with all of them; of the metadata at the heap's start, the first page
+    /// serves what is left.
     fn lowered_end(&self, keep: usize) -> Option<usize> {
         let (mut end, mut span) = (self.map.end(), self.last?);
         loop {
@@ -279,8 +280,11 @@ impl<B: Brk> Spans<B> {
             }
             end = end.min((span.end() - free).saturating_add(keep));
             let below = if free > 0 { span.prev.get()? } else { span };
-            if !below.is(Kind::Metadata) || Some(below.start.get()) == self.map.base() {
+            if !below.is(Kind::Metadata) {
                 return Some(end);
+            }
+            if Some(below.start.get()) == self.map.base() {
+                return Some(if keep == 0 { below.start.get() + PAGE } else { end });
             }
             span = below.prev.get()?;
         }
@@ -308,7 +312,10 @@ impl<B: Brk> Spans<B> {
         self.top = Some(last).filter(|last| last.is(Kind::Free));
         match self.top {
             Some(top) => self.cut(top, end),
-            None => self.map.shrink(end),
+            None => {
+                last.pages.set(((end - last.start.get()) / PAGE) as u32);
+                self.map.shrink(end);
+            }
         }
     }
 

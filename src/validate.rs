@@ -27,12 +27,12 @@ impl Live {
         }
     }
 
-    /// Whether a caller who holds the block at `address` can have asked for `layout`: it fits, and the heap would not
-    /// have given a request of half the block's size or less so much.
-    pub(crate) fn can_be(self, address: usize, layout: Layout) -> bool {
+    /// Whether a caller who holds the block at `address` can have asked for `layout`: it fits, and, unless there may be
+    /// more slack than usual, the heap would not have given a request of half the block's size or less so much.
+    pub(crate) fn can_be(self, address: usize, layout: Layout, slack: bool) -> bool {
         let bytes = self.bytes();
-        let plausible = layout.size() <= bytes && address & (layout.align() - 1) == 0;
-        plausible && (layout.size() > bytes / 2 || self.serves(layout))
+        let fits = layout.size() <= bytes && address.is_multiple_of(layout.align());
+        fits && (layout.size() > bytes / 2 || slack || self.serves(layout))
     }
 
     /// Whether `layout` would be served by a block like this one.

@@ -6,6 +6,8 @@
 //! has to count as it does on this machine. `qemu/expected.txt` says what is known. Where it says that the control
 //! dies and it does not, nothing can be observed here, and that is a failure, not a pass.
 
+#[path = "common/packages.rs"]
+mod packages;
 #[path = "common/programs.rs"]
 mod programs;
 #[path = "matrix/table.rs"]

@@ -1,1 +1,139 @@
-//! Nothing yet.
+//! Programs of the machine, unmodified, on the preloaded library: the same output, and a sound heap in each process.
+
+use crate::installed::{Installed, aborted, capi, command, describe, run, succeed};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use tempfile::TempDir;
+
+/// A program to compare, and the Debian package it comes from.
+fn program(name: &str, package: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").expect("a PATH");
+    let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
+    found.unwrap_or_else(|| panic!("this test needs {name}: install the Debian package {package}"))
+}
+
+/// Runs a shell script twice, in two equal folders, and compares what it says and how it ends. Every process on the
+/// library must end with a sound heap; there must be at least `processes` of them.
+fn compare(needs: &[(&str, &str)], script: &str, processes: usize) {
+    let installed = Installed::new();
+    for (name, package) in needs {
+        program(name, package);
+    }
+    let log = installed.directory.path().join("log");
+    let without = in_a_folder(&mut command("sh"), script);
+    let mut with = installed.preloaded("sh");
+    with.env("HMALLOC_STATS", "1").env("HMALLOC_CHECK", "1").env("HMALLOC_LOG", &log);
+    let with = in_a_folder(&mut with, script);
+    assert!(without.status.success(), "without hmalloc: {}", describe(&without));
+    assert!(!without.stdout.is_empty());
+    assert_eq!(describe(&with), describe(&without));
+    let lines = fs::read_to_string(log).expect("a line from each process");
+    let unsound: Vec<_> = lines.lines().filter(|line| !line.ends_with("; sound")).collect();
+    assert!(unsound.is_empty(), "{unsound:#?}");
+    assert!(lines.lines().count() >= processes, "{lines}");
+}
+
+fn in_a_folder(shell: &mut Command, script: &str) -> Output {
+    let folder = TempDir::new().expect("a temporary directory");
+    run(shell.args(["-euc", script]).current_dir(&folder).env("HOME", folder.path()))
+}
+
+#[test]
+fn shell_and_coreutils() {
+    let script = "ls / | sort; i=0; while [ $i -lt 100 ]; do echo $i; i=$((i + 1)); done | tac | head -3; \
+        seq 1 300000 | sort -R --random-source=/bin/sh | sort -n --parallel=4 -S 1M -T . | sha256sum; \
+        find /usr/include -name '*.h' | sort | xargs cat | wc -w";
+    compare(&[("sort", "coreutils")], script, 10);
+}
+
+#[test]
+fn git() {
+    let script = "git init -q -b main .; git config user.email a@b.c; git config user.name n; \
+        export GIT_AUTHOR_DATE='1700000000 +0000' GIT_COMMITTER_DATE='1700000000 +0000'; \
+        i=0; while [ $i -lt 60 ]; do seq $i 3000 >file$((i % 7)); git add .; git commit -qm \"commit $i\"; i=$((i + 1)); done; \
+        git gc -q; git fsck --no-progress; git clone -q . copy; git -C copy log --stat | sha256sum; git diff HEAD~20 | sha256sum";
+    compare(&[("git", "git")], script, 300);
+}
+
+#[test]
+fn python() {
+    let script = "cat >work.py <<'END'\n\
+        import json, re, subprocess, sys, threading\n\
+        data = [{'number': i, 'text': str(i) * (i % 50), 'list': list(range(i % 20))} for i in range(30000)]\n\
+        assert json.loads(json.dumps(data)) == data\n\
+        results = {}\n\
+        def work(n):\n\
+        \x20   results[n] = sum(len(re.findall('1+', str(i))) for i in range(n * 1000, n * 1000 + 5000))\n\
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(16)]\n\
+        [t.start() for t in threads]; [t.join() for t in threads]\n\
+        print(sorted(results.items()))\n\
+        print([subprocess.check_output([sys.executable, '-c', f'print({n} ** 100)']) for n in range(10)])\n\
+        END\n\
+        PYTHONMALLOC=malloc python3 work.py; python3 work.py";
+    compare(&[("python3", "python3")], script, 20);
+}
+
+#[test]
+fn compilers_and_make() {
+    let script = "for i in 1 2 3 4 5 6; do { echo '#include <stdio.h>'; echo '#include <stdlib.h>'; \
+        j=0; while [ $j -lt 120 ]; do \
+        echo \"int f${i}_$j(int x) { int s = $j; for (int k = 0; k < x; k++) s += s % (k + $i) ? k * s : x; return s; }\"; \
+        j=$((j + 1)); done; } >f$i.c; done; \
+        echo 'int f1_7(int x); int main(void) { return f1_7(9) == 0; }' >main.c; \
+        printf 'all: f1.o f2.o f3.o f4.o f5.o f6.o main.o\\n\\tcc -o prog $^\\n%%.o: %%.c\\n\\tcc -O2 -c $<\\n' >Makefile; \
+        make -s -j4; ./prog; sha256sum *.o prog";
+    compare(&[("make", "make"), ("cc", "gcc")], script, 20);
+}
+
+#[test]
+fn perl() {
+    let script = "perl -e 'my %h; for my $i (1..100000) { $h{$i % 5000} .= $i; } my $n = 0; \
+        for (sort keys %h) { $n += length $h{$_}; } print \"$n\\n\"; print join(\",\", map { $_ x 3 } grep { /7$/ } 1..500), \"\\n\"; \
+        my $pid = fork; if (!$pid) { print scalar(reverse \"child\" x 1000), \"\\n\"; exit 0 } waitpid $pid, 0;'";
+    compare(&[("perl", "perl")], script, 2);
+}
+
+#[test]
+fn compressors_with_threads() {
+    let script = "seq 1 1000000 >numbers; xz -T4 -1 -k numbers; sha256sum numbers.xz; xz -dc numbers.xz | cmp - numbers; \
+        gzip -c numbers | gzip -dc | cmp - numbers; echo equal";
+    compare(&[("xz", "xz-utils"), ("gzip", "gzip")], script, 5);
+}
+
+#[test]
+fn hmalloc_run_works_from_a_clone_and_from_a_prefix() {
+    let installed = Installed::new();
+    for script in [capi().join("hmalloc-run"), installed.prefix().join("bin/hmalloc-run")] {
+        let mut run_it = command(&script);
+        run_it.env("HMALLOC_STATS", "1").args(["perl", "-e", "print \"@ARGV\\n\"; exit 3", "two words"]);
+        let output = run(&mut run_it);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{}", describe(&output));
+        assert_eq!(output.stdout, b"two words\n");
+        assert!(stderr.starts_with("hmalloc: process ") && stderr.ends_with("; sound\n"), "{stderr}");
+        assert_eq!(run(&mut command(&script)).status.code(), Some(2));
+    }
+}
+
+/// Headers are overwritten, as no program can do by an overflow: the check at exit notices, and says so.
+#[test]
+fn a_corrupt_heap_is_noticed_at_exit() {
+    let installed = Installed::new();
+    let source = installed.directory.path().join("corrupt.c");
+    let text = "#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n\
+        int main(void) { char line[512]; unsigned long start = 0; FILE *maps = fopen(\"/proc/self/maps\", \"r\");\n\
+        while (!start && fgets(line, sizeof line, maps)) if (strstr(line, \"[heap]\")) start = strtoul(line, 0, 16);\n\
+        memset((char *)((start + 16383) / 16384 * 16384) + 1792, 0x77, 8); return 0; }\n";
+    fs::write(&source, text).expect("a source file");
+    let program = installed.directory.path().join("corrupt");
+    succeed(command("cc").arg(&source).arg("-o").arg(&program));
+    let exits = |check: &str| run(installed.preloaded(&program).env("HMALLOC_CHECK", check));
+    let output = exits("1");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(aborted(output.status), "{}", describe(&output));
+    assert!(stderr.starts_with("hmalloc: the heap is corrupt at exit: I"), "{stderr}");
+    // The check is what found it.
+    assert!(exits("0").status.success());
+    assert!(Path::new(&program).exists());
+}

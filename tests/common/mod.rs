@@ -6,6 +6,7 @@ pub(crate) mod broken;
 pub(crate) mod calls;
 pub(crate) mod child;
 pub(crate) mod oracle;
+pub(crate) mod packages;
 pub(crate) mod pattern;
 pub(crate) mod setup;
 pub(crate) mod subject;

@@ -10,10 +10,11 @@
 //! Building `core` from source, and the experimental assembly of some architectures, are open to a stable compiler only
 //! with `RUSTC_BOOTSTRAP=1`.
 
+use crate::packages::{self, install, succeeds};
 use std::env;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
@@ -113,21 +114,6 @@ fn lists(arguments: &[&str], item: &str) -> bool {
     text(&output.stdout).lines().any(|line| line == item)
 }
 
-/// Runs an installer, one at a time: the tests run side by side, and rustup does not expect company. `flock` is from
-/// util-linux and everywhere; a program that is missing is a failure like any other.
-fn succeeds(program: &str, arguments: &[&str]) -> bool {
-    let lock = Path::new(env!("CARGO_TARGET_TMPDIR")).join("installing");
-    let output = Command::new("flock").arg(lock).args(["timeout", "300", program]).args(arguments).output();
-    output.is_ok_and(|output: Output| output.status.success())
-}
-
-/// Installs Debian packages if this is Debian and root. What would take other packages away is not installed.
-fn install(packages: &[&str]) -> bool {
-    let arguments = [&["install", "--yes", "--no-remove", "--no-install-recommends"][..], packages].concat();
-    // The lists of packages may be missing or old: they are fetched when the first try fails.
-    succeeds("apt-get", &arguments) || (succeeds("apt-get", &["update"]) && succeeds("apt-get", &arguments))
-}
-
 /// A linker for every architecture: the one that comes with rustup's toolchain, or LLVM's own.
 fn linker_path() -> PathBuf {
     if let Ok(output) = Command::new("rustc").args(["--print", "sysroot"]).output() {
@@ -148,18 +134,7 @@ fn linker_path() -> PathBuf {
 
 /// The path of an emulator of QEMU's user mode.
 pub(crate) fn emulator(name: &str) -> PathBuf {
-    let find = || {
-        let directories = env::var_os("PATH").unwrap_or_default();
-        let names = [name.to_owned(), format!("{name}-static")];
-        env::split_paths(&directories)
-            .flat_map(|directory| names.clone().map(|name| directory.join(name)))
-            .find(|path| path.exists())
-    };
-    find().or_else(|| install(&["qemu-user"]).then(find).flatten()).unwrap_or_else(|| {
-        panic!(
-            "{name} is missing: install QEMU's user mode (Debian: apt-get install qemu-user) and run the tests again"
-        )
-    })
+    packages::program(&[name, &format!("{name}-static")], "qemu-user")
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -3,6 +3,7 @@
 use super::kernel::{KIB, MIB, current_break, resident};
 use super::ledger::{Ledger, Random, layout};
 use crate::common::child::{ARGUMENT, command, run, scenario};
+use crate::common::packages::program;
 use crate::common::pattern;
 use hmalloc::brk::Linux;
 use hmalloc::{BlockState, Heap, PAGE};
@@ -154,7 +155,6 @@ fn locked_memory_cannot_be_discarded_and_is_still_cleared() {
 }
 
 #[test]
-#[ignore = "needs valgrind"]
 fn a_heap_outgrows_the_small_break_under_valgrind() {
     let test = &a_heap_outgrows_the_small_break_under_valgrind;
     if std::env::var_os(ARGUMENT).is_some() {
@@ -171,6 +171,8 @@ fn a_heap_outgrows_the_small_break_under_valgrind() {
             assert_eq!((heap.check(), heap.stats().mapped_bytes), (Ok(()), 0));
         });
     }
-    let ended = run(&mut command(&["valgrind", "--tool=none", "--quiet"], test, ""));
+    let valgrind = program(&["valgrind"], "valgrind");
+    let valgrind = valgrind.to_str().expect("a path in UTF-8");
+    let ended = run(&mut command(&[valgrind, "--tool=none", "--quiet"], test, ""));
     assert!(ended.finished, "{ended:#?}");
 }
