@@ -2,9 +2,10 @@
 
 use crate::brk::Linux;
 use crate::check::Corruption;
-use crate::heap::{Heap, ResizeError};
+use crate::heap::Heap;
 use crate::lock::{Futex, Lock, SingleThreaded};
 use crate::misuse::Policy;
+use crate::resize::ResizeError;
 use crate::stats::Stats;
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;

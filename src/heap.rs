@@ -1,4 +1,4 @@
-//! The heap: allocate, free, resize. Control flow only; the work is done a layer below.
+//! The heap: allocate and free. Control flow only; the work is done a layer below. [`resize`](crate::resize) is the rest.
 
 use crate::blocks::{Blocks, SpanInfos};
 use crate::brk::Brk;
@@ -9,10 +9,8 @@ use crate::size_class::SizeClass;
 use crate::slab::{Slabs, Slot};
 use crate::spans::{OutOfMemory, Spans};
 use crate::stats::Stats;
-use crate::top::New;
 use crate::validate::{Live, admit, admit_slot, explain, pages_of, wrong_layout};
 use core::alloc::Layout;
-use core::fmt;
 use core::ptr::NonNull;
 
 /// A heap over a break, with one owner and no lock.
@@ -44,43 +42,11 @@ pub struct Heap<B: Brk> {
     pub(crate) spans: Spans<B>,
     /// A block once kept much more than its request, because there was no memory to move it to. From then on a layout
     /// much smaller than its block proves nothing.
-    slack_kept: bool,
+    pub(crate) slack_kept: bool,
 }
 
 // SAFETY: headers are reached through this value only, and lie in memory that `B` stands for.
 unsafe impl<B: Brk + Send> Send for Heap<B> {}
-
-/// Why a block could not be resized. The block is as it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ResizeError {
-    /// The pointer is not a live block's.
-    Misuse(Misuse),
-    /// There was no memory for the new size.
-    OutOfMemory,
-}
-
-impl fmt::Display for ResizeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Misuse(misuse) => misuse.fmt(f),
-            Self::OutOfMemory => OutOfMemory.fmt(f),
-        }
-    }
-}
-
-impl core::error::Error for ResizeError {}
-
-impl From<OutOfMemory> for ResizeError {
-    fn from(_: OutOfMemory) -> Self {
-        Self::OutOfMemory
-    }
-}
-
-impl From<Misuse> for ResizeError {
-    fn from(misuse: Misuse) -> Self {
-        Self::Misuse(misuse)
-    }
-}
 
 impl<B: Brk> Heap<B> {
     /// An empty heap that will take its memory from `brk`.
@@ -221,7 +187,7 @@ impl<B: Brk> Heap<B> {
     }
 
     /// The live block at `address`, if it can be one of `layout`.
-    fn admit_as(&self, address: usize, layout: Layout) -> Result<Live, Misuse> {
+    pub(crate) fn admit_as(&self, address: usize, layout: Layout) -> Result<Live, Misuse> {
         let live = admit(&self.spans.map, &self.slabs, address).ok_or_else(|| self.explain(address))?;
         if live.can_be(address, layout, self.slack_kept) {
             return Ok(live);
@@ -231,11 +197,11 @@ impl<B: Brk> Heap<B> {
 
     #[cold]
     #[inline(never)]
-    fn explain(&self, address: usize) -> Misuse {
+    pub(crate) fn explain(&self, address: usize) -> Misuse {
         explain(&self.spans.map, &self.slabs, address)
     }
 
-    fn free_live(&mut self, live: Live) {
+    pub(crate) fn free_live(&mut self, live: Live) {
         match live {
             Live::Slot(slot) => self.free_slot(slot),
             Live::Large(span) => self.free_large(span),
@@ -263,111 +229,12 @@ impl<B: Brk> Heap<B> {
     }
 
     /// Gives memory back to the kernel if a span that was just freed makes it worth while.
-    fn settle(&mut self, free: Span) {
+    pub(crate) fn settle(&mut self, free: Span) {
         if self.spans.wants_trim(free) {
             let address = free.start.get();
             self.slabs.release_idle(&mut self.spans);
             self.spans.trim_some(address);
         }
-    }
-
-    /// Makes the block at `payload` one for `new`, in place if it can be, and returns where it is then. The content is
-    /// kept up to the smaller of the two sizes.
-    ///
-    /// # Errors
-    ///
-    /// [`ResizeError::Misuse`] if no live block starts at `payload`, [`ResizeError::OutOfMemory`] if there was no memory
-    /// for the new size. The block is as it was then.
-    ///
-    /// # Safety
-    ///
-    /// As for [`free`](Self::free), unless the result is the same address: then the block's bytes up to the new size
-    /// may still be used.
-    pub unsafe fn resize(&mut self, payload: *mut u8, new: Layout) -> Result<NonNull<u8>, ResizeError> {
-        let live = admit(&self.spans.map, &self.slabs, payload.addr());
-        let live = live.ok_or_else(|| self.explain(payload.addr()))?;
-        self.resize_live(live, payload.addr(), new).map_err(ResizeError::from)
-    }
-
-    /// Like [`resize`](Self::resize) for a caller who knows what was asked for before, which is checked as by
-    /// [`free_sized`](Self::free_sized).
-    ///
-    /// # Errors
-    ///
-    /// As for [`resize`](Self::resize).
-    ///
-    /// # Safety
-    ///
-    /// As for [`resize`](Self::resize).
-    pub unsafe fn resize_sized(
-        &mut self,
-        payload: *mut u8,
-        old: Layout,
-        new: Layout,
-    ) -> Result<NonNull<u8>, ResizeError> {
-        let live = self.admit_as(payload.addr(), old)?;
-        self.resize_live(live, payload.addr(), new).map_err(ResizeError::from)
-    }
-
-    /// Whether `payload` is a live slot of which both layouts fill more than half, as when a vector grows by little. Then
-    /// the block is one for `new` as it stands.
-    #[inline(always)]
-    pub(crate) fn resize_common(&self, payload: *mut u8, old: Layout, new: Layout) -> bool {
-        let slot = admit_slot(&self.spans.map, &self.slabs, payload.addr());
-        slot.is_some_and(|slot| slot.fits_closely(payload.addr(), old) && slot.fits_closely(payload.addr(), new))
-    }
-
-    fn resize_live(&mut self, live: Live, address: usize, new: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        let same = NonNull::new(core::ptr::with_exposed_provenance_mut::<u8>(address)).ok_or(OutOfMemory)?;
-        let aligned = address.is_multiple_of(new.align());
-        if aligned && self.resize_in_place(live, new) {
-            return Ok(same);
-        }
-        let old_bytes = live.bytes();
-        match self.allocate(with_room_to_grow(old_bytes, new)).or_else(|_| self.allocate(new)) {
-            Ok(moved) => {
-                // SAFETY: the old block is live and the new one is not it; each is at least as long as what is copied.
-                unsafe { moved.copy_from_nonoverlapping(same, old_bytes.min(new.size())) };
-                self.free_live(live);
-                Ok(moved)
-            }
-            Err(_) if aligned && new.size() <= old_bytes => {
-                self.slack_kept = true;
-                Ok(same)
-            }
-            Err(refused) => Err(refused),
-        }
-    }
-
-    /// A slot is kept while the request fills more than half of it; a large block while the request stays large and the
-    /// pages behind it can be had.
-    fn resize_in_place(&mut self, live: Live, new: Layout) -> bool {
-        let class = SizeClass::of(new);
-        match live {
-            Live::Slot(slot) => {
-                let bytes = live.bytes();
-                new.size() <= bytes && (new.size() > bytes / 2 || class == Some(slot.slab.size_class()))
-            }
-            Live::Large(span) => class.is_none() && self.resize_span(span, pages_of(new.size())),
-        }
-    }
-
-    fn resize_span(&mut self, span: Span, pages: usize) -> bool {
-        let held = span.page_count();
-        if pages < held {
-            let free = self.spans.shorten(span, pages);
-            self.settle(free);
-        }
-        pages <= held || self.spans.lengthen(span, pages) || self.raise_behind(span, pages)
-    }
-
-    /// Grows a span that is last, but for the top, by raising the break.
-    fn raise_behind(&mut self, span: Span, pages: usize) -> bool {
-        let last = self.spans.last;
-        let at_the_end = last == Some(span) || (self.spans.top.is_some() && span.next.get() == last);
-        let more = pages - span.page_count();
-        let raised = at_the_end && pages <= u32::MAX as usize && self.spans.raise(more, New::Behind).is_ok();
-        raised && self.spans.lengthen(span, pages)
     }
 
     /// How many bytes the caller may use in the block at `payload`: at least what was asked for.
@@ -422,17 +289,6 @@ impl<B: Brk> Heap<B> {
     pub fn brk_mut(&mut self) -> &mut B {
         &mut self.spans.brk
     }
-}
-
-/// What to allocate for a block of `old` bytes that has to move for `new`. One that grows by little at a time will go on
-/// to: it gets a quarter more, so that it is copied three times per doubling instead of eight, unless `new` would then
-/// fill half of its slot or less.
-fn with_room_to_grow(old: usize, new: Layout) -> Layout {
-    let by_little = new.size() > old && new.size() - old <= old / 8;
-    let roomy = Layout::from_size_align(new.size() + new.size() / 4, new.align()).ok().filter(|_| by_little);
-    let fills_more_than_half =
-        |&roomy: &Layout| SizeClass::of(roomy).is_some_and(|class| class.slot_size() / 2 < new.size());
-    roomy.filter(fills_more_than_half).unwrap_or(new)
 }
 
 fn payload_of(span: Span) -> NonNull<u8> {

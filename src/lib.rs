@@ -25,7 +25,8 @@
 //! # What to expect
 //!
 //! - **Alignment**: every payload is aligned to 16 bytes or to what the layout asks for, if that is more.
-//! - **Size**: a block is up to 1/8 larger than its request, and above 16 KiB up to a page larger. 0 bytes get a block.
+//! - **Size**: a block is up to 1/8 larger than its request (up to 15 bytes below 128), and above 16 KiB up to a page
+//!   larger. One that was resized may have up to half of it to spare. A request of 0 bytes gets a block.
 //! - **Running out** is an answer: [`OutOfMemory`], or null. The heap is as it was. Nothing here panics.
 //! - **The break is shared** with whoever else moves it. What others raise it over is left alone, and it is lowered only
 //!   from where this heap left it. If it cannot be raised, memory comes from mappings.
@@ -53,6 +54,7 @@ mod lock;
 mod misuse;
 mod page_map;
 mod regions;
+mod resize;
 mod size_class;
 mod slab;
 mod spans;
@@ -65,9 +67,10 @@ pub use blocks::{Blocks, SpanInfo, SpanInfos, SpanKind};
 pub use check::Corruption;
 pub use global::Hmalloc;
 pub use header::PAGE;
-pub use heap::{Heap, ResizeError};
+pub use heap::Heap;
 pub use lock::{Futex, Lock, SingleThreaded};
 pub use misuse::{Block, BlockState, Misuse, MisuseKind, Policy};
+pub use resize::ResizeError;
 pub use spans::OutOfMemory;
 pub use stats::Stats;
 
