@@ -35,15 +35,15 @@ extern "C" fn at_start() {
 }
 
 /// Does what `HMALLOC_POLICY` says, unless the program has chosen itself. A word that is none of the three is named.
+/// Before there is an environment nothing is settled, and it is looked for again.
 #[cold]
 pub(crate) fn choose_policy() {
-    let policy = match variable("HMALLOC_POLICY").map(CStr::to_bytes) {
-        Some(b"ignore") => Policy::Ignore,
-        Some(b"report") => Policy::Report,
-        Some(b"abort") => Policy::Abort,
-        // Not set; or there is no environment yet, then it is looked for again.
-        None => return,
-        Some(_) => {
+    let Some(mut entries) = libc::environment() else { return };
+    let policy = match value_of("HMALLOC_POLICY", &mut entries).map_or(&b""[..], CStr::to_bytes) {
+        b"ignore" => Policy::Ignore,
+        b"report" => Policy::Report,
+        b"abort" | b"" => Policy::Abort,
+        _ => {
             let _ = say(STDERR, format_args!("HMALLOC_POLICY is none of ignore, report, abort: abort it is"));
             Policy::Abort
         }
@@ -81,7 +81,11 @@ fn is_on(name: &str) -> bool {
 
 /// The value of an environment variable.
 fn variable(name: &str) -> Option<&'static CStr> {
-    libc::environment()?.find_map(|entry| {
+    value_of(name, &mut libc::environment()?)
+}
+
+fn value_of(name: &str, entries: &mut impl Iterator<Item = &'static CStr>) -> Option<&'static CStr> {
+    entries.find_map(|entry| {
         let value = entry.to_bytes_with_nul().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
         CStr::from_bytes_with_nul(value).ok()
     })

@@ -54,6 +54,8 @@ weak!(hmalloc_c_pthread_atfork, "pthread_atfork", PthreadAtfork);
 #[cfg(feature = "preload")]
 weak!(hmalloc_c_environ, "environ", &'static usize);
 
+/// Writing failed.
+pub(crate) const EIO: c_int = 5;
 /// There is not enough memory.
 pub(crate) const ENOMEM: c_int = 12;
 /// An argument is wrong.
@@ -102,8 +104,8 @@ pub(crate) fn environment() -> Option<impl Iterator<Item = &'static core::ffi::C
             return None;
         }
         entry = entry.wrapping_add(1);
-        // SAFETY: an entry of the environment is a string. It is looked at before anyone changes the environment: when the
-        // library is initialized, or in a call that is about to report a misuse.
+        // SAFETY: an entry of the environment is a string. It is read when the library is initialized, in a misuse before
+        // that, and at exit: not while the program is free to change it from another thread.
         Some(unsafe { core::ffi::CStr::from_ptr(text) })
     }))
 }

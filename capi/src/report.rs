@@ -29,12 +29,12 @@ impl fmt::Display for Summary {
     }
 }
 
-/// The check's result. A heap whose links cannot be trusted is not counted.
+/// Walks the whole heap.
 pub(crate) fn check() -> Result<(), Corruption> {
     shared::with(|heap| heap.check())
 }
 
-/// Writes the summary to `descriptor`.
+/// Writes the summary to `descriptor`. A heap whose links cannot be trusted is not counted.
 pub(crate) fn print(descriptor: c_int) -> Result<(), ()> {
     // SAFETY: no arguments, no effects.
     let process = unsafe { syscall!(Sysno::getpid) }.unwrap_or(0);
@@ -44,5 +44,5 @@ pub(crate) fn print(descriptor: c_int) -> Result<(), ()> {
         let stats = if check.is_ok() { heap.stats() } else { Stats::default() };
         (check, stats)
     });
-    say(descriptor, format_args!("{}", Summary { process, stats, check })).inspect_err(|()| libc::set_errno(5))
+    say(descriptor, format_args!("{}", Summary { process, stats, check })).inspect_err(|()| libc::set_errno(libc::EIO))
 }

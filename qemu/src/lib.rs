@@ -13,7 +13,7 @@
 //! A program is `#![no_std]`, `#![no_main]`, names its main function with [`program!`], and gets an exit status back
 //! to the shell:
 //!
-//! ```ignore
+//! ```text
 //! #![no_std]
 //! #![no_main]
 //! hmalloc_qemu::program!(main);

@@ -1,0 +1,73 @@
+//! A kernel, an emulator or a neighbour that refuses, under both libraries.
+
+use crate::installed::{Installed, cases, command, describe, run, succeed};
+use crate::packages;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const GIB: &str = "a_heap_of_one_gib";
+
+/// Puts every hostile case before a program, made runnable by `prepare`.
+fn endure(program: &Path, prepare: impl Fn(&Path) -> Command) {
+    let broken: Vec<_> = cases(program)
+        .iter()
+        .map(|name| (name, run(prepare(program).arg(name))))
+        .filter(|(_, output)| !output.status.success())
+        .map(|(name, output)| format!("{name}: {}", describe(&output)))
+        .collect();
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+fn with_the_archive(installed: &Installed, flags: &[&str]) -> PathBuf {
+    let program = installed.directory.path().join("hostile-family");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/capi/hostile.c");
+    let mut compile = command("cc");
+    compile.args(["-std=gnu11", "-O1", "-fno-builtin", "-DFAMILY"]).args(flags).arg(source);
+    succeed(compile.arg(installed.archive()).arg("-o").arg(&program));
+    program
+}
+
+#[test]
+fn the_preloaded_library_endures() {
+    let installed = Installed::new();
+    endure(&installed.compile("hostile.c"), |program| installed.preloaded(program));
+}
+
+#[test]
+fn the_archive_endures() {
+    let installed = Installed::new();
+    for flags in [&[][..], &["-static"]] {
+        endure(&with_the_archive(&installed, flags), |program| command(program));
+    }
+}
+
+/// The most that a heap has been, of the line that is written at exit.
+fn peak(line: &str) -> Option<u64> {
+    line.split_once("at most ")?.1.split_once(';')?.0.parse().ok()
+}
+
+/// Under an emulator, a heap of a GiB does not fit below the first thing in the break's way: the rest is mapped.
+fn a_gib_under(emulator: &str, package: &str, arguments: &[&str]) {
+    let installed = Installed::new();
+    packages::program(&[emulator], package);
+    let program = installed.compile("hostile.c");
+    let mut emulated = installed.preloaded(emulator);
+    emulated.env("HMALLOC_STATS", "1").args(arguments).arg(&program).arg(GIB);
+    let output = run(&mut emulated);
+    // The emulator may be on the library, too; it has no such heap.
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let large = stderr.lines().find(|line| peak(line) >= Some(1 << 30)).unwrap_or_default();
+    let mapped = large.contains(" map calls; ") && !large.contains(", 0 map calls; ");
+    assert!(output.status.success() && mapped, "{}", describe(&output));
+    succeed(command(emulator).args(arguments).arg(with_the_archive(&installed, &["-static"])).arg(GIB));
+}
+
+#[test]
+fn a_gib_under_valgrind() {
+    a_gib_under("valgrind", "valgrind", &["-q", "--tool=none"]);
+}
+
+#[test]
+fn a_gib_under_qemu() {
+    a_gib_under(&format!("qemu-{}", std::env::consts::ARCH), "qemu-user", &[]);
+}
