@@ -1,16 +1,10 @@
 //! What the environment asks of the shared library. The static one does not look: who runs a program has no say in what
 //! its author chose.
-//!
-//! | variable         | value                        | effect                                                          |
-//! |------------------|------------------------------|-----------------------------------------------------------------|
-//! | `HMALLOC_POLICY` | `ignore`, `report`, `abort`  | what is done about misuse; `abort` if not set                   |
-//! | `HMALLOC_STATS`  | `1`                          | at exit, the heap in one line, on standard error                |
-//! | `HMALLOC_CHECK`  | `1`                          | at exit, the heap is checked: if it is corrupt, one line, SIGABRT |
-//! | `HMALLOC_LOG`    | a path                       | the line of `HMALLOC_STATS` is appended to that file instead    |
+//! `capi/README.md` has the table of the variables.
 
 use crate::line::{STDERR, say};
 use crate::panic::abort;
-use crate::{libc, policy, report, shared};
+use crate::{libc, policy, report};
 use core::ffi::{CStr, c_int};
 use hmalloc::Policy;
 use syscalls::{Sysno, syscall};
@@ -20,19 +14,9 @@ const O_WRONLY: usize = 1;
 const O_CREAT: usize = 0o100;
 const O_APPEND: usize = if cfg!(any(target_arch = "mips", target_arch = "mips64")) { 0o10 } else { 0o2000 };
 
-// The C library initializes itself before who needs it, so the first of these finds the environment in place.
-#[used]
-#[unsafe(link_section = ".init_array")]
-static AT_START: extern "C" fn() = at_start;
-
 #[used]
 #[unsafe(link_section = ".fini_array")]
 static AT_EXIT: extern "C" fn() = at_exit;
-
-extern "C" fn at_start() {
-    shared::prepare();
-    choose_policy();
-}
 
 /// Does what `HMALLOC_POLICY` says, unless the program has chosen itself. A word that is none of the three is named.
 /// Before there is an environment nothing is settled, and it is looked for again.

@@ -1,5 +1,5 @@
-//! What is used of a libc, where there is one. Every reference is weak: without a libc it is null, and nothing is linked
-//! in for it.
+//! What is used of a libc, where there is one. Every reference is weak: without a libc it is null, and nothing is
+//! linked in for it.
 
 use core::ffi::{c_int, c_void};
 
@@ -35,7 +35,7 @@ macro_rules! weak {
     };
 }
 
-/// Reads what [`weak!`] declares. Volatile, for the linker or the loader has filled the word behind the compiler's back.
+/// Reads what [`weak!`] declares. Volatile, for the linker or the loader fills the word behind the compiler's back.
 macro_rules! linked {
     ($word:ident) => {
         // SAFETY: the word holds 0, which is `None`, or the address of a symbol of that type.
@@ -70,9 +70,26 @@ pub(crate) fn set_errno(value: c_int) {
     }
 }
 
-/// A number that no other thread has now, and that a thread keeps through `fork`: where its `errno` is. 0 without a libc.
-pub(crate) fn thread() -> usize {
-    linked!(hmalloc_c_errno).map_or(0, |location| location().addr())
+/// A number that no other thread has now, and that a thread keeps through `fork`: its thread pointer, which every libc
+/// with threads sets up; elsewhere, where its `errno` is. To be asked only in a program with a libc. `None` if that is a
+/// static one of which no `errno` was linked in.
+pub(crate) fn thread() -> Option<usize> {
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))]
+    {
+        let pointer: usize;
+        // SAFETY: reads the thread pointer, on x86_64 through the word it points to, which holds it by the ABI.
+        unsafe {
+            #[cfg(target_arch = "x86_64")]
+            core::arch::asm!("mov {}, fs:0", out(reg) pointer, options(nostack, preserves_flags, readonly));
+            #[cfg(target_arch = "aarch64")]
+            core::arch::asm!("mrs {}, tpidr_el0", out(reg) pointer, options(nostack, preserves_flags, nomem));
+            #[cfg(target_arch = "riscv64")]
+            core::arch::asm!("mv {}, tp", out(reg) pointer, options(nostack, preserves_flags, nomem));
+        }
+        Some(pointer)
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
+    linked!(hmalloc_c_errno).map(|location| location().addr())
 }
 
 /// Has the handlers called around each `fork`: before it, and after it in the parent and in the child.
@@ -104,8 +121,8 @@ pub(crate) fn environment() -> Option<impl Iterator<Item = &'static core::ffi::C
             return None;
         }
         entry = entry.wrapping_add(1);
-        // SAFETY: an entry of the environment is a string. It is read when the library is initialized, in a misuse before
-        // that, and at exit: not while the program is free to change it from another thread.
+        // SAFETY: an entry of the environment is a string. It is read when the library is initialized, in a misuse
+        // before that, and at exit: not while the program is free to change it from another thread.
         Some(unsafe { core::ffi::CStr::from_ptr(text) })
     }))
 }

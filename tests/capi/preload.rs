@@ -125,7 +125,7 @@ fn sqlite() {
 fn redis_under_its_own_benchmark() {
     let script = "redis-server --port 0 --unixsocket ./socket --save '' --dir . >log 2>&1 & \
         until redis-cli -s ./socket ping >pong 2>&1 && grep -q PONG pong; do sleep 0.1; done; \
-        redis-benchmark -s ./socket -q -n 20000 -c 20 -r 5000 -d 200 >figures; grep -c 'requests per second' figures; \
+        redis-benchmark -s ./socket -q -n 20000 -c 20 -r 5000 -d 200 -t set,get,lpush,lpop,hset,zadd,mset >figures; grep -c 'requests per second' figures; \
         redis-cli -s ./socket flushall; redis-cli -s ./socket debug populate 50000 key 300; redis-cli -s ./socket debug digest; \
         redis-cli -s ./socket save; redis-cli -s ./socket debug reload; redis-cli -s ./socket bgsave; \
         until redis-cli -s ./socket info persistence | grep -q rdb_bgsave_in_progress:0; do sleep 0.1; done; \
