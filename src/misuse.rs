@@ -73,7 +73,7 @@ impl fmt::Display for MisuseKind {
             Self::Misaligned => "misaligned",
             Self::NotABlock => "not a block",
             Self::AlreadyFree => "already free",
-            Self::WrongLayout => "wrong layout",
+            Self::WrongLayout => "not of the given layout",
         })
     }
 }

@@ -294,7 +294,7 @@ fn a_block_that_was_given_back_to_the_kernel() {
 fn a_free_that_says_too_much() {
     make(&a_free_that_says_too_much, |scene| {
         let payload = scene.block(64);
-        let line = scene.line("free", payload, "wrong layout", Some((payload, 64, "used")));
+        let line = scene.line("free", payload, "not of the given layout", Some((payload, 64, "used")));
         (line, Box::new(move |scene| scene.free(payload, 65)))
     });
 }
@@ -303,7 +303,7 @@ fn a_free_that_says_too_much() {
 fn a_free_that_says_too_little() {
     make(&a_free_that_says_too_little, |scene| {
         let payload = scene.block(100_000);
-        let line = scene.line("free", payload, "wrong layout", Some((payload, 7 * PAGE, "used")));
+        let line = scene.line("free", payload, "not of the given layout", Some((payload, 7 * PAGE, "used")));
         (line, Box::new(move |scene| scene.free(payload, 100)))
     });
 }
@@ -313,7 +313,7 @@ fn a_free_that_says_another_alignment() {
     make(&a_free_that_says_another_alignment, |scene| {
         let payloads = [scene.take(64), scene.take(64)];
         let payload = *payloads.iter().find(|payload| !payload.addr().is_multiple_of(128)).expect("two in a row");
-        let line = scene.line("free", payload, "wrong layout", Some((payload, 64, "used")));
+        let line = scene.line("free", payload, "not of the given layout", Some((payload, 64, "used")));
         let wrong = Layout::from_size_align(64, 4096).expect("a layout");
         // SAFETY: a mistake, which the heap notices and has no part in.
         (line, Box::new(move |scene| unsafe { scene.heap.dealloc(payload, wrong) }))
@@ -332,7 +332,7 @@ fn refused_realloc(payload: *mut u8, old: usize, new: usize) -> Act {
 fn a_realloc_with_another_layout() {
     make(&a_realloc_with_another_layout, |scene| {
         let payload = scene.block(64);
-        let line = scene.line("realloc", payload, "wrong layout", Some((payload, 64, "used")));
+        let line = scene.line("realloc", payload, "not of the given layout", Some((payload, 64, "used")));
         (line, refused_realloc(payload, 640, 700))
     });
 }

@@ -312,7 +312,7 @@ static void usable_size_interior(void)
 static void sized(size_t asked, size_t said)
 {
     char *block = malloc(asked);
-    expect_in("free_sized", block, "wrong layout", block, malloc_usable_size(block), "used");
+    expect_in("free_sized", block, "not of the given layout", block, malloc_usable_size(block), "used");
     free_sized(block, said);
 }
 
@@ -336,7 +336,7 @@ static void free_aligned_sized_less_aligned(void)
     char *first = malloc(100), *block = malloc(100);
     if ((uintptr_t)block % 4096 == 0)
         block = first;
-    expect_in("free_aligned_sized", block, "wrong layout", block, malloc_usable_size(block), "used");
+    expect_in("free_aligned_sized", block, "not of the given layout", block, malloc_usable_size(block), "used");
     free_aligned_sized(block, 4096, 100);
 }
 

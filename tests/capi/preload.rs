@@ -92,6 +92,17 @@ fn compilers_and_make() {
     compare(&[("make", "make"), ("cc", "gcc")], script, 20);
 }
 
+/// One file of 12,000 lines, so that one process of the compiler holds all of it.
+#[test]
+fn a_large_file_is_compiled() {
+    let script = "awk 'BEGIN { print \"#include <stdlib.h>\"; for (i = 0; i < 1000; i++) { \
+        printf \"int f%d(int x)\\n{\\n    int s = %d;\\n    for (int k = 0; k < x; k++) {\\n\", i, i; \
+        printf \"        if (s %% (k + %d) == 0)\\n            s += k * x;\\n        else\\n            s ^= x << (k & 7);\\n\", i + 1; \
+        printf \"    }\\n    return s + abs(x);\\n}\\n\\n\" } }' >large.c; \
+        wc -l <large.c; cc -O2 -c large.c; sha256sum large.o";
+    compare(&[("cc", "gcc"), ("awk", "mawk")], script, 2);
+}
+
 #[test]
 fn perl() {
     let script = "perl -e 'my %h; for my $i (1..100000) { $h{$i % 5000} .= $i; } my $n = 0; \
