@@ -70,7 +70,7 @@ impl Hysteresis {
     }
 
     fn threshold(&self, heap_pages: usize) -> usize {
-        TRIM_MIN.max(heap_pages / TRIM_FRACTION) << self.shift
+        TRIM_MIN.max(heap_pages / TRIM_FRACTION).saturating_mul(1 << self.shift)
     }
 }
 
