@@ -109,7 +109,7 @@ impl<B: Brk> Spans<B> {
         let step = (self.heap_pages() / STEP_FRACTION).clamp(STEP_MIN, STEP_MAX);
         for step in [step, 0] {
             let raise = self.plan_raise(from, pages, step).filter(|raise| new == New::Anywhere || raise.borders_on_old);
-            let raise = raise.ok_or(Refused)?;
+            let Some(raise) = raise else { continue };
             if self.move_break(raise.to).is_ok() {
                 self.apply_raise(&raise);
                 return Ok(());
