@@ -31,6 +31,8 @@ const SLAB_BYTES: usize = 64 << 10;
 const SLAB_BYTES_BIG: usize = 128 << 10;
 /// A slab of several pages is at most this fraction of the heap, unless its tail would be too long.
 const SLAB_FRACTION: usize = 64;
+/// The same for slots above [`BIG_SLOT`], whose tails are longer: a longer slab shortens them.
+const SLAB_FRACTION_BIG: usize = 16;
 /// In 64ths: even in a small heap, a slab is as long as it takes to make its tail no longer than this.
 const TAIL_MAX: usize = 12;
 const BIG_SLOT: usize = 4 << 10;
@@ -131,7 +133,8 @@ impl SizeClass {
         let bytes = if slot > BIG_SLOT { SLAB_BYTES_BIG } else { SLAB_BYTES };
         let most = (bytes / PAGE).min(MAX_SLOTS * slot / PAGE);
         let least = (1..most).find(|&pages| self.fills(pages)).unwrap_or(most);
-        let limit = (heap_pages / SLAB_FRACTION).clamp(least, most);
+        let fraction = if slot > BIG_SLOT { SLAB_FRACTION_BIG } else { SLAB_FRACTION };
+        let limit = (heap_pages / fraction).clamp(least, most);
         // Of those with the shortest tail the longest slab: it means fewer headers to visit.
         (1..=limit).rev().min_by_key(|&pages| self.tail(pages)).unwrap_or(least)
     }
