@@ -206,3 +206,33 @@ fn zeroed_memory_is_zero_after_lowering() {
         }
     }
 }
+
+/// A vector that grows by little at a time is copied a few times per doubling, not once per size class.
+#[test]
+fn a_block_that_grows_by_little_moves_seldom() {
+    let mut arena = Arena::new(4 * MIB);
+    let mut heap = Heap::new(arena.brk());
+    let (mut payload, mut moves) = (get(&mut heap, 128).expect("room"), 0);
+    for size in (136..=16_384).step_by(8) {
+        // SAFETY: the block is live, and only what the heap answers is used from here on.
+        let grown = unsafe { heap.resize(payload.as_ptr(), layout(size, 8)) }.expect("room");
+        moves += usize::from(grown != payload);
+        payload = grown;
+    }
+    // Seven doublings of eight classes each.
+    assert!(moves <= 7 * 4, "{moves} moves");
+}
+
+/// Free spans that are too short for a slab of the usual length are used all the same before the break rises.
+#[test]
+fn slabs_take_short_free_spans_before_the_break_rises() {
+    let mut arena = Arena::new(64 * MIB);
+    let mut heap = Heap::new(arena.brk());
+    // A heap so large that slabs are several pages long, every other page of which is free.
+    let pages: Vec<_> = (0..2000).map(|_| get(&mut heap, PAGE + 1).expect("room")).collect();
+    pages.iter().step_by(2).for_each(|&payload| free(&mut heap, payload));
+    let (calls, free_bytes) = (heap.brk().calls(), heap.stats().free_bytes);
+    let small = free_bytes / 2 / 1024;
+    (0..small).for_each(|_| drop(get(&mut heap, 1024).expect("room")));
+    assert_eq!(heap.brk().calls(), calls, "the break rose while {free_bytes} bytes were free");
+}
