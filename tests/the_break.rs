@@ -295,3 +295,53 @@ fn free_pages_below_a_pinned_top_are_given_back() {
         Ok(())
     });
 }
+
+/// Nobody asks for it: a heap whose end has become free lowers the break, and keeps a part for what comes next.
+#[test]
+fn a_large_free_top_goes_back_unasked() {
+    let mut arena = Arena::new(64 * MIB);
+    let mut heap = Heap::new(arena.brk());
+    let pin = get(&mut heap, 100).expect("room");
+    let payload = get(&mut heap, 40 * MIB).expect("room");
+    let high = heap.brk().current();
+    free(&mut heap, payload);
+    let given = high - heap.brk().current();
+    assert!(given >= 20 * MIB, "only {given} bytes came back");
+    assert!(heap.stats().free_bytes >= MIB, "nothing is kept");
+    free(&mut heap, pin);
+    assert_eq!(heap.check(), Ok(()));
+}
+
+/// A block that stays above them keeps the break up, so the pages below are discarded instead.
+#[test]
+fn large_free_spans_below_a_block_are_discarded_unasked() {
+    let mut arena = Arena::new(64 * MIB);
+    let mut brk = arena.brk();
+    brk.allow_discard(true);
+    let mut heap = Heap::new(brk);
+    let payload = get(&mut heap, 20 * MIB).expect("room");
+    let pin = get(&mut heap, 20_000).expect("room");
+    // SAFETY: the block is live and this long.
+    unsafe { payload.write_bytes(7, 20 * MIB) };
+    free(&mut heap, payload);
+    for offset in (0..20 * MIB).step_by(PAGE / 4) {
+        // SAFETY: the arena outlives the heap, and its bytes have been written.
+        assert_eq!(unsafe { payload.add(offset).read() }, 0, "the page at {offset} was kept");
+    }
+    assert_eq!(heap.check(), Ok(()));
+    free(&mut heap, pin);
+}
+
+#[test]
+fn an_empty_region_is_unmapped_unasked() {
+    let mut arena = Arena::new(64 * MIB);
+    let mut brk = arena.brk();
+    brk.allow_mappings(40 * MIB);
+    let mut heap = Heap::new(brk);
+    get(&mut heap, 100).expect("room");
+    heap.brk_mut().fail_after(0);
+    let payload = get(&mut heap, 20 * MIB).expect("a region");
+    assert!(heap.brk().mapped() > 20 * MIB);
+    free(&mut heap, payload);
+    assert_eq!((heap.brk().mapped(), heap.stats().mapped_bytes, heap.check()), (0, 0, Ok(())));
+}
