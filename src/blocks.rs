@@ -2,8 +2,9 @@
 
 use crate::header::{Kind, Span};
 use crate::misuse::{Block, BlockState};
-use crate::slab::{Slabs, Slot};
+use crate::slab::Slot;
 use core::iter::Peekable;
+use core::marker::PhantomData;
 
 /// The blocks of a heap in address order: an entry for each payload, and free stretches between them, however many
 /// slots, slabs and spans they extend over. See [`Heap::blocks`](crate::Heap::blocks).
@@ -12,9 +13,10 @@ pub struct Blocks<'a> {
     pieces: Peekable<Pieces<'a>>,
 }
 
-impl<'a> Blocks<'a> {
-    pub(crate) fn new(first: Option<Span>, slabs: &'a Slabs) -> Self {
-        Self { pieces: Pieces { span: first, slot: 0, slabs }.peekable() }
+impl Blocks<'_> {
+    /// The heap that the spans belong to is borrowed for `'a`.
+    pub(crate) fn new(first: Option<Span>) -> Self {
+        Self { pieces: Pieces { span: first, slot: 0, heap: PhantomData }.peekable() }
     }
 }
 
@@ -40,7 +42,7 @@ struct Pieces<'a> {
     span: Option<Span>,
     /// The next slot, if `span` is a slab; the capacity stands for the tail.
     slot: usize,
-    slabs: &'a Slabs,
+    heap: PhantomData<&'a ()>,
 }
 
 impl Iterator for Pieces<'_> {
@@ -77,8 +79,8 @@ impl Pieces<'_> {
         let (number, address) = (self.slot, slab.start.get() + self.slot * size);
         self.slot += 1;
         if number < capacity {
-            let free = self.slabs.is_free(Slot::new(slab, number));
-            let state = if free { BlockState::Free } else { BlockState::Used };
+            let live = Slot::new(slab, number).is_live();
+            let state = if live { BlockState::Used } else { BlockState::Free };
             return Some(Block { address, size, state });
         }
         let tail = slab.end() - address.min(slab.end());
@@ -123,15 +125,16 @@ pub struct SpanInfo {
 #[derive(Debug)]
 pub struct SpanInfos<'a> {
     span: Option<Span>,
-    slabs: &'a Slabs,
+    heap: PhantomData<&'a ()>,
 }
 
-impl<'a> SpanInfos<'a> {
-    pub(crate) fn new(first: Option<Span>, slabs: &'a Slabs) -> Self {
-        Self { span: first, slabs }
+impl SpanInfos<'_> {
+    /// The heap that the spans belong to is borrowed for `'a`.
+    pub(crate) fn new(first: Option<Span>) -> Self {
+        Self { span: first, heap: PhantomData }
     }
 
-    fn kind(&self, span: Span) -> SpanKind {
+    fn kind(span: Span) -> SpanKind {
         match span.kind.get() {
             Kind::Free => SpanKind::Free,
             Kind::Large => SpanKind::Large,
@@ -139,8 +142,8 @@ impl<'a> SpanInfos<'a> {
             Kind::Foreign => SpanKind::Foreign,
             Kind::Slab => {
                 let capacity = span.capacity.get() as usize;
-                let free = span.free.get() as usize + self.slabs.taken_over(span);
-                SpanKind::Slab { slot: span.size_class().slot_size(), capacity, live: capacity - free }
+                let live = span.live.iter().map(|word| word.get().count_ones() as usize).sum();
+                SpanKind::Slab { slot: span.size_class().slot_size(), capacity, live }
             }
         }
     }
@@ -152,6 +155,6 @@ impl Iterator for SpanInfos<'_> {
     fn next(&mut self) -> Option<SpanInfo> {
         let span = self.span?;
         self.span = span.next.get();
-        Some(SpanInfo { address: span.start.get(), bytes: span.bytes(), kind: self.kind(span) })
+        Some(SpanInfo { address: span.start.get(), bytes: span.bytes(), kind: Self::kind(span) })
     }
 }

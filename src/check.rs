@@ -4,7 +4,7 @@
 //! follow links safely; so the first corruption is reported and the walk ends there.
 
 use crate::brk::Brk;
-use crate::header::{BITMAP_WORDS, Kind, MAX_SLOTS, NEVER, PAGE, Span};
+use crate::header::{BITMAP_WORDS, Kind, MAX_SLOTS, PAGE, Place, Span};
 use crate::size_class::{CLASSES, SizeClass};
 use crate::slab::{Slabs, slots_of_word};
 use crate::spans::Spans;
@@ -56,7 +56,7 @@ pub(crate) fn check<B: Brk>(spans: &Spans<B>, slabs: &Slabs) -> Result<(), Corru
     for span in spans.iter() {
         page_map(spans, span)?;
         match span.kind.get() {
-            Kind::Slab => slab(span)?,
+            Kind::Slab => slab(slabs, span)?,
             _ => ensure(span.reciprocal.get() == 0, 13, span.start.get())?,
         }
     }
@@ -143,61 +143,64 @@ fn page_map<B>(spans: &Spans<B>, span: Span) -> Result<(), Corruption> {
 }
 
 /// I6 and I7.
-fn slab(slab: Span) -> Result<(), Corruption> {
+fn slab(slabs: &Slabs, slab: Span) -> Result<(), Corruption> {
     let start = slab.start.get();
     ensure((slab.class.get() as usize) < CLASSES, 6, start)?;
     let class = slab.size_class();
     let capacity = (slab.bytes() / class.slot_size()).min(MAX_SLOTS);
     ensure(slab.reciprocal.get() == class.reciprocal() && slab.capacity.get() as usize == capacity, 6, start)?;
-    let mut free = 0;
-    for (index, word) in slab.bits.iter().map(core::cell::Cell::get).enumerate() {
-        let slots = slots_of_word(capacity, index);
-        ensure(word & !slots == 0, 7, start)?;
-        ensure(index < slab.opened.get() as usize || word == slots, 7, start)?;
-        free += word.count_ones();
+    let sizes = (slab.slot_size.get() as usize, slab.slack_max.get() as usize);
+    ensure(sizes == (class.slot_size(), class.slack_max()), 6, start)?;
+    let mut live = 0;
+    for (index, word) in slab.live.iter().map(core::cell::Cell::get).enumerate() {
+        ensure(word & !slots_of_word(capacity, index) == 0, 7, start)?;
+        ensure(index < slab.opened.get() as usize || word == 0, 7, start)?;
+        live += word.count_ones() as usize;
     }
-    ensure(free == slab.free.get() as u32 && slab.opened.get() as usize <= BITMAP_WORDS, 7, start)
+    let counted = live + slab.free_slots() + slabs.taken_over(slab);
+    ensure(counted == capacity && slab.opened.get() as usize <= BITMAP_WORDS, 7, start)
 }
 
 /// I8.
 fn taken_word(slabs: &Slabs, size_class: SizeClass) -> Result<(), Corruption> {
     let class = &slabs.classes[size_class.index()];
-    let Some(slab) = class.slab else { return ensure(class.word == 0 && class.taken_from == 0, 8, class.taken_from) };
+    let Some(slab) = class.slab else { return ensure(class.word == 0, 8, class.base) };
     let start = slab.start.get();
     ensure(slab.is(Kind::Slab) && slab.size_class() == size_class, 8, start)?;
-    if class.taken_from == 0 {
-        return ensure(class.word == 0, 8, start);
+    if class.word == 0 {
+        return Ok(());
     }
-    let bits = &slab.record().bits;
-    let Some(index) = bits.iter().position(|word| core::ptr::from_ref(word).addr() == class.taken_from) else {
+    let live = &slab.record().live;
+    let Some(index) = live.iter().position(|word| core::ptr::from_ref(word) == class.live) else {
         return Err(Corruption { invariant: 8, address: start });
     };
     let slots = slots_of_word(slab.capacity.get() as usize, index);
-    ensure(class.word & !slots == 0 && class.word & bits[index].get() == 0, 8, start)?;
-    ensure(class.base == start + index * 64 * size_class.slot_size() && index < slab.opened.get() as usize, 8, start)
+    ensure(class.word & !slots == 0 && class.word & live[index].get() == 0, 8, start)?;
+    ensure(class.slot_size == size_class.slot_size() && index < slab.opened.get() as usize, 8, start)?;
+    ensure(class.base == start + index * 64 * class.slot_size, 8, start)
 }
 
-/// I9: each slab is current, full, listed or empty, and the lists hold the listed and empty ones.
+/// I9: each slab is where its place says, and the lists hold the listed and empty ones.
 fn lists<B>(spans: &Spans<B>, slabs: &Slabs) -> Result<(), Corruption> {
     let mut listed = 0;
     for slab in spans.iter().filter(|span| span.is(Kind::Slab)) {
-        let (capacity, free, trigger) = (slab.capacity.get(), slab.free.get(), slab.trigger.get());
+        let (capacity, free, due) = (slab.capacity.get() as usize, slab.free_slots(), slab.until_review.get() == 0);
         let current = slabs.classes[slab.size_class().index()].slab == Some(slab);
-        let sound = match (current, slab.listed.get()) {
-            (true, listed) => !listed && trigger == NEVER,
-            (false, false) => free < trigger && trigger <= capacity,
-            (false, true) if free == capacity => trigger == NEVER && slabs.empties().contains(&Some(slab)),
-            (false, true) => free > 0 && trigger == capacity,
+        let sound = match slab.place.get() {
+            Place::Current => current,
+            Place::Full => !current && !due && free < capacity,
+            Place::Listed => !current && !due && free > 0,
+            Place::Empty => !current && free == capacity && slabs.empties().contains(&Some(slab)),
         };
         ensure(sound, 9, slab.start.get())?;
-        listed += slab.listed.get() as usize;
+        listed += slab.is_listed() as usize;
     }
     let mut found = 0;
     for index in 0..CLASSES {
         let (mut previous, mut next) = (None, slabs.classes[index].listed);
         while let Some(slab) = next {
             found += 1;
-            let sound = slab.listed.get() && slab.left.get() == previous && slab.class.get() as usize == index;
+            let sound = slab.is_listed() && slab.left.get() == previous && slab.class.get() as usize == index;
             ensure(sound && found <= listed, 9, slab.start.get())?;
             (previous, next) = (next, slab.right.get());
         }
@@ -209,7 +212,7 @@ fn lists<B>(spans: &Spans<B>, slabs: &Slabs) -> Result<(), Corruption> {
 fn empties(slabs: &Slabs) -> Result<(), Corruption> {
     for empty in slabs.empties() {
         let Some(slab) = *empty else { return Err(Corruption { invariant: 10, address: 0 }) };
-        let sound = slab.is(Kind::Slab) && slab.listed.get() && slab.free.get() == slab.capacity.get();
+        let sound = slab.is(Kind::Slab) && slab.place.get() == Place::Empty;
         ensure(sound, 10, slab.start.get())?;
     }
     Ok(())

@@ -5,12 +5,14 @@
 //!
 //! ```text
 //! one record, 192 bytes = three cache lines (64-bit)
-//! +--------+------+------+------+------+-------+------------+------------+--------+  +--------------------------+
-//! | start  | prev | next | left | right| pages | reciprocal | zero_pages | counts |  | bits: 16 words, one bit  |
-//! | 8      | 8    | 8    | 8    | 8    | 4     | 4          | 4          | ...    |  | a slot, 1 = free         |
-//! +--------+------+------+------+------+-------+------------+------------+--------+  +--------------------------+
-//! 0                                                                              64                           192
+//! +-------+------------+-----------------------+-------------------------------------+------+------+------+-------+-------+
+//! | start | reciprocal | slot_size, slack_max, | live: 16 words, one bit a slot,     | prev | next | left | right | pages |
+//! |       |            | counts, state         | 1 = a caller holds it               |      |      |      |       | zero  |
+//! +-------+------------+-----------------------+-------------------------------------+------+------+------+-------+-------+
+//! 0       8            12                      24                 64                152                          184     192
 //! ```
+//!
+//! All that a free reads and writes lies in the first cache line, if the slab has no more than 320 slots.
 
 use core::cell::Cell;
 use core::ops::Deref;
@@ -28,11 +30,6 @@ pub(crate) const BITMAP_WORDS: usize = 16;
 /// The most slots a slab can have.
 pub(crate) const MAX_SLOTS: usize = BITMAP_WORDS * 64;
 
-/// A trigger no count of free slots reaches.
-pub(crate) const NEVER: u16 = u16::MAX;
-
-const _: () = assert!(MAX_SLOTS < NEVER as usize);
-
 /// What a span is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -49,6 +46,20 @@ pub(crate) enum Kind {
     Foreign,
 }
 
+/// Where a slab stands in its size class (I9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Place {
+    /// Its class takes words from it.
+    Current,
+    /// Left alone until an eighth of its slots are free.
+    Full,
+    /// On its class's list.
+    Listed,
+    /// On its class's list, and one of the slabs that are remembered as wholly free.
+    Empty,
+}
+
 /// The record behind a [`Span`]. Fields are cells: many parts of the heap hold handles to the same record, and the
 /// heap's owner is the only one who follows them.
 #[derive(Debug)]
@@ -56,6 +67,27 @@ pub(crate) enum Kind {
 pub(crate) struct Header {
     /// Address of the span's first byte, a multiple of [`PAGE`].
     pub(crate) start: Cell<usize>,
+    /// [`SizeClass::reciprocal`](crate::size_class::SizeClass::reciprocal) in a slab; 0 otherwise, which no offset passes.
+    pub(crate) reciprocal: Cell<u32>,
+    /// Bytes in a slot of a slab.
+    pub(crate) slot_size: Cell<u16>,
+    /// How much larger than its request a slot may be for the request to be taken at its word.
+    pub(crate) slack_max: Cell<u16>,
+    /// How many slots must be freed before the slab's place in its class is reviewed.
+    pub(crate) until_review: Cell<u16>,
+    /// Slots of a slab.
+    pub(crate) capacity: Cell<u16>,
+    /// Index of a slab's size class.
+    pub(crate) class: Cell<u8>,
+    /// What the span is.
+    pub(crate) kind: Cell<Kind>,
+    /// Where a slab stands in its class.
+    pub(crate) place: Cell<Place>,
+    /// Words of a slab's bitmap that have been opened; the slots of later ones are untouched memory.
+    pub(crate) opened: Cell<u8>,
+    /// In a slab: one bit a slot, set while a caller holds it. In a foreign span: the first word is the address where its
+    /// owner left the break.
+    pub(crate) live: [Cell<u64>; BITMAP_WORDS],
     /// The span before this one in address order.
     pub(crate) prev: Cell<Option<Span>>,
     /// The span after this one in address order.
@@ -66,34 +98,12 @@ pub(crate) struct Header {
     pub(crate) right: Cell<Option<Span>>,
     /// Length of the span.
     pub(crate) pages: Cell<u32>,
-    /// [`SizeClass::reciprocal`](crate::size_class::SizeClass::reciprocal) in a slab; 0 otherwise, which no offset passes.
-    pub(crate) reciprocal: Cell<u32>,
-    /// How many pages at the span's end are known to read as zero.
+    /// How many pages at the span's end were known to read as zero when it was last free.
     pub(crate) zero_pages: Cell<u32>,
-    /// Slots of a slab.
-    pub(crate) capacity: Cell<u16>,
-    /// Slots of a slab that are free: set bits, and the slots of words not yet opened. Slots in the word that the
-    /// size class has taken over are not among them.
-    pub(crate) free: Cell<u16>,
-    /// The count of free slots at which a free must look at the slab's place in its class.
-    pub(crate) trigger: Cell<u16>,
-    /// Index of a slab's size class.
-    pub(crate) class: Cell<u8>,
-    /// What the span is.
-    pub(crate) kind: Cell<Kind>,
-    /// Words of a slab's bitmap that have been opened; later ones are untouched memory.
-    pub(crate) opened: Cell<u8>,
-    /// Whether the slots of words not yet opened read as zero.
-    pub(crate) fresh: Cell<bool>,
-    /// Whether the slab is on its class's list.
-    pub(crate) listed: Cell<bool>,
-    /// In a slab: one bit a slot, set while the slot is free and not in the word its class has taken over. In a foreign
-    /// span: the first word is the address where its owner left the break.
-    pub(crate) bits: [Cell<u64>; BITMAP_WORDS],
 }
 
 const _: () = assert!(size_of::<Header>() == 192, "three cache lines");
-const _: () = assert!(core::mem::offset_of!(Header, bits) <= 64, "what free reads but a bit lies in the first line");
+const _: () = assert!(core::mem::offset_of!(Header, live) <= 24, "the bits of 320 slots lie in the first line");
 
 /// A handle to the header of a span.
 ///
@@ -126,22 +136,22 @@ impl Span {
         debug_assert!(start.is_multiple_of(PAGE) && zero_pages <= pages);
         let header = Header {
             start: Cell::new(start),
+            reciprocal: Cell::new(0),
+            slot_size: Cell::new(0),
+            slack_max: Cell::new(0),
+            until_review: Cell::new(0),
+            capacity: Cell::new(0),
+            class: Cell::new(0),
+            kind: Cell::new(kind),
+            place: Cell::new(Place::Current),
+            opened: Cell::new(0),
+            live: [const { Cell::new(0) }; BITMAP_WORDS],
             prev: Cell::new(None),
             next: Cell::new(None),
             left: Cell::new(None),
             right: Cell::new(None),
             pages: Cell::new(pages as u32),
-            reciprocal: Cell::new(0),
             zero_pages: Cell::new(zero_pages as u32),
-            capacity: Cell::new(0),
-            free: Cell::new(0),
-            trigger: Cell::new(NEVER),
-            class: Cell::new(0),
-            kind: Cell::new(kind),
-            opened: Cell::new(0),
-            fresh: Cell::new(false),
-            listed: Cell::new(false),
-            bits: [const { Cell::new(0) }; BITMAP_WORDS],
         };
         // SAFETY: I2: the record is there; it holds no value that needs dropping.
         unsafe { self.0.write(header) }
@@ -175,12 +185,12 @@ impl Span {
 
     /// Where the owner of a foreign span left the break: in its last page.
     pub(crate) fn foreign_end(self) -> usize {
-        self.bits[0].get() as usize
+        self.live[0].get() as usize
     }
 
     /// Notes where the owner of a foreign span left the break.
     pub(crate) fn set_foreign_end(self, address: usize) {
-        self.bits[0].set(address as u64);
+        self.live[0].set(address as u64);
     }
 }
 

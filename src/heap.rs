@@ -127,7 +127,7 @@ impl<B: Brk> Heap<B> {
     /// If `payload` is a live block's, nothing uses that block any more.
     #[inline(always)]
     pub unsafe fn free(&mut self, payload: *mut u8) -> Result<(), Misuse> {
-        match admit_slot(&self.spans.map, &self.slabs, payload.addr()) {
+        match admit_slot(&self.spans.map, payload.addr()) {
             Some(slot) => {
                 self.free_slot(slot);
                 Ok(())
@@ -139,7 +139,7 @@ impl<B: Brk> Heap<B> {
     /// Frees what is not a live slot: a large block, or nothing.
     #[inline(never)]
     fn free_other(&mut self, address: usize) -> Result<(), Misuse> {
-        let live = admit(&self.spans.map, &self.slabs, address).ok_or_else(|| self.explain(address))?;
+        let live = admit(&self.spans.map, address).ok_or_else(|| self.explain(address))?;
         self.free_live(live);
         Ok(())
     }
@@ -172,7 +172,7 @@ impl<B: Brk> Heap<B> {
     /// As for [`free_sized`](Self::free_sized).
     #[inline(always)]
     pub(crate) unsafe fn free_common(&mut self, payload: *mut u8, layout: Layout) -> bool {
-        let slot = admit_slot(&self.spans.map, &self.slabs, payload.addr());
+        let slot = admit_slot(&self.spans.map, payload.addr());
         let Some(slot) = slot.filter(|slot| slot.fits_closely(payload.addr(), layout)) else { return false };
         self.free_slot(slot);
         true
@@ -188,7 +188,7 @@ impl<B: Brk> Heap<B> {
 
     /// The live block at `address`, if it can be one of `layout`.
     pub(crate) fn admit_as(&self, address: usize, layout: Layout) -> Result<Live, Misuse> {
-        let live = admit(&self.spans.map, &self.slabs, address).ok_or_else(|| self.explain(address))?;
+        let live = admit(&self.spans.map, address).ok_or_else(|| self.explain(address))?;
         if live.can_be(address, layout, self.slack_kept) {
             return Ok(live);
         }
@@ -198,7 +198,7 @@ impl<B: Brk> Heap<B> {
     #[cold]
     #[inline(never)]
     pub(crate) fn explain(&self, address: usize) -> Misuse {
-        explain(&self.spans.map, &self.slabs, address)
+        explain(&self.spans.map, address)
     }
 
     pub(crate) fn free_live(&mut self, live: Live) {
@@ -210,7 +210,7 @@ impl<B: Brk> Heap<B> {
 
     #[inline(always)]
     fn free_slot(&mut self, slot: Slot) {
-        if self.slabs.push(slot) {
+        if Slabs::push(slot) {
             self.review(slot.slab);
         }
     }
@@ -243,7 +243,7 @@ impl<B: Brk> Heap<B> {
     ///
     /// The [`Misuse`], if no live block starts there.
     pub fn usable_size(&self, payload: *const u8) -> Result<usize, Misuse> {
-        let live = admit(&self.spans.map, &self.slabs, payload.addr());
+        let live = admit(&self.spans.map, payload.addr());
         live.map(Live::bytes).ok_or_else(|| self.explain(payload.addr()))
     }
 
@@ -258,12 +258,12 @@ impl<B: Brk> Heap<B> {
     /// Everything the heap consists of, in address order and without gaps between the ends of the heap or a region.
     /// Allocates nothing.
     pub fn blocks(&self) -> Blocks<'_> {
-        Blocks::new(self.spans.first, &self.slabs)
+        Blocks::new(self.spans.first)
     }
 
     /// The spans of the heap in address order. Allocates nothing.
     pub fn spans(&self) -> SpanInfos<'_> {
-        SpanInfos::new(self.spans.first, &self.slabs)
+        SpanInfos::new(self.spans.first)
     }
 
     /// Walks the whole heap and checks every invariant. Allocates nothing.

@@ -1,19 +1,21 @@
 //! From an address to the header of the span that owns it, in constant time, reading nothing near the address.
 //!
-//! The heap's pages are numbered from its first one. A **leaf** serves a range of page numbers with two arrays in
-//! metadata pages: the page map proper (a handle for each page) and the records that headers are written into. Leaf 0
-//! serves pages 0..64, and leaf k serves 64·2^(k-1)..64·2^k, so the leaf of a page is a count of leading zeros, the heap
-//! can double 25 times, and nothing that was handed out ever moves.
+//! The heap's pages are numbered from its first one. The page map proper is one array of handles, one for each page. The
+//! records that headers are written into come in **leaves**: leaf 0 holds those of pages 0..64, and leaf k those of pages
+//! 64·2^(k-1)..64·2^k, so the leaf of a page is a count of leading zeros, the heap can double 25 times, and no record ever
+//! moves. Each leaf also has room for the handles of all pages up to its last; the last leaf's are in use, and a heap that
+//! comes to a new leaf copies them there.
 //!
 //! ```text
-//! storage of a leaf for n pages, in n/64 metadata pages
-//! +-------+------------------------------------+---------------------+-------+
-//! | guard | n records of 192 bytes             | n handles           | guard |
-//! +-------+------------------------------------+---------------------+-------+
+//! storage of leaf k for its n pages, in n/64 metadata pages
+//! +-------+---------------------+------------------------------------+-------+
+//! | guard | 2n handles          | n records of 192 bytes             | guard |
+//! +-------+---------------------+------------------------------------+-------+
 //! ```
 //!
 //! The guards are bytes nobody uses, so that payload never borders on metadata. A leaf is stored right where the heap
-//! had to grow for it, so it serves no used page below its storage, and a lowered break takes whole leaves with it.
+//! had to grow for it, so its records serve no used page below its storage, and a lowered break takes whole leaves with
+//! it, once the handles are back in the leaf before.
 //!
 //! Regions, which stand in for a break that cannot move, each have a page range and a leaf of their own.
 
@@ -34,38 +36,55 @@ const LEAVES: usize = 26;
 const RECORD: usize = size_of::<Header>();
 const HANDLE: usize = size_of::<Option<Span>>();
 /// Bytes at either end of a leaf's storage, for each of its pages.
-const GUARD: usize = ((PAGE - PAGES_PER_METADATA_PAGE * (RECORD + HANDLE)) / 2) & !63;
+const GUARD: usize = ((PAGE - PAGES_PER_METADATA_PAGE * (RECORD + 2 * HANDLE)) / 2) & !63;
 
 const _: () = assert!(GUARD >= 1024, "payload and metadata keep their distance");
-const _: () = assert!(2 * GUARD + PAGES_PER_METADATA_PAGE * (RECORD + HANDLE) <= PAGE);
+const _: () = assert!(2 * GUARD + PAGES_PER_METADATA_PAGE * (RECORD + 2 * HANDLE) <= PAGE);
 
-/// Where the records and handles for a range of pages are, as addresses biased so that page numbers index them.
+/// Where the records for a range of pages and the handles for all pages before its end are.
 #[derive(Debug, Clone, Copy, Default)]
 struct Leaf {
+    /// Biased, so that page numbers index it.
     records: usize,
-    handles: usize,
+    handles: Handles,
 }
 
 impl Leaf {
     /// Lays out a leaf for `pages` pages from number `first` in the metadata pages at `storage`.
     fn new(storage: usize, first: usize, pages: usize) -> Self {
-        let records = storage + GUARD * metadata_pages(pages);
-        let handles = records + pages * RECORD;
-        debug_assert!(handles + pages * HANDLE <= storage + metadata_pages(pages) * PAGE);
-        Self { records: records.wrapping_sub(first * RECORD), handles: handles.wrapping_sub(first * HANDLE) }
-    }
-
-    #[inline(always)]
-    fn handle<'a>(self, page: usize) -> &'a Cell<Option<Span>> {
-        let address = self.handles.wrapping_add(page * HANDLE);
-        // SAFETY: I2: the leaf's storage stands, and callers only ask for pages it serves; the handles of all pages
-        // below the heap's end have been written.
-        unsafe { &*core::ptr::with_exposed_provenance::<Cell<Option<Span>>>(address) }
+        let handles = storage + GUARD * metadata_pages(pages);
+        let records = handles + 2 * pages * HANDLE;
+        debug_assert!(records + pages * RECORD <= storage + metadata_pages(pages) * PAGE && first <= pages);
+        Self { records: records.wrapping_sub(first * RECORD), handles: Handles(handles) }
     }
 
     fn record(self, page: usize) -> Span {
-        // SAFETY: I2: as for `handle`; records are laid out at multiples of 64 from a multiple of 64.
+        // SAFETY: I2: the leaf's storage stands, and callers only ask for pages it serves; records are laid out at
+        // multiples of 64 from a multiple of 64.
         unsafe { Span::at(self.records.wrapping_add(page * RECORD)) }
+    }
+}
+
+/// The address of an array of handles, from page 0 on.
+#[derive(Debug, Clone, Copy, Default)]
+struct Handles(usize);
+
+impl Handles {
+    #[inline(always)]
+    fn of<'a>(self, page: usize) -> &'a Cell<Option<Span>> {
+        let address = self.0.wrapping_add(page * HANDLE);
+        // SAFETY: I2: the storage of the leaf that the array is in stands, and callers only ask for pages of the heap;
+        // their handles have been written.
+        unsafe { &*core::ptr::with_exposed_provenance::<Cell<Option<Span>>>(address) }
+    }
+
+    /// Copies the first `pages` handles to another array.
+    fn copy_to(self, other: Self, pages: usize) {
+        let (from, to) =
+            (core::ptr::with_exposed_provenance::<u8>(self.0), core::ptr::with_exposed_provenance_mut(other.0));
+        // SAFETY: both arrays are in storage that stands and have room for `pages` handles; different leaves' storage
+        // does not overlap.
+        unsafe { core::ptr::copy_nonoverlapping::<u8>(from, to, pages * HANDLE) }
     }
 }
 
@@ -118,6 +137,8 @@ pub(crate) struct PageMap {
     base: usize,
     /// Pages from `base` to the heap's end, foreign ones included.
     pages: usize,
+    /// The array in use: that of the last leaf.
+    handles: Handles,
     leaves: [Leaf; LEAF_TABLE],
     /// Leaves that stand.
     leaf_count: usize,
@@ -128,11 +149,12 @@ pub(crate) struct PageMap {
 
 impl PageMap {
     pub(crate) const fn new() -> Self {
-        const NO_LEAF: Leaf = Leaf { records: 0, handles: 0 };
+        const NO_LEAF: Leaf = Leaf { records: 0, handles: Handles(0) };
         const NO_REGION: Region = Region { start: 0, pages: 0, mapping: 0, mapping_bytes: 0, leaf: NO_LEAF };
         Self {
             base: 0,
             pages: 0,
+            handles: Handles(0),
             leaves: [NO_LEAF; LEAF_TABLE],
             leaf_count: 0,
             regions: [NO_REGION; MAX_REGIONS],
@@ -140,20 +162,22 @@ impl PageMap {
         }
     }
 
-    /// The span that owns the page of `address`, if the page is the first of a span or any page of a slab (I5).
+    /// The span that owns the page of `address`, if the page is the first of a span or any page of a slab (I5), and not
+    /// in a region.
     #[inline(always)]
+    pub(crate) fn find_below_break(&self, address: usize) -> Option<Span> {
+        let page = address.wrapping_sub(self.base) >> PAGE_SHIFT;
+        if page < self.pages { self.handles.of(page).get() } else { None }
+    }
+
+    /// The span that owns the page of `address`, if the page is the first of a span or any page of a slab (I5).
     pub(crate) fn find(&self, address: usize) -> Option<Span> {
         let page = address.wrapping_sub(self.base) >> PAGE_SHIFT;
         if page < self.pages {
-            return self.leaves[leaf_of(page)].handle(page).get();
+            return self.handles.of(page).get();
         }
-        self.find_in_regions(address)
-    }
-
-    #[cold]
-    fn find_in_regions(&self, address: usize) -> Option<Span> {
         let region = self.region_of(address)?;
-        region.leaf.handle((address - region.start) >> PAGE_SHIFT).get()
+        region.leaf.handles.of((address - region.start) >> PAGE_SHIFT).get()
     }
 
     fn region_of(&self, address: usize) -> Option<&Region> {
@@ -183,21 +207,25 @@ impl PageMap {
 
     /// Sets what [`find`](Self::find) answers for the page of `address`, which is in the heap.
     pub(crate) fn set(&self, address: usize, span: Option<Span>) {
-        let (leaf, page) = self.leaf_and_page(address);
-        leaf.handle(page).set(span);
+        let page = address.wrapping_sub(self.base) >> PAGE_SHIFT;
+        if page < self.pages {
+            return self.handles.of(page).set(span);
+        }
+        let (leaf, page) = self.place_in_region(address);
+        leaf.handles.of(page).set(span);
     }
 
     /// The record for a span that starts at `address`, which is in the heap.
     pub(crate) fn record(&self, address: usize) -> Span {
-        let (leaf, page) = self.leaf_and_page(address);
+        let page = address.wrapping_sub(self.base) >> PAGE_SHIFT;
+        if page < self.pages {
+            return self.leaves[leaf_of(page)].record(page);
+        }
+        let (leaf, page) = self.place_in_region(address);
         leaf.record(page)
     }
 
-    fn leaf_and_page(&self, address: usize) -> (Leaf, usize) {
-        let page = address.wrapping_sub(self.base) >> PAGE_SHIFT;
-        if page < self.pages {
-            return (self.leaves[leaf_of(page)], page);
-        }
+    fn place_in_region(&self, address: usize) -> (Leaf, usize) {
         let region = self.region_of(address).expect("only addresses of the heap have records");
         (region.leaf, (address - region.start) >> PAGE_SHIFT)
     }
@@ -257,30 +285,53 @@ impl PageMap {
             storage += Self::leaf_storage(self.leaf_count) * PAGE;
             self.leaf_count += 1;
         }
+        let handles = self.leaves[self.leaf_count - 1].handles;
+        if handles.0 != self.handles.0 {
+            self.handles.copy_to(handles, self.pages);
+            self.handles = handles;
+        }
         let old = core::mem::replace(&mut self.pages, pages);
         for page in old..pages {
-            self.leaves[leaf_of(page)].handle(page).set(None);
+            self.handles.of(page).set(None);
         }
+    }
+
+    /// Prepares for [`shrink`](Self::shrink): brings the handles that will be left to where they can stay. Until then all
+    /// of them can be had back with [`stay`](Self::stay).
+    pub(crate) fn prepare_to_shrink(&mut self, end: usize) {
+        let handles = self.leaves[self.leaves_below(end) - 1].handles;
+        if handles.0 != self.handles.0 {
+            self.handles.copy_to(handles, (end - self.base) / PAGE);
+            self.handles = handles;
+        }
+    }
+
+    /// The heap does not shrink after all.
+    pub(crate) fn stay(&mut self) {
+        self.handles = self.leaves[self.leaf_count - 1].handles;
     }
 
     /// Gives up the pages from `end` on, and the leaves stored there.
     pub(crate) fn shrink(&mut self, end: usize) {
         self.pages = (end - self.base) / PAGE;
-        while self.leaf_count > 1 && self.leaf_start(self.leaf_count - 1) >= end {
-            self.leaf_count -= 1;
-        }
+        self.leaf_count = self.leaves_below(end);
+        self.stay();
     }
 
-    /// Address of a leaf's first record.
-    fn leaf_start(&self, leaf: usize) -> usize {
-        self.leaves[leaf].records.wrapping_add(served_by(leaf - 1) * RECORD)
+    /// How many leaves are stored below `end`: at least one, which is at the base.
+    fn leaves_below(&self, end: usize) -> usize {
+        let mut leaves = self.leaf_count;
+        while leaves > 1 && self.leaves[leaves - 1].handles.0 >= end {
+            leaves -= 1;
+        }
+        leaves
     }
 
     /// Takes in a region, if there [is room](Self::has_room_for_region). Its pages belong to no span yet.
     pub(crate) fn add_region(&mut self, region: Region) {
         debug_assert!(self.has_room_for_region());
         for page in 0..region.pages {
-            region.leaf.handle(page).set(None);
+            region.leaf.handles.of(page).set(None);
         }
         let at = self.regions().partition_point(|other| other.start < region.start);
         self.regions.copy_within(at..self.region_count, at + 1);

@@ -58,7 +58,7 @@ impl<B: Brk> Heap<B> {
     /// As for [`free`](Self::free), unless the result is the same address: then the block's bytes up to the new size
     /// may still be used.
     pub unsafe fn resize(&mut self, payload: *mut u8, new: Layout) -> Result<NonNull<u8>, ResizeError> {
-        let live = admit(&self.spans.map, &self.slabs, payload.addr());
+        let live = admit(&self.spans.map, payload.addr());
         let live = live.ok_or_else(|| self.explain(payload.addr()))?;
         self.resize_live(live, payload.addr(), new).map_err(ResizeError::from)
     }
@@ -87,7 +87,7 @@ impl<B: Brk> Heap<B> {
     /// the block is one for `new` as it stands.
     #[inline(always)]
     pub(crate) fn resize_common(&self, payload: *mut u8, old: Layout, new: Layout) -> bool {
-        let slot = admit_slot(&self.spans.map, &self.slabs, payload.addr());
+        let slot = admit_slot(&self.spans.map, payload.addr());
         slot.is_some_and(|slot| slot.fits_closely(payload.addr(), old) && slot.fits_closely(payload.addr(), new))
     }
 

@@ -126,6 +126,12 @@ impl SizeClass {
         SLOTS[self.index()] as usize
     }
 
+    /// How much larger than its request a slot of this class may be for the request to be taken at its word: less than
+    /// half of the slot, and in the smallest class anything.
+    pub(crate) fn slack_max(self) -> usize {
+        if self.0 == 0 { self.slot_size() } else { self.slot_size() / 2 - 1 }
+    }
+
     /// Pages of a new slab in a heap of `heap_pages` pages. A small heap takes small slabs, for each class in use
     /// holds at least one; a large heap takes large ones. A header's bitmap bounds the slots.
     pub(crate) fn slab_pages(self, heap_pages: usize) -> usize {

@@ -1,51 +1,61 @@
 //! Slabs: spans cut into equal slots, with one bit a slot kept out of line.
 //!
 //! This is the part of the heap that serves small requests. Each size class takes over one word of a slab's bitmap at a
-//! time and hands out its slots; frees set bits in the slab's own bitmap. So an allocation and a free touch different
-//! words, and no link or mark is ever written into a payload.
+//! time, as a set of free slots, and hands them out. The slab's own bitmap says which slots are live: an allocation sets
+//! a bit, a free clears it, and no link or mark is ever written into a payload.
 //!
 //! ```text
 //! size class                   slab's header                                   slab
-//! +--------------------+       bits[0]  0 0 0 1 0 1 ...  freed since           +------+------+------+---+------+--+
-//! | word  0 0 1 1 1 1  | <---- bits[1]  0 0 0 0 0 0 ...  taken over      ----> | slot | slot | slot |...| slot |  |
-//! | base, listed slabs |       bits[2]  1 1 1 1 1 1 ...  not opened yet        +------+------+------+---+------+--+
+//! +--------------------+       live[0]  1 1 0 1 1 1 ...                        +------+------+------+---+------+--+
+//! | word  0 0 1 1 0 1  | <---- live[1]  1 1 0 0 1 0 ...  taken over      ----> | slot | slot | slot |...| slot |  |
+//! | base, listed slabs |       live[2]  0 0 0 0 0 0 ...  not opened yet        +------+------+------+---+------+--+
 //! +--------------------+                                                       64 slots a word          tail, unused
 //! ```
 //!
-//! A slab is in one of four states, told by `listed` and `trigger` (I9):
+//! A slot that was freed since its word was taken over is in neither: its class finds it the next time it comes by.
 //!
-//! - **current** of its class: not listed, trigger `NEVER`;
-//! - **full**: not listed; becomes listed after an eighth of its slots have been freed, so that a class does not come
-//!   back to it for a single slot;
-//! - **listed**: its class will come to it; trigger at all slots free;
+//! A slab stands in one of four places (I9):
+//!
+//! - **current** of its class;
+//! - **full**: becomes listed after an eighth of its slots have been freed, so that a class does not come back to it for
+//!   a single slot;
+//! - **listed**: its class will come to it;
 //! - **empty**: listed and wholly free; up to four are kept, others go back to the spans.
 
 use crate::brk::Brk;
-use crate::header::{BITMAP_WORDS, Header, Kind, MAX_SLOTS, NEVER, PAGE, Span};
-use crate::size_class::{CLASSES, SizeClass};
+use crate::header::{BITMAP_WORDS, Header, Kind, MAX_SLOTS, PAGE, Place, Span};
+use crate::size_class::{CLASSES, MIN_ALIGN, SMALL_MAX, SizeClass};
 use crate::spans::{OutOfMemory, Spans};
 use core::alloc::Layout;
 use core::cell::Cell;
-use core::hint::select_unpredictable;
 use core::ptr::NonNull;
 
 /// Empty slabs kept for their classes.
 const EMPTIES_MAX: usize = 4;
 /// A full slab is listed again when one slot in so many is free.
-const RELIST_FRACTION: u16 = 8;
+const RELIST_FRACTION: usize = 8;
+/// More free slots than a slab can have.
+const NEVER: u16 = u16::MAX;
+
+const _: () = assert!(MAX_SLOTS < NEVER as usize);
+const _: () = assert!(SMALL_MAX <= u16::MAX as usize, "a header has 16 bits for the size of a slot");
 
 /// What allocation in one size class needs at hand: one cache line.
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct Class {
-    /// Free slots that the class has taken over from a word of `slab`'s bitmap.
+    /// Free slots that the class has taken over from a word of `slab`'s bitmap and not handed out yet.
     pub(crate) word: u64,
     /// Address of the slot that bit 0 of `word` stands for.
     pub(crate) base: usize,
-    /// Address of the bitmap's word that `word` was taken from, or 0.
-    pub(crate) taken_from: usize,
+    /// The live bits of those 64 slots; stale while `word` is 0.
+    pub(crate) live: *const Cell<u64>,
+    /// Bytes in a slot.
+    pub(crate) slot_size: usize,
     /// The current slab.
     pub(crate) slab: Option<Span>,
+    /// Where the sweep over the words of `slab` goes on.
+    next: u8,
     /// Whether the slots in `word` have never been used and read as zero.
     fresh: bool,
     /// The first of the listed slabs.
@@ -67,37 +77,77 @@ impl Span {
     pub(crate) fn size_class(self) -> SizeClass {
         SizeClass::from_index(self.class.get() as usize)
     }
+
+    /// Free slots of a slab, not counting those that its class has taken over.
+    pub(crate) fn free_slots(self) -> usize {
+        self.trigger(self.place.get()) as usize - self.until_review.get() as usize
+    }
+
+    fn set_free_slots(self, free: usize) {
+        self.until_review.set(self.trigger(self.place.get()) - free as u16);
+    }
+
+    /// Moves a slab to another place in its class. The count of free slots stays.
+    fn set_place(self, place: Place) {
+        let free = self.free_slots();
+        self.place.set(place);
+        self.set_free_slots(free);
+    }
+
+    /// The count of free slots at which the place of a slab must be reviewed.
+    fn trigger(self, place: Place) -> u16 {
+        match place {
+            Place::Full => (self.capacity.get() / RELIST_FRACTION as u16).max(1),
+            Place::Listed => self.capacity.get(),
+            Place::Current | Place::Empty => NEVER,
+        }
+    }
+
+    /// Whether a slab is on its class's list.
+    pub(crate) fn is_listed(self) -> bool {
+        matches!(self.place.get(), Place::Listed | Place::Empty)
+    }
 }
 
 /// A slot of a slab, whether it is free or not.
 #[derive(Clone, Copy)]
 pub(crate) struct Slot {
     pub(crate) slab: Span,
-    number: u32,
+    number: usize,
 }
 
 impl Slot {
     pub(crate) fn new(slab: Span, number: usize) -> Self {
         debug_assert!(number < slab.capacity.get() as usize);
-        Self { slab, number: number as u32 }
+        Self { slab, number }
     }
 
-    /// The slot that starts at exactly `address`, if `span` is a slab and one does. `address` is in the span.
+    /// The live slot that starts at exactly `address`, if `span` is a slab and one does. `address` is in the span.
+    ///
+    /// The reciprocal of what is not a slab is 0, and nothing is below 0. The slab's tail is past its last slot, and the
+    /// bits there are clear (I7).
     #[inline(always)]
-    pub(crate) fn starting_at(span: Span, address: usize) -> Option<Self> {
-        let header = span.record();
-        let product = (address.wrapping_sub(header.start.get()) as u64).wrapping_mul(header.reciprocal.get() as u64);
-        let number = (product >> 32) as u32;
-        // The reciprocal of what is not a slab is 0, and nothing is below 0. The slab's tail is past its last slot.
-        ((product as u32) < header.reciprocal.get() && number < header.capacity.get() as u32)
-            .then_some(Self { slab: span, number })
+    pub(crate) fn live_at(span: Span, address: usize) -> Option<Self> {
+        let header: &Header = span.record();
+        let offset = (address as u32).wrapping_sub(header.start.get() as u32);
+        let product = offset as u64 * header.reciprocal.get() as u64;
+        let slot = Self { slab: span, number: (product >> 32) as usize };
+        ((product as u32) < header.reciprocal.get() && slot.is_live()).then_some(slot)
     }
 
+    /// The slot that starts at exactly `address`, live or not.
+    pub(crate) fn starting_at(slab: Span, address: usize) -> Option<Self> {
+        let (offset, size) = (address - slab.start.get(), slab.size_class().slot_size());
+        (offset.is_multiple_of(size) && offset / size < slab.capacity.get() as usize)
+            .then(|| Self::new(slab, offset / size))
+    }
+
+    /// The word of the bitmap in which the slot's bit is.
     #[inline(always)]
-    fn cell<'a>(self) -> &'a Cell<u64> {
+    fn word<'a>(self) -> &'a Cell<u64> {
         let header: &'a Header = self.slab.record();
-        // The modulus tells the compiler what the capacity guarantees.
-        &header.bits[self.number as usize / 64 % BITMAP_WORDS]
+        // The modulus tells the compiler what the length of a slab guarantees.
+        &header.live[self.number / 64 % BITMAP_WORDS]
     }
 
     #[inline(always)]
@@ -105,32 +155,97 @@ impl Slot {
         1 << (self.number % 64)
     }
 
-    /// Whether `layout` fits the slot at `address` and fills more than half of it: one comparison for both.
+    /// Whether a caller holds the slot.
+    #[inline(always)]
+    pub(crate) fn is_live(self) -> bool {
+        self.word().get() & self.bit() != 0
+    }
+
+    /// Whether `layout` fits the slot at `address` and fills more than half of it, or the slot is of the smallest class.
     #[inline(always)]
     pub(crate) fn fits_closely(self, address: usize, layout: Layout) -> bool {
-        let slot_size = self.slab.size_class().slot_size();
-        slot_size.wrapping_sub(layout.size()) < slot_size / 2 && address & (layout.align() - 1) == 0
+        let slack = (self.slab.slot_size.get() as usize).wrapping_sub(layout.size());
+        slack <= self.slab.slack_max.get() as usize
+            && (layout.align() <= MIN_ALIGN || address.is_multiple_of(layout.align()))
     }
 
     /// Whether the slot's word has ever been taken over; until then nothing was allocated from it.
     pub(crate) fn is_opened(self) -> bool {
-        self.number / 64 < self.slab.opened.get() as u32
+        self.number / 64 < self.slab.opened.get() as usize
     }
 
     /// Address of the slot's first byte.
     pub(crate) fn address(self) -> usize {
-        self.slab.start.get() + self.number as usize * self.slab.size_class().slot_size()
+        self.slab.start.get() + self.number * self.slab.size_class().slot_size()
+    }
+}
+
+impl Class {
+    /// Takes over the next word with free slots among those that were used before, if there is one.
+    #[inline]
+    fn sweep(&mut self, slab: Span) -> bool {
+        let (opened, capacity) = (slab.opened.get() as usize, slab.capacity.get() as usize);
+        for index in self.next as usize..opened {
+            let free = slots_of_word(capacity, index) & !slab.live[index].get();
+            if free != 0 {
+                self.take_over(slab, index, free, false);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Starts over, if that is worth the while.
+    fn sweep_again(&mut self, slab: Span) -> bool {
+        let opened = (slab.opened.get() as usize * 64).min(slab.capacity.get() as usize);
+        let unopened = slab.capacity.get() as usize - opened;
+        let free = slab.free_slots() - unopened;
+        if free >= (opened / RELIST_FRACTION).max(1) || (free > 0 && unopened == 0 && self.listed.is_none()) {
+            self.next = 0;
+            return self.sweep(slab);
+        }
+        false
+    }
+
+    /// Opens a word that was never used before, if there is one.
+    fn open(&mut self, slab: Span) -> bool {
+        let index = slab.opened.get() as usize;
+        let free = slots_of_word(slab.capacity.get() as usize, index);
+        if free != 0 {
+            slab.opened.set(slab.opened.get() + 1);
+            self.take_over(slab, index, free, slab.zero_pages.get() == slab.pages.get());
+        }
+        free != 0
+    }
+
+    fn take_over(&mut self, slab: Span, index: usize, free: u64, fresh: bool) {
+        self.word = free;
+        self.live = &raw const slab.record().live[index];
+        self.slot_size = slab.slot_size.get() as usize;
+        self.base = slab.start.get() + index * 64 * self.slot_size;
+        self.next = index as u8 + 1;
+        self.fresh = fresh;
+        slab.set_free_slots(slab.free_slots() - free.count_ones() as usize);
     }
 }
 
 impl Slabs {
     pub(crate) const fn new() -> Self {
         // All zeros, so that a static heap takes no room in a program's file.
-        const NOTHING: Class = Class { word: 0, base: 0, taken_from: 0, slab: None, fresh: false, listed: None };
+        const NOTHING: Class = Class {
+            word: 0,
+            base: 0,
+            live: core::ptr::null(),
+            slot_size: 0,
+            slab: None,
+            next: 0,
+            fresh: false,
+            listed: None,
+        };
         Self { classes: [NOTHING; CLASSES], empties: [None; EMPTIES_MAX], empty_count: 0 }
     }
 
-    /// A slot from the word that the class has taken over.
+    /// A slot from the word that the class has taken over. It is live then.
     #[inline(always)]
     pub(crate) fn pop(&mut self, size_class: SizeClass) -> Option<NonNull<u8>> {
         let class = &mut self.classes[size_class.index()];
@@ -138,8 +253,11 @@ impl Slabs {
         if word == 0 {
             return None;
         }
+        // SAFETY: I8: there are slots left, so this is a word of the current slab's header.
+        let live = unsafe { &*class.live };
         class.word = word & (word - 1);
-        let address = class.base + word.trailing_zeros() as usize * size_class.slot_size();
+        live.set(live.get() | (word ^ class.word));
+        let address = class.base + word.trailing_zeros() as usize * class.slot_size;
         NonNull::new(core::ptr::with_exposed_provenance_mut(address))
     }
 
@@ -148,35 +266,26 @@ impl Slabs {
         self.classes[size_class.index()].fresh
     }
 
-    /// Whether nobody holds the slot.
+    /// Frees a live slot. True if the slab's place in its class must be [reviewed](Self::review).
     #[inline(always)]
-    pub(crate) fn is_free(&self, slot: Slot) -> bool {
-        let (class, cell) = (&self.classes[slot.slab.size_class().index()], slot.cell());
-        // Which word a class has taken over cannot be predicted; a branch on it costs more than all the rest.
-        let taken = select_unpredictable(class.taken_from == core::ptr::from_ref(cell).addr(), class.word, 0);
-        (cell.get() | taken) & slot.bit() != 0
-    }
-
-    /// Frees a slot that is not free. True if the slab's place in its class must be [reviewed](Self::review).
-    #[inline(always)]
-    pub(crate) fn push(&mut self, slot: Slot) -> bool {
-        let (slab, cell) = (slot.slab, slot.cell());
-        cell.set(cell.get() | slot.bit());
-        let free = slab.free.get() + 1;
-        slab.free.set(free);
-        free == slab.trigger.get()
+    pub(crate) fn push(slot: Slot) -> bool {
+        debug_assert!(slot.is_live());
+        slot.word().set(slot.word().get() & !slot.bit());
+        let until_review = slot.slab.until_review.get() - 1;
+        slot.slab.until_review.set(until_review);
+        until_review == 0
     }
 
     /// Acts on a slab whose free slots have reached its trigger. Returns the free span that an empty slab became.
     pub(crate) fn review<B>(&mut self, slab: Span, spans: &mut Spans<B>) -> Option<Span> {
-        if !slab.listed.get() {
+        if slab.place.get() == Place::Full {
             self.list(slab);
         }
-        if slab.free.get() < slab.capacity.get() {
+        if slab.free_slots() < slab.capacity.get() as usize {
             return None;
         }
         if self.empty_count < EMPTIES_MAX {
-            slab.trigger.set(NEVER);
+            slab.set_place(Place::Empty);
             self.empties[self.empty_count] = Some(slab);
             self.empty_count += 1;
             return None;
@@ -186,13 +295,21 @@ impl Slabs {
     }
 
     /// Takes over a word with free slots for a class that has none.
+    ///
+    /// A class sweeps over the words of its current slab that were used before, then opens one more, so that memory not
+    /// touched yet stays so for long. Once all are open it leaves the slab, unless enough has been freed behind the sweep
+    /// or there is no other: a word with few free slots does not last.
     pub(crate) fn refill<B: Brk>(&mut self, size_class: SizeClass, spans: &mut Spans<B>) -> Result<(), OutOfMemory> {
         loop {
-            if self.take_word(size_class) {
-                return Ok(());
+            let class = &mut self.classes[size_class.index()];
+            if let Some(slab) = class.slab {
+                if class.sweep(slab) || class.sweep_again(slab) || class.open(slab) {
+                    return Ok(());
+                }
+                class.slab = None;
+                slab.set_place(Place::Full);
             }
-            self.retire(size_class);
-            let next = match self.classes[size_class.index()].listed {
+            let next = match class.listed {
                 Some(slab) => slab,
                 None => self.new_slab(size_class, spans)?,
             };
@@ -200,37 +317,19 @@ impl Slabs {
         }
     }
 
-    /// Takes over a word of the current slab: first one that was used before, so that memory not touched yet stays so.
-    fn take_word(&mut self, size_class: SizeClass) -> bool {
-        let class = &mut self.classes[size_class.index()];
-        let Some(slab) = class.slab.filter(|slab| slab.free.get() > 0) else { return false };
-        let opened = slab.opened.get() as usize;
-        let index = (0..opened).find(|&index| slab.bits[index].get() != 0).unwrap_or(opened);
-        class.fresh = index == opened && slab.fresh.get();
-        class.word = slab.bits[index].replace(0);
-        class.base = slab.start.get() + index * 64 * size_class.slot_size();
-        class.taken_from = core::ptr::from_ref(&slab.record().bits[index]).addr();
-        slab.opened.set(opened.max(index + 1) as u8);
-        slab.free.set(slab.free.get() - class.word.count_ones() as u16);
-        true
-    }
-
-    /// A slab without free slots stops being its class's current one.
-    fn retire(&mut self, size_class: SizeClass) {
-        let class = &mut self.classes[size_class.index()];
-        if let Some(slab) = class.slab.take() {
-            slab.trigger.set((slab.capacity.get() / RELIST_FRACTION).max(1));
-            class.taken_from = 0;
-        }
-    }
-
     fn make_current(&mut self, slab: Span) {
-        if slab.listed.get() {
-            self.unlist(slab);
-            self.forget_empty(slab);
+        match slab.place.get() {
+            Place::Listed => self.unlist(slab),
+            Place::Empty => {
+                self.unlist(slab);
+                self.forget_empty(slab);
+            }
+            Place::Full | Place::Current => {}
         }
-        slab.trigger.set(NEVER);
-        self.classes[slab.size_class().index()].slab = Some(slab);
+        slab.set_place(Place::Current);
+        let class = &mut self.classes[slab.size_class().index()];
+        class.slab = Some(slab);
+        class.next = 0;
     }
 
     fn new_slab<B: Brk>(&mut self, size_class: SizeClass, spans: &mut Spans<B>) -> Result<Span, OutOfMemory> {
@@ -249,23 +348,26 @@ impl Slabs {
     }
 
     fn has_unlisted_slots(&self, span: Span, size_class: SizeClass) -> bool {
-        span.is(Kind::Slab) && span.size_class() == size_class && span.free.get() > 0 && !span.listed.get()
+        span.is(Kind::Slab)
+            && span.size_class() == size_class
+            && span.place.get() == Place::Full
+            && span.free_slots() > 0
     }
 
     /// Makes a used span a slab, all of whose slots are free.
     fn cut(span: Span, size_class: SizeClass) {
-        let capacity = (span.bytes() / size_class.slot_size()).min(MAX_SLOTS);
+        let slot_size = size_class.slot_size();
         span.kind.set(Kind::Slab);
         span.class.set(size_class.index() as u8);
         span.reciprocal.set(size_class.reciprocal());
-        span.capacity.set(capacity as u16);
-        span.free.set(capacity as u16);
-        span.trigger.set(NEVER);
+        span.slot_size.set(slot_size as u16);
+        span.slack_max.set(size_class.slack_max() as u16);
+        span.capacity.set((span.bytes() / slot_size).min(MAX_SLOTS) as u16);
+        span.place.set(Place::Current);
+        span.set_free_slots(span.capacity.get() as usize);
         span.opened.set(0);
-        span.fresh.set(span.zero_pages.get() == span.pages.get());
-        span.listed.set(false);
-        for (index, word) in span.record().bits.iter().enumerate() {
-            word.set(slots_of_word(capacity, index));
+        for word in &span.record().live {
+            word.set(0);
         }
     }
 
@@ -287,9 +389,9 @@ impl Slabs {
             }
         }
         for class in &mut self.classes {
-            let taken = class.word.count_ones() as u16;
-            if let Some(slab) = class.slab.filter(|slab| slab.free.get() + taken == slab.capacity.get()) {
-                (class.word, class.taken_from, class.slab) = (0, 0, None);
+            let taken = class.word.count_ones() as usize;
+            if let Some(slab) = class.slab.filter(|slab| slab.free_slots() + taken == slab.capacity.get() as usize) {
+                (class.word, class.slab) = (0, None);
                 spans.release(slab);
                 any = true;
             }
@@ -305,8 +407,7 @@ impl Slabs {
             second.left.set(Some(slab));
         }
         *head = Some(slab);
-        slab.listed.set(true);
-        slab.trigger.set(slab.capacity.get());
+        slab.set_place(Place::Listed);
     }
 
     fn unlist(&mut self, slab: Span) {
@@ -318,7 +419,6 @@ impl Slabs {
         if let Some(right) = right {
             right.left.set(left);
         }
-        slab.listed.set(false);
     }
 
     /// Empty slabs.

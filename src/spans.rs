@@ -12,7 +12,7 @@
 //! ```
 
 use crate::fit::Fit;
-use crate::header::{Kind, NEVER, PAGE, Span};
+use crate::header::{Kind, PAGE, Span};
 use crate::page_map::PageMap;
 use crate::top::Hysteresis;
 
@@ -219,7 +219,6 @@ impl<B> Spans<B> {
 
     fn unmap_slab(&self, slab: Span) {
         slab.reciprocal.set(0);
-        slab.trigger.set(NEVER);
         for page in 1..slab.page_count() {
             self.map.set(slab.start.get() + page * PAGE, None);
         }

@@ -259,7 +259,9 @@ impl<B: Brk> Spans<B> {
             last = fence.prev.get();
         }
         self.for_dropped(end, |fit, span| fit.remove(span));
+        self.map.prepare_to_shrink(end);
         if self.move_break(to).is_err() {
+            self.map.stay();
             self.for_dropped(end, |fit, span| fit.insert(span));
             return 0;
         }

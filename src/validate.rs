@@ -8,7 +8,7 @@ use crate::header::{Kind, Span};
 use crate::misuse::{Block, BlockState, Misuse, MisuseKind};
 use crate::page_map::PageMap;
 use crate::size_class::{MIN_ALIGN, SizeClass};
-use crate::slab::{Slabs, Slot};
+use crate::slab::Slot;
 use core::alloc::Layout;
 
 /// A block that is live.
@@ -49,28 +49,28 @@ pub(crate) fn pages_of(size: usize) -> usize {
     size.div_ceil(crate::header::PAGE).max(1)
 }
 
-/// The live slot that starts at exactly `address`. Most blocks are slots, so this much is inlined.
+/// The live slot that starts at exactly `address`, if it is not in a region. Most blocks are such slots, so this much is
+/// inlined.
 #[inline(always)]
-pub(crate) fn admit_slot(map: &PageMap, slabs: &Slabs, address: usize) -> Option<Slot> {
-    let slot = Slot::starting_at(map.find(address)?, address)?;
-    (!slabs.is_free(slot)).then_some(slot)
+pub(crate) fn admit_slot(map: &PageMap, address: usize) -> Option<Slot> {
+    Slot::live_at(map.find_below_break(address)?, address)
 }
 
 /// The live block whose payload starts at exactly `address`.
-pub(crate) fn admit(map: &PageMap, slabs: &Slabs, address: usize) -> Option<Live> {
+pub(crate) fn admit(map: &PageMap, address: usize) -> Option<Live> {
     match map.find(address)? {
         span if span.is(Kind::Large) => (span.start.get() == address).then_some(Live::Large(span)),
-        _ => admit_slot(map, slabs, address).map(Live::Slot),
+        span => Slot::live_at(span, address).map(Live::Slot),
     }
 }
 
 /// Why `address` was not admitted, and what is there.
 #[cold]
-pub(crate) fn explain(map: &PageMap, slabs: &Slabs, address: usize) -> Misuse {
+pub(crate) fn explain(map: &PageMap, address: usize) -> Misuse {
     let Some(span) = map.find_around(address) else {
         return Misuse { kind: MisuseKind::OutsideHeap, address, found: None };
     };
-    let found = block_around(slabs, span, address);
+    let found = block_around(span, address);
     let kind = if !address.is_multiple_of(MIN_ALIGN) {
         MisuseKind::Misaligned
     } else if was_a_payload(span, address) && found.state == BlockState::Free {
@@ -91,26 +91,26 @@ pub(crate) fn wrong_layout(live: Live, address: usize) -> Misuse {
 /// Whether a payload starts at `address` now, or did while the span stood: a slot in a word that has been opened, or
 /// the first byte of a free span.
 fn was_a_payload(span: Span, address: usize) -> bool {
-    match Slot::starting_at(span, address) {
-        Some(slot) => slot.is_opened(),
-        None => span.is(Kind::Free) && span.start.get() == address,
+    match span.kind.get() {
+        Kind::Slab => Slot::starting_at(span, address).is_some_and(Slot::is_opened),
+        kind => kind == Kind::Free && span.start.get() == address,
     }
 }
 
 /// The slot, or the span that has none, in which `address` lies.
-fn block_around(slabs: &Slabs, span: Span, address: usize) -> Block {
+fn block_around(span: Span, address: usize) -> Block {
     let whole = |state| Block { address: span.start.get(), size: span.bytes(), state };
     match span.kind.get() {
         Kind::Free => whole(BlockState::Free),
         Kind::Large => whole(BlockState::Used),
         Kind::Metadata => whole(BlockState::Metadata),
         Kind::Foreign => whole(BlockState::Foreign),
-        Kind::Slab => slot_around(slabs, span, address),
+        Kind::Slab => slot_around(span, address),
     }
 }
 
 /// In the tail, which is not a slot, the tail itself.
-fn slot_around(slabs: &Slabs, slab: Span, address: usize) -> Block {
+fn slot_around(slab: Span, address: usize) -> Block {
     let (size, capacity) = (slab.size_class().slot_size(), slab.capacity.get() as usize);
     let number = (address - slab.start.get()) / size;
     if number >= capacity {
@@ -118,6 +118,6 @@ fn slot_around(slabs: &Slabs, slab: Span, address: usize) -> Block {
         return Block { address: tail, size: slab.end() - tail, state: BlockState::Free };
     }
     let slot = Slot::new(slab, number);
-    let state = if slabs.is_free(slot) { BlockState::Free } else { BlockState::Used };
+    let state = if slot.is_live() { BlockState::Used } else { BlockState::Free };
     Block { address: slot.address(), size, state }
 }

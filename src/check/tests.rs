@@ -48,11 +48,11 @@ fn indexed_free(heap: &Subject) -> Span {
 }
 
 fn listed_slab(heap: &Subject) -> Span {
-    find(heap, |span| span.is(Kind::Slab) && span.listed.get() && span.free.get() < span.capacity.get())
+    find(heap, |span| span.is(Kind::Slab) && span.place.get() == Place::Listed)
 }
 
 fn full_slab(heap: &Subject) -> Span {
-    find(heap, |span| span.is(Kind::Slab) && !span.listed.get() && span.trigger.get() != NEVER)
+    find(heap, |span| span.is(Kind::Slab) && span.place.get() == Place::Full)
 }
 
 fn current_slab(heap: &Subject) -> Span {
@@ -167,31 +167,43 @@ fn i6_a_size_class_that_is_not_the_slabs() {
 fn i6_a_wrong_reciprocal_or_capacity() {
     sees(6, |heap| full_slab(heap).reciprocal.set(full_slab(heap).reciprocal.get() - 1));
     sees(6, |heap| full_slab(heap).capacity.set(full_slab(heap).capacity.get() - 1));
+    sees(6, |heap| full_slab(heap).slot_size.set(full_slab(heap).slot_size.get() + 16));
+    sees(6, |heap| full_slab(heap).slack_max.set(full_slab(heap).slack_max.get() + 1));
 }
 
 #[test]
 fn i7_a_flipped_bit() {
-    sees(7, |heap| full_slab(heap).bits[0].set(full_slab(heap).bits[0].get() ^ 1));
+    sees(7, |heap| full_slab(heap).live[0].set(full_slab(heap).live[0].get() ^ 1));
 }
 
 #[test]
 fn i7_a_bit_beyond_the_last_slot() {
-    sees(7, |heap| full_slab(heap).bits[BITMAP_WORDS - 1].set(1 << 63));
+    sees(7, |heap| full_slab(heap).live[BITMAP_WORDS - 1].set(1 << 63));
 }
 
 #[test]
 fn i7_a_wrong_count() {
-    sees(7, |heap| listed_slab(heap).free.set(listed_slab(heap).free.get() - 1));
+    sees(7, |heap| listed_slab(heap).until_review.set(listed_slab(heap).until_review.get() - 1));
 }
 
 #[test]
-fn i8_a_slot_that_is_both_taken_over_and_in_the_bitmap() {
+fn i8_a_slot_that_is_both_taken_over_and_live() {
     sees(8, |heap| {
         let slab = current_slab(heap);
         let class = &heap.slabs.classes[slab.size_class().index()];
-        let word = slab.bits.iter().find(|word| core::ptr::from_ref(*word).addr() == class.taken_from).unwrap();
+        let word = slab.live.iter().find(|&word| core::ptr::from_ref(word) == class.live).unwrap();
+        // One more is live here and one less there, so that the count stays.
+        let other = slab.live.iter().find(|word| word.get() != 0).unwrap();
+        other.set(other.get() & (other.get() - 1));
         word.set(word.get() | class.word & class.word.wrapping_neg());
-        slab.free.set(slab.free.get() + 1);
+    });
+}
+
+#[test]
+fn i8_a_word_without_a_slab() {
+    sees(8, |heap| {
+        let unused = heap.slabs.classes.iter().position(|class| class.slab.is_none()).unwrap();
+        heap.slabs.classes[unused].word = 1;
     });
 }
 
@@ -204,9 +216,16 @@ fn i8_a_base_that_is_another_words() {
 }
 
 #[test]
-fn i9_a_trigger_that_is_another_states() {
-    sees(9, |heap| listed_slab(heap).trigger.set(NEVER));
-    sees(9, |heap| current_slab(heap).trigger.set(1));
+fn i9_a_place_that_is_another() {
+    let move_to = |slab: Span, place| {
+        let free = slab.free_slots();
+        slab.place.set(place);
+        slab.until_review.set(0);
+        slab.until_review.set((slab.free_slots() - free) as u16);
+    };
+    sees(9, |heap| move_to(listed_slab(heap), Place::Current));
+    sees(9, |heap| move_to(listed_slab(heap), Place::Empty));
+    sees(9, |heap| move_to(current_slab(heap), Place::Listed));
 }
 
 #[test]
