@@ -147,7 +147,8 @@ fn slab(slabs: &Slabs, slab: Span) -> Result<(), Corruption> {
     let start = slab.start.get();
     ensure((slab.class.get() as usize) < CLASSES, 6, start)?;
     let class = slab.size_class();
-    let capacity = (slab.bytes() / class.slot_size()).min(MAX_SLOTS);
+    let capacity = slab.bytes() / class.slot_size();
+    ensure(slab.bytes() <= MAX_SLOTS * class.slot_size(), 6, start)?;
     ensure(slab.reciprocal.get() == class.reciprocal() && slab.capacity.get() as usize == capacity, 6, start)?;
     let sizes = (slab.slot_size.get() as usize, slab.slack_max.get() as usize);
     ensure(sizes == (class.slot_size(), class.slack_max()), 6, start)?;

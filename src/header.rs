@@ -105,6 +105,38 @@ pub(crate) struct Header {
 const _: () = assert!(size_of::<Header>() == 192, "three cache lines");
 const _: () = assert!(core::mem::offset_of!(Header, live) <= 24, "the bits of 320 slots lie in the first line");
 
+impl Header {
+    const fn new(kind: Kind, start: usize, pages: u32, zero_pages: u32) -> Self {
+        Self {
+            start: Cell::new(start),
+            reciprocal: Cell::new(0),
+            slot_size: Cell::new(0),
+            slack_max: Cell::new(0),
+            until_review: Cell::new(0),
+            capacity: Cell::new(0),
+            class: Cell::new(0),
+            kind: Cell::new(kind),
+            place: Cell::new(Place::Current),
+            opened: Cell::new(0),
+            live: [const { Cell::new(0) }; BITMAP_WORDS],
+            prev: Cell::new(None),
+            next: Cell::new(None),
+            left: Cell::new(None),
+            right: Cell::new(None),
+            pages: Cell::new(pages),
+            zero_pages: Cell::new(zero_pages),
+        }
+    }
+}
+
+/// The header behind [`Span::nobody`].
+struct Nobody(Header);
+
+// SAFETY: nobody writes to it: it is in no list, and its reciprocal admits no address.
+unsafe impl Sync for Nobody {}
+
+static NOBODY: Nobody = Nobody(Header::new(Kind::Free, 0, 0, 0));
+
 /// A handle to the header of a span.
 ///
 /// Only the page map makes them, for records in metadata that stands, and the heap keeps none beyond the life of its
@@ -124,6 +156,13 @@ impl Span {
         Self(unsafe { NonNull::new_unchecked(record) })
     }
 
+    /// The owner of pages that the page map answers for with nothing: a span of no pages, shared by all heaps. It spares
+    /// the fast path a test, as no address passes its reciprocal of 0.
+    #[inline(always)]
+    pub(crate) fn nobody() -> Self {
+        Self(NonNull::from(&NOBODY.0))
+    }
+
     /// The record, for as long as its metadata stands. Unlike `deref` this is not tied to the handle's own life.
     #[inline(always)]
     pub(crate) fn record<'a>(self) -> &'a Header {
@@ -134,25 +173,7 @@ impl Span {
     /// Writes a fresh header over whatever the record held.
     pub(crate) fn init(self, kind: Kind, start: usize, pages: usize, zero_pages: usize) {
         debug_assert!(start.is_multiple_of(PAGE) && zero_pages <= pages);
-        let header = Header {
-            start: Cell::new(start),
-            reciprocal: Cell::new(0),
-            slot_size: Cell::new(0),
-            slack_max: Cell::new(0),
-            until_review: Cell::new(0),
-            capacity: Cell::new(0),
-            class: Cell::new(0),
-            kind: Cell::new(kind),
-            place: Cell::new(Place::Current),
-            opened: Cell::new(0),
-            live: [const { Cell::new(0) }; BITMAP_WORDS],
-            prev: Cell::new(None),
-            next: Cell::new(None),
-            left: Cell::new(None),
-            right: Cell::new(None),
-            pages: Cell::new(pages as u32),
-            zero_pages: Cell::new(zero_pages as u32),
-        };
+        let header = Header::new(kind, start, pages as u32, zero_pages as u32);
         // SAFETY: I2: the record is there; it holds no value that needs dropping.
         unsafe { self.0.write(header) }
     }

@@ -65,9 +65,9 @@ impl<B: Brk> Heap<B> {
         match SizeClass::of(layout) {
             Some(class) => match self.slabs.pop(class) {
                 Some(payload) => Ok(payload),
-                None => self.allocate_refilling(class),
+                None => self.allocate_other(layout),
             },
-            None => self.allocate_large(layout).map(payload_of),
+            None => self.allocate_other(layout),
         }
     }
 
@@ -84,7 +84,7 @@ impl<B: Brk> Heap<B> {
                 (payload, if self.slabs.is_fresh(class) { 0 } else { layout.size() })
             }
             None => {
-                let span = self.allocate_large(layout)?;
+                let span = self.take_large(layout)?;
                 (payload_of(span), (span.bytes() - span.zero_pages.get() as usize * PAGE).min(layout.size()))
             }
         };
@@ -93,9 +93,10 @@ impl<B: Brk> Heap<B> {
         Ok(payload)
     }
 
-    #[cold]
+    /// Allocates what its class has no slot at hand for, or what no class serves.
     #[inline(never)]
-    fn allocate_refilling(&mut self, class: SizeClass) -> Result<NonNull<u8>, OutOfMemory> {
+    fn allocate_other(&mut self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
+        let Some(class) = SizeClass::of(layout) else { return self.take_large(layout).map(payload_of) };
         if self.slabs.refill(class, &mut self.spans).is_err() {
             // Slabs of other classes in which nothing is live are the last resort.
             self.slabs.release_idle(&mut self.spans).then_some(()).ok_or(OutOfMemory)?;
@@ -104,8 +105,7 @@ impl<B: Brk> Heap<B> {
         self.slabs.pop(class).ok_or(OutOfMemory)
     }
 
-    #[inline(never)]
-    fn allocate_large(&mut self, layout: Layout) -> Result<Span, OutOfMemory> {
+    fn take_large(&mut self, layout: Layout) -> Result<Span, OutOfMemory> {
         let (pages, align) = (pages_of(layout.size()), layout.align());
         self.spans.take(pages, align).or_else(|refused| {
             self.slabs.release_idle(&mut self.spans).then_some(()).ok_or(refused)?;

@@ -34,7 +34,7 @@ const LEAF_TABLE: usize = 32;
 /// Leaves that a page number of 31 bits can reach.
 const LEAVES: usize = 26;
 const RECORD: usize = size_of::<Header>();
-const HANDLE: usize = size_of::<Option<Span>>();
+const HANDLE: usize = size_of::<Span>();
 /// Bytes at either end of a leaf's storage, for each of its pages.
 const GUARD: usize = ((PAGE - PAGES_PER_METADATA_PAGE * (RECORD + 2 * HANDLE)) / 2) & !63;
 
@@ -71,11 +71,15 @@ struct Handles(usize);
 
 impl Handles {
     #[inline(always)]
-    fn of<'a>(self, page: usize) -> &'a Cell<Option<Span>> {
+    fn of<'a>(self, page: usize) -> &'a Cell<Span> {
         let address = self.0.wrapping_add(page * HANDLE);
         // SAFETY: I2: the storage of the leaf that the array is in stands, and callers only ask for pages of the heap;
         // their handles have been written.
-        unsafe { &*core::ptr::with_exposed_provenance::<Cell<Option<Span>>>(address) }
+        unsafe { &*core::ptr::with_exposed_provenance::<Cell<Span>>(address) }
+    }
+
+    fn owner(self, page: usize) -> Option<Span> {
+        Some(self.of(page).get()).filter(|&span| span != Span::nobody())
     }
 
     /// Copies the first `pages` handles to another array.
@@ -162,22 +166,22 @@ impl PageMap {
         }
     }
 
-    /// The span that owns the page of `address`, if the page is the first of a span or any page of a slab (I5), and not
-    /// in a region.
+    /// What [`find`](Self::find) answers for an address between the heap's base and its end; [`Span::nobody`] stands for
+    /// nothing there.
     #[inline(always)]
     pub(crate) fn find_below_break(&self, address: usize) -> Option<Span> {
         let page = address.wrapping_sub(self.base) >> PAGE_SHIFT;
-        if page < self.pages { self.handles.of(page).get() } else { None }
+        if page < self.pages { Some(self.handles.of(page).get()) } else { None }
     }
 
     /// The span that owns the page of `address`, if the page is the first of a span or any page of a slab (I5).
     pub(crate) fn find(&self, address: usize) -> Option<Span> {
         let page = address.wrapping_sub(self.base) >> PAGE_SHIFT;
         if page < self.pages {
-            return self.handles.of(page).get();
+            return self.handles.owner(page);
         }
         let region = self.region_of(address)?;
-        region.leaf.handles.of((address - region.start) >> PAGE_SHIFT).get()
+        region.leaf.handles.owner((address - region.start) >> PAGE_SHIFT)
     }
 
     fn region_of(&self, address: usize) -> Option<&Region> {
@@ -207,6 +211,7 @@ impl PageMap {
 
     /// Sets what [`find`](Self::find) answers for the page of `address`, which is in the heap.
     pub(crate) fn set(&self, address: usize, span: Option<Span>) {
+        let span = span.unwrap_or(Span::nobody());
         let page = address.wrapping_sub(self.base) >> PAGE_SHIFT;
         if page < self.pages {
             return self.handles.of(page).set(span);
@@ -292,7 +297,7 @@ impl PageMap {
         }
         let old = core::mem::replace(&mut self.pages, pages);
         for page in old..pages {
-            self.handles.of(page).set(None);
+            self.handles.of(page).set(Span::nobody());
         }
     }
 
@@ -331,7 +336,7 @@ impl PageMap {
     pub(crate) fn add_region(&mut self, region: Region) {
         debug_assert!(self.has_room_for_region());
         for page in 0..region.pages {
-            region.leaf.handles.of(page).set(None);
+            region.leaf.handles.of(page).set(Span::nobody());
         }
         let at = self.regions().partition_point(|other| other.start < region.start);
         self.regions.copy_within(at..self.region_count, at + 1);

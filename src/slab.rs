@@ -23,7 +23,7 @@
 //! - **empty**: listed and wholly free; up to four are kept, others go back to the spans.
 
 use crate::brk::Brk;
-use crate::header::{BITMAP_WORDS, Header, Kind, MAX_SLOTS, PAGE, Place, Span};
+use crate::header::{Header, Kind, MAX_SLOTS, PAGE, Place, Span};
 use crate::size_class::{CLASSES, MIN_ALIGN, SMALL_MAX, SizeClass};
 use crate::spans::{OutOfMemory, Spans};
 use core::alloc::Layout;
@@ -146,8 +146,9 @@ impl Slot {
     #[inline(always)]
     fn word<'a>(self) -> &'a Cell<u64> {
         let header: &'a Header = self.slab.record();
-        // The modulus tells the compiler what the length of a slab guarantees.
-        &header.live[self.number / 64 % BITMAP_WORDS]
+        debug_assert!(self.number < MAX_SLOTS);
+        // SAFETY: I6: a slab is no longer than the slots that its bitmap has room for, and the slot is in it.
+        unsafe { header.live.get_unchecked(self.number / 64) }
     }
 
     #[inline(always)]
@@ -158,7 +159,8 @@ impl Slot {
     /// Whether a caller holds the slot.
     #[inline(always)]
     pub(crate) fn is_live(self) -> bool {
-        self.word().get() & self.bit() != 0
+        // Without the bit, the word is less than with it flipped: the same flip that a free makes.
+        self.word().get() ^ self.bit() < self.word().get()
     }
 
     /// Whether `layout` fits the slot at `address` and fills more than half of it, or the slot is of the smallest class.
@@ -258,7 +260,8 @@ impl Slabs {
         class.word = word & (word - 1);
         live.set(live.get() | (word ^ class.word));
         let address = class.base + word.trailing_zeros() as usize * class.slot_size;
-        NonNull::new(core::ptr::with_exposed_provenance_mut(address))
+        // SAFETY: a slot lies in a page of the heap, which is not the null page.
+        Some(unsafe { NonNull::new_unchecked(core::ptr::with_exposed_provenance_mut(address)) })
     }
 
     /// Whether the slot that [`pop`](Self::pop) returned last in this class reads as zero.
@@ -270,7 +273,7 @@ impl Slabs {
     #[inline(always)]
     pub(crate) fn push(slot: Slot) -> bool {
         debug_assert!(slot.is_live());
-        slot.word().set(slot.word().get() & !slot.bit());
+        slot.word().set(slot.word().get() ^ slot.bit());
         let until_review = slot.slab.until_review.get() - 1;
         slot.slab.until_review.set(until_review);
         until_review == 0
