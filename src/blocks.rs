@@ -142,8 +142,7 @@ impl SpanInfos<'_> {
             Kind::Foreign => SpanKind::Foreign,
             Kind::Slab => {
                 let capacity = span.capacity.get() as usize;
-                let live = span.live.iter().map(|word| word.get().count_ones() as usize).sum();
-                SpanKind::Slab { slot: span.size_class().slot_size(), capacity, live }
+                SpanKind::Slab { slot: span.size_class().slot_size(), capacity, live: span.live_slots() }
             }
         }
     }

@@ -6,7 +6,7 @@
 use crate::brk::Brk;
 use crate::header::{BITMAP_WORDS, Kind, MAX_SLOTS, PAGE, Place, Span};
 use crate::size_class::{CLASSES, SizeClass};
-use crate::slab::{Slabs, slots_of_word};
+use crate::slab::{NEVER, Slabs, slots_of_word};
 use crate::spans::Spans;
 use core::fmt;
 
@@ -56,7 +56,7 @@ pub(crate) fn check<B: Brk>(spans: &Spans<B>, slabs: &Slabs) -> Result<(), Corru
     for span in spans.iter() {
         page_map(spans, span)?;
         match span.kind.get() {
-            Kind::Slab => slab(slabs, span)?,
+            Kind::Slab => slab(span)?,
             _ => ensure(span.reciprocal.get() == 0, 13, span.start.get())?,
         }
     }
@@ -143,7 +143,7 @@ fn page_map<B>(spans: &Spans<B>, span: Span) -> Result<(), Corruption> {
 }
 
 /// I6 and I7.
-fn slab(slabs: &Slabs, slab: Span) -> Result<(), Corruption> {
+fn slab(slab: Span) -> Result<(), Corruption> {
     let start = slab.start.get();
     ensure((slab.class.get() as usize) < CLASSES, 6, start)?;
     let class = slab.size_class();
@@ -158,8 +158,8 @@ fn slab(slabs: &Slabs, slab: Span) -> Result<(), Corruption> {
         ensure(index < slab.opened.get() as usize || word == 0, 7, start)?;
         live += word.count_ones() as usize;
     }
-    let counted = live + slab.free_slots() + slabs.taken_over(slab);
-    ensure(counted == capacity && slab.opened.get() as usize <= BITMAP_WORDS, 7, start)
+    let free = slab.counted_free().unwrap_or(capacity - live);
+    ensure(live + free == capacity && slab.opened.get() as usize <= BITMAP_WORDS, 7, start)
 }
 
 /// I8.
@@ -185,13 +185,12 @@ fn taken_word(slabs: &Slabs, size_class: SizeClass) -> Result<(), Corruption> {
 fn lists<B>(spans: &Spans<B>, slabs: &Slabs) -> Result<(), Corruption> {
     let mut listed = 0;
     for slab in spans.iter().filter(|span| span.is(Kind::Slab)) {
-        let (capacity, free, due) = (slab.capacity.get() as usize, slab.free_slots(), slab.until_review.get() == 0);
+        let (until_review, live) = (slab.until_review.get(), slab.live_slots());
         let current = slabs.classes[slab.size_class().index()].slab == Some(slab);
         let sound = match slab.place.get() {
-            Place::Current => current,
-            Place::Full => !current && !due && free < capacity,
-            Place::Listed => !current && !due && free > 0,
-            Place::Empty => !current && free == capacity && slabs.empties().contains(&Some(slab)),
+            Place::Current => current && until_review >= NEVER - 2 * MAX_SLOTS as u16,
+            Place::Full | Place::Listed => !current && until_review > 0 && until_review <= slab.capacity.get(),
+            Place::Empty => !current && live == 0 && slabs.empties().contains(&Some(slab)),
         };
         ensure(sound, 9, slab.start.get())?;
         listed += slab.is_listed() as usize;
