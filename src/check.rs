@@ -222,8 +222,10 @@ fn empties(slabs: &Slabs) -> Result<(), Corruption> {
 fn counters<B>(spans: &Spans<B>) -> Result<(), Corruption> {
     let foreign: usize = spans.iter().filter(|span| span.is(Kind::Foreign)).map(Span::page_count).sum();
     let regions: usize = spans.map.regions().iter().map(|region| region.pages).sum();
+    let slabs: usize = spans.iter().filter(|span| span.is(Kind::Slab)).map(Span::page_count).sum();
     let counters = &spans.counters;
     ensure(foreign == counters.foreign_pages && regions == counters.region_pages, 12, 0)?;
+    ensure(slabs == counters.slab_pages, 12, 0)?;
     ensure(counters.peak_pages >= spans.heap_pages(), 12, 0)
 }
 

@@ -39,6 +39,8 @@ pub(crate) struct Counters {
     pub(crate) foreign_pages: usize,
     /// Pages in regions.
     pub(crate) region_pages: usize,
+    /// Pages in slabs.
+    pub(crate) slab_pages: usize,
 }
 
 /// All spans of a heap, and the kernel they come from.
@@ -67,7 +69,14 @@ impl<B> Spans<B> {
             last: None,
             top: None,
             hysteresis: Hysteresis::new(),
-            counters: Counters { brk_calls: 0, map_calls: 0, peak_pages: 0, foreign_pages: 0, region_pages: 0 },
+            counters: Counters {
+                brk_calls: 0,
+                map_calls: 0,
+                peak_pages: 0,
+                foreign_pages: 0,
+                region_pages: 0,
+                slab_pages: 0,
+            },
         }
     }
 
@@ -211,13 +220,15 @@ impl<B> Spans<B> {
     }
 
     /// Makes the page map answer with a slab for each of its pages (I5).
-    pub(crate) fn map_slab(&self, slab: Span) {
+    pub(crate) fn map_slab(&mut self, slab: Span) {
+        self.counters.slab_pages += slab.page_count();
         for page in 1..slab.page_count() {
             self.map.set(slab.start.get() + page * PAGE, Some(slab));
         }
     }
 
-    fn unmap_slab(&self, slab: Span) {
+    fn unmap_slab(&mut self, slab: Span) {
+        self.counters.slab_pages -= slab.page_count();
         slab.reciprocal.set(0);
         for page in 1..slab.page_count() {
             self.map.set(slab.start.get() + page * PAGE, None);

@@ -24,6 +24,11 @@ const STEP_MIN: usize = (256 << 10) / PAGE;
 const STEP_MAX: usize = (16 << 20) / PAGE;
 /// A step is this fraction of the heap between the two.
 const STEP_FRACTION: usize = 16;
+/// What one huge page covers, in bytes, on most architectures. Elsewhere it is a step like any other.
+const HUGE: usize = 2 << 20;
+/// From this size on, in pages, a heap of slabs grows by whole huge pages: a fault less for every 4 KiB, and fewer misses
+/// in the translation of addresses. Below, the unused part of one would weigh too much.
+const HUGE_FROM: usize = (8 << 20) / PAGE;
 /// The least that is worth giving back unasked, in pages.
 const TRIM_MIN: usize = (1 << 20) / PAGE;
 /// More than this fraction of the heap must be free in one span.
@@ -111,6 +116,9 @@ impl<B: Brk> Spans<B> {
             let raise = self.plan_raise(from, pages, step).filter(|raise| new == New::Anywhere || raise.borders_on_old);
             let Some(raise) = raise else { continue };
             if self.move_break(raise.to).is_ok() {
+                if self.grows_by_huge_pages(pages) {
+                    self.expect_use(raise.start, raise.to);
+                }
                 self.apply_raise(&raise);
                 return Ok(());
             }
@@ -138,8 +146,27 @@ impl<B: Brk> Spans<B> {
                 metadata = missing;
             }
         }
-        let to = start.checked_add((metadata + free).checked_mul(PAGE)?)?;
+        let mut to = start.checked_add((metadata + free).checked_mul(PAGE)?)?;
+        if metadata == 0 && step > 0 && self.grows_by_huge_pages(pages) {
+            let more = (to.checked_next_multiple_of(HUGE)? - to) / PAGE;
+            let more = more.min(room - free);
+            (free, to) = (free + more, to + more * PAGE);
+        }
         Some(Raise { base, from, start, metadata, free, to, borders_on_old: ours && metadata == 0 })
+    }
+
+    /// Whether a raise for `pages` pages asks for huge ones. A large block may be used in a few places only, so a heap that
+    /// does not consist of slabs does not.
+    fn grows_by_huge_pages(&self, pages: usize) -> bool {
+        let heap_pages = self.heap_pages();
+        heap_pages >= HUGE_FROM && self.counters.slab_pages > heap_pages / 2 && pages < HUGE / PAGE
+    }
+
+    fn expect_use(&mut self, start: usize, end: usize) {
+        let (start, end) = (start.next_multiple_of(HUGE), end & !(HUGE - 1));
+        if start < end {
+            self.brk.expect_use(start, end - start);
+        }
     }
 
     /// The break has been raised: makes spans of what is new.
@@ -221,7 +248,7 @@ impl<B: Brk> Spans<B> {
 
     /// Whether `free`, a span just released, holds so much that some should go back to the kernel.
     pub(crate) fn wants_trim(&self, free: Span) -> bool {
-        let dirty = if self.top == Some(free) { free.pages.get() } else { free.pages.get() - free.zero_pages.get() };
+        let dirty = free.pages.get() - free.zero_pages.get();
         dirty as usize >= self.hysteresis.threshold(self.heap_pages())
     }
 

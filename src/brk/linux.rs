@@ -18,6 +18,7 @@ const MAP_ANONYMOUS: usize = 0x20;
 const MAP_ANONYMOUS: usize = 0x800;
 const NO_FILE: usize = usize::MAX;
 const MADV_DONTNEED: usize = 4;
+const MADV_HUGEPAGE: usize = 14;
 
 /// `mmap` takes its arguments in registers on most architectures; 32-bit ones count the file offset (zero here) in
 /// pages under the name `mmap2`.
@@ -73,6 +74,12 @@ unsafe impl Brk for Linux {
     unsafe fn discard(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
         // SAFETY: the caller owns the range and does not need its content. Locked pages answer EINVAL and stay.
         unsafe { syscall!(Sysno::madvise, start, bytes, MADV_DONTNEED) }.map(|_| ()).map_err(|_| Refused)
+    }
+
+    fn expect_use(&mut self, start: usize, bytes: usize) {
+        // SAFETY: the advice changes which pages back the range, not what is in them. A kernel without huge pages answers
+        // EINVAL, and then nothing was lost.
+        let _ = unsafe { syscall!(Sysno::madvise, start, bytes, MADV_HUGEPAGE) };
     }
 
     /// 4 KiB where the architecture has no other; elsewhere the largest page Linux is configured with, 64 KiB, so that

@@ -68,6 +68,12 @@ pub unsafe trait Brk {
     /// needed any more.
     unsafe fn discard(&mut self, start: usize, bytes: usize) -> Result<(), Refused>;
 
+    /// Says that `bytes` bytes at `start` will soon be used throughout, so that huge pages serve them well. Advice: nothing
+    /// depends on whether the kernel takes it, and by default it is not given.
+    fn expect_use(&mut self, start: usize, bytes: usize) {
+        let _ = (start, bytes);
+    }
+
     /// The kernel's page size in bytes, or a larger power of two when it is not known.
     fn page_size(&self) -> usize;
 }

@@ -254,6 +254,7 @@ fn i11_a_last_span_that_is_not_the_last() {
 fn i12_a_counter_that_is_off() {
     sees(12, |heap| heap.spans.counters.foreign_pages += 1);
     sees(12, |heap| heap.spans.counters.region_pages -= 1);
+    sees(12, |heap| heap.spans.counters.slab_pages -= 1);
     sees(12, |heap| heap.spans.counters.peak_pages = 1);
 }
 
