@@ -80,7 +80,8 @@ impl<B: Brk> Heap<B> {
     pub fn allocate_zeroed(&mut self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         let (payload, dirty) = match SizeClass::of(layout) {
             Some(class) => {
-                let payload = self.allocate(layout)?;
+                let class = if self.slabs.has_slot(class) { class } else { self.find_slot(class)? };
+                let payload = self.slabs.pop(class).ok_or(OutOfMemory)?;
                 (payload, if self.slabs.is_fresh(class) { 0 } else { layout.size() })
             }
             None => {
@@ -97,12 +98,23 @@ impl<B: Brk> Heap<B> {
     #[inline(never)]
     fn allocate_other(&mut self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         let Some(class) = SizeClass::of(layout) else { return self.take_large(layout).map(payload_of) };
-        if self.slabs.refill(class, &mut self.spans).is_err() {
-            // Slabs of other classes in which nothing is live are the last resort.
-            self.slabs.release_idle(&mut self.spans).then_some(()).ok_or(OutOfMemory)?;
-            self.slabs.refill(class, &mut self.spans)?;
-        }
+        let class = self.find_slot(class)?;
         self.slabs.pop(class).ok_or(OutOfMemory)
+    }
+
+    /// Sees to it that a class has a slot at hand for requests of `class`, and returns which.
+    fn find_slot(&mut self, class: SizeClass) -> Result<SizeClass, OutOfMemory> {
+        let host = self.slabs.host(class);
+        if self.slabs.has_slot(host) || self.slabs.refill(host, &mut self.spans).is_ok() {
+            return Ok(host);
+        }
+        // Slabs of other classes in which nothing is live are the last resort, and slots that guests have given back.
+        if self.slabs.release_idle(&mut self.spans) && self.slabs.refill(host, &mut self.spans).is_ok() {
+            return Ok(host);
+        }
+        let coarse = class.coarse();
+        let found = self.slabs.has_slot(coarse) || self.slabs.refill(coarse, &mut self.spans).is_ok();
+        found.then_some(coarse).ok_or(OutOfMemory)
     }
 
     fn take_large(&mut self, layout: Layout) -> Result<Span, OutOfMemory> {

@@ -4,7 +4,7 @@ use crate::brk::Brk;
 use crate::header::Span;
 use crate::heap::Heap;
 use crate::misuse::Misuse;
-use crate::size_class::SizeClass;
+use crate::size_class::{SMALL_MAX, SizeClass};
 use crate::spans::OutOfMemory;
 use crate::top::New;
 use crate::validate::{Live, admit, admit_slot, pages_of};
@@ -146,12 +146,10 @@ impl<B: Brk> Heap<B> {
 }
 
 /// What to allocate for a block of `old` bytes that has to move for `new`. One that grows by little at a time will go on
-/// to: it gets a quarter more, so that it is copied three times per doubling instead of eight, unless `new` would then
-/// fill half of its slot or less.
+/// to: it gets a quarter more, so that it is copied four times per doubling instead of eight, but no more than the next
+/// power of two, of which `new` fills more than half.
 fn with_room_to_grow(old: usize, new: Layout) -> Layout {
-    let by_little = new.size() > old && new.size() - old <= old / 8;
-    let roomy = Layout::from_size_align(new.size() + new.size() / 4, new.align()).ok().filter(|_| by_little);
-    let fills_more_than_half =
-        |&roomy: &Layout| SizeClass::of(roomy).is_some_and(|class| class.slot_size() / 2 < new.size());
-    roomy.filter(fills_more_than_half).unwrap_or(new)
+    let by_little = new.size() > old && new.size() - old <= old / 8 && new.size() <= SMALL_MAX;
+    let roomy = (new.size() + new.size() / 4).min(new.size().next_power_of_two());
+    Layout::from_size_align(roomy, new.align()).ok().filter(|_| by_little).unwrap_or(new)
 }

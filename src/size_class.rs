@@ -107,6 +107,11 @@ impl SizeClass {
         Some(class)
     }
 
+    /// The last class of the same doubling, whose slots every request of this class fills more than half.
+    pub(crate) fn coarse(self) -> Self {
+        Self(CLASS_OF_UNITS[self.slot_size().next_power_of_two() / MIN_ALIGN])
+    }
+
     /// The class with this index, for walks over all of them.
     #[inline(always)]
     pub(crate) const fn from_index(index: usize) -> Self {
@@ -180,6 +185,14 @@ mod tests {
         }
         assert_eq!(SizeClass::of_size(SMALL_MAX + 1), None);
         assert_eq!(SizeClass::of_size(usize::MAX), None);
+    }
+
+    #[test]
+    fn requests_of_every_class_fill_more_than_half_of_its_coarse_class() {
+        for size in 1..=SMALL_MAX {
+            let coarse = SizeClass::of_size(size).unwrap().coarse();
+            assert!(coarse.slot_size() >= size && (coarse.slot_size() < 2 * size || coarse.index() == 0));
+        }
     }
 
     #[test]

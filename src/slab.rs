@@ -32,6 +32,8 @@ use core::ptr::NonNull;
 
 /// Empty slabs kept for their classes.
 const EMPTIES_MAX: usize = 4;
+/// Requests of a class that are served elsewhere before it gets a slab of its own.
+const GUESTS_MAX: u8 = 8;
 /// A full slab is listed again when one slot in so many is free.
 const RELIST_FRACTION: usize = 8;
 /// More frees than a slab can have between two sweeps: each slot that was live at first, and each taken over since.
@@ -56,6 +58,8 @@ pub(crate) struct Class {
     pub(crate) slab: Option<Span>,
     /// Where the sweep over the words of `slab` goes on.
     next: u8,
+    /// Requests that were served by the [host](Slabs::host) instead.
+    guests: u8,
     /// Whether the slots in `word` have never been used and read as zero.
     fresh: bool,
     /// The first of the listed slabs.
@@ -242,6 +246,7 @@ impl Slabs {
             slot_size: 0,
             slab: None,
             next: 0,
+            guests: 0,
             fresh: false,
             listed: None,
         };
@@ -264,6 +269,22 @@ impl Slabs {
         prefetch(address + class.slot_size);
         // SAFETY: a slot lies in a page of the heap, which is not the null page.
         Some(unsafe { NonNull::new_unchecked(core::ptr::with_exposed_provenance_mut(address)) })
+    }
+
+    /// Whether [`pop`](Self::pop) has a slot.
+    pub(crate) fn has_slot(&self, size_class: SizeClass) -> bool {
+        self.classes[size_class.index()].word != 0
+    }
+
+    /// The class that is to serve a request of `size_class`, which has no slot at hand. Few requests of a class are not
+    /// worth a slab: until there have been some, they are guests of a class that all in the same doubling share.
+    pub(crate) fn host(&mut self, size_class: SizeClass) -> SizeClass {
+        let class = &mut self.classes[size_class.index()];
+        if class.slab.is_some() || class.listed.is_some() || class.guests == GUESTS_MAX {
+            return size_class;
+        }
+        class.guests += 1;
+        size_class.coarse()
     }
 
     /// Whether the slot that [`pop`](Self::pop) returned last in this class reads as zero.

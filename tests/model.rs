@@ -387,7 +387,7 @@ fn the_model_meets_every_kind_of_misuse() {
     let mut memory = setup.memory();
     let mut world = setup.world(&mut memory);
     let meet = |world: &EmulatedWorld<'_>, bad| -> Verdict<MisuseKind> {
-        let address = bad_address(world, bad, 3).ok_or_else(|| format!("no address for {bad:?}"))?;
+        let address = bad_address(world, bad, 2).ok_or_else(|| format!("no address for {bad:?}"))?;
         let answer = world.subject.usable_size(std::ptr::without_provenance(address));
         let kind = answer.map_or_else(|misuse| Ok(misuse.kind), |size| Err(format!("{size} bytes at {bad:?}")))?;
         ensure!(

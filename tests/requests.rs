@@ -13,17 +13,17 @@ use std::alloc::Layout;
 use std::collections::BTreeSet;
 use std::ptr::NonNull;
 
-/// The usable sizes of small blocks: one for each size class.
+/// The usable sizes of small blocks: one for each size class. The first few of a size may get larger ones.
 fn classes() -> Vec<usize> {
     let mut arena = Arena::new(8 * MIB);
     let mut heap = Heap::new(arena.brk());
     let mut sizes = BTreeSet::new();
     let mut size = 1;
     while size <= 16 << 10 {
-        let payload = get(&mut heap, size).expect("room");
-        let usable = heap.usable_size(payload.as_ptr()).expect("a live payload");
+        let payloads: Vec<_> = (0..20).map(|_| get(&mut heap, size).expect("room")).collect();
+        let usable = heap.usable_size(payloads[19].as_ptr()).expect("a live payload");
         sizes.insert(usable);
-        free(&mut heap, payload);
+        payloads.into_iter().for_each(|payload| free(&mut heap, payload));
         size = usable + 1;
     }
     assert!(sizes.len() > 40, "a heap with so few classes wastes memory: {sizes:?}");
