@@ -14,6 +14,8 @@ Usage: cargo run --release -- [OPTIONS]
   --markdown           tables in markdown
   --figures            the size of the static program and the lines of src/, and nothing else
   --list               the names of all allocators and workloads
+
+Usage: cargo run --release -- trace        how to record and show traces
 ";
 
 /// One comparison.
