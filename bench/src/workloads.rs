@@ -52,6 +52,9 @@ const fn workload(name: &'static str, note: &'static str, slots: usize, sizes: S
     Workload { name, note, slots, sizes, round, memory: slots > 64, slow: slots > 500_000 }
 }
 
+/// Nothing is shipped for this one: whoever names it has put a trace there.
+pub(crate) const OWN_TRACE: &str = "trace-own";
+
 /// A trace brings its own sizes and its own table.
 const fn trace(name: &'static str, file: &'static str, note: &'static str) -> Workload {
     Workload { memory: true, ..workload(name, note, 0, SMALL, Round::Trace(file)) }
@@ -59,7 +62,7 @@ const fn trace(name: &'static str, file: &'static str, note: &'static str) -> Wo
 
 const SMALL: Sizes = Sizes::LogUniform(8, 1024);
 
-pub(crate) static ALL: [Workload; 15] = [
+pub(crate) static ALL: [Workload; 16] = [
     workload("pair", "allocate 16..256 B, free it", 1, Sizes::Uniform(16, 256), Round::Pair),
     workload("stack64", "64 allocations, freed last first", 64, SMALL, Round::Stack),
     workload(
@@ -102,6 +105,7 @@ pub(crate) static ALL: [Workload; 15] = [
     trace("trace-redis", "redis", "recorded: a server of keys and values, with threads"),
     trace("trace-shell", "shell", "recorded: all processes of a pipeline, one after the other"),
     trace("trace-git", "git", "recorded: packing a repository with two threads"),
+    Workload { slow: true, ..trace(OWN_TRACE, "own", "what lies in traces/own.trace; only when named") },
 ];
 
 /// What is done to memory besides asking for it.

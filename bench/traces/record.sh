@@ -51,13 +51,11 @@ for package in json.load(sys.stdin)["packages"]:
 # With every object from malloc: Python's own allocator would ask for whole arenas only.
 record_python() {
     record PYTHONMALLOC=malloc "$python" -s -S inputs/words.py ../../src
-    rm -f "$work/$trace"/*.env.raw
     "$bench" trace pack "$here/python.trace" "$work/$trace"
 }
 
 record_sqlite() {
     record sqlite3 -init /dev/null :memory: '.read inputs/items.sql'
-    rm -f "$work/$trace"/*.env.raw
     "$bench" trace pack "$here/sqlite.trace" "$work/$trace"
 }
 
@@ -73,13 +71,11 @@ record_redis() {
     load -n 8000 -r 15000 del key:__rand_int__
     redis-cli -s "$socket" shutdown nosave
     wait
-    rm -f "$work/$trace"/*.env.raw
     "$bench" trace pack "$here/redis.trace" "$work/$trace"
 }
 
 record_shell() {
     record inputs/report.sh ../../capi/src
-    rm -f "$work/$trace"/*.env.raw
     "$bench" trace pack "$here/shell.trace" "$work/$trace"
 }
 
@@ -90,7 +86,6 @@ record_git() {
     record git -C "$work/copy" -c pack.threads=2 repack -q -a -d -f
     record git -C "$work/copy" log -p -M --stat -25 > "$work/log"
     record git -C "$work/copy" grep -c --threads=2 -E 'fn [a-z_]+\(' HEAD > "$work/log"
-    rm -f "$work/$trace"/*.env.raw
     "$bench" trace pack "$here/git.trace" "$work/$trace"
 }
 

@@ -36,6 +36,8 @@ pub(super) fn encode(events: &[Event]) -> Result<Vec<u8>, String> {
     let frame = || -> std::io::Result<Vec<u8>> {
         let mut encoder = zstd::Encoder::new(bytes, LEVEL)?;
         encoder.include_checksum(true)?;
+        // Told the length, zstd makes its tables, and the window that a decoder needs, no larger than that.
+        encoder.set_pledged_src_size(Some(columns.iter().map(|column| column.len() as u64).sum()))?;
         columns.iter().try_for_each(|column| encoder.write_all(column))?;
         encoder.finish()
     };
@@ -134,7 +136,8 @@ fn unpack(frame: &[u8], lengths: &[u32; COLUMNS]) -> Result<Vec<u8>, String> {
     Ok(columns)
 }
 
-fn events(columns: &[u8], lengths: &[u32; COLUMNS]) -> Result<Vec<Event>, String> {
+/// What the columns say, each of which must be used up.
+pub(super) fn events(columns: &[u8], lengths: &[u32; COLUMNS]) -> Result<Vec<Event>, String> {
     let mut rest = columns;
     let mut column = lengths.map(|length| {
         let (column, others) = rest.split_at(length as usize);

@@ -1,7 +1,7 @@
 //! Recorded allocations of real programs: how they are kept, and how they are replayed.
 //!
 //! The recorder (`recorder/`) writes what a process asked for, call by call, with addresses. [`convert`] turns that into
-//! [`Event`]s, in which a block is called by its number: how many blocks its process had asked for before it. [`file`]
+//! [`Event`]s, in which a block is called by its number: how many blocks its process had asked for before it. [`mod@file`]
 //! keeps events in few bytes. [`steps`] lays them out for the replay, with every size at hand, and [`replay`] does them.
 //!
 //! A file is a header of 64 bytes and one zstd frame with its checksum. Numbers are little-endian:
@@ -35,6 +35,8 @@ mod file;
 mod raw;
 mod replay;
 mod steps;
+#[cfg(test)]
+mod tests;
 mod tool;
 
 pub(crate) use replay::Replay;

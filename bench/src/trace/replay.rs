@@ -54,10 +54,14 @@ impl Replay {
             let lengths = shared.cast::<Lengths>();
             (&*lengths, std::slice::from_raw_parts(lengths.add(1).cast::<Step>(), (*lengths).steps))
         };
-        let copy = kernel::table(steps.len(), |index| steps[index]);
-        let blocks = kernel::table(lengths.blocks, |_| null_mut());
+        let replay = Self::of(steps, lengths.blocks);
         kernel::release(shared, ROOM);
-        Self { steps: copy, blocks }
+        replay
+    }
+
+    /// A copy of `steps`, and a table of as many places.
+    pub(super) fn of(steps: &[Step], places: usize) -> Self {
+        Self { steps: kernel::table(steps.len(), |index| steps[index]), blocks: kernel::table(places, |_| null_mut()) }
     }
 
     /// The whole trace. Returns the number of operations.
