@@ -40,8 +40,8 @@ fn library() -> &'static Path {
             .expect("cargo runs");
         assert!(output.status.success(), "the library does not build");
         let messages = String::from_utf8(output.stdout).expect("text");
-        let paths = messages.split('"').filter(|part| part.ends_with("/libhmalloc_recorder.so"));
-        paths.last().expect("cargo names the library").into()
+        let mut paths = messages.split('"').filter(|part| part.ends_with("/libhmalloc_recorder.so"));
+        paths.next_back().expect("cargo names the library").into()
     })
 }
 
