@@ -11,6 +11,36 @@ pub(crate) fn reserve(bytes: usize) -> *mut u8 {
     address.cast()
 }
 
+/// `bytes` of fresh zeroed memory that a process made by [`apart`] shares with its parent.
+pub(crate) fn share(bytes: usize) -> *mut u8 {
+    let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: as in `reserve`.
+    let address = unsafe { libc::mmap(std::ptr::null_mut(), bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
+    assert!(address != libc::MAP_FAILED, "no address space for {bytes} bytes");
+    address.cast()
+}
+
+/// Gives back what [`share`] gave.
+pub(crate) fn release(start: *mut u8, bytes: usize) {
+    // SAFETY: the callers hold nothing that lies in there any more.
+    assert_eq!(unsafe { libc::munmap(start.cast(), bytes) }, 0);
+}
+
+/// Does `work` in a copy of this process, which has one thread. What it takes from any heap ends with the copy.
+pub(crate) fn apart(work: impl FnOnce() -> bool) -> bool {
+    // SAFETY: with one thread, the copy finds every lock free; it leaves by `_exit`, so nothing is flushed twice.
+    unsafe {
+        let process = libc::fork();
+        assert!(process >= 0, "no process could be made");
+        if process == 0 {
+            libc::_exit(if work() { 0 } else { 1 });
+        }
+        let mut status = 0;
+        assert_eq!(libc::waitpid(process, &raw mut status, 0), process);
+        status == 0
+    }
+}
+
 /// A table in memory of its own, every element written, so that using it later faults no page in.
 pub(crate) fn table<T: Copy>(length: usize, element: impl Fn(usize) -> T) -> &'static mut [T] {
     let start = reserve((length * size_of::<T>()).max(1)).cast::<T>();

@@ -10,6 +10,7 @@ mod kernel;
 mod options;
 mod parent;
 mod table;
+mod trace;
 mod workloads;
 
 use std::process::ExitCode;
@@ -18,6 +19,9 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.first().is_some_and(|first| first == "--child") {
         return child::run(&arguments[1..]);
+    }
+    if arguments.first().is_some_and(|first| first == "trace") {
+        return trace::run(&arguments[1..]);
     }
     match options::parse(&arguments) {
         Ok(options::Task::Help) => print!("{}", options::HELP),

@@ -1,7 +1,7 @@
 //! What the command line asks for.
 
 use crate::allocators::{self, Entry};
-use crate::workloads::{self, Workload};
+use crate::workloads::{self, OWN_TRACE, Workload};
 
 pub(crate) const HELP: &str = "\
 Usage: cargo run --release -- [OPTIONS]
@@ -14,6 +14,8 @@ Usage: cargo run --release -- [OPTIONS]
   --markdown           tables in markdown
   --figures            the size of the static program and the lines of src/, and nothing else
   --list               the names of all allocators and workloads
+
+Usage: cargo run --release -- trace        how to record and show traces
 ";
 
 /// One comparison.
@@ -54,7 +56,12 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Task, String> {
         }
     }
     let allocators = select(&allocators::ALL, allocators.as_deref(), |entry| entry.name, |_| true)?;
-    let workloads = select(&workloads::ALL, workloads.as_deref(), |load| load.name, |load| million || !load.slow)?;
+    let workloads = select(
+        &workloads::ALL,
+        workloads.as_deref(),
+        |load| load.name,
+        |load| (million || !load.slow) && load.name != OWN_TRACE,
+    )?;
     let rounds = rounds.unwrap_or(if quick { 2 } else { 3 });
     let budget_ms = if quick { 150 } else { 600 };
     Ok(Task::Compare(Options { markdown, rounds, budget_ms, allocators, workloads }))

@@ -2,6 +2,7 @@
 
 use crate::allocators::Entry;
 use crate::kernel;
+use crate::trace::Replay;
 
 /// What one workload is called, what it does and how it is run.
 pub(crate) struct Workload {
@@ -21,9 +22,17 @@ pub(crate) struct Workload {
 enum Round {
     Pair,
     Stack,
-    Churn { replacements: usize },
-    All { shuffled: bool },
-    Vector { growth: Growth },
+    Churn {
+        replacements: usize,
+    },
+    All {
+        shuffled: bool,
+    },
+    Vector {
+        growth: Growth,
+    },
+    /// The shipped trace of this name.
+    Trace(&'static str),
 }
 
 #[derive(Clone, Copy)]
@@ -43,9 +52,17 @@ const fn workload(name: &'static str, note: &'static str, slots: usize, sizes: S
     Workload { name, note, slots, sizes, round, memory: slots > 64, slow: slots > 500_000 }
 }
 
+/// Nothing is shipped for this one: whoever names it has put a trace there.
+pub(crate) const OWN_TRACE: &str = "trace-own";
+
+/// A trace brings its own sizes and its own table.
+const fn trace(name: &'static str, file: &'static str, note: &'static str) -> Workload {
+    Workload { memory: true, ..workload(name, note, 0, SMALL, Round::Trace(file)) }
+}
+
 const SMALL: Sizes = Sizes::LogUniform(8, 1024);
 
-pub(crate) static ALL: [Workload; 9] = [
+pub(crate) static ALL: [Workload; 16] = [
     workload("pair", "allocate 16..256 B, free it", 1, Sizes::Uniform(16, 256), Round::Pair),
     workload("stack64", "64 allocations, freed last first", 64, SMALL, Round::Stack),
     workload(
@@ -82,6 +99,13 @@ pub(crate) static ALL: [Workload; 9] = [
         Sizes::LogUniform(4 << 10, 1 << 20),
         Round::Churn { replacements: 2_000 },
     ),
+    trace("trace-gcc", "gcc", "recorded: a compiler"),
+    trace("trace-python", "python", "recorded: an interpreter"),
+    trace("trace-sqlite", "sqlite", "recorded: a database in memory"),
+    trace("trace-redis", "redis", "recorded: a server of keys and values, with threads"),
+    trace("trace-shell", "shell", "recorded: all processes of a pipeline, one after the other"),
+    trace("trace-git", "git", "recorded: packing a repository with two threads"),
+    Workload { slow: true, ..trace(OWN_TRACE, "own", "what lies in traces/own.trace; only when named") },
 ];
 
 /// What is done to memory besides asking for it.
@@ -166,6 +190,7 @@ pub(crate) struct Run<P> {
     order: &'static [u32],
     random: u64,
     round: Round,
+    trace: Replay,
 }
 
 impl<P: Probe> Run<P> {
@@ -181,8 +206,12 @@ impl<P: Probe> Run<P> {
             }
         }
         let live = kernel::table(workload.slots, |_| Live { payload: std::ptr::null_mut(), size: 0 });
+        let trace = match workload.round {
+            Round::Trace(file) => Replay::load(file),
+            _ => Replay::none(),
+        };
         (entry.prepare)();
-        Self { entry, probe: probe(), sizes, live, order, random, round: workload.round }
+        Self { entry, probe: probe(), sizes, live, order, random, round: workload.round, trace }
     }
 
     /// One round. Returns the number of operations.
@@ -193,6 +222,7 @@ impl<P: Probe> Run<P> {
             Round::Churn { replacements } => self.churn(replacements),
             Round::All { .. } => self.all(),
             Round::Vector { growth } => self.vector(growth),
+            Round::Trace(_) => self.trace.round(self.entry, &mut self.probe),
         }
     }
 
@@ -330,6 +360,6 @@ fn below(random: u64, bound: usize) -> usize {
 }
 
 #[cold]
-fn out_of_memory() -> ! {
+pub(crate) fn out_of_memory() -> ! {
     std::process::exit(crate::child::OUT_OF_MEMORY)
 }
