@@ -65,7 +65,7 @@ pub(crate) fn check<B: Brk>(spans: &Spans<B>, slabs: &Slabs) -> Result<(), Corru
     }
     empties(slabs)?;
     lists(spans, slabs)?;
-    counters(spans)
+    counters(spans, slabs)
 }
 
 /// I1 and I2. Every link is checked before it is followed: the next span must start at the end of this one, or at the
@@ -219,13 +219,18 @@ fn empties(slabs: &Slabs) -> Result<(), Corruption> {
 }
 
 /// I12.
-fn counters<B>(spans: &Spans<B>) -> Result<(), Corruption> {
+fn counters<B>(spans: &Spans<B>, slabs: &Slabs) -> Result<(), Corruption> {
     let foreign: usize = spans.iter().filter(|span| span.is(Kind::Foreign)).map(Span::page_count).sum();
     let regions: usize = spans.map.regions().iter().map(|region| region.pages).sum();
-    let slabs: usize = spans.iter().filter(|span| span.is(Kind::Slab)).map(Span::page_count).sum();
+    let mut slab_pages = [0; CLASSES];
+    for slab in spans.iter().filter(|span| span.is(Kind::Slab)) {
+        slab_pages[slab.size_class().index()] += slab.page_count();
+    }
+    let held = slabs.classes.iter().map(|class| class.pages as usize);
+    ensure(held.eq(slab_pages), 12, 0)?;
     let counters = &spans.counters;
     ensure(foreign == counters.foreign_pages && regions == counters.region_pages, 12, 0)?;
-    ensure(slabs == counters.slab_pages, 12, 0)?;
+    ensure(slab_pages.iter().sum::<usize>() == counters.slab_pages, 12, 0)?;
     ensure(counters.peak_pages >= spans.heap_pages(), 12, 0)
 }
 

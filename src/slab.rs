@@ -58,6 +58,8 @@ pub(crate) struct Class {
     pub(crate) slab: Option<Span>,
     /// Where the sweep over the words of `slab` goes on.
     next: u8,
+    /// Pages in slabs of this class.
+    pub(crate) pages: u32,
     /// Requests that were served by the [host](Slabs::host) instead.
     guests: u8,
     /// Whether the slots in `word` have never been used and read as zero.
@@ -246,6 +248,7 @@ impl Slabs {
             slot_size: 0,
             slab: None,
             next: 0,
+            pages: 0,
             guests: 0,
             fresh: false,
             listed: None,
@@ -318,7 +321,13 @@ impl Slabs {
             return None;
         }
         self.unlist(slab);
-        Some(spans.release(slab))
+        Some(self.give_up(slab, spans))
+    }
+
+    /// Makes a slab in which nothing is live, and which is on no list, a free span.
+    fn give_up<B>(&mut self, slab: Span, spans: &mut Spans<B>) -> Span {
+        self.classes[slab.size_class().index()].pages -= slab.pages.get();
+        spans.release(slab)
     }
 
     /// Takes over a word with free slots for a class that has none.
@@ -361,18 +370,35 @@ impl Slabs {
     }
 
     fn new_slab<B: Brk>(&mut self, size_class: SizeClass, spans: &mut Spans<B>) -> Result<Span, OutOfMemory> {
-        let pages = size_class.slab_pages(spans.heap_pages());
+        let held = self.classes[size_class.index()].pages as usize;
+        let pages = size_class.slab_pages(spans.heap_pages(), held);
         // A shorter free span comes before a higher break: it would be left over for ever if slabs kept growing.
         let shorter = spans.longest_free(pages).filter(|&pages| size_class.fills(pages)).unwrap_or(pages);
-        match spans.take(shorter, 1).or_else(|_| spans.take(1, 1)) {
+        match self.take_span(shorter, 1, spans).or_else(|_| spans.take(1, 1)) {
             Ok(span) => {
                 Self::cut(span, size_class);
                 spans.map_slab(span);
+                self.classes[size_class.index()].pages += span.pages.get();
                 Ok(span)
             }
             // A full slab with a few free slots is left alone until nothing else is to be had.
             Err(refused) => spans.iter().find(|&span| self.has_unlisted_slots(span, size_class)).ok_or(refused),
         }
+    }
+
+    /// A used span of `pages` pages at a multiple of `align` bytes. Before the heap grows for it, the slabs in which nothing
+    /// is live are taken apart: else each class would in the end keep one that nobody else can use.
+    pub(crate) fn take_span<B: Brk>(
+        &mut self,
+        pages: usize,
+        align: usize,
+        spans: &mut Spans<B>,
+    ) -> Result<Span, OutOfMemory> {
+        if let Some(span) = spans.take_free(pages, align) {
+            return Ok(span);
+        }
+        self.release_idle(spans);
+        spans.take(pages, align)
     }
 
     fn has_unlisted_slots(&self, span: Span, size_class: SizeClass) -> bool {
@@ -398,25 +424,22 @@ impl Slabs {
         }
     }
 
-    /// Hands the slabs in which nothing is live back to the spans. True if there were any.
-    pub(crate) fn release_idle<B>(&mut self, spans: &mut Spans<B>) -> bool {
-        let mut any = false;
+    /// Hands the slabs in which nothing is live back to the spans.
+    pub(crate) fn release_idle<B>(&mut self, spans: &mut Spans<B>) {
         while self.empty_count > 0 {
             if let Some(slab) = self.empties[0] {
                 self.unlist(slab);
                 self.forget_empty(slab);
-                spans.release(slab);
-                any = true;
+                self.give_up(slab, spans);
             }
         }
-        for class in &mut self.classes {
+        for index in 0..CLASSES {
+            let class = &mut self.classes[index];
             if let Some(slab) = class.slab.filter(|slab| slab.live_slots() == 0) {
                 (class.word, class.slab) = (0, None);
-                spans.release(slab);
-                any = true;
+                self.give_up(slab, spans);
             }
         }
-        any
     }
 
     fn list(&mut self, slab: Span) {
