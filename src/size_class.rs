@@ -99,6 +99,11 @@ impl SizeClass {
         Self(CLASS_OF_UNITS[self.slot_size().next_power_of_two() / MIN_ALIGN])
     }
 
+    /// The class whose slots have this size.
+    pub(crate) fn of_slot(slot_size: u16) -> Self {
+        Self(CLASS_OF_UNITS[slot_size as usize / MIN_ALIGN % CLASS_OF_UNITS.len()])
+    }
+
     /// The class with this index, for walks over all of them.
     #[inline(always)]
     pub(crate) const fn from_index(index: usize) -> Self {
