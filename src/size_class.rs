@@ -34,11 +34,10 @@ const SLOTS: [u16; 50] = [
 const SLAB_BYTES: usize = 64 << 10;
 /// The same for slots above [`BIG_SLOT`], of which [`SLAB_BYTES`] would hold too few.
 const SLAB_BYTES_BIG: usize = 128 << 10;
-/// A slab of several pages is at most this fraction of the heap, unless its tail would be too long.
-const SLAB_FRACTION: usize = 64;
-/// The same for slots above [`BIG_SLOT`], whose tails are longer: a longer slab shortens them.
-const SLAB_FRACTION_BIG: usize = 16;
-/// In 64ths: even in a small heap, a slab is as long as it takes to make its tail no longer than this.
+/// A class with little memory takes small slabs: a slab of several pages is at most this fraction of the pages that the
+/// class has in slabs already, unless its tail would be too long.
+const SLAB_FRACTION: usize = 4;
+/// In 64ths: even in a class with few slots, a slab is as long as it takes to make its tail no longer than this.
 const TAIL_MAX: usize = 12;
 const BIG_SLOT: usize = 4 << 10;
 
@@ -131,16 +130,14 @@ impl SizeClass {
         if self.0 == 0 { self.slot_size() } else { self.slot_size() / 2 - 1 }
     }
 
-    /// Pages of a new slab in a heap of `heap_pages` pages, `held` of them in slabs of this class. A small heap takes small
-    /// slabs, for each class in use holds at least one, and so does a class with few slots; large ones mean fewer headers
-    /// to visit. A header's bitmap bounds the slots.
-    pub(crate) fn slab_pages(self, heap_pages: usize, held: usize) -> usize {
+    /// Pages of a new slab when this class has `held` pages in slabs already. Long slabs mean fewer headers to visit, short
+    /// ones less that is left over; a header's bitmap bounds the slots.
+    pub(crate) fn slab_pages(self, held: usize) -> usize {
         let slot = self.slot_size();
         let bytes = if slot > BIG_SLOT { SLAB_BYTES_BIG } else { SLAB_BYTES };
         let most = (bytes / PAGE).min(MAX_SLOTS * slot / PAGE);
         let least = (1..most).find(|&pages| self.fills(pages)).unwrap_or(most);
-        let fraction = if slot > BIG_SLOT { SLAB_FRACTION_BIG } else { SLAB_FRACTION };
-        let limit = (heap_pages / fraction).min(held).clamp(least, most);
+        let limit = (held / SLAB_FRACTION).clamp(least, most);
         // Of those with the shortest tail the longest slab.
         (1..=limit).rev().min_by_key(|&pages| self.tail(pages)).unwrap_or(least)
     }

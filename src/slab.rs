@@ -39,7 +39,7 @@ const SWEEPS_MAX: u8 = 8;
 /// Requests of a class that are served elsewhere before it gets a slab of its own.
 const GUESTS_MAX: u8 = 16;
 /// A full slab is listed again when one slot in so many is free.
-const RELIST_FRACTION: usize = 8;
+const RELIST_FRACTION: usize = 12;
 /// More frees than a slab can have between two sweeps: each slot that was live at first, and each taken over since.
 pub(crate) const NEVER: u16 = u16::MAX;
 
@@ -385,8 +385,7 @@ impl Slabs {
     }
 
     fn new_slab<B: Brk>(&mut self, size_class: SizeClass, spans: &mut Spans<B>) -> Result<Span, OutOfMemory> {
-        let held = self.classes[size_class.index()].pages as usize;
-        let pages = size_class.slab_pages(spans.heap_pages(), held);
+        let pages = size_class.slab_pages(self.classes[size_class.index()].pages as usize);
         // A shorter free span comes before a higher break: it would be left over for ever if slabs kept growing.
         let shorter = spans.longest_free(pages).filter(|&pages| size_class.fills(pages)).unwrap_or(pages);
         match self.take_span(shorter, 1, spans).or_else(|_| spans.take(1, 1)) {
