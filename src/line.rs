@@ -1,0 +1,89 @@
+//! One line of text on the stack: what a report of a misuse is written with, without allocating. The formatting that
+//! `core` has would do the same, and add some 4 KiB to a program that formats nothing else.
+
+const MAX: usize = 256;
+
+/// A line under construction. What is too long for it is left out.
+pub(crate) struct Line {
+    bytes: [u8; MAX],
+    length: usize,
+}
+
+impl Line {
+    pub(crate) const fn new() -> Self {
+        Self { bytes: [0; MAX], length: 0 }
+    }
+
+    fn byte(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.length) {
+            *place = byte;
+            self.length += 1;
+        }
+    }
+
+    /// Appends text. Out of line, as it is called for every piece.
+    #[inline(never)]
+    pub(crate) fn text(&mut self, text: &str) -> &mut Self {
+        text.bytes().for_each(|byte| self.byte(byte));
+        self
+    }
+
+    /// Appends a number in decimal digits.
+    pub(crate) fn decimal(&mut self, number: usize) -> &mut Self {
+        self.number(number, 10)
+    }
+
+    /// Appends an address: `0x` and hexadecimal digits.
+    pub(crate) fn address(&mut self, address: usize) -> &mut Self {
+        self.text("0x").number(address, 16)
+    }
+
+    #[inline(never)]
+    fn number(&mut self, number: usize, radix: usize) -> &mut Self {
+        let mut place = 1;
+        while number / place >= radix {
+            place *= radix;
+        }
+        while place > 0 {
+            let digit = (number / place % radix) as u8;
+            self.byte(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 });
+            place /= radix;
+        }
+        self
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+
+    /// Empty if a character was cut in two at the end.
+    pub(crate) fn as_str(&self) -> &str {
+        core::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
+
+    #[test]
+    fn numbers_are_written_as_core_writes_them() {
+        let powers = (0..64).flat_map(|shift| [(1_u64 << shift) - 1, 1 << shift, (1 << shift) + 1]);
+        let tens = (0..20).map(|power| 10_u64.pow(power)).flat_map(|ten| [ten - 1, ten]);
+        for number in powers.chain(tens).chain([u64::MAX]).filter_map(|number| usize::try_from(number).ok()) {
+            let mut line = Line::new();
+            line.decimal(number).text(" ").address(number);
+            assert_eq!(line.as_str(), format!("{number} {number:#x}"));
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out() {
+        let mut line = Line::new();
+        for _ in 0..100 {
+            line.text("eight by");
+        }
+        assert_eq!(line.as_str(), "eight by".repeat(MAX / 8));
+    }
+}
