@@ -103,36 +103,30 @@ pub(crate) struct Header {
 const _: () = assert!(size_of::<Header>() == 192, "three cache lines");
 const _: () = assert!(core::mem::offset_of!(Header, live) <= 24, "the bits of 320 slots lie in the first line");
 
-impl Header {
-    const fn new(kind: Kind, start: usize, pages: u32, zero_pages: u32) -> Self {
-        Self {
-            start: Cell::new(start),
-            reciprocal: Cell::new(0),
-            slot_size: Cell::new(0),
-            slack_max: Cell::new(0),
-            until_review: Cell::new(0),
-            capacity: Cell::new(0),
-            opened: Cell::new(0),
-            kind: Cell::new(kind),
-            place: Cell::new(Place::Current),
-            live: [const { Cell::new(0) }; BITMAP_WORDS],
-            prev: Cell::new(None),
-            next: Cell::new(None),
-            left: Cell::new(None),
-            right: Cell::new(None),
-            pages: Cell::new(pages),
-            zero_pages: Cell::new(zero_pages),
-        }
-    }
-}
-
 /// The header behind [`Span::nobody`].
 struct Nobody(Header);
 
 // SAFETY: nobody writes to it: it is in no list, and its reciprocal admits no address.
 unsafe impl Sync for Nobody {}
 
-static NOBODY: Nobody = Nobody(Header::new(Kind::Free, 0, 0, 0));
+static NOBODY: Nobody = Nobody(Header {
+    start: Cell::new(0),
+    reciprocal: Cell::new(0),
+    slot_size: Cell::new(0),
+    slack_max: Cell::new(0),
+    until_review: Cell::new(0),
+    capacity: Cell::new(0),
+    opened: Cell::new(0),
+    kind: Cell::new(Kind::Free),
+    place: Cell::new(Place::Current),
+    live: [const { Cell::new(0) }; BITMAP_WORDS],
+    prev: Cell::new(None),
+    next: Cell::new(None),
+    left: Cell::new(None),
+    right: Cell::new(None),
+    pages: Cell::new(0),
+    zero_pages: Cell::new(0),
+});
 
 /// A handle to the header of a span.
 ///
@@ -167,12 +161,24 @@ impl Span {
         unsafe { self.0.as_ref() }
     }
 
-    /// Writes a fresh header over whatever the record held.
+    /// Writes a fresh header over whatever the record held, but for the bits: a slab clears them when it is cut.
     pub(crate) fn init(self, kind: Kind, start: usize, pages: usize, zero_pages: usize) {
         debug_assert!(start.is_multiple_of(PAGE) && zero_pages <= pages);
-        let header = Header::new(kind, start, pages as u32, zero_pages as u32);
-        // SAFETY: I2: the record is there; it holds no value that needs dropping.
-        unsafe { self.0.write(header) }
+        let record = self.0.as_ptr();
+        // SAFETY: I2: the record is there. It may hold anything, so no reference to it is made; all fields in which some
+        // bits have no meaning are written.
+        unsafe {
+            (&raw mut (*record).start).write(Cell::new(start));
+            (&raw mut (*record).reciprocal).write(Cell::new(0));
+            (&raw mut (*record).kind).write(Cell::new(kind));
+            (&raw mut (*record).place).write(Cell::new(Place::Current));
+            (&raw mut (*record).prev).write(Cell::new(None));
+            (&raw mut (*record).next).write(Cell::new(None));
+            (&raw mut (*record).left).write(Cell::new(None));
+            (&raw mut (*record).right).write(Cell::new(None));
+            (&raw mut (*record).pages).write(Cell::new(pages as u32));
+            (&raw mut (*record).zero_pages).write(Cell::new(zero_pages as u32));
+        }
     }
 
     /// Address of the record.
