@@ -102,7 +102,7 @@ fn own_style(index: usize) -> ShapeStyle {
 }
 
 fn color(index: usize) -> HSLColor {
-    HSLColor(index as f64 * 0.381_966 % 1.0, 0.75, if index % 2 == 0 { 0.45 } else { 0.6 })
+    HSLColor(index as f64 * 0.381_966 % 1.0, 0.75, if index.is_multiple_of(2) { 0.45 } else { 0.6 })
 }
 
 fn names(

@@ -9,7 +9,7 @@ use crate::table::render;
 const BOUNDS: [f64; 2] = [1.0, 1.3];
 
 /// The best peer of a column and its number.
-pub(crate) fn best_peer<'a>(names: &'a [Name], value: impl Fn(&str) -> Option<f64>) -> Option<(&'a str, f64)> {
+pub(crate) fn best_peer(names: &[Name], value: impl Fn(&str) -> Option<f64>) -> Option<(&str, f64)> {
     let peers = names.iter().filter(|name| name.whose == "peer");
     let numbers = peers.filter_map(|name| Some((name.name.as_str(), value(&name.name)?)));
     numbers.min_by(|left, right| left.1.total_cmp(&right.1))

@@ -6,6 +6,9 @@ use crate::report::title;
 use crate::stats;
 use crate::table::{number, render};
 
+/// A number of an allocator, by its name.
+type Value<'a> = &'a dyn Fn(&str) -> Option<f64>;
+
 pub(crate) fn print(data: &Data, markdown: bool) {
     // Times are of one operation, and a pair is two.
     let time = |name: &str| stats::smallest(&data.warm(WORKLOAD, name)).map(|time| time * 2.0);
@@ -13,25 +16,26 @@ pub(crate) fn print(data: &Data, markdown: bool) {
     let instructions = |name: &str| data.instructions(name);
     let boundary = data.allocators().iter().find(|name| name.whose == "boundary").map(|name| name.name.as_str());
     let mut header: Vec<String> = vec![String::new()];
-    let mut columns: Vec<Box<dyn Fn(&str) -> Option<f64> + '_>> = Vec::new();
-    let quantities: [(&str, &dyn Fn(&str) -> Option<f64>); 3] =
-        [("ns", &time), ("cycles", &cycles), ("instructions", &instructions)];
+    // Each with the number of the boundary that is taken off.
+    let mut columns: Vec<(Value, f64)> = Vec::new();
+    let quantities: [(&str, Value); 3] = [("ns", &time), ("cycles", &cycles), ("instructions", &instructions)];
     for (text, value) in quantities {
         if !data.allocators().iter().any(|name| value(&name.name).is_some()) {
             continue;
         }
         header.push(text.to_owned());
-        columns.push(Box::new(value));
+        columns.push((value, 0.0));
         if let Some(empty) = boundary.and_then(value) {
             header.push(format!("{text} over empty"));
-            columns.push(Box::new(move |name| Some(value(name)? - empty)));
+            columns.push((value, empty));
         }
     }
     if columns.is_empty() {
         return;
     }
     let row = |name: &str| {
-        let cells = columns.iter().map(|column| column(name).map_or("-".to_owned(), number));
+        let cells =
+            columns.iter().map(|(value, less)| value(name).map_or("-".to_owned(), |found| number(found - less)));
         [name.to_owned()].into_iter().chain(cells).collect::<Vec<_>>()
     };
     title("one pair: a block of 16..256 B is allocated, its first word written, and it is freed", markdown);
