@@ -2,6 +2,7 @@
 
 use crate::options::Options;
 use crate::record::{Keeper, Record};
+use crate::steps;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -28,7 +29,7 @@ pub(crate) fn measure(options: &Options, keeper: &mut Keeper, tick: impl Fn(&str
             let sender = sender.clone();
             scope.spawn(move || {
                 for entry in allocators {
-                    let counted = per_pair(entry.name, &options.out);
+                    let counted = count(entry.name, &options.out);
                     sender.send((entry.name, counted)).expect("the receiver waits for every sender");
                 }
             });
@@ -37,7 +38,7 @@ pub(crate) fn measure(options: &Options, keeper: &mut Keeper, tick: impl Fn(&str
         for (name, counted) in results {
             tick(name);
             keeper.keep(match counted {
-                Ok(per_pair) => Record::Instructions { allocator: name.to_owned(), pairs: PAIRS, per_pair },
+                Ok((per_pair, stepped)) => Record::Instructions { allocator: name.to_owned(), per_pair, stepped },
                 Err(reason) => Record::Failed {
                     what: "instructions".to_owned(),
                     workload: WORKLOAD.to_owned(),
@@ -49,7 +50,15 @@ pub(crate) fn measure(options: &Options, keeper: &mut Keeper, tick: impl Fn(&str
     });
 }
 
-fn per_pair(allocator: &str, folder: &Path) -> Result<f64, String> {
+/// Instructions per pair, and whether single steps were counted because valgrind's child failed.
+fn count(allocator: &str, folder: &Path) -> Result<(f64, bool), String> {
+    per_pair(allocator, folder).map(|counted| (counted, false)).or_else(|reason| {
+        let stepped = steps::per_pair(allocator).map_err(|second| format!("{reason}; in single steps: {second}"))?;
+        Ok((stepped, true))
+    })
+}
+
+pub(crate) fn per_pair(allocator: &str, folder: &Path) -> Result<f64, String> {
     let (one, two) = (instructions(allocator, 1, folder)?, instructions(allocator, 2, folder)?);
     let difference = two.checked_sub(one).ok_or("twice the pairs took fewer instructions")?;
     Ok(difference as f64 / PAIRS as f64)
@@ -57,7 +66,7 @@ fn per_pair(allocator: &str, folder: &Path) -> Result<f64, String> {
 
 /// Instructions of a whole child that does `rounds` rounds.
 fn instructions(allocator: &str, rounds: u64, folder: &Path) -> Result<u64, String> {
-    let profile = folder.join(format!("callgrind.{allocator}.{rounds}"));
+    let profile = folder.join(format!("callgrind.{}.{allocator}.{rounds}", std::process::id()));
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let output = Command::new("valgrind")
         .arg("--tool=callgrind")

@@ -5,7 +5,9 @@ use crate::clock;
 use crate::kernel;
 use crate::probe::{FirstWord, Footprint};
 use crate::smoke;
+use crate::steps;
 use crate::syscalls;
+use crate::tracee;
 use crate::workloads::{self, Run, Workload};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -43,6 +45,7 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         "memory" => memory(entry, workload),
         "calls" => calls(entry, workload),
         "rounds" => rounds(entry, workload, number),
+        "steps" => pairs_in_steps(entry, workload),
         "smoke" => return smoke::run(entry),
         _ => return ExitCode::FAILURE,
     }
@@ -94,7 +97,7 @@ fn memory(entry: &'static Entry, workload: &Workload) {
 
 /// For a tracer: marks where the first round and the warm ones begin and end.
 fn calls(entry: &'static Entry, workload: &Workload) {
-    syscalls::limit_time();
+    tracee::limit_time();
     let mut run = Run::new(workload, entry, || FirstWord);
     kernel::mark(1);
     run.round();
@@ -111,4 +114,16 @@ fn rounds(entry: &'static Entry, workload: &Workload, rounds: u64) {
     for _ in 0..rounds {
         run.round();
     }
+}
+
+/// For a tracer that counts instructions: pairs, then twice as many.
+fn pairs_in_steps(entry: &'static Entry, workload: &Workload) {
+    tracee::limit_time();
+    let mut run = Run::new(workload, entry, || FirstWord);
+    run.round();
+    for times in [1, 2] {
+        kernel::mark_step();
+        run.pairs(times * steps::PAIRS);
+    }
+    kernel::mark_step();
 }

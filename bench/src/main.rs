@@ -22,9 +22,11 @@ mod report;
 mod self_test;
 mod smoke;
 mod stats;
+mod steps;
 mod syscalls;
 mod syscalls_table;
 mod table;
+mod tracee;
 mod workloads;
 
 use record::Data;

@@ -119,7 +119,7 @@ fn options(given: Given) -> Result<Options, String> {
     let (rounds, budget_ms, patience) = match () {
         () if given.quick => (2, 40, Duration::from_secs(1)),
         () if given.all => (5, 400, Duration::from_secs(10)),
-        () => (3, 100, Duration::from_secs(2)),
+        () => (3, 80, Duration::from_millis(1500)),
     };
     Ok(Options {
         markdown: given.markdown,

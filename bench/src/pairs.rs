@@ -13,7 +13,7 @@ pub(crate) fn print(data: &Data, markdown: bool) {
     // Times are of one operation, and a pair is two.
     let time = |name: &str| stats::smallest(&data.warm(WORKLOAD, name)).map(|time| time * 2.0);
     let cycles = |name: &str| stats::smallest(&data.cycles(WORKLOAD, name)).map(|cycles| cycles * 2.0);
-    let instructions = |name: &str| data.instructions(name);
+    let instructions = |name: &str| data.instructions(name).map(|(count, _)| count);
     let boundary = data.allocators().iter().find(|name| name.whose == "boundary").map(|name| name.name.as_str());
     let mut header: Vec<String> = vec![String::new()];
     // Each with the number of the boundary that is taken off.
@@ -41,4 +41,9 @@ pub(crate) fn print(data: &Data, markdown: bool) {
     title("one pair: a block of 16..256 B is allocated, its first word written, and it is freed", markdown);
     let rows = data.allocators().iter().map(|name| row(&name.name)).collect();
     println!("{}", render(header, rows, markdown));
+    for name in data.allocators().iter().map(|name| &name.name) {
+        if let Some((_, true)) = data.instructions(name) {
+            println!("{name} does not run under valgrind; its instructions were counted in single steps.\n");
+        }
+    }
 }

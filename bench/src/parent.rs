@@ -63,7 +63,7 @@ fn description(options: &Options) -> Record {
             Kind::Boundary => "boundary",
         }
         .to_owned(),
-        version: entry.version().map(str::to_owned),
+        version: entry.version(),
         note: entry.note.to_owned(),
     };
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -209,7 +209,7 @@ fn child<const N: usize>(
     workload: &Workload,
     options: &Options,
 ) -> Result<[f64; N], String> {
-    let base = if workload.slow { options.patience * 4 } else { options.patience };
+    let base = if workload.slow { options.patience * 3 } else { options.patience };
     let budget = options.budget_ms.to_string();
     let mut child = child::command(&[what, entry.name, workload.name, &budget])?
         .stdout(Stdio::piped())

@@ -74,10 +74,11 @@ pub(crate) enum Record {
         warm: Calls,
         warm_rounds: u64,
     },
+    /// Counted by valgrind, or in single steps where the allocator does not run under it.
     Instructions {
         allocator: String,
-        pairs: u64,
         per_pair: f64,
+        stepped: bool,
     },
     Failed {
         what: String,
@@ -169,9 +170,10 @@ impl Data {
         stats::median(&self.numbers(workload, allocator, footprint))
     }
 
-    pub(crate) fn instructions(&self, name: &str) -> Option<f64> {
+    /// Instructions per pair, and whether they were counted in single steps.
+    pub(crate) fn instructions(&self, name: &str) -> Option<(f64, bool)> {
         self.records.iter().find_map(|record| match record {
-            Record::Instructions { allocator, per_pair, .. } if allocator == name => Some(*per_pair),
+            Record::Instructions { allocator, per_pair, stepped } if allocator == name => Some((*per_pair, *stepped)),
             _ => None,
         })
     }

@@ -45,8 +45,9 @@ fn head(data: &Data) {
     if let Some(Record::Run { machine, kernel, rounds, budget_ms, .. }) = data.records.first() {
         println!("{machine}, Linux {kernel}; {rounds} processes of {budget_ms} ms for each allocator and workload");
     }
-    let version = |name: &Name| name.version.as_ref().map(|version| format!("{} {version}", name.name));
-    println!("{}\n", data.allocators().iter().filter_map(version).collect::<Vec<_>>().join(", "));
+    let mut versions: Vec<&str> = data.allocators().iter().filter_map(|name| name.version.as_deref()).collect();
+    versions.dedup();
+    println!("{}\n", versions.join(", "));
 }
 
 /// A row for each allocator, a column for each workload. The boundary's row is last and never the best.

@@ -186,7 +186,7 @@ impl<P: Probe> Run<P> {
     /// One round. Returns the number of operations.
     pub(crate) fn round(&mut self) -> usize {
         match self.round {
-            Round::Pair => self.pair(),
+            Round::Pair => self.pairs(PAIRS),
             Round::Stack => self.stack(),
             Round::Churn { replacements } => self.churn::<Plain>(replacements),
             Round::All { .. } => self.all(),
@@ -239,12 +239,14 @@ impl<P: Probe> Run<P> {
         Live { payload, size }
     }
 
-    fn pair(&mut self) -> usize {
-        for index in 0..PAIRS {
+    /// One function for everyone who counts its instructions.
+    #[inline(never)]
+    pub(crate) fn pairs(&mut self, count: usize) -> usize {
+        for index in 0..count {
             let live = self.allocate(self.sizes[index % SIZES] as usize);
             self.free(live);
         }
-        PAIRS * 2
+        count * 2
     }
 
     fn stack(&mut self) -> usize {

@@ -7,7 +7,7 @@ use std::alloc::Layout;
 /// compile time for all but `allocate_aligned`, as a Rust program's global allocator makes it.
 macro_rules! c_entry {
     (
-        $type:ident, $package:expr, $name:literal, $note:literal, prepare: $prepare:expr,
+        $type:ident, $package:expr, $name:literal, $note:expr, prepare: $prepare:expr,
         allocate($size:ident): $plain:expr, aligned($aligned:ident): $align:expr,
         zeroed($zeroed:ident): $zero:expr, free($payload:ident, $layout:ident): $free:expr,
         resize($block:ident, $old:ident, $new:ident): $resize:expr $(,)?
@@ -71,7 +71,7 @@ c_entry!(
     Mimalloc,
     Some("libmimalloc-sys"),
     "mimalloc",
-    "version 3, mi_malloc and mi_free",
+    if cfg!(feature = "mimalloc-v2") { "version 2, mi_malloc and mi_free" } else { "version 3, mi_malloc and mi_free" },
     prepare: (),
     allocate(size): libmimalloc_sys::mi_malloc(size),
     aligned(layout): libmimalloc_sys::mi_malloc_aligned(layout.size(), layout.align()),

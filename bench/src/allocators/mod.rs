@@ -108,11 +108,12 @@ const fn entry<C: Candidate>() -> Entry {
 }
 
 impl Entry {
-    /// The version in the lockfile of the package that is compared.
-    pub(crate) fn version(&self) -> Option<&'static str> {
-        let name = format!("name = \"{}\"\nversion = \"", self.package?);
-        let (_, rest) = include_str!("../../Cargo.lock").split_once(&name)?;
-        Some(rest.split_once('"')?.0)
+    /// The package that is compared and its version in the lockfile.
+    pub(crate) fn version(&self) -> Option<String> {
+        let package = self.package?;
+        let (_, rest) = include_str!("../../Cargo.lock").split_once(&format!("name = \"{package}\"\nversion = \""))?;
+        let version = rest.split(['"', '+']).next()?;
+        Some(format!("{package} {version}"))
     }
 }
 
@@ -178,3 +179,26 @@ pub(crate) static ALL: [Entry; 15] = [
     entry::<arena::LinkedList>(),
     entry::<boundary::Empty>(),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_package_has_a_version() {
+        for entry in ALL.iter().filter(|entry| entry.package.is_some()) {
+            let version = entry.version().expect(entry.name);
+            let (_, number) = version.split_once(' ').unwrap();
+            assert!(number.split('.').count() == 3 && number.starts_with(|first: char| first.is_ascii_digit()));
+        }
+    }
+
+    #[test]
+    fn names_differ_and_there_is_one_boundary() {
+        let mut names: Vec<&str> = ALL.iter().map(|entry| entry.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ALL.len());
+        assert_eq!(ALL.iter().filter(|entry| entry.kind == Kind::Boundary).count(), 1);
+    }
+}
