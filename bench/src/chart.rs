@@ -3,7 +3,7 @@
 use crate::ours;
 use crate::record::{Data, Name};
 use crate::report::ELEVEN;
-use crate::stats;
+use crate::stats::Process;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use std::path::Path;
@@ -16,8 +16,8 @@ const LOWEST: f64 = 0.25;
 type Value<'a> = &'a dyn Fn(&str, &str) -> Option<f64>;
 
 /// Time and footprint, each in a file of its own.
-pub(crate) fn draw(data: &Data, folder: &Path) -> Result<(), String> {
-    let time = |workload: &str, allocator: &str| stats::smallest(&data.warm(workload, allocator));
+pub(crate) fn draw(data: &Data, folder: &Path, process: Process) -> Result<(), String> {
+    let time = |workload: &str, allocator: &str| process.of(&data.warm(workload, allocator));
     let footprint = |workload: &str, allocator: &str| data.footprint(workload, allocator);
     let charts: [(&str, &str, Value); 2] = [
         ("time.svg", "Time per operation, warm, to the best peer (below 1: faster)", &time),

@@ -6,6 +6,7 @@
 
 mod allocators;
 mod callgrind;
+mod cells;
 mod chart;
 mod child;
 mod clock;
@@ -56,9 +57,9 @@ fn main() -> ExitCode {
         }
         options::Task::Figures => return figures::print(),
         options::Task::SelfTest => return self_test::run(),
-        options::Task::From { folder, markdown } => Data::load(&folder).and_then(|data| show(&data, &folder, markdown)),
+        options::Task::From { folder, view } => Data::load(&folder).and_then(|data| show(&data, &folder, view)),
         options::Task::Compare(options) => {
-            parent::compare(&options).and_then(|data| show(&data, &options.out, options.markdown))
+            parent::compare(&options).and_then(|data| show(&data, &options.out, options.view))
         }
     };
     match done {
@@ -70,10 +71,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints the tables and draws the charts.
-fn show(data: &Data, folder: &Path, markdown: bool) -> Result<(), String> {
-    report::print(data, markdown);
-    chart::draw(data, folder)?;
+/// Prints the tables, draws the charts and writes the cells.
+fn show(data: &Data, folder: &Path, view: options::View) -> Result<(), String> {
+    report::print(data, view);
+    chart::draw(data, folder, view.process)?;
+    cells::write(data, folder)?;
     println!("\nRaw data and charts: {}", folder.display());
     Ok(())
 }

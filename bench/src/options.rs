@@ -1,6 +1,7 @@
 //! What the command line asks for.
 
 use crate::allocators::{self, Entry};
+use crate::stats::Process;
 use crate::workloads::{self, Workload};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -19,6 +20,7 @@ Without options: time and memory of every allocator on every workload, and instr
   --syscalls           count system calls too
   --no-callgrind       count no instructions, which needs valgrind
   --markdown           tables in markdown
+  --best               tables and charts by the best process of each cell instead of the middle one
   --out DIR            where the raw data and the charts go (default: a new folder below target/)
   --from DIR           measure nothing: tables and charts from the raw data in DIR
   --self-test          measure nothing: is every allocator's memory good, and are system calls counted right
@@ -26,9 +28,16 @@ Without options: time and memory of every allocator on every workload, and instr
   --list               the names of all allocators and workloads
 ";
 
+/// How results are shown.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct View {
+    pub(crate) markdown: bool,
+    pub(crate) process: Process,
+}
+
 /// One comparison.
 pub(crate) struct Options {
-    pub(crate) markdown: bool,
+    pub(crate) view: View,
     pub(crate) everything: bool,
     pub(crate) calls: bool,
     pub(crate) instructions: bool,
@@ -49,7 +58,7 @@ pub(crate) enum Task {
     List,
     Figures,
     SelfTest,
-    From { folder: PathBuf, markdown: bool },
+    From { folder: PathBuf, view: View },
     Compare(Options),
 }
 
@@ -59,7 +68,7 @@ struct Given {
     quick: bool,
     all: bool,
     million: bool,
-    markdown: bool,
+    view: View,
     syscalls: bool,
     no_callgrind: bool,
     rounds: Option<usize>,
@@ -82,7 +91,8 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Task, String> {
             "--quick" => given.quick = true,
             "--all" => given.all = true,
             "--million" => given.million = true,
-            "--markdown" => given.markdown = true,
+            "--markdown" => given.view.markdown = true,
+            "--best" => given.view.process = Process::Best,
             "--syscalls" => given.syscalls = true,
             "--no-callgrind" => given.no_callgrind = true,
             "--rounds" => given.rounds = Some(number(&value()?)?),
@@ -94,7 +104,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Task, String> {
         }
     }
     match given.from {
-        Some(folder) => Ok(Task::From { folder, markdown: given.markdown }),
+        Some(folder) => Ok(Task::From { folder, view: given.view }),
         None => options(given).map(Task::Compare),
     }
 }
@@ -122,7 +132,7 @@ fn options(given: Given) -> Result<Options, String> {
         () => (3, 80, Duration::from_millis(1500)),
     };
     Ok(Options {
-        markdown: given.markdown,
+        view: given.view,
         everything: given.all,
         calls: given.syscalls || given.all,
         instructions: no_instructions.is_empty(),

@@ -1,5 +1,6 @@
 //! This repository's heap beside the best of the others, column by column.
 
+use crate::options::View;
 use crate::record::{Data, Name};
 use crate::report::title;
 use crate::stats;
@@ -15,12 +16,14 @@ pub(crate) fn best_peer(names: &[Name], value: impl Fn(&str) -> Option<f64>) -> 
     numbers.min_by(|left, right| left.1.total_cmp(&right.1))
 }
 
-pub(crate) fn print(data: &Data, eleven: &[&str], others: &[&str], markdown: bool) {
-    let best = |workload: &str, allocator: &str| stats::smallest(&data.warm(workload, allocator));
-    let middle = |workload: &str, allocator: &str| stats::median(&data.warm(workload, allocator));
+pub(crate) fn print(data: &Data, eleven: &[&str], others: &[&str], view: View) {
+    let View { markdown, process } = view;
+    let warm = |workload: &str, allocator: &str| process.of(&data.warm(workload, allocator));
+    let other = |workload: &str, allocator: &str| process.other().of(&data.warm(workload, allocator));
     let footprint = |workload: &str, allocator: &str| data.footprint(workload, allocator);
-    section(data, eleven, others, "time, warm, to the best peer", &best, markdown);
-    count(data, eleven, others, "time, by the middle process", &middle);
+    section(data, eleven, others, "time, warm, to the best peer", &warm, markdown);
+    let text = format!("time, but by the {} process", process.other().name());
+    count(data, eleven, others, &text, &other);
     section(data, eleven, others, "memory, footprint to the best peer's", &footprint, markdown);
 }
 

@@ -1,18 +1,19 @@
 //! What one allocation and its free cost, in time, cycles and instructions.
 
 use crate::callgrind::WORKLOAD;
+use crate::options::View;
 use crate::record::Data;
 use crate::report::title;
-use crate::stats;
 use crate::table::{number, render};
 
 /// A number of an allocator, by its name.
 type Value<'a> = &'a dyn Fn(&str) -> Option<f64>;
 
-pub(crate) fn print(data: &Data, markdown: bool) {
+pub(crate) fn print(data: &Data, view: View) {
+    let View { markdown, process } = view;
     // Times are of one operation, and a pair is two.
-    let time = |name: &str| stats::smallest(&data.warm(WORKLOAD, name)).map(|time| time * 2.0);
-    let cycles = |name: &str| stats::smallest(&data.cycles(WORKLOAD, name)).map(|cycles| cycles * 2.0);
+    let time = |name: &str| process.of(&data.warm(WORKLOAD, name)).map(|time| time * 2.0);
+    let cycles = |name: &str| process.of(&data.cycles(WORKLOAD, name)).map(|cycles| cycles * 2.0);
     let instructions = |name: &str| data.instructions(name).map(|(count, _)| count);
     let boundary = data.allocators().iter().find(|name| name.whose == "boundary").map(|name| name.name.as_str());
     let mut header: Vec<String> = vec![String::new()];

@@ -1,5 +1,6 @@
 //! From raw data to tables.
 
+use crate::options::View;
 use crate::ours;
 use crate::pairs;
 use crate::record::{Data, Name, Record};
@@ -12,26 +13,28 @@ pub(crate) const ELEVEN: [&str; 11] =
     ["pair", "stack64", "churn-10k", "churn-1m", "fifo", "rand", "vec2x", "vec1", "large", "trace-gcc", "trace-python"];
 
 /// Prints everything that the data hold.
-pub(crate) fn print(data: &Data, markdown: bool) {
+pub(crate) fn print(data: &Data, view: View) {
+    let View { markdown, process } = view;
     head(data);
     let eleven: Vec<&str> = ELEVEN.into_iter().filter(|column| data.workloads().iter().any(|w| w == column)).collect();
     let others: Vec<&str> = data.workloads().iter().map(String::as_str).filter(|w| !ELEVEN.contains(w)).collect();
-    let warm = |workload: &str, allocator: &str| stats::smallest(&data.warm(workload, allocator));
-    let cold = |workload: &str, allocator: &str| stats::smallest(&data.cold(workload, allocator));
+    let warm = |workload: &str, allocator: &str| process.of(&data.warm(workload, allocator));
+    let cold = |workload: &str, allocator: &str| process.of(&data.cold(workload, allocator));
     let footprint = |workload: &str, allocator: &str| data.footprint(workload, allocator);
+    let who = format!("the {} process", process.name());
     for columns in [&eleven, &others] {
-        let title = "ns per operation, warm: the best process's median (ratio to the best of this run)";
-        grid(data, columns, title, true, &warm, markdown);
+        let title = format!("ns per operation, warm: {who}'s median (ratio to the best of this run)");
+        grid(data, columns, &title, true, &warm, markdown);
     }
     for columns in [&eleven, &others] {
-        let title = "ns per operation, cold: a process's first round (ratio to the best of this run)";
-        grid(data, columns, title, true, &cold, markdown);
+        let title = format!("ns per operation, cold: {who}'s first round (ratio to the best of this run)");
+        grid(data, columns, &title, true, &cold, markdown);
     }
     for columns in [&eleven, &others] {
         grid(data, columns, "peak resident / peak live requested", false, &footprint, markdown);
     }
-    ours::print(data, &eleven, &others, markdown);
-    pairs::print(data, markdown);
+    ours::print(data, &eleven, &others, view);
+    pairs::print(data, view);
     syscalls_table::print(data, markdown);
     spread(data);
     remarks(data);

@@ -20,6 +20,39 @@ pub(crate) fn largest(values: &[f64]) -> Option<f64> {
     values.iter().copied().max_by(f64::total_cmp)
 }
 
+/// Which of several processes stands for all of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Process {
+    /// As a user meets it on average.
+    #[default]
+    Middle,
+    /// With the least disturbance by others.
+    Best,
+}
+
+impl Process {
+    pub(crate) fn of(self, values: &[f64]) -> Option<f64> {
+        match self {
+            Process::Middle => median(values),
+            Process::Best => smallest(values),
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Process::Middle => "middle",
+            Process::Best => "best",
+        }
+    }
+
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Process::Middle => Process::Best,
+            Process::Best => Process::Middle,
+        }
+    }
+}
+
 /// How many of `ratios` are at most `bound` as printed, with two digits behind the point.
 pub(crate) fn at_most(ratios: &[f64], bound: f64) -> usize {
     ratios.iter().filter(|&&ratio| ratio < bound + 0.005).count()
@@ -43,6 +76,13 @@ mod tests {
     fn smallest_and_largest() {
         assert_eq!((smallest(&[2.0, 1.0, 3.0]), largest(&[2.0, 1.0, 3.0])), (Some(1.0), Some(3.0)));
         assert_eq!((smallest(&[]), largest(&[])), (None, None));
+    }
+
+    #[test]
+    fn the_middle_and_the_best_process() {
+        let medians = [5.0, 2.0, 3.0];
+        assert_eq!((Process::Middle.of(&medians), Process::Best.of(&medians)), (Some(3.0), Some(2.0)));
+        assert_eq!(Process::Best.other(), Process::Middle);
     }
 
     #[test]
