@@ -4,7 +4,8 @@ use super::steps::{self, Kind, Step};
 use super::{FOLDER, file};
 use crate::allocators::Entry;
 use crate::kernel;
-use crate::workloads::{Probe, out_of_memory};
+use crate::probe::Probe;
+use crate::workloads::out_of_memory;
 use std::path::Path;
 use std::ptr::null_mut;
 
@@ -55,7 +56,7 @@ impl Replay {
             (&*lengths, std::slice::from_raw_parts(lengths.add(1).cast::<Step>(), (*lengths).steps))
         };
         let replay = Self::of(steps, lengths.blocks);
-        kernel::release(shared, ROOM);
+        kernel::unshare(shared, ROOM);
         replay
     }
 

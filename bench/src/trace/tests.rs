@@ -380,7 +380,7 @@ fn a_round_makes_all_calls_and_leaves_nothing() {
     let summary = steps::walk(&events, |step| laid_out.push(step)).expect("a trace that can have happened");
     let mut replay = replay::Replay::of(&laid_out, summary.peak_blocks as usize);
     for round in 1..=3 {
-        let operations = replay.round(&strict::ENTRY, &mut crate::workloads::FirstWord);
+        let operations = replay.round(&strict::ENTRY, &mut crate::probe::FirstWord);
         assert_eq!(operations as u64, summary.steps);
         assert_eq!(strict::counts(), (operations * round, 0));
     }
