@@ -1,7 +1,8 @@
 //! The figures that are counted rather than timed: the static program's size and the lines of `src/`.
 
+use crate::cargo;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 
 /// Lines of one kind of source.
 #[derive(Default)]
@@ -54,20 +55,7 @@ fn count(folder: &Path, production: &mut Lines, stages: &mut Lines) {
 /// Builds the main program as `cargo run --release` in the repository's root does, only stripped, apart from the
 /// user's own build.
 fn program(root: &Path) -> Result<(PathBuf, u64), String> {
-    let output = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
-        .current_dir(root)
-        .args(["build", "--release", "--bin", "words", "--message-format=json"])
-        .args(["--config", "profile.release.strip=true", "--target-dir"])
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("target/figures"))
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| error.to_string())?;
-    if !output.status.success() {
-        return Err("the build failed".to_owned());
-    }
-    let messages = String::from_utf8_lossy(&output.stdout);
-    let (_, rest) = messages.rsplit_once("\"executable\":\"").ok_or("the build made no program")?;
-    let (path, _) = rest.split_once('"').ok_or("cargo's messages end early")?;
-    let bytes = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
-    Ok((path.into(), bytes))
+    let path = cargo::build(root, "figures", &["--bin", "words", "--config", "profile.release.strip=true"])?;
+    let bytes = std::fs::metadata(&path).map_err(|error| error.to_string())?.len();
+    Ok((path, bytes))
 }

@@ -4,12 +4,15 @@
 //! median. A child (`--child`) runs one workload on one allocator and prints one line of numbers.
 
 mod allocators;
+mod cargo;
 mod child;
 mod figures;
+mod grid;
 mod kernel;
 mod options;
 mod parent;
 mod table;
+mod tiny;
 mod workloads;
 
 use std::process::ExitCode;
@@ -23,6 +26,7 @@ fn main() -> ExitCode {
         Ok(options::Task::Help) => print!("{}", options::HELP),
         Ok(options::Task::List) => options::list(),
         Ok(options::Task::Figures) => return figures::print(),
+        Ok(options::Task::Tiny) => return tiny::print(),
         Ok(options::Task::Compare(options)) => parent::compare(&options),
         Err(message) => {
             eprintln!("{message}\n\n{}", options::HELP);

@@ -13,6 +13,7 @@ Usage: cargo run --release -- [OPTIONS]
   --rounds N           processes for each allocator and workload (3; quick: 2)
   --markdown           tables in markdown
   --figures            the size of the static program and the lines of src/, and nothing else
+  --tiny               what each allocator adds to one small static program, and nothing else
   --list               the names of all allocators and workloads
 ";
 
@@ -30,6 +31,7 @@ pub(crate) enum Task {
     Help,
     List,
     Figures,
+    Tiny,
     Compare(Options),
 }
 
@@ -44,6 +46,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Task, String> {
             "--help" | "-h" => return Ok(Task::Help),
             "--list" => return Ok(Task::List),
             "--figures" => return Ok(Task::Figures),
+            "--tiny" => return Ok(Task::Tiny),
             "--quick" => quick = true,
             "--million" => million = true,
             "--markdown" => markdown = true,
