@@ -8,6 +8,7 @@ mod cargo;
 mod child;
 mod figures;
 mod grid;
+mod growth;
 mod kernel;
 mod options;
 mod parent;
@@ -22,10 +23,14 @@ fn main() -> ExitCode {
     if arguments.first().is_some_and(|first| first == "--child") {
         return child::run(&arguments[1..]);
     }
+    if arguments.first().is_some_and(|first| first == growth::child::ARGUMENT) {
+        return growth::child::run(&arguments[1..]);
+    }
     match options::parse(&arguments) {
         Ok(options::Task::Help) => print!("{}", options::HELP),
         Ok(options::Task::List) => options::list(),
         Ok(options::Task::Figures) => return figures::print(),
+        Ok(options::Task::Growth { out, quick }) => return growth::run(&out, quick),
         Ok(options::Task::Tiny) => return tiny::print(),
         Ok(options::Task::Compare(options)) => parent::compare(&options),
         Err(message) => {

@@ -2,6 +2,7 @@
 
 use crate::allocators::{self, Entry};
 use crate::workloads::{self, Workload};
+use std::path::{Path, PathBuf};
 
 pub(crate) const HELP: &str = "\
 Usage: cargo run --release -- [OPTIONS]
@@ -13,6 +14,8 @@ Usage: cargo run --release -- [OPTIONS]
   --rounds N           processes for each allocator and workload (3; quick: 2)
   --markdown           tables in markdown
   --figures            the size of the static program and the lines of src/, and nothing else
+  --growth             how cost grows with live blocks and with the heap's size, and nothing else
+  --out DIR            where --growth leaves its numbers and its drawing (target/growth in this folder)
   --tiny               what each allocator adds to one small static program, and nothing else
   --list               the names of all allocators and workloads
 ";
@@ -32,6 +35,7 @@ pub(crate) enum Task {
     List,
     Figures,
     Tiny,
+    Growth { out: PathBuf, quick: bool },
     Compare(Options),
 }
 
@@ -39,6 +43,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Task, String> {
     let mut rounds = None;
     let (mut quick, mut million, mut markdown) = (false, false, false);
     let (mut allocators, mut workloads) = (None, None);
+    let (mut growth, mut out) = (false, None);
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
@@ -46,6 +51,8 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Task, String> {
             "--help" | "-h" => return Ok(Task::Help),
             "--list" => return Ok(Task::List),
             "--figures" => return Ok(Task::Figures),
+            "--growth" => growth = true,
+            "--out" => out = Some(PathBuf::from(value()?)),
             "--tiny" => return Ok(Task::Tiny),
             "--quick" => quick = true,
             "--million" => million = true,
@@ -55,6 +62,10 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Task, String> {
             "--workload" => workloads = Some(value()?.clone()),
             other => return Err(format!("unknown option {other}")),
         }
+    }
+    if growth {
+        let out = out.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/growth"));
+        return Ok(Task::Growth { out, quick });
     }
     let allocators = select(&allocators::ALL, allocators.as_deref(), |entry| entry.name, |_| true)?;
     let workloads = select(&workloads::ALL, workloads.as_deref(), |load| load.name, |load| million || !load.slow)?;

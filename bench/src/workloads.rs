@@ -34,7 +34,7 @@ enum Growth {
 
 /// Request sizes in bytes, both ends included.
 #[derive(Clone, Copy)]
-enum Sizes {
+pub(crate) enum Sizes {
     Uniform(u32, u32),
     LogUniform(u32, u32),
 }
@@ -302,7 +302,7 @@ impl<P: Probe> Run<P> {
 }
 
 impl Sizes {
-    fn pick(self, random: u64) -> u32 {
+    pub(crate) fn pick(self, random: u64) -> u32 {
         match self {
             Sizes::Uniform(low, high) => low + below(random, (high - low + 1) as usize) as u32,
             Sizes::LogUniform(low, high) => {
@@ -316,7 +316,7 @@ impl Sizes {
 
 /// Xorshift: a few cycles, and the same numbers for every allocator.
 #[inline(always)]
-fn next(state: &mut u64) -> u64 {
+pub(crate) fn next(state: &mut u64) -> u64 {
     *state ^= *state << 13;
     *state ^= *state >> 7;
     *state ^= *state << 17;
@@ -325,7 +325,7 @@ fn next(state: &mut u64) -> u64 {
 
 /// A number below `bound` from the upper half of `random`; the lower bits stay free for another choice.
 #[inline(always)]
-fn below(random: u64, bound: usize) -> usize {
+pub(crate) fn below(random: u64, bound: usize) -> usize {
     (((random >> 32) * bound as u64) >> 32) as usize
 }
 

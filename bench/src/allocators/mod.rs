@@ -4,6 +4,8 @@ mod arena;
 mod c;
 mod own;
 
+pub(crate) use own::stats;
+
 /// An allocator under comparison. Payloads are aligned to 8 bytes at least; no size is 0.
 trait Candidate {
     const NAME: &'static str;

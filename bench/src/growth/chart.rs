@@ -1,0 +1,127 @@
+//! The drawing: a panel for each kind of cost, what grows to the right, cost upwards, both in powers of ten.
+
+use super::scenario::Axis;
+use super::{ALLOCATORS, Measured};
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use std::error::Error;
+use std::path::Path;
+
+/// What a panel shows.
+struct Panel {
+    title: &'static str,
+    axis: Axis,
+    cost: fn(&Measured) -> f64,
+}
+
+const fn panel(title: &'static str, axis: Axis, cost: fn(&Measured) -> f64) -> Panel {
+    Panel { title, axis, cost }
+}
+
+/// Left to right, then down.
+static PANELS: [Panel; 10] = [
+    panel("small allocation, ns, by live blocks", Axis::Live, |one| one.figures.allocate),
+    panel("small allocation, ns, by bytes in large blocks", Axis::Heap, |one| one.figures.allocate),
+    panel("small free, ns, by live blocks", Axis::Live, |one| one.figures.free),
+    panel("small free, ns, by bytes in large blocks", Axis::Heap, |one| one.figures.free),
+    panel("slowest call, µs, by live blocks", Axis::Live, slowest),
+    panel("slowest call, µs, by bytes in large blocks", Axis::Heap, slowest),
+    panel("metadata, % of the heap, by live blocks", Axis::Live, metadata),
+    panel("metadata, % of the heap, by bytes in large blocks", Axis::Heap, metadata),
+    panel("large allocation, ns, by bytes in large blocks", Axis::Heap, |one| one.figures.allocate_large),
+    panel("large free, ns, by bytes in large blocks", Axis::Heap, |one| one.figures.free_large),
+];
+
+/// Colours that stay apart for readers who confuse red and green.
+const COLOURS: [RGBColor; ALLOCATORS.len()] =
+    [RGBColor(0, 90, 181), RGBColor(86, 180, 233), RGBColor(213, 94, 0), RGBColor(120, 120, 120)];
+
+fn slowest(one: &Measured) -> f64 {
+    f64::from(one.worst.nanoseconds) / 1e3
+}
+
+fn metadata(one: &Measured) -> f64 {
+    100.0 * one.figures.metadata / one.figures.heap
+}
+
+/// Writes the drawing to `path`.
+pub(super) fn draw(all: &[Measured], path: &Path) -> Result<(), Box<dyn Error>> {
+    let area = SVGBackend::new(path, (1100, 1500)).into_drawing_area();
+    area.fill(&WHITE)?;
+    for (panel, part) in PANELS.iter().zip(area.split_evenly((5, 2))) {
+        draw_panel(all, panel, &part)?;
+    }
+    area.present()?;
+    Ok(())
+}
+
+/// The points of one allocator in a panel; those that have no such number are left out.
+fn line(all: &[Measured], panel: &Panel, allocator: &str) -> Vec<(f64, f64)> {
+    let ours = all.iter().filter(|one| one.allocator == allocator && one.scenario.axis == panel.axis);
+    ours.map(|one| (one.scenario.value as f64, (panel.cost)(one))).filter(|point| point.1 > 0.0).collect()
+}
+
+fn draw_panel(
+    all: &[Measured],
+    panel: &Panel,
+    part: &DrawingArea<SVGBackend<'_>, Shift>,
+) -> Result<(), Box<dyn Error>> {
+    let lines = ALLOCATORS.map(|allocator| line(all, panel, allocator));
+    let points: Vec<(f64, f64)> = lines.iter().flatten().copied().collect();
+    let range = |pick: fn(&(f64, f64)) -> f64, room: f64| {
+        let (low, high) = (f64::INFINITY, 0.0);
+        let (low, high) = points.iter().map(pick).fold((low, high), |(a, b), x| (f64::min(a, x), f64::max(b, x)));
+        (low / room..high * room).log_scale()
+    };
+    if points.is_empty() {
+        return Err(format!("there is nothing to draw for {}", panel.title).into());
+    }
+    let mut chart = ChartBuilder::on(part)
+        .caption(panel.title, ("sans-serif", 16))
+        .margin(10)
+        .x_label_area_size(30)
+        .y_label_area_size(55)
+        .build_cartesian_2d(range(|point| point.0, 1.0), range(|point| point.1, 1.5))?;
+    let bytes = panel.axis == Axis::Heap;
+    chart
+        .configure_mesh()
+        .light_line_style(WHITE)
+        .x_label_formatter(&|value| amount(*value, bytes))
+        .y_label_formatter(&|value| amount(*value, false))
+        .draw()?;
+    for ((points, colour), allocator) in lines.iter().zip(COLOURS).zip(ALLOCATORS) {
+        if points.is_empty() {
+            continue;
+        }
+        chart
+            .draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?
+            .label(allocator)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2)));
+        chart.draw_series(points.iter().map(|&point| Circle::new(point, 3, colour.filled())))?;
+    }
+    chart.configure_series_labels().position(SeriesLabelPosition::UpperLeft).background_style(WHITE.mix(0.8)).draw()?;
+    Ok(())
+}
+
+/// A number short enough for an axis; bytes in units of 1024.
+fn amount(value: f64, bytes: bool) -> String {
+    let (unit, names) = if bytes { (1024.0, ["", " KiB", " MiB", " GiB"]) } else { (1000.0, ["", " k", " M", " G"]) };
+    let (mut value, mut power) = (value, 0);
+    while value >= unit && power + 1 < names.len() {
+        (value, power) = (value / unit, power + 1);
+    }
+    let digits = if value < 0.1 { 3 } else { usize::from(value < 10.0 && value.fract() != 0.0) };
+    format!("{value:.digits$}{}", names[power])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::amount;
+
+    #[test]
+    fn amounts_are_short() {
+        let amounts = [(0.01, false), (0.1, false), (1.0, false), (10_000.0, false), (1e7, false), (16e9, true)];
+        let texts = amounts.map(|(value, bytes)| amount(value, bytes));
+        assert_eq!(texts, ["0.010", "0.1", "1", "10 k", "10 M", "15 GiB"]);
+    }
+}

@@ -1,0 +1,294 @@
+//! The measuring process: one allocator at one point of an axis.
+
+use super::scenario::{Axis, Draw, Operation, Phase, Scenario, Step, walk};
+use crate::allocators::{self, Entry};
+use crate::child::OUT_OF_MEMORY;
+use crate::kernel;
+use std::io::Write;
+use std::ops::Range;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// First argument of such a process.
+pub(crate) const ARGUMENT: &str = "--growth-child";
+
+/// How long one kind of call is timed.
+const BUDGET_NANOSECONDS: u128 = 60_000_000;
+/// Batches timed at most, in a table of fixed size because the child must not allocate from what it measures.
+const BATCHES: usize = 2_000;
+/// Calls in a batch at most.
+const BATCH: usize = 512;
+
+/// What is timed in batches, and what the heap holds then. Nanoseconds and bytes; what does not exist is not a number.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Figures {
+    pub(crate) allocate: f64,
+    pub(crate) free: f64,
+    pub(crate) allocate_large: f64,
+    pub(crate) free_large: f64,
+    pub(crate) metadata: f64,
+    pub(crate) heap: f64,
+    pub(crate) live: f64,
+    pub(crate) resident: f64,
+}
+
+impl Figures {
+    fn line(&self) -> String {
+        let Self { allocate, free, allocate_large, free_large, metadata, heap, live, resident } = self;
+        format!("{allocate} {free} {allocate_large} {free_large} {metadata} {heap} {live} {resident}")
+    }
+
+    /// Reads what a child has printed.
+    pub(crate) fn parse(line: &[u8]) -> Result<Self, String> {
+        let line = String::from_utf8_lossy(line);
+        let numbers: Result<Vec<f64>, _> = line.split_whitespace().map(str::parse).collect();
+        let Ok([allocate, free, allocate_large, free_large, metadata, heap, live, resident]) = numbers.as_deref()
+        else {
+            return Err(format!("its process answered {line:?}"));
+        };
+        Ok(Self {
+            allocate: *allocate,
+            free: *free,
+            allocate_large: *allocate_large,
+            free_large: *free_large,
+            metadata: *metadata,
+            heap: *heap,
+            live: *live,
+            resident: *resident,
+        })
+    }
+}
+
+/// Arguments: what to do, the allocator, the axis, the point, and for `moves` the number of a call.
+pub(crate) fn run(arguments: &[String]) -> ExitCode {
+    let [what, allocator, axis, value, more @ ..] = arguments else { return ExitCode::FAILURE };
+    let entry = allocators::ALL.iter().find(|entry| entry.name == allocator);
+    let (Some(entry), Some(axis), Ok(value)) = (entry, Axis::from_name(axis), value.parse()) else {
+        return ExitCode::FAILURE;
+    };
+    let scenario = Scenario { axis, value };
+    let blocks = Blocks::new(entry, scenario);
+    match (what.as_str(), more) {
+        ("time", []) => println!("{}", time(blocks, scenario).line()),
+        ("calls", []) => return calls(blocks, scenario),
+        ("moves", [position]) => match position.parse() {
+            Ok(position) => moves(blocks, scenario, position),
+            Err(_) => return ExitCode::FAILURE,
+        },
+        _ => return ExitCode::FAILURE,
+    }
+    ExitCode::SUCCESS
+}
+
+#[derive(Clone, Copy)]
+struct Block {
+    payload: *mut u8,
+    size: usize,
+}
+
+const NONE: Block = Block { payload: std::ptr::null_mut(), size: 0 };
+
+/// The allocator and the blocks that are live, in memory that the allocator knows nothing of.
+struct Blocks {
+    entry: &'static Entry,
+    slots: &'static mut [Block],
+}
+
+impl Blocks {
+    fn new(entry: &'static Entry, scenario: Scenario) -> Self {
+        let slots = kernel::table(scenario.slots(), |_| NONE);
+        (entry.prepare)();
+        Self { entry, slots }
+    }
+
+    /// Makes one call of the sequence.
+    #[inline(always)]
+    fn call(&mut self, step: Step) {
+        match step.operation {
+            Operation::Allocate => self.slots[step.slot] = self.allocate(step.size),
+            Operation::Free => self.free(self.slots[step.slot]),
+        }
+    }
+
+    #[inline(always)]
+    fn allocate(&self, size: usize) -> Block {
+        // SAFETY: no size here is 0.
+        let payload = unsafe { (self.entry.allocate)(size) };
+        if payload.is_null() {
+            std::process::exit(OUT_OF_MEMORY);
+        }
+        Block { payload, size }
+    }
+
+    #[inline(always)]
+    fn free(&self, block: Block) {
+        // SAFETY: the sequences free only live blocks, and forget them.
+        unsafe { (self.entry.free)(block.payload, block.size) }
+    }
+}
+
+impl Block {
+    /// Writes the first word, as an owner would. Its page becomes resident.
+    #[inline(always)]
+    fn touch(self) {
+        // SAFETY: the block is live and has 8 bytes at least.
+        unsafe { self.payload.cast::<u64>().write_unaligned(self.size as u64) }
+    }
+}
+
+/// Fills the heap, replaces blocks, and then times batches of calls: so many frees, then as many allocations. What is
+/// freed is gathered before, and what is allocated is touched after.
+fn time(mut blocks: Blocks, scenario: Scenario) -> Figures {
+    walk(scenario, |step| {
+        if step.phase == Phase::Drain {
+            return false;
+        }
+        blocks.call(step);
+        if step.operation == Operation::Allocate {
+            blocks.slots[step.slot].touch();
+        }
+        true
+    });
+    let stats = allocators::stats(blocks.entry.name);
+    let of = |bytes: fn(&hmalloc::Stats) -> usize| stats.as_ref().map_or(f64::NAN, |stats| bytes(stats) as f64);
+    let (small, all) = (scenario.small_slots(), scenario.slots());
+    let mut draw = Draw::new(scenario);
+    let (allocate, free) = batches(&mut blocks, 0..small, &mut draw);
+    let (allocate_large, free_large) = batches(&mut blocks, small..all, &mut draw);
+    Figures {
+        allocate,
+        free,
+        allocate_large,
+        free_large,
+        metadata: of(|stats| stats.metadata_bytes),
+        heap: of(|stats| stats.heap_bytes),
+        live: of(|stats| stats.live_bytes),
+        resident: kernel::resident() as f64,
+    }
+}
+
+/// Median nanoseconds of an allocation and of a free over batches of random blocks from a range of slots.
+fn batches(blocks: &mut Blocks, range: Range<usize>, draw: &mut Draw) -> (f64, f64) {
+    if range.is_empty() {
+        return (f64::NAN, f64::NAN);
+    }
+    let length = (range.len() / 8).clamp(1, BATCH);
+    let mut batch = [(0_usize, NONE); BATCH];
+    let batch = &mut batch[..length];
+    let (allocations, frees) = (kernel::table(BATCHES, |_| 0_f64), kernel::table(BATCHES, |_| 0_f64));
+    let clock = (0..100).map(|_| Instant::now().elapsed().as_nanos()).min().unwrap_or(0);
+    let each = |begin: Instant| begin.elapsed().as_nanos().saturating_sub(clock) as f64 / length as f64;
+    let begin = Instant::now();
+    let mut count = 0;
+    while count < BATCHES && (count < 15 || begin.elapsed().as_nanos() < BUDGET_NANOSECONDS) {
+        for entry in batch.iter_mut() {
+            let slot = loop {
+                let slot = range.start + draw.below(range.len());
+                if !blocks.slots[slot].payload.is_null() {
+                    break slot;
+                }
+            };
+            *entry = (slot, std::mem::replace(&mut blocks.slots[slot], NONE));
+        }
+        let start = Instant::now();
+        for (_, block) in batch.iter() {
+            blocks.free(*block);
+        }
+        frees[count] = each(start);
+        for (slot, block) in batch.iter_mut() {
+            block.size = draw.size(*slot);
+        }
+        let start = Instant::now();
+        for (_, block) in batch.iter_mut() {
+            *block = blocks.allocate(block.size);
+        }
+        allocations[count] = each(start);
+        for (slot, block) in batch.iter() {
+            block.touch();
+            blocks.slots[*slot] = *block;
+        }
+        count += 1;
+    }
+    (median(&mut allocations[..count]), median(&mut frees[..count]))
+}
+
+fn median(samples: &mut [f64]) -> f64 {
+    samples.sort_unstable_by(f64::total_cmp);
+    samples[samples.len() / 2]
+}
+
+/// Times every call of the sequence and writes the durations in nanoseconds, four bytes each.
+fn calls(mut blocks: Blocks, scenario: Scenario) -> ExitCode {
+    let durations = kernel::table(scenario.calls(), |_| 0_u32);
+    let mut position = 0;
+    walk(scenario, |step| {
+        let begin = Instant::now();
+        blocks.call(step);
+        durations[position] = u32::try_from(begin.elapsed().as_nanos()).unwrap_or(u32::MAX);
+        position += 1;
+        if step.operation == Operation::Allocate {
+            blocks.slots[step.slot].touch();
+        }
+        true
+    });
+    let mut output = std::io::stdout().lock();
+    let mut bytes = Vec::with_capacity(1 << 16);
+    for part in durations.chunks(1 << 14) {
+        bytes.clear();
+        bytes.extend(part.iter().flat_map(|duration| duration.to_le_bytes()));
+        if output.write_all(&bytes).is_err() {
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// Makes the calls up to the one at `position` and prints what that one asked of the kernel: moves of the break,
+/// mappings, and the heap's size before and after.
+fn moves(mut blocks: Blocks, scenario: Scenario, position: usize) {
+    let mut number = 0;
+    walk(scenario, |step| {
+        if number == position {
+            let before = allocators::stats(blocks.entry.name).unwrap_or_default();
+            blocks.call(step);
+            let after = allocators::stats(blocks.entry.name).unwrap_or_default();
+            let (breaks, maps) = (after.brk_calls - before.brk_calls, after.map_calls - before.map_calls);
+            println!("{breaks} {maps} {} {}", before.heap_bytes, after.heap_bytes);
+            return false;
+        }
+        blocks.call(step);
+        if step.operation == Operation::Allocate {
+            blocks.slots[step.slot].touch();
+        }
+        number += 1;
+        true
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Figures, median};
+
+    #[test]
+    fn a_line_of_figures_reads_back() {
+        let figures = Figures {
+            allocate: 1.5,
+            free: 2.5,
+            allocate_large: 30.0,
+            free_large: 40.0,
+            metadata: 5.0,
+            heap: 6.0,
+            live: 7.0,
+            resident: 8.0,
+        };
+        assert_eq!(Figures::parse(figures.line().as_bytes()), Ok(figures));
+        let without_stats = Figures { metadata: f64::NAN, ..figures };
+        assert!(Figures::parse(without_stats.line().as_bytes()).is_ok_and(|figures| figures.metadata.is_nan()));
+        assert!(Figures::parse(b"1 2 3").is_err());
+    }
+
+    #[test]
+    fn one_slow_batch_does_not_move_the_median() {
+        assert_eq!(median(&mut [2.0, 900.0, 1.0, 2.5, 1.5]), 2.0);
+    }
+}

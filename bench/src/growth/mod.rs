@@ -1,0 +1,106 @@
+//! How cost grows with the number of live blocks and with the size of the heap.
+//!
+//! ```text
+//!   parent (this file)                        child.rs, a process for each measurement
+//!     for each point and allocator   ----->     times batches of calls: one line of numbers
+//!                                    3 x --->   times every call of a fixed sequence: one duration a call
+//!     worst.rs   the slowest call    ----->     goes to that call again and counts break moves
+//!     report.rs, chart.rs            what is printed, the table of numbers, the drawing
+//! ```
+
+mod chart;
+pub(crate) mod child;
+mod report;
+mod scenario;
+mod worst;
+
+use crate::allocators::{self, Entry};
+use child::Figures;
+use scenario::Scenario;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+use worst::Worst;
+
+/// Whose cost is followed, by their names in the comparison: hmalloc's two kinds and, as references, a fast allocator and
+/// the one every program has.
+const ALLOCATORS: [&str; 4] = ["hmalloc", "hmalloc-lock", "mimalloc", "system"];
+
+/// Processes that run the same sequence of calls; each call counts with its fastest.
+const REPETITIONS: usize = 3;
+
+/// What was measured of one allocator at one point.
+pub(crate) struct Measured {
+    scenario: Scenario,
+    allocator: &'static str,
+    figures: Figures,
+    worst: Worst,
+}
+
+/// Measures all points, prints them, and leaves `growth.csv` and `growth.svg` in the folder `out`.
+pub(crate) fn run(out: &Path, quick: bool) -> ExitCode {
+    let begin = Instant::now();
+    let result = measure(quick).and_then(|all| {
+        print!("{}", report::text(&all));
+        let written = || -> Result<(), Box<dyn std::error::Error>> {
+            std::fs::create_dir_all(out)?;
+            std::fs::write(out.join("growth.csv"), report::csv(&all))?;
+            chart::draw(&all, &out.join("growth.svg"))
+        };
+        written().map_err(|error| format!("nothing could be written to {}: {error}", out.display()))
+    });
+    match result {
+        Ok(()) => {
+            println!("\n{:.0} s; growth.csv and growth.svg are in {}", begin.elapsed().as_secs_f64(), out.display());
+            ExitCode::SUCCESS
+        }
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(quick: bool) -> Result<Vec<Measured>, String> {
+    let mut all = Vec::new();
+    for scenario in scenario::points(quick) {
+        eprintln!("{scenario}");
+        for name in ALLOCATORS {
+            let entry = allocators::ALL.iter().find(|entry| entry.name == name);
+            let entry = entry.ok_or_else(|| format!("there is no allocator {name}"))?;
+            let measured = measure_one(scenario, entry);
+            all.push(measured.map_err(|error| format!("{name} at {scenario}: {error}"))?);
+        }
+    }
+    Ok(all)
+}
+
+fn measure_one(scenario: Scenario, entry: &'static Entry) -> Result<Measured, String> {
+    let figures = Figures::parse(&child("time", entry.name, scenario, &[])?)?;
+    let mut durations = worst::decode(&child("calls", entry.name, scenario, &[])?)?;
+    for _ in 1..REPETITIONS {
+        worst::keep_fastest(&mut durations, &child("calls", entry.name, scenario, &[])?)?;
+    }
+    let mut worst = Worst::find(scenario, &durations)?;
+    if allocators::stats(entry.name).is_some() {
+        worst.moves = Some(worst::parse_moves(&child("moves", entry.name, scenario, &[worst.position.to_string()])?)?);
+    }
+    Ok(Measured { scenario, allocator: entry.name, figures, worst })
+}
+
+/// What a process of its own says.
+fn child(what: &str, allocator: &str, scenario: Scenario, more: &[String]) -> Result<Vec<u8>, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let output = Command::new(program)
+        .args([child::ARGUMENT, what, allocator, scenario.axis.name(), &scenario.value.to_string()])
+        .args(more)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| error.to_string())?;
+    match output.status.code() {
+        Some(0) => Ok(output.stdout),
+        Some(crate::child::OUT_OF_MEMORY) => Err("ran out of memory".to_owned()),
+        _ => Err(format!("its process died: {}", output.status)),
+    }
+}
