@@ -1,6 +1,7 @@
-//! The drawing: a panel for each kind of cost, what grows to the right, cost upwards, both in powers of ten.
+//! The drawing: a panel for each kind of cost, what grows to the right, cost upwards, both in powers.
 
-use super::scenario::Axis;
+use super::scenario::{Axis, Phase};
+use super::worst::Worst;
 use super::{ALLOCATORS, Measured};
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -19,13 +20,15 @@ const fn panel(title: &'static str, axis: Axis, cost: fn(&Measured) -> f64) -> P
 }
 
 /// Left to right, then down.
-static PANELS: [Panel; 10] = [
+static PANELS: [Panel; 12] = [
     panel("small allocation, ns, by live blocks", Axis::Live, |one| one.figures.allocate),
     panel("small allocation, ns, by bytes in large blocks", Axis::Heap, |one| one.figures.allocate),
     panel("small free, ns, by live blocks", Axis::Live, |one| one.figures.free),
     panel("small free, ns, by bytes in large blocks", Axis::Heap, |one| one.figures.free),
-    panel("slowest call, µs, by live blocks", Axis::Live, slowest),
-    panel("slowest call, µs, by bytes in large blocks", Axis::Heap, slowest),
+    panel("slowest call of fills and replacements, µs, by live blocks", Axis::Live, slowest),
+    panel("slowest call of fills and replacements, µs, by bytes in large blocks", Axis::Heap, slowest),
+    panel("slowest call while all are freed, µs, by live blocks", Axis::Live, slowest_drain),
+    panel("slowest call while all are freed, µs, by bytes in large blocks", Axis::Heap, slowest_drain),
     panel("metadata, % of the heap, by live blocks", Axis::Live, metadata),
     panel("metadata, % of the heap, by bytes in large blocks", Axis::Heap, metadata),
     panel("large allocation, ns, by bytes in large blocks", Axis::Heap, |one| one.figures.allocate_large),
@@ -37,7 +40,19 @@ const COLOURS: [RGBColor; ALLOCATORS.len()] =
     [RGBColor(0, 90, 181), RGBColor(86, 180, 233), RGBColor(213, 94, 0), RGBColor(120, 120, 120)];
 
 fn slowest(one: &Measured) -> f64 {
-    f64::from(one.worst.nanoseconds) / 1e3
+    one.worst
+        .iter()
+        .filter(|worst| matches!(worst.step.phase, Phase::Fill | Phase::Replace))
+        .map(microseconds)
+        .fold(0.0, f64::max)
+}
+
+fn slowest_drain(one: &Measured) -> f64 {
+    one.worst.iter().filter(|worst| worst.step.phase == Phase::Drain).map(microseconds).fold(0.0, f64::max)
+}
+
+fn microseconds(worst: &Worst) -> f64 {
+    f64::from(worst.nanoseconds) / 1e3
 }
 
 fn metadata(one: &Measured) -> f64 {
@@ -46,9 +61,15 @@ fn metadata(one: &Measured) -> f64 {
 
 /// Writes the drawing to `path`.
 pub(super) fn draw(all: &[Measured], path: &Path) -> Result<(), Box<dyn Error>> {
-    let area = SVGBackend::new(path, (1100, 1500)).into_drawing_area();
+    let area = SVGBackend::new(path, (1100, 1640)).into_drawing_area();
     area.fill(&WHITE)?;
-    for (panel, part) in PANELS.iter().zip(area.split_evenly((5, 2))) {
+    let (legend, panels) = area.split_vertically(40);
+    for (index, (allocator, colour)) in (0..).zip(ALLOCATORS.iter().zip(COLOURS)) {
+        let (x, y) = (80 + index * 160, 25);
+        legend.draw(&PathElement::new([(x, y), (x + 24, y)], colour.stroke_width(3)))?;
+        legend.draw(&Text::new(*allocator, (x + 32, y - 7), ("sans-serif", 15)))?;
+    }
+    for (panel, part) in PANELS.iter().zip(panels.split_evenly((PANELS.len() / 2, 2))) {
         draw_panel(all, panel, &part)?;
     }
     area.present()?;
@@ -68,39 +89,39 @@ fn draw_panel(
 ) -> Result<(), Box<dyn Error>> {
     let lines = ALLOCATORS.map(|allocator| line(all, panel, allocator));
     let points: Vec<(f64, f64)> = lines.iter().flatten().copied().collect();
-    let range = |pick: fn(&(f64, f64)) -> f64, room: f64| {
-        let (low, high) = (f64::INFINITY, 0.0);
-        let (low, high) = points.iter().map(pick).fold((low, high), |(a, b), x| (f64::min(a, x), f64::max(b, x)));
-        (low / room..high * room).log_scale()
-    };
     if points.is_empty() {
         return Err(format!("there is nothing to draw for {}", panel.title).into());
     }
+    let bytes = panel.axis == Axis::Heap;
+    let (left, right) = bounds(points.iter().map(|point| point.0));
+    let (bottom, top) = bounds(points.iter().map(|point| point.1));
+    let (bottom, top) = (10_f64.powf(bottom.log10().floor()), 10_f64.powf(top.log10().ceil()));
     let mut chart = ChartBuilder::on(part)
-        .caption(panel.title, ("sans-serif", 16))
+        .caption(panel.title, ("sans-serif", 15))
         .margin(10)
         .x_label_area_size(30)
         .y_label_area_size(55)
-        .build_cartesian_2d(range(|point| point.0, 1.0), range(|point| point.1, 1.5))?;
-    let bytes = panel.axis == Axis::Heap;
+        .build_cartesian_2d(
+            (left..right).log_scale().base(if bytes { 4.0 } else { 10.0 }),
+            (bottom..top).log_scale(),
+        )?;
     chart
         .configure_mesh()
         .light_line_style(WHITE)
         .x_label_formatter(&|value| amount(*value, bytes))
+        .y_labels(4)
         .y_label_formatter(&|value| amount(*value, false))
         .draw()?;
-    for ((points, colour), allocator) in lines.iter().zip(COLOURS).zip(ALLOCATORS) {
-        if points.is_empty() {
-            continue;
-        }
-        chart
-            .draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?
-            .label(allocator)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2)));
+    for (points, colour) in lines.iter().zip(COLOURS) {
+        chart.draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?;
         chart.draw_series(points.iter().map(|&point| Circle::new(point, 3, colour.filled())))?;
     }
-    chart.configure_series_labels().position(SeriesLabelPosition::UpperLeft).background_style(WHITE.mix(0.8)).draw()?;
     Ok(())
+}
+
+/// The least and the greatest of some numbers.
+fn bounds(numbers: impl Iterator<Item = f64>) -> (f64, f64) {
+    numbers.fold((f64::INFINITY, 0.0), |(low, high), number| (low.min(number), high.max(number)))
 }
 
 /// A number short enough for an axis; bytes in units of 1024.

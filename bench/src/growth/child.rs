@@ -59,7 +59,7 @@ impl Figures {
     }
 }
 
-/// Arguments: what to do, the allocator, the axis, the point, and for `moves` the number of a call.
+/// Arguments: what to do, the allocator, the axis, the point, and for `moves` the numbers of some calls, ascending.
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
     let [what, allocator, axis, value, more @ ..] = arguments else { return ExitCode::FAILURE };
     let entry = allocators::ALL.iter().find(|entry| entry.name == allocator);
@@ -71,8 +71,8 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
     match (what.as_str(), more) {
         ("time", []) => println!("{}", time(blocks, scenario).line()),
         ("calls", []) => return calls(blocks, scenario),
-        ("moves", [position]) => match position.parse() {
-            Ok(position) => moves(blocks, scenario, position),
+        ("moves", positions) => match positions.iter().map(|position| position.parse()).collect() {
+            Ok(positions) => moves(blocks, scenario, positions),
             Err(_) => return ExitCode::FAILURE,
         },
         _ => return ExitCode::FAILURE,
@@ -243,25 +243,29 @@ fn calls(mut blocks: Blocks, scenario: Scenario) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Makes the calls up to the one at `position` and prints what that one asked of the kernel: moves of the break,
-/// mappings, and the heap's size before and after.
-fn moves(mut blocks: Blocks, scenario: Scenario, position: usize) {
+/// Makes the calls up to the last of those at `positions` and prints what each of those asked of the kernel: moves of
+/// the break, mappings, the heap's size before and after, and what was resident before and after.
+fn moves(mut blocks: Blocks, scenario: Scenario, positions: Vec<usize>) {
+    let mut positions = positions.into_iter().peekable();
     let mut number = 0;
     walk(scenario, |step| {
-        if number == position {
-            let before = allocators::stats(blocks.entry.name).unwrap_or_default();
+        if positions.next_if_eq(&number).is_some() {
+            let name = blocks.entry.name;
+            let look = || (allocators::stats(name).unwrap_or_default(), kernel::resident());
+            let (before, resident_before) = look();
             blocks.call(step);
-            let after = allocators::stats(blocks.entry.name).unwrap_or_default();
+            let (after, resident_after) = look();
             let (breaks, maps) = (after.brk_calls - before.brk_calls, after.map_calls - before.map_calls);
-            println!("{breaks} {maps} {} {}", before.heap_bytes, after.heap_bytes);
-            return false;
+            let (heap_before, heap_after) = (before.heap_bytes, after.heap_bytes);
+            println!("{breaks} {maps} {heap_before} {heap_after} {resident_before} {resident_after}");
+        } else {
+            blocks.call(step);
         }
-        blocks.call(step);
         if step.operation == Operation::Allocate {
             blocks.slots[step.slot].touch();
         }
         number += 1;
-        true
+        positions.peek().is_some()
     });
 }
 

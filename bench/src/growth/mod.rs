@@ -16,7 +16,7 @@ mod worst;
 
 use crate::allocators::{self, Entry};
 use child::Figures;
-use scenario::Scenario;
+use scenario::{Phase, Scenario};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
@@ -34,7 +34,8 @@ pub(crate) struct Measured {
     scenario: Scenario,
     allocator: &'static str,
     figures: Figures,
-    worst: Worst,
+    /// The slowest call of each phase.
+    worst: [Worst; Phase::ALL.len()],
 }
 
 /// Measures all points, prints them, and leaves `growth.csv` and `growth.svg` in the folder `out`.
@@ -81,9 +82,16 @@ fn measure_one(scenario: Scenario, entry: &'static Entry) -> Result<Measured, St
     for _ in 1..REPETITIONS {
         worst::keep_fastest(&mut durations, &child("calls", entry.name, scenario, &[])?)?;
     }
-    let mut worst = Worst::find(scenario, &durations)?;
+    let mut worst = worst::find(scenario, &durations)?;
     if allocators::stats(entry.name).is_some() {
-        worst.moves = Some(worst::parse_moves(&child("moves", entry.name, scenario, &[worst.position.to_string()])?)?);
+        let positions = worst.map(|worst| worst.position.to_string());
+        let moves = worst::parse_moves(&child("moves", entry.name, scenario, &positions)?)?;
+        if moves.len() != worst.len() {
+            return Err(format!("its process tells of {} calls instead of {}", moves.len(), worst.len()));
+        }
+        for (worst, moves) in worst.iter_mut().zip(moves) {
+            worst.moves = Some(moves);
+        }
     }
     Ok(Measured { scenario, allocator: entry.name, figures, worst })
 }

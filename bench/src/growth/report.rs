@@ -1,7 +1,7 @@
 //! What is printed, and the table of numbers.
 
 use super::scenario::{Axis, Operation, Phase};
-use super::worst::{SLOW, Worst};
+use super::worst::{Moves, SLOW, Worst};
 use super::{ALLOCATORS, Measured};
 use crate::grid;
 use std::fmt::Write;
@@ -19,10 +19,11 @@ pub(super) fn text(all: &[Measured]) -> String {
     let large = |one: &Measured| format!("{} / {}", number(one.figures.allocate_large), number(one.figures.free_large));
     section(&mut text, "The large blocks: ns for an allocation / a free", all, Axis::Heap, large);
     for (axis, title) in [
-        (Axis::Live, "The slowest single call, µs, by how many blocks are live"),
-        (Axis::Heap, "The slowest single call, µs, by bytes in large blocks"),
+        (Axis::Live, "The slowest single call, µs, first / to fill / to replace / to drain, by how many are live"),
+        (Axis::Heap, "The slowest single call, µs, first / to fill / to replace / to drain, by bytes in large blocks"),
     ] {
-        section(&mut text, title, all, axis, |one| number(f64::from(one.worst.nanoseconds) / 1e3));
+        let slowest = |one: &Measured| one.worst.map(|worst| number(f64::from(worst.nanoseconds) / 1e3)).join(" / ");
+        section(&mut text, title, all, axis, slowest);
     }
     let metadata: Vec<Vec<String>> = [["", "metadata", "heap", "% of the heap"].map(str::to_owned).to_vec()]
         .into_iter()
@@ -31,7 +32,9 @@ pub(super) fn text(all: &[Measured]) -> String {
     let _ = writeln!(text, "What headers and page map take, MiB\n\n{}", grid::text(&metadata));
     let _ = writeln!(text, "What hmalloc's slowest calls were\n");
     for one in all.iter().filter(|one| one.allocator.starts_with("hmalloc")) {
-        let _ = writeln!(text, "{:14} {:12} {}", one.scenario.to_string(), one.allocator, describe(&one.worst));
+        for worst in &one.worst {
+            let _ = writeln!(text, "{:14} {:12} {}", one.scenario.to_string(), one.allocator, describe(worst));
+        }
     }
     let resident = all.iter().map(|one| one.figures.resident).fold(0.0, f64::max);
     let _ = writeln!(text, "\nThe most that a process had resident: {} MiB", number(resident / f64::from(1 << 20)));
@@ -72,54 +75,51 @@ fn operation(worst: &Worst) -> &'static str {
     }
 }
 
-fn phase(worst: &Worst) -> &'static str {
-    match worst.step.phase {
-        Phase::Fill => "fill",
-        Phase::Replace => "replace",
-        Phase::Drain => "drain",
-    }
-}
-
 fn describe(worst: &Worst) -> String {
     let mut text = format!(
-        "{:.1} µs: {} of {} B with {} live ({})",
+        "{:7} {:.1} µs: {} of {} B with {} live",
+        worst.step.phase.name(),
         f64::from(worst.nanoseconds) / 1e3,
         operation(worst),
         worst.size,
-        worst.step.live,
-        phase(worst)
+        worst.step.live
     );
     if let Some(moves) = worst.moves {
-        let _ = write!(
-            text,
-            ", {} break moves, {} mappings, heap {} -> {} KiB",
-            moves.breaks,
-            moves.maps,
-            moves.heap_before >> 10,
-            moves.heap_after >> 10
-        );
+        let Moves { breaks, maps, heap_before, heap_after, resident_before, resident_after } = moves;
+        let _ = write!(text, ", {breaks} break moves, {maps} mappings");
+        for (what, before, after) in [("heap", heap_before, heap_after), ("resident", resident_before, resident_after)]
+        {
+            if before != after {
+                let _ = write!(text, ", {what} {} -> {} KiB", before >> 10, after >> 10);
+            }
+        }
     }
     text
 }
 
-/// One line for each point and allocator. A cell is empty where there is no such number.
+/// One line for each point and allocator; of the slowest calls, one group of cells for each phase. A cell is empty where there is no such number.
 pub(super) fn csv(all: &[Measured]) -> String {
     let mut text = "axis,value,allocator,malloc_ns,free_ns,large_malloc_ns,large_free_ns,metadata_bytes,heap_bytes,\
-                    live_bytes,resident_bytes,worst_ns,worst_operation,worst_size,worst_live,worst_phase,\
-                    worst_break_moves,worst_mappings,calls"
+                    live_bytes,resident_bytes"
         .to_owned();
-    text.extend(SLOW.map(|limit| format!(",calls_from_{limit}_ns")));
+    for phase in Phase::ALL.map(Phase::name) {
+        for cell in ["calls", "worst_ns", "worst_operation", "worst_size", "worst_live", "break_moves", "mappings"] {
+            let _ = write!(text, ",{phase}_{cell}");
+        }
+        text.extend(SLOW.map(|limit| format!(",{phase}_calls_from_{limit}_ns")));
+    }
     text.push('\n');
     let cell = |value: f64| if value.is_nan() { String::new() } else { value.to_string() };
     for Measured { scenario, allocator, figures, worst } in all {
         let mut cells = vec![scenario.axis.name().to_owned(), scenario.value.to_string(), (*allocator).to_owned()];
         cells.extend([figures.allocate, figures.free, figures.allocate_large, figures.free_large].map(cell));
         cells.extend([figures.metadata, figures.heap, figures.live, figures.resident].map(cell));
-        cells.extend([worst.nanoseconds.to_string(), operation(worst).to_owned(), worst.size.to_string()]);
-        cells.extend([worst.step.live.to_string(), phase(worst).to_owned()]);
-        cells.extend([worst.moves.map(|moves| moves.breaks), worst.moves.map(|moves| moves.maps)].map(optional));
-        cells.push(worst.calls.to_string());
-        cells.extend(worst.slow.map(|count| count.to_string()));
+        for worst in worst {
+            cells.extend([worst.calls.to_string(), worst.nanoseconds.to_string(), operation(worst).to_owned()]);
+            cells.extend([worst.size.to_string(), worst.step.live.to_string()]);
+            cells.extend([worst.moves.map(|moves| moves.breaks), worst.moves.map(|moves| moves.maps)].map(optional));
+            cells.extend(worst.slow.map(|count| count.to_string()));
+        }
         text.push_str(&cells.join(","));
         text.push('\n');
     }
@@ -134,37 +134,44 @@ fn optional(count: Option<usize>) -> String {
 mod tests {
     use super::super::child::Figures;
     use super::super::scenario::{Axis, Scenario};
-    use super::super::worst::{Moves, Worst};
+    use super::super::worst::{Moves, find};
     use super::{Measured, csv, text};
+
+    const MOVES: Moves = Moves {
+        breaks: 2,
+        maps: 0,
+        heap_before: 1 << 20,
+        heap_after: 2 << 20,
+        resident_before: 4096,
+        resident_after: 4096,
+    };
 
     fn measured(allocator: &'static str, axis: Axis, moves: Option<Moves>) -> Measured {
         let scenario = Scenario { axis, value: 4 << 20 };
         let mut durations = vec![10; scenario.calls()];
         durations[3] = 123_456;
         let line = b"1.5 2.5 NaN NaN 16384 1048576 500000 700000";
-        let mut worst = Worst::find(scenario, &durations).unwrap();
-        worst.moves = moves;
+        let mut worst = find(scenario, &durations).unwrap();
+        worst[1].moves = moves;
         Measured { scenario, allocator, figures: Figures::parse(line).unwrap(), worst }
     }
 
     #[test]
     fn every_line_has_as_many_cells_as_the_header() {
-        let moves = Moves { breaks: 1, maps: 0, heap_before: 0, heap_after: 1 << 20 };
-        let all = [measured("hmalloc", Axis::Heap, Some(moves)), measured("system", Axis::Heap, None)];
+        let all = [measured("hmalloc", Axis::Heap, Some(MOVES)), measured("system", Axis::Heap, None)];
         let csv = csv(&all);
         let lines: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
         assert!(lines.iter().all(|line| line.len() == lines[0].len()), "{csv}");
         let cell = |name| lines[1][lines[0].iter().position(|cell| *cell == name).unwrap()];
-        assert_eq!((cell("malloc_ns"), cell("large_free_ns"), cell("worst_break_moves")), ("1.5", "", "1"));
-        assert_eq!((cell("worst_ns"), cell("calls_from_100000_ns")), ("123456", "1"));
+        assert_eq!((cell("malloc_ns"), cell("large_free_ns"), cell("fill_break_moves")), ("1.5", "", "2"));
+        assert_eq!((cell("fill_worst_ns"), cell("fill_calls_from_100000_ns")), ("123456", "1"));
     }
 
     #[test]
     fn a_slow_call_is_named_with_what_it_did() {
-        let moves = Moves { breaks: 2, maps: 0, heap_before: 1 << 20, heap_after: 2 << 20 };
-        let text = text(&[measured("hmalloc", Axis::Heap, Some(moves))]);
-        assert!(text.contains("123.5 µs: allocate of "), "{text}");
-        assert!(text.contains("with 3 live (fill), 2 break moves, 0 mappings, heap 1024 -> 2048 KiB"), "{text}");
+        let text = text(&[measured("hmalloc", Axis::Heap, Some(MOVES))]);
+        assert!(text.contains("fill    123.5 µs: allocate of "), "{text}");
+        assert!(text.contains("with 3 live, 2 break moves, 0 mappings, heap 1024 -> 2048 KiB\n"), "{text}");
         assert!(text.contains("1.56"), "metadata in percent: {text}");
     }
 }

@@ -1,11 +1,11 @@
-//! The slowest call of a sequence, and what it did.
+//! The slowest call of each phase of a sequence, and what it did.
 //!
 //! Processes that make the same calls are interrupted in different places. A call counts with the fastest of its
 //! repetitions, so what is slow in this count is slow by itself.
 
-use super::scenario::{Operation, Scenario, Step, walk};
+use super::scenario::{Operation, Phase, Scenario, Step, walk};
 
-/// The slowest call, and how many are slow.
+/// The slowest call of a phase, and how many of the phase are slow.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Worst {
     pub(crate) nanoseconds: u32,
@@ -24,43 +24,48 @@ pub(crate) struct Worst {
 /// Nanoseconds from which on calls are counted.
 pub(crate) const SLOW: [u32; 3] = [1_000, 10_000, 100_000];
 
-/// What one call asked of the kernel.
+/// What one call asked of the kernel. Bytes unless said otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Moves {
+    /// Moves of the break. A count.
     pub(crate) breaks: usize,
+    /// Mappings. A count.
     pub(crate) maps: usize,
     pub(crate) heap_before: usize,
     pub(crate) heap_after: usize,
+    pub(crate) resident_before: usize,
+    pub(crate) resident_after: usize,
 }
 
-impl Worst {
-    /// `durations` holds one for each call of the scenario's sequence.
-    pub(crate) fn find(scenario: Scenario, durations: &[u32]) -> Result<Self, String> {
-        let slowest = durations.iter().enumerate().max_by_key(|(_, duration)| **duration);
-        let Some((position, &nanoseconds)) = slowest.filter(|_| durations.len() == scenario.calls()) else {
-            return Err(format!("{} durations of {} calls", durations.len(), scenario.calls()));
-        };
-        let (step, size) = call_at(scenario, position).ok_or("the sequence is shorter than it says")?;
-        let slow = SLOW.map(|limit| durations.iter().filter(|&&duration| duration >= limit).count());
-        Ok(Self { nanoseconds, position, step, size, moves: None, slow, calls: durations.len() })
+/// `durations` holds one for each call of the scenario's sequence. The answer has an entry for each of [`Phase::ALL`].
+pub(crate) fn find(scenario: Scenario, durations: &[u32]) -> Result<[Worst; Phase::ALL.len()], String> {
+    if durations.len() != scenario.calls() {
+        return Err(format!("{} durations of {} calls", durations.len(), scenario.calls()));
     }
-}
-
-/// The call with a number in the sequence, and the size of the block it is about.
-fn call_at(scenario: Scenario, position: usize) -> Option<(Step, usize)> {
+    let mut found = [None; Phase::ALL.len()];
     let mut sizes = vec![0; scenario.slots()];
-    let (mut number, mut found) = (0, None);
+    let mut position = 0;
     walk(scenario, |step| {
         if step.operation == Operation::Allocate {
             sizes[step.slot] = step.size;
         }
-        if number == position {
-            found = Some((step, sizes[step.slot]));
+        let (nanoseconds, size) = (durations[position], sizes[step.slot]);
+        let first = Worst { nanoseconds, position, step, size, moves: None, slow: [0; SLOW.len()], calls: 0 };
+        let worst = found[step.phase as usize].get_or_insert(first);
+        if nanoseconds > worst.nanoseconds {
+            *worst = Worst { slow: worst.slow, calls: worst.calls, ..first };
         }
-        number += 1;
-        found.is_none()
+        worst.calls += 1;
+        for (count, limit) in worst.slow.iter_mut().zip(SLOW) {
+            *count += usize::from(nanoseconds >= limit);
+        }
+        position += 1;
+        true
     });
-    found
+    match found {
+        [Some(first), Some(fill), Some(replace), Some(drain)] => Ok([first, fill, replace, drain]),
+        _ => Err("a phase has no calls".to_owned()),
+    }
 }
 
 /// Reads the durations a child has written.
@@ -84,20 +89,23 @@ pub(crate) fn keep_fastest(known: &mut [u32], bytes: &[u8]) -> Result<(), String
     Ok(())
 }
 
-/// Reads what a child says about one call.
-pub(crate) fn parse_moves(line: &[u8]) -> Result<Moves, String> {
-    let line = String::from_utf8_lossy(line);
-    let numbers: Result<Vec<usize>, _> = line.split_whitespace().map(str::parse).collect();
-    match numbers.as_deref() {
-        Ok(&[breaks, maps, heap_before, heap_after]) => Ok(Moves { breaks, maps, heap_before, heap_after }),
-        _ => Err(format!("its process answered {line:?}")),
-    }
+/// Reads what a child says about some calls, a line for each.
+pub(crate) fn parse_moves(lines: &[u8]) -> Result<Vec<Moves>, String> {
+    let lines = String::from_utf8_lossy(lines);
+    let parse = |line: &str| {
+        let numbers: Result<Vec<usize>, _> = line.split_whitespace().map(str::parse).collect();
+        let Ok(&[breaks, maps, heap_before, heap_after, resident_before, resident_after]) = numbers.as_deref() else {
+            return Err(format!("its process answered {line:?}"));
+        };
+        Ok(Moves { breaks, maps, heap_before, heap_after, resident_before, resident_after })
+    };
+    lines.lines().map(parse).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::scenario::{Axis, Operation, Phase, Scenario, walk};
-    use super::{Moves, Worst, decode, keep_fastest, parse_moves};
+    use super::{Moves, decode, find, keep_fastest, parse_moves};
 
     const SCENARIO: Scenario = Scenario { axis: Axis::Live, value: 100 };
 
@@ -117,7 +125,7 @@ mod tests {
     fn repetitions_of_different_length_are_not_compared() {
         assert!(keep_fastest(&mut [1, 2], &bytes(&[1])).is_err());
         assert!(decode(&[0; 5]).is_err());
-        assert!(Worst::find(SCENARIO, &[1, 2, 3]).is_err());
+        assert!(find(SCENARIO, &[1, 2, 3]).is_err());
     }
 
     #[test]
@@ -134,17 +142,27 @@ mod tests {
             }
             let mut durations = vec![10; SCENARIO.calls()];
             durations[position] = 20_000;
-            let worst = Worst::find(SCENARIO, &durations).unwrap();
+            let found = find(SCENARIO, &durations).unwrap();
+            let worst = found[step.phase as usize];
             assert_eq!((worst.position, worst.step, worst.nanoseconds), (position, *step, 20_000));
             assert_eq!((worst.size, worst.slow), (sizes[step.slot], [1, 1, 0]));
+            assert_eq!(found.map(|worst| worst.calls), [1, 99, 200, 100]);
+            assert_eq!(found.iter().filter(|worst| worst.nanoseconds == 10).count(), 3);
         }
         assert_eq!(steps.last().map(|step| (step.phase, step.live)), Some((Phase::Drain, 1)));
     }
 
     #[test]
     fn moves_read_back() {
-        let moves = Moves { breaks: 1, maps: 0, heap_before: 16384, heap_after: 32768 };
-        assert_eq!(parse_moves(b"1 0 16384 32768\n"), Ok(moves));
-        assert!(parse_moves(b"").is_err());
+        let moves = Moves {
+            breaks: 1,
+            maps: 0,
+            heap_before: 16384,
+            heap_after: 32768,
+            resident_before: 4096,
+            resident_after: 8192,
+        };
+        assert_eq!(parse_moves(b"1 0 16384 32768 4096 8192\n"), Ok(vec![moves]));
+        assert!(parse_moves(b"1 0 16384 32768\n").is_err());
     }
 }
