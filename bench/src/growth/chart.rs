@@ -1,7 +1,6 @@
 //! The drawing: a panel for each kind of cost, what grows to the right, cost upwards, both in powers.
 
 use super::scenario::{Axis, Phase};
-use super::worst::Worst;
 use super::{ALLOCATORS, Measured};
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -40,19 +39,17 @@ const COLOURS: [RGBColor; ALLOCATORS.len()] =
     [RGBColor(0, 90, 181), RGBColor(86, 180, 233), RGBColor(213, 94, 0), RGBColor(120, 120, 120)];
 
 fn slowest(one: &Measured) -> f64 {
-    one.worst
-        .iter()
-        .filter(|worst| matches!(worst.step.phase, Phase::Fill | Phase::Replace))
-        .map(microseconds)
-        .fold(0.0, f64::max)
+    slowest_of(one, &[Phase::Fill, Phase::Replace])
 }
 
 fn slowest_drain(one: &Measured) -> f64 {
-    one.worst.iter().filter(|worst| worst.step.phase == Phase::Drain).map(microseconds).fold(0.0, f64::max)
+    slowest_of(one, &[Phase::Drain])
 }
 
-fn microseconds(worst: &Worst) -> f64 {
-    f64::from(worst.nanoseconds) / 1e3
+/// 0 where nothing was looked for, which is not drawn.
+fn slowest_of(one: &Measured, phases: &[Phase]) -> f64 {
+    let of_phases = one.worst.iter().flatten().filter(|worst| phases.contains(&worst.step.phase));
+    of_phases.map(|worst| f64::from(worst.nanoseconds) / 1e3).fold(0.0, f64::max)
 }
 
 fn metadata(one: &Measured) -> f64 {
@@ -99,6 +96,8 @@ fn draw_panel(
     let mut chart = ChartBuilder::on(part)
         .caption(panel.title, ("sans-serif", 15))
         .margin(10)
+        // Half of the last label.
+        .margin_right(30)
         .x_label_area_size(30)
         .y_label_area_size(55)
         .build_cartesian_2d(

@@ -67,6 +67,7 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         return ExitCode::FAILURE;
     };
     let scenario = Scenario { axis, value };
+    kernel::forbid_huge_pages();
     let blocks = Blocks::new(entry, scenario);
     match (what.as_str(), more) {
         ("time", []) => println!("{}", time(blocks, scenario).line()),

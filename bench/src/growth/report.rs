@@ -22,7 +22,10 @@ pub(super) fn text(all: &[Measured]) -> String {
         (Axis::Live, "The slowest single call, µs, first / to fill / to replace / to drain, by how many are live"),
         (Axis::Heap, "The slowest single call, µs, first / to fill / to replace / to drain, by bytes in large blocks"),
     ] {
-        let slowest = |one: &Measured| one.worst.map(|worst| number(f64::from(worst.nanoseconds) / 1e3)).join(" / ");
+        let slowest = |one: &Measured| {
+            let each = one.worst.map(|worst| worst.map(|worst| number(f64::from(worst.nanoseconds) / 1e3)));
+            each.map_or("-".to_owned(), |each| each.join(" / "))
+        };
         section(&mut text, title, all, axis, slowest);
     }
     let metadata: Vec<Vec<String>> = [["", "metadata", "heap", "% of the heap"].map(str::to_owned).to_vec()]
@@ -32,7 +35,7 @@ pub(super) fn text(all: &[Measured]) -> String {
     let _ = writeln!(text, "What headers and page map take, MiB\n\n{}", grid::text(&metadata));
     let _ = writeln!(text, "What hmalloc's slowest calls were\n");
     for one in all.iter().filter(|one| one.allocator.starts_with("hmalloc")) {
-        for worst in &one.worst {
+        for worst in one.worst.iter().flatten() {
             let _ = writeln!(text, "{:14} {:12} {}", one.scenario.to_string(), one.allocator, describe(worst));
         }
     }
@@ -114,8 +117,12 @@ pub(super) fn csv(all: &[Measured]) -> String {
         let mut cells = vec![scenario.axis.name().to_owned(), scenario.value.to_string(), (*allocator).to_owned()];
         cells.extend([figures.allocate, figures.free, figures.allocate_large, figures.free_large].map(cell));
         cells.extend([figures.metadata, figures.heap, figures.live, figures.resident].map(cell));
-        for worst in worst {
-            cells.extend([worst.calls.to_string(), worst.nanoseconds.to_string(), operation(worst).to_owned()]);
+        for index in 0..Phase::ALL.len() {
+            let Some(worst) = worst.map(|worst| worst[index]) else {
+                cells.extend(std::iter::repeat_n(String::new(), 7 + SLOW.len()));
+                continue;
+            };
+            cells.extend([worst.calls.to_string(), worst.nanoseconds.to_string(), operation(&worst).to_owned()]);
             cells.extend([worst.size.to_string(), worst.step.live.to_string()]);
             cells.extend([worst.moves.map(|moves| moves.breaks), worst.moves.map(|moves| moves.maps)].map(optional));
             cells.extend(worst.slow.map(|count| count.to_string()));
@@ -153,13 +160,15 @@ mod tests {
         let line = b"1.5 2.5 NaN NaN 16384 1048576 500000 700000";
         let mut worst = find(scenario, &durations).unwrap();
         worst[1].moves = moves;
-        Measured { scenario, allocator, figures: Figures::parse(line).unwrap(), worst }
+        Measured { scenario, allocator, figures: Figures::parse(line).unwrap(), worst: Some(worst) }
     }
 
     #[test]
     fn every_line_has_as_many_cells_as_the_header() {
         let all = [measured("hmalloc", Axis::Heap, Some(MOVES)), measured("system", Axis::Heap, None)];
-        let csv = csv(&all);
+        let unsought = Measured { worst: None, ..measured("hmalloc-lock", Axis::Heap, None) };
+        let csv = csv(&all.into_iter().chain([unsought]).collect::<Vec<_>>());
+        assert_eq!(csv.lines().count(), 4);
         let lines: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
         assert!(lines.iter().all(|line| line.len() == lines[0].len()), "{csv}");
         let cell = |name| lines[1][lines[0].iter().position(|cell| *cell == name).unwrap()];
