@@ -22,15 +22,15 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 use worst::Worst;
 
-/// Whose cost is followed, by their names in the comparison: hmalloc's two kinds and, as references, a fast allocator and
-/// the one every program has.
+/// Whose cost is followed, by their names in the comparison: hmalloc's two kinds and, as references, a fast allocator
+/// and the one every program has.
 const ALLOCATORS: [&str; 4] = ["hmalloc", "hmalloc-lock", "mimalloc", "system"];
 
 /// Processes that run the same sequence of calls; each call counts with its fastest.
 const REPETITIONS: usize = 3;
 
-/// Above so many live blocks a sequence takes seconds, and the slowest calls are looked for in one of hmalloc's two kinds
-/// only: the other is the same heap behind a lock.
+/// Above so many live blocks a sequence takes seconds, and the slowest calls are looked for in one of hmalloc's two
+/// kinds only: the other is the same heap behind a lock.
 const BOTH_KINDS_MAX: usize = 1_000_000;
 
 /// What was measured of one allocator at one point.

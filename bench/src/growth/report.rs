@@ -100,7 +100,8 @@ fn describe(worst: &Worst) -> String {
     text
 }
 
-/// One line for each point and allocator; of the slowest calls, one group of cells for each phase. A cell is empty where there is no such number.
+/// One line for each point and allocator; of the slowest calls, one group of cells for each phase. A cell is empty
+/// where there is no such number.
 pub(super) fn csv(all: &[Measured]) -> String {
     let mut text = "axis,value,allocator,malloc_ns,free_ns,large_malloc_ns,large_free_ns,metadata_bytes,heap_bytes,\
                     live_bytes,resident_bytes"

@@ -13,7 +13,7 @@ pub(crate) fn prepare() {}
 #[cfg(any(feature = "bump", feature = "linked_list_allocator", feature = "talc"))]
 const ARENA: usize = 1 << 20;
 
-/// The reference: memory is handed out once and never taken back.
+/// The reference: memory is handed out from one end, and taken back when nothing is live any more.
 #[cfg(feature = "bump")]
 mod bump {
     use super::ARENA;
@@ -24,18 +24,19 @@ mod bump {
     struct Bump {
         arena: UnsafeCell<[u8; ARENA]>,
         used: Cell<usize>,
+        live: Cell<usize>,
     }
 
     // SAFETY: the program has one thread.
     unsafe impl Sync for Bump {}
 
     #[global_allocator]
-    static BUMP: Bump = Bump { arena: UnsafeCell::new([0; ARENA]), used: Cell::new(0) };
+    static BUMP: Bump = Bump { arena: UnsafeCell::new([0; ARENA]), used: Cell::new(0), live: Cell::new(0) };
 
     // SAFETY: blocks are disjoint, inside the arena and aligned, because the arena is to 64 and no block is to
     // more.
     unsafe impl GlobalAlloc for Bump {
-        // Not inlined, so that no other allocator makes a smaller program.
+        // Neither is inlined nor without effect, so that the program around them is as with other allocators.
         #[inline(never)]
         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
             let start = self.used.get().next_multiple_of(layout.align());
@@ -43,10 +44,17 @@ mod bump {
                 return core::ptr::null_mut();
             }
             self.used.set(start + layout.size());
+            self.live.set(self.live.get() + 1);
             self.arena.get().cast::<u8>().wrapping_add(start)
         }
 
-        unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
+        #[inline(never)]
+        unsafe fn dealloc(&self, _: *mut u8, _: Layout) {
+            self.live.set(self.live.get() - 1);
+            if self.live.get() == 0 {
+                self.used.set(0);
+            }
+        }
     }
 
     pub(crate) fn prepare() {}
