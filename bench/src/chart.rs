@@ -1,6 +1,6 @@
 //! Charts of the ratios to the best peer, as SVG.
 
-use crate::ours;
+use crate::ours::{self, Value};
 use crate::record::{Data, Name};
 use crate::report::ELEVEN;
 use crate::stats::Process;
@@ -11,9 +11,6 @@ use std::path::Path;
 /// Ratios above this are drawn at the edge.
 const HIGHEST: f64 = 32.0;
 const LOWEST: f64 = 0.25;
-
-/// What is drawn: a number of a workload and an allocator.
-type Value<'a> = &'a dyn Fn(&str, &str) -> Option<f64>;
 
 /// Time and footprint, each in a file of its own.
 pub(crate) fn draw(data: &Data, folder: &Path, process: Process) -> Result<(), String> {
@@ -32,7 +29,7 @@ pub(crate) fn draw(data: &Data, folder: &Path, process: Process) -> Result<(), S
 
 /// Workloads from left to right, a dot for each allocator, ours as large squares.
 fn chart(data: &Data, path: &Path, title: &str, value: Value) -> Result<(), Box<dyn std::error::Error>> {
-    let ratio = |workload: &str, name: &str| ours::ratio(data, workload, name, &value);
+    let ratio = |workload: &str, name: &str| ours::ratio(data, workload, name, value);
     let shown = |workload: &&str| data.allocators().iter().any(|name| ratio(workload, &name.name).is_some());
     let eleven = ELEVEN.into_iter().filter(|column| data.workloads().iter().any(|load| load == column));
     let others = data.workloads().iter().map(String::as_str).filter(|load| !ELEVEN.contains(load));

@@ -2,9 +2,11 @@
 
 use crate::allocators::{self, Entry};
 use crate::clock;
+use crate::growth;
 use crate::kernel;
 use crate::probe::{FirstWord, Footprint};
 use crate::smoke;
+use crate::stats;
 use crate::steps;
 use crate::syscalls;
 use crate::tracee;
@@ -33,6 +35,11 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
     if arguments == ["known"] {
         syscalls::known();
         return ExitCode::SUCCESS;
+    }
+    if let [first, rest @ ..] = arguments
+        && first == "growth"
+    {
+        return growth::child::run(rest);
     }
     let [what, allocator, workload, number] = arguments else { return ExitCode::FAILURE };
     let entry = allocators::ALL.iter().find(|entry| entry.name == allocator);
@@ -68,8 +75,8 @@ fn time(entry: &'static Entry, workload: &Workload, budget: u64) {
         }
     }
     let samples = &mut samples[..count];
-    samples.sort_unstable_by(f64::total_cmp);
-    println!("{} {cold} {} {} {count} {clock}", samples[count / 2], samples[0], samples[count - 1]);
+    let middle = stats::middle(samples);
+    println!("{middle} {cold} {} {} {count} {clock}", samples[0], samples[count - 1]);
 }
 
 /// Nanoseconds per operation over enough rounds to fill `least` nanoseconds, so that reading the clock does not show.

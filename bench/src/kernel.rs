@@ -52,6 +52,13 @@ pub(crate) fn table<T: Copy>(length: usize, element: impl Fn(usize) -> T) -> &'s
     unsafe { std::slice::from_raw_parts_mut(start, length) }
 }
 
+/// Keeps this process's memory in pages of the usual size: where only first words are touched, a huge page for each
+/// would need as much memory as the blocks have bytes. A kernel that has no huge pages may refuse.
+pub(crate) fn forbid_huge_pages() {
+    // SAFETY: concerns only how the kernel backs memory that this process touches from here on.
+    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
+}
+
 /// Processor time of this thread in nanoseconds: a neighbour that takes the processor away does not count.
 pub(crate) fn processor_time() -> u64 {
     let mut time = MaybeUninit::<libc::timespec>::uninit();

@@ -2,32 +2,40 @@
 
 use crate::allocators::{self, Entry};
 use crate::stats::Process;
-use crate::workloads::{self, OWN_TRACE, Workload};
+use crate::workloads::{self, Tier, Workload};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 pub(crate) const HELP: &str = "\
 Usage: cargo run --release -- [OPTIONS]
 
-Without options: time and memory of every allocator on every workload, and instructions per pair; under five minutes.
+Without options: time and memory of every allocator on nearly every workload, and instructions per pair; under five
+minutes.
 
-  --quick              about a minute: shorter, no slow workloads, no instructions
-  --all                everything, system calls too, with more processes; a quarter of an hour
-  --million            slow workloads with --quick too
+  --quick              about a minute: shorter, fewer workloads, no instructions
+  --all                everything: all workloads, more processes, system calls, then --growth and --tiny
+  --million            the churn of a million blocks with --quick too
   --workload A,B       only these workloads
   --allocator A,B      only these allocators
   --rounds N           processes for each allocator and workload (3; quick: 2; all: 5)
   --syscalls           count system calls too
   --no-callgrind       count no instructions, which needs valgrind
-  --markdown           tables in markdown
   --best               tables and charts by the best process of each cell instead of the middle one
-  --out DIR            where the raw data and the charts go (default: a new folder below target/)
-  --from DIR           measure nothing: tables and charts from the raw data in DIR
-  --self-test          measure nothing: is every allocator's memory good, and are system calls counted right
-  --figures            the size of the static program and the lines of src/, and nothing else
-  --list               the names of all allocators and workloads
 
-Usage: cargo run --release -- trace        how to record and show traces
+Instead of all that:
+
+  --growth             how cost grows with live blocks and with the heap's size (with --quick: its first half)
+  --tiny               what each allocator adds to one small static program
+  --from DIR           measure nothing: tables and charts from the raw data in DIR
+  --figures            the size of the static program and the lines of src/
+  --self-test          is every allocator's memory good, and are calls and instructions counted right
+  --list               the names of all allocators and workloads
+  trace                how to record, pack and show traces
+
+With any of them:
+
+  --markdown           tables in markdown
+  --out DIR            where raw data and charts go (default: a new folder below target/comparison/)
 ";
 
 /// How results are shown.
@@ -60,13 +68,28 @@ pub(crate) enum Task {
     List,
     Figures,
     SelfTest,
+    Tiny { markdown: bool },
+    Growth { out: PathBuf, quick: bool, markdown: bool },
     From { folder: PathBuf, view: View },
     Compare(Options),
+}
+
+/// What is done instead of a comparison, if anything.
+#[derive(Default)]
+enum Instead {
+    #[default]
+    Nothing,
+    Figures,
+    SelfTest,
+    Tiny,
+    Growth,
+    From(PathBuf),
 }
 
 /// What was given on the command line, before it is known what follows from it.
 #[derive(Default)]
 struct Given {
+    instead: Instead,
     quick: bool,
     all: bool,
     million: bool,
@@ -77,7 +100,6 @@ struct Given {
     workloads: Option<String>,
     allocators: Option<String>,
     out: Option<PathBuf>,
-    from: Option<PathBuf>,
 }
 
 pub(crate) fn parse(arguments: &[String]) -> Result<Task, String> {
@@ -88,8 +110,11 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Task, String> {
         match argument.as_str() {
             "--help" | "-h" => return Ok(Task::Help),
             "--list" => return Ok(Task::List),
-            "--figures" => return Ok(Task::Figures),
-            "--self-test" => return Ok(Task::SelfTest),
+            "--figures" => given.instead = Instead::Figures,
+            "--self-test" => given.instead = Instead::SelfTest,
+            "--tiny" => given.instead = Instead::Tiny,
+            "--growth" => given.instead = Instead::Growth,
+            "--from" => given.instead = Instead::From(value()?.into()),
             "--quick" => given.quick = true,
             "--all" => given.all = true,
             "--million" => given.million = true,
@@ -101,39 +126,56 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Task, String> {
             "--allocator" => given.allocators = Some(value()?),
             "--workload" => given.workloads = Some(value()?),
             "--out" => given.out = Some(value()?.into()),
-            "--from" => given.from = Some(value()?.into()),
             other => return Err(format!("unknown option {other}")),
         }
     }
-    match given.from {
-        Some(folder) => Ok(Task::From { folder, view: given.view }),
-        None => options(given).map(Task::Compare),
-    }
+    task(given)
 }
 
 fn number(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&number| number > 0).ok_or(format!("--rounds needs a number above 0, not {text}"))
 }
 
+fn task(mut given: Given) -> Result<Task, String> {
+    let View { markdown, .. } = given.view;
+    Ok(match std::mem::take(&mut given.instead) {
+        Instead::Nothing => Task::Compare(options(given)?),
+        Instead::Figures => Task::Figures,
+        Instead::SelfTest => Task::SelfTest,
+        Instead::Tiny => Task::Tiny { markdown },
+        Instead::Growth => {
+            Task::Growth { out: given.out.unwrap_or_else(fresh_folder), quick: given.quick, markdown }
+        }
+        Instead::From(folder) => Task::From { folder, view: given.view },
+    })
+}
+
 fn options(given: Given) -> Result<Options, String> {
     if given.quick && given.all {
         return Err("--quick and --all exclude each other".to_owned());
     }
-    let slow = !given.quick || given.million;
+    let tier = match () {
+        () if given.quick => Tier::Quick,
+        () if given.all => Tier::All,
+        () => Tier::Usual,
+    };
     let allocators = select(&allocators::ALL, given.allocators.as_deref(), |entry| entry.name, |_| true)?;
-    let workloads = select(&workloads::ALL, given.workloads.as_deref(), |load| load.name, |load| {
-        (slow || !load.slow) && load.name != OWN_TRACE
-    })?;
+    let workloads = select(
+        &workloads::ALL,
+        given.workloads.as_deref(),
+        |load| load.name,
+        |load| load.tier <= tier || (given.million && load.slow),
+    )?;
     let no_instructions = match () {
         () if given.no_callgrind => "left out by --no-callgrind",
         () if given.quick => "left out by --quick",
         () if !workloads.iter().any(|load| load.name == crate::callgrind::WORKLOAD) => "left out without workload pair",
         () => "",
     };
-    let (rounds, budget_ms, patience) = match () {
-        () if given.quick => (2, 40, Duration::from_secs(1)),
-        () if given.all => (5, 400, Duration::from_secs(10)),
-        () => (3, 80, Duration::from_millis(1500)),
+    let (rounds, budget_ms, patience) = match tier {
+        Tier::Quick => (2, 40, Duration::from_secs(1)),
+        Tier::All => (5, 300, Duration::from_secs(2)),
+        _ => (3, 80, Duration::from_millis(1500)),
     };
     Ok(Options {
         view: given.view,
@@ -181,6 +223,6 @@ pub(crate) fn list() {
     }
     println!("Workloads:");
     for workload in &workloads::ALL {
-        println!("  {:24} {}", workload.name, workload.note);
+        println!("  {:24} {}{}", workload.name, workload.note, workload.tier.remark());
     }
 }

@@ -2,12 +2,7 @@
 
 use crate::options::View;
 use crate::record::{Data, Name};
-use crate::report::title;
-use crate::stats;
-use crate::table::render;
-
-/// Ratios to the best peer are held against these.
-const BOUNDS: [f64; 2] = [1.0, 1.3];
+use crate::table::{render, title};
 
 /// The best peer of a column and its number.
 pub(crate) fn best_peer(names: &[Name], value: impl Fn(&str) -> Option<f64>) -> Option<(&str, f64)> {
@@ -16,26 +11,22 @@ pub(crate) fn best_peer(names: &[Name], value: impl Fn(&str) -> Option<f64>) -> 
     numbers.min_by(|left, right| left.1.total_cmp(&right.1))
 }
 
-pub(crate) fn print(data: &Data, eleven: &[&str], others: &[&str], view: View) {
+/// A number of a workload and an allocator.
+pub(crate) type Value<'a> = &'a dyn Fn(&str, &str) -> Option<f64>;
+
+/// Ratios to the best peer, in tables.
+pub(crate) fn print(data: &Data, groups: [&[&str]; 2], view: View) {
     let View { markdown, process } = view;
     let warm = |workload: &str, allocator: &str| process.of(&data.warm(workload, allocator));
-    let other = |workload: &str, allocator: &str| process.other().of(&data.warm(workload, allocator));
+    let cold = |workload: &str, allocator: &str| process.of(&data.cold(workload, allocator));
     let footprint = |workload: &str, allocator: &str| data.footprint(workload, allocator);
-    section(data, eleven, others, "time, warm, to the best peer", &warm, markdown);
-    let text = format!("time, but by the {} process", process.other().name());
-    count(data, eleven, others, &text, &other);
-    section(data, eleven, others, "memory, footprint to the best peer's", &footprint, markdown);
+    section(data, groups, "time, warm, to the best peer", &warm, markdown);
+    section(data, groups, "time, cold, to the best peer", &cold, markdown);
+    section(data, groups, "memory, footprint to the best peer's", &footprint, markdown);
 }
 
-fn section(
-    data: &Data,
-    eleven: &[&str],
-    others: &[&str],
-    text: &str,
-    value: &impl Fn(&str, &str) -> Option<f64>,
-    markdown: bool,
-) {
-    for columns in [eleven, others] {
+fn section(data: &Data, groups: [&[&str]; 2], text: &str, value: Value, markdown: bool) {
+    for columns in groups {
         let known = |column: &&str| best_peer(data.allocators(), |name| value(column, name)).is_some();
         let columns: Vec<&str> = columns.iter().copied().filter(known).collect();
         if columns.is_empty() {
@@ -43,51 +34,28 @@ fn section(
         }
         let peer = |column: &&str| best_peer(data.allocators(), |name| value(column, name)).map_or("-", |peer| peer.0);
         let mut rows = vec![["best peer"].into_iter().chain(columns.iter().map(peer)).map(str::to_owned).collect()];
-        for name in data.allocators().iter().filter(|name| name.whose == "ours") {
-            let cell = |column: &&str| ratio(data, column, &name.name, value).map_or("-".to_owned(), two_digits);
-            rows.push([name.name.clone()].into_iter().chain(columns.iter().map(cell)).collect::<Vec<_>>());
+        for name in data.ours() {
+            let cell =
+                |column: &&str| ratio(data, column, name, value).map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
+            rows.push([name.to_owned()].into_iter().chain(columns.iter().map(cell)).collect::<Vec<_>>());
         }
         let header = [String::new()].into_iter().chain(columns.iter().map(|&column| column.to_owned()));
-        title(text, markdown);
+        println!("{}", title(text, markdown));
         println!("{}", render(header.collect(), rows, markdown));
     }
-    count(data, eleven, others, text, value);
-}
-
-fn two_digits(ratio: f64) -> String {
-    format!("{ratio:.2}")
 }
 
 /// This allocator's number over the best peer's.
-pub(crate) fn ratio(data: &Data, column: &str, name: &str, value: &impl Fn(&str, &str) -> Option<f64>) -> Option<f64> {
+pub(crate) fn ratio(data: &Data, column: &str, name: &str, value: Value) -> Option<f64> {
     let (_, best) = best_peer(data.allocators(), |peer| value(column, peer))?;
     Some(value(column, name)? / best)
-}
-
-/// In how many columns each of ours is within the bounds.
-fn count(data: &Data, eleven: &[&str], others: &[&str], text: &str, value: &impl Fn(&str, &str) -> Option<f64>) {
-    for name in data.allocators().iter().filter(|name| name.whose == "ours") {
-        let ratios = |columns: &[&str]| -> Vec<f64> {
-            columns.iter().filter_map(|column| ratio(data, column, &name.name, value)).collect()
-        };
-        let (first, rest) = (ratios(eleven), ratios(others));
-        let all: Vec<f64> = first.iter().chain(&rest).copied().collect();
-        if all.is_empty() {
-            continue;
-        }
-        let parts = BOUNDS.map(|bound| {
-            let (count, total) = (stats::at_most(&first, bound), stats::at_most(&all, bound));
-            format!("at most {bound:.1} in {count} of {} of the eleven, {total} of all {}", first.len(), all.len())
-        });
-        println!("{} ({text}): {}.", name.name, parts.join("; "));
-    }
-    println!();
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::record::Record;
+    use crate::stats;
 
     fn name(name: &str, whose: &str) -> Name {
         Name { name: name.to_owned(), whose: whose.to_owned(), version: None, note: String::new() }

@@ -3,8 +3,7 @@
 use crate::callgrind::WORKLOAD;
 use crate::options::View;
 use crate::record::Data;
-use crate::report::title;
-use crate::table::{number, render};
+use crate::table::{number, render, title};
 
 /// A number of an allocator, by its name.
 type Value<'a> = &'a dyn Fn(&str) -> Option<f64>;
@@ -39,7 +38,7 @@ pub(crate) fn print(data: &Data, view: View) {
             columns.iter().map(|(value, less)| value(name).map_or("-".to_owned(), |found| number(found - less)));
         [name.to_owned()].into_iter().chain(cells).collect::<Vec<_>>()
     };
-    title("one pair: a block of 16..256 B is allocated, its first word written, and it is freed", markdown);
+    println!("{}", title("one pair: a block of 16..256 B is allocated, its first word written, and it is freed", markdown));
     let rows = data.allocators().iter().map(|name| row(&name.name)).collect();
     println!("{}", render(header, rows, markdown));
     for name in data.allocators().iter().map(|name| &name.name) {

@@ -124,6 +124,11 @@ impl Data {
         }
     }
 
+    /// The names of this repository's heaps.
+    pub(crate) fn ours(&self) -> impl Iterator<Item = &str> {
+        self.allocators().iter().filter(|name| name.whose == "ours").map(|name| name.name.as_str())
+    }
+
     pub(crate) fn workloads(&self) -> &[String] {
         match self.records.first() {
             Some(Record::Run { workloads, .. }) => workloads,
@@ -168,6 +173,16 @@ impl Data {
             _ => None,
         };
         stats::median(&self.numbers(workload, allocator, footprint))
+    }
+
+    /// Bytes requested that were live at most.
+    pub(crate) fn peak_live(&self, load: &str, name: &str) -> Option<u64> {
+        self.records.iter().find_map(|record| match record {
+            Record::Memory { workload, allocator, peak_live, .. } if workload == load && allocator == name => {
+                Some(*peak_live)
+            }
+            _ => None,
+        })
     }
 
     /// Instructions per pair, and whether they were counted in single steps.

@@ -5,8 +5,9 @@ use crate::ours;
 use crate::pairs;
 use crate::record::{Data, Name, Record};
 use crate::stats;
+use crate::summary;
 use crate::syscalls_table;
-use crate::table::{number, render};
+use crate::table::{number, render, title};
 
 /// The columns that are counted as "the eleven"; all others stand after them.
 pub(crate) const ELEVEN: [&str; 11] =
@@ -33,15 +34,16 @@ pub(crate) fn print(data: &Data, view: View) {
     for columns in [&eleven, &others] {
         grid(data, columns, "peak resident / peak live requested", false, &footprint, markdown);
     }
-    ours::print(data, &eleven, &others, view);
+    ours::print(data, [&eleven, &others], view);
     pairs::print(data, view);
     syscalls_table::print(data, markdown);
+    println!("{}", title("summary", markdown));
+    for line in summary::lines(data, &eleven, &others, process) {
+        println!("{line}");
+    }
+    println!();
     spread(data);
     remarks(data);
-}
-
-pub(crate) fn title(text: &str, markdown: bool) {
-    if markdown { println!("**{text}**\n") } else { println!("{text}\n") }
 }
 
 fn head(data: &Data) {
@@ -82,7 +84,7 @@ fn grid(
     };
     let header = [String::new()].into_iter().chain(columns.iter().map(|&column| column.to_owned()));
     let shown = data.allocators().iter().filter(|name| ratios || name.whose != "boundary");
-    title(text, markdown);
+    println!("{}", title(text, markdown));
     println!("{}", render(header.collect(), shown.map(row).collect(), markdown));
 }
 

@@ -1,8 +1,7 @@
 //! Who asks the kernel for memory, how often, and who does so again and again.
 
 use crate::record::{Calls, Data, Record};
-use crate::report::title;
-use crate::table::render;
+use crate::table::{render, title};
 
 pub(crate) fn print(data: &Data, markdown: bool) {
     let calls = |load: &str, name: &str| {
@@ -28,7 +27,7 @@ pub(crate) fn print(data: &Data, markdown: bool) {
         [name.clone()].into_iter().chain(workloads.iter().map(cell)).collect::<Vec<_>>()
     };
     let header = [String::new()].into_iter().chain(workloads.iter().map(|&load| load.clone())).collect();
-    title("system calls: of the first round + of each later one", markdown);
+    println!("{}", title("system calls: of the first round + of each later one", markdown));
     println!("{}", render(header, data.allocators().iter().map(|name| row(&name.name)).collect(), markdown));
 
     let mut rows = Vec::new();
@@ -41,7 +40,7 @@ pub(crate) fn print(data: &Data, markdown: bool) {
         }
     }
     let header = ["", "brk", "mmap", "munmap", "mremap", "madvise", "other"].map(str::to_owned).to_vec();
-    title("system calls of each later round, where there are any", markdown);
+    println!("{}", title("system calls of each later round, where there are any", markdown));
     println!("{}", render(header, rows, markdown));
 }
 

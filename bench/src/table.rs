@@ -19,6 +19,11 @@ pub(crate) fn render(header: Vec<String>, rows: Vec<Vec<String>>, markdown: bool
     text.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
+/// The line above a table and an empty one.
+pub(crate) fn title(text: &str, markdown: bool) -> String {
+    if markdown { format!("**{text}**\n") } else { format!("{text}\n") }
+}
+
 /// Three digits that count.
 pub(crate) fn number(value: f64) -> String {
     match value {

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::ptr::null_mut;
 
 /// Seconds after which a child ends itself: a tracer hears nothing of one that makes no calls.
-const LIMIT: u32 = 60;
+const LIMIT: u32 = 10;
 
 /// For a child that is traced, before it begins.
 pub(crate) fn limit_time() {

@@ -20,6 +20,29 @@ pub(crate) struct Workload {
     pub(crate) memory: bool,
     /// Gets fewer processes and more time.
     pub(crate) slow: bool,
+    pub(crate) tier: Tier,
+}
+
+/// The smallest run that a workload is part of.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Tier {
+    Quick,
+    Usual,
+    All,
+    /// Part of no run but one that names it.
+    Named,
+}
+
+impl Tier {
+    /// For the list.
+    pub(crate) fn remark(self) -> &'static str {
+        match self {
+            Self::Quick => "",
+            Self::Usual => " (not with --quick)",
+            Self::All => " (with --all)",
+            Self::Named => " (only when named)",
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -45,7 +68,7 @@ enum Growth {
 
 /// Request sizes in bytes, both ends included.
 #[derive(Clone, Copy)]
-enum Sizes {
+pub(crate) enum Sizes {
     Uniform(u32, u32),
     LogUniform(u32, u32),
     /// A few sizes, most requests of the first ones.
@@ -55,15 +78,22 @@ enum Sizes {
 }
 
 const fn workload(name: &'static str, note: &'static str, slots: usize, sizes: Sizes, round: Round) -> Workload {
-    Workload { name, note, slots, sizes, round, memory: slots > 64, slow: slots > 500_000 }
+    let slow = slots > 500_000;
+    Workload {
+        name,
+        note,
+        slots,
+        sizes,
+        round,
+        memory: slots > 64,
+        slow,
+        tier: if slow { Tier::Usual } else { Tier::Quick },
+    }
 }
 
-/// Nothing is shipped for this one: whoever names it has put a trace there.
-pub(crate) const OWN_TRACE: &str = "trace-own";
-
 /// A trace brings its own sizes and its own table.
-const fn trace(name: &'static str, file: &'static str, note: &'static str) -> Workload {
-    Workload { memory: true, ..workload(name, note, 0, SMALL, Round::Trace(file)) }
+const fn trace(name: &'static str, file: &'static str, note: &'static str, tier: Tier) -> Workload {
+    Workload { memory: true, tier, ..workload(name, note, 0, SMALL, Round::Trace(file)) }
 }
 
 const SMALL: Sizes = Sizes::LogUniform(8, 1024);
@@ -105,13 +135,14 @@ pub(crate) static ALL: [Workload; 22] = [
         Sizes::LogUniform(4 << 10, 1 << 20),
         Round::Churn { replacements: 2_000 },
     ),
-    trace("trace-gcc", "gcc", "recorded: a compiler"),
-    trace("trace-python", "python", "recorded: an interpreter"),
-    trace("trace-sqlite", "sqlite", "recorded: a database in memory"),
-    trace("trace-redis", "redis", "recorded: a server of keys and values, with threads"),
-    trace("trace-shell", "shell", "recorded: all processes of a pipeline, one after the other"),
-    trace("trace-git", "git", "recorded: packing a repository with two threads"),
-    trace(OWN_TRACE, "own", "what lies in traces/own.trace; only when named"),
+    trace("trace-gcc", "gcc", "recorded: a compiler", Tier::Quick),
+    trace("trace-python", "python", "recorded: an interpreter", Tier::Quick),
+    trace("trace-sqlite", "sqlite", "recorded: a database in memory", Tier::Usual),
+    trace("trace-redis", "redis", "recorded: a server of keys and values, with threads", Tier::All),
+    trace("trace-shell", "shell", "recorded: all processes of a pipeline, one after the other", Tier::All),
+    trace("trace-git", "git", "recorded: packing a repository with two threads", Tier::Usual),
+    // Nothing is shipped for this one: whoever names it has put a trace there.
+    trace("trace-own", "own", "what lies in traces/own.trace", Tier::Named),
     workload(
         "hot-sizes",
         "10,000 live of 10 sizes from 16 to 256 B, three of them hot, a random one replaced",
@@ -339,7 +370,7 @@ impl<P: Probe> Run<P> {
 }
 
 impl Sizes {
-    fn pick(self, random: u64) -> u32 {
+    pub(crate) fn pick(self, random: u64) -> u32 {
         match self {
             Sizes::Uniform(low, high) => low + below(random, (high - low + 1) as usize) as u32,
             Sizes::LogUniform(low, high) => {
@@ -358,7 +389,7 @@ impl Sizes {
 
 /// Xorshift: a few cycles, and the same numbers for every allocator.
 #[inline(always)]
-fn next(state: &mut u64) -> u64 {
+pub(crate) fn next(state: &mut u64) -> u64 {
     *state ^= *state << 13;
     *state ^= *state >> 7;
     *state ^= *state << 17;
@@ -367,7 +398,7 @@ fn next(state: &mut u64) -> u64 {
 
 /// A number below `bound` from the upper half of `random`; the lower bits stay free for another choice.
 #[inline(always)]
-fn below(random: u64, bound: usize) -> usize {
+pub(crate) fn below(random: u64, bound: usize) -> usize {
     (((random >> 32) * bound as u64) >> 32) as usize
 }
 

@@ -6,6 +6,8 @@ mod c;
 mod dl;
 mod own;
 
+pub(crate) use own::stats;
+
 use std::alloc::Layout;
 
 /// Whose an entry is, which decides what it is compared with.

@@ -48,3 +48,12 @@ macro_rules! global {
 
 global!(SingleThreaded, SINGLE_THREADED, "hmalloc", "Hmalloc<SingleThreaded>: no lock, every free validated");
 global!(Locked, LOCKED, "hmalloc-lock", "Hmalloc: the default, behind its futex lock, every free validated");
+
+/// The heap in numbers, for those of this module.
+pub(crate) fn stats(name: &str) -> Option<hmalloc::Stats> {
+    match name {
+        SingleThreaded::NAME => Some(SINGLE_THREADED.stats()),
+        Locked::NAME => Some(LOCKED.stats()),
+        _ => None,
+    }
+}

@@ -3,6 +3,7 @@
 use super::raw::{self, Header, Record};
 use super::steps::{self, Kind, Step};
 use super::{Event, FOLDER, Summary, convert, file, replay};
+use crate::workloads::{self, Tier};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -275,8 +276,8 @@ fn table() -> HashMap<String, Vec<u64>> {
 #[test]
 fn the_shipped_traces_are_what_their_readme_says() {
     let mut table = table();
-    let names = crate::workloads::ALL.iter().map(|load| load.name).filter(|&name| name != crate::workloads::OWN_TRACE);
-    for load in names.filter_map(|name| name.strip_prefix("trace-")) {
+    let shipped = workloads::ALL.iter().filter(|load| load.tier != Tier::Named);
+    for load in shipped.filter_map(|load| load.name.strip_prefix("trace-")) {
         let bytes = std::fs::read(Path::new(FOLDER).join(load).with_extension("trace")).expect("a shipped trace");
         let (events, summary) = file::decode(&bytes).expect("a well-formed trace");
         let row = table.remove(load).expect("a row");
