@@ -95,7 +95,7 @@ fn sample(run: &mut Run<FirstWord>, least: u64) -> f64 {
 /// Peak resident and peak live bytes over a few rounds.
 fn memory(entry: &'static Entry, workload: &Workload) {
     let mut run = Run::new(workload, entry, Footprint::new);
-    for _ in 0..if workload.slow { 2 } else { 4 } {
+    for _ in 0..workload.footprint_rounds() {
         run.round();
         run.probe.sample();
     }

@@ -19,8 +19,7 @@ pub(crate) fn print() -> Result<(), String> {
         let total = lines.code + lines.comment + lines.blank;
         println!("{name:13} {total} lines: {} code, {} comment, {} blank", lines.code, lines.comment, lines.blank);
     }
-    let (path, bytes) =
-        program(&root).map_err(|message| format!("no size of the static program: {message}"))?;
+    let (path, bytes) = program(&root).map_err(|message| format!("no size of the static program: {message}"))?;
     println!("{:13} {bytes} bytes, stripped", path.file_name().unwrap_or_default().to_string_lossy());
     Ok(())
 }

@@ -143,9 +143,7 @@ fn task(mut given: Given) -> Result<Task, String> {
         Instead::Figures => Task::Figures,
         Instead::SelfTest => Task::SelfTest,
         Instead::Tiny => Task::Tiny { markdown },
-        Instead::Growth => {
-            Task::Growth { out: given.out.unwrap_or_else(fresh_folder), quick: given.quick, markdown }
-        }
+        Instead::Growth => Task::Growth { out: given.out.unwrap_or_else(fresh_folder), quick: given.quick, markdown },
         Instead::From(folder) => Task::From { folder, view: given.view },
     })
 }

@@ -38,7 +38,10 @@ pub(crate) fn print(data: &Data, view: View) {
             columns.iter().map(|(value, less)| value(name).map_or("-".to_owned(), |found| number(found - less)));
         [name.to_owned()].into_iter().chain(cells).collect::<Vec<_>>()
     };
-    println!("{}", title("one pair: a block of 16..256 B is allocated, its first word written, and it is freed", markdown));
+    println!(
+        "{}",
+        title("one pair: a block of 16..256 B is allocated, its first word written, and it is freed", markdown)
+    );
     let rows = data.allocators().iter().map(|name| row(&name.name)).collect();
     println!("{}", render(header, rows, markdown));
     for name in data.allocators().iter().map(|name| &name.name) {

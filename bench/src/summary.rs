@@ -30,18 +30,14 @@ pub(crate) fn lines(data: &Data, eleven: &[&str], others: &[&str], process: Proc
 }
 
 /// Ratios to the best peer of each column, the eleven first.
-fn to_best_peer(
-    data: &Data,
-    name: &str,
-    eleven: &[&str],
-    others: &[&str],
-    text: &str,
-    value: Value,
-) -> Option<String> {
+fn to_best_peer(data: &Data, name: &str, eleven: &[&str], others: &[&str], text: &str, value: Value) -> Option<String> {
     let [eleven, all] = groups(eleven, others, |column| ours::ratio(data, column, name, value));
     let [best, near] = RATIOS.map(|bound| counts(&eleven, &all, |_| bound));
     let missed = missed(&all, |_| RATIOS[1]);
-    let line = format!("{name} to the best peer, {text}: at most {:.1} in {best}, {:.1} in {near}{missed}", RATIOS[0], RATIOS[1]);
+    let line = format!(
+        "{name} to the best peer, {text}: at most {:.1} in {best}, {:.1} in {near}{missed}",
+        RATIOS[0], RATIOS[1]
+    );
     (!all.is_empty()).then_some(line)
 }
 
@@ -143,7 +139,8 @@ mod tests {
                 format!("mine to the best peer, time warm: {time}"),
                 format!("mine to the best peer, time warm by the best process: {time}"),
                 format!("mine to the best peer, time cold: {time}"),
-                "mine to the best peer, memory: at most 1.0 in 0 of 2 (1 of all 3), 1.3 in 2 of 2 (3 of all 3).".to_owned(),
+                "mine to the best peer, memory: at most 1.0 in 0 of 2 (1 of all 3), 1.3 in 2 of 2 (3 of all 3)."
+                    .to_owned(),
                 "mine's footprint: at most 1.15 with over 10 MB live, 1.4 with less, in 2 of 2 (2 of all 3); \
                  above: mixed 1.20."
                     .to_owned(),

@@ -49,13 +49,27 @@ impl Tier {
 enum Round {
     Pair,
     Stack,
-    Churn { replacements: usize },
-    All { shuffled: bool },
-    Vector { growth: Growth },
-    Zeroed { replacements: usize },
-    Aligned { replacements: usize },
-    Strings { steps: usize },
-    Queue { steps: usize },
+    Churn {
+        replacements: usize,
+    },
+    All {
+        shuffled: bool,
+    },
+    Vector {
+        growth: Growth,
+    },
+    Zeroed {
+        replacements: usize,
+    },
+    Aligned {
+        replacements: usize,
+    },
+    Strings {
+        steps: usize,
+    },
+    Queue {
+        steps: usize,
+    },
     /// The shipped trace of this name.
     Trace(&'static str),
 }
@@ -94,6 +108,13 @@ const fn workload(name: &'static str, note: &'static str, slots: usize, sizes: S
 /// A trace brings its own sizes and its own table.
 const fn trace(name: &'static str, file: &'static str, note: &'static str, tier: Tier) -> Workload {
     Workload { memory: true, tier, ..workload(name, note, 0, SMALL, Round::Trace(file)) }
+}
+
+impl Workload {
+    /// After so many rounds the footprint grows no more. One of a trace ends with nothing live.
+    pub(crate) fn footprint_rounds(&self) -> usize {
+        if self.slow || matches!(self.round, Round::Trace(_)) { 2 } else { 4 }
+    }
 }
 
 const SMALL: Sizes = Sizes::LogUniform(8, 1024);

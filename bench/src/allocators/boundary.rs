@@ -39,7 +39,7 @@ impl Candidate for Empty {
     unsafe fn allocate(layout: Layout) -> *mut u8 {
         let offset = BUMP.offset.get().next_multiple_of(layout.align());
         BUMP.offset.set((offset + layout.size()) % WRAP);
-        // SAFETY: `offset` is at most `WRAP`, and so much is mapped beyond it that it is in bounds.
+        // SAFETY: `offset` is at most `WRAP` or the alignment, and so much is mapped beyond that it is in bounds.
         unsafe { BUMP.start.get().add(offset) }
     }
 

@@ -120,7 +120,7 @@ impl Entry {
 }
 
 /// The alignment of a request that asks for none.
-const WORD: usize = 8;
+pub(crate) const WORD: usize = 8;
 
 #[inline(always)]
 fn layout(size: usize, align: usize) -> Layout {

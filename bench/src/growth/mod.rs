@@ -15,10 +15,10 @@ mod scenario;
 mod worst;
 
 use crate::allocators::{self, Entry};
+use crate::progress::Progress;
 use child::Figures;
 use scenario::{Phase, Scenario};
 use std::path::Path;
-use crate::progress::Progress;
 use std::process::Stdio;
 use worst::Worst;
 
@@ -102,11 +102,12 @@ fn slowest(scenario: Scenario, allocator: &str) -> Result<[Worst; Phase::ALL.len
 
 /// What a process of its own says.
 fn child(what: &str, allocator: &str, scenario: Scenario, more: &[String]) -> Result<Vec<u8>, String> {
-    let output = crate::child::command(&["growth", what, allocator, scenario.axis.name(), &scenario.value.to_string()])?
-        .args(more)
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| error.to_string())?;
+    let output =
+        crate::child::command(&["growth", what, allocator, scenario.axis.name(), &scenario.value.to_string()])?
+            .args(more)
+            .stderr(Stdio::inherit())
+            .output()
+            .map_err(|error| error.to_string())?;
     match output.status.code() {
         Some(0) => Ok(output.stdout),
         Some(crate::child::OUT_OF_MEMORY) => Err("ran out of memory".to_owned()),

@@ -30,7 +30,12 @@ pub(super) fn text(all: &[Measured], markdown: bool) -> String {
     }
     let header = ["", "metadata", "heap", "% of the heap"].map(str::to_owned).to_vec();
     let metadata = all.iter().filter(|one| one.allocator == ALLOCATORS[0]).map(metadata_line).collect();
-    let _ = writeln!(text, "{}\n{}", title("What headers and page map take, MiB", markdown), render(header, metadata, markdown));
+    let _ = writeln!(
+        text,
+        "{}\n{}",
+        title("What headers and page map take, MiB", markdown),
+        render(header, metadata, markdown)
+    );
     let _ = writeln!(text, "{}", title("What hmalloc's slowest calls were", markdown));
     for one in all.iter().filter(|one| one.allocator.starts_with("hmalloc")) {
         for worst in one.worst.iter().flatten() {
