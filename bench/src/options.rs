@@ -224,3 +224,34 @@ pub(crate) fn list() {
         println!("  {:24} {}{}", workload.name, workload.note, workload.tier.remark());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::ELEVEN;
+
+    /// The workloads of a comparison with these arguments.
+    fn workloads(arguments: &[&str]) -> Vec<&'static str> {
+        let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        match parse(&arguments) {
+            Ok(Task::Compare(options)) => options.workloads.iter().map(|load| load.name).collect(),
+            _ => panic!("{arguments:?} is no comparison"),
+        }
+    }
+
+    #[test]
+    fn each_run_has_what_the_shorter_one_has() {
+        let (quick, usual, all) = (workloads(&["--quick"]), workloads(&[]), workloads(&["--all"]));
+        for (shorter, longer) in [(&quick, &usual), (&usual, &all)] {
+            assert!(shorter.iter().all(|name| longer.contains(name)) && shorter.len() < longer.len());
+        }
+        assert!(ELEVEN.iter().all(|name| usual.contains(name)), "{usual:?}");
+        assert_eq!(workloads(&["--quick", "--million"]).len(), quick.len() + 1);
+    }
+
+    #[test]
+    fn a_trace_of_ones_own_runs_when_it_is_named() {
+        assert!(!workloads(&["--all"]).contains(&"trace-own"));
+        assert_eq!(workloads(&["--workload", "trace-own"]), ["trace-own"]);
+    }
+}

@@ -2,7 +2,7 @@
 
 use crate::options::View;
 use crate::record::{Data, Name};
-use crate::table::{render, title};
+use crate::table;
 
 /// The best peer of a column and its number.
 pub(crate) fn best_peer(names: &[Name], value: impl Fn(&str) -> Option<f64>) -> Option<(&str, f64)> {
@@ -40,8 +40,7 @@ fn section(data: &Data, groups: [&[&str]; 2], text: &str, value: Value, markdown
             rows.push([name.to_owned()].into_iter().chain(columns.iter().map(cell)).collect::<Vec<_>>());
         }
         let header = [String::new()].into_iter().chain(columns.iter().map(|&column| column.to_owned()));
-        println!("{}", title(text, markdown));
-        println!("{}", render(header.collect(), rows, markdown));
+        print!("{}", table::section(text, header.collect(), rows, markdown));
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::callgrind::WORKLOAD;
 use crate::options::View;
 use crate::record::Data;
-use crate::table::{number, render, title};
+use crate::table::{number, section};
 
 /// A number of an allocator, by its name.
 type Value<'a> = &'a dyn Fn(&str) -> Option<f64>;
@@ -38,12 +38,9 @@ pub(crate) fn print(data: &Data, view: View) {
             columns.iter().map(|(value, less)| value(name).map_or("-".to_owned(), |found| number(found - less)));
         [name.to_owned()].into_iter().chain(cells).collect::<Vec<_>>()
     };
-    println!(
-        "{}",
-        title("one pair: a block of 16..256 B is allocated, its first word written, and it is freed", markdown)
-    );
+    let text = "one pair: a block of 16..256 B is allocated, its first word written, and it is freed";
     let rows = data.allocators().iter().map(|name| row(&name.name)).collect();
-    println!("{}", render(header, rows, markdown));
+    print!("{}", section(text, header, rows, markdown));
     for name in data.allocators().iter().map(|name| &name.name) {
         if let Some((_, true)) = data.instructions(name) {
             println!("{name} does not run under valgrind; its instructions were counted in single steps.\n");

@@ -7,7 +7,7 @@ use crate::record::{Data, Name, Record};
 use crate::stats;
 use crate::summary;
 use crate::syscalls_table;
-use crate::table::{number, render, title};
+use crate::table::{number, section, title};
 
 /// The columns that are counted as "the eleven"; all others stand after them.
 pub(crate) const ELEVEN: [&str; 11] =
@@ -37,7 +37,7 @@ pub(crate) fn print(data: &Data, view: View) {
     ours::print(data, [&eleven, &others], view);
     pairs::print(data, view);
     syscalls_table::print(data, markdown);
-    println!("{}", title("summary", markdown));
+    print!("{}", title("summary", markdown));
     for line in summary::lines(data, &eleven, &others, process) {
         println!("{line}");
     }
@@ -84,8 +84,7 @@ fn grid(
     };
     let header = [String::new()].into_iter().chain(columns.iter().map(|&column| column.to_owned()));
     let shown = data.allocators().iter().filter(|name| ratios || name.whose != "boundary");
-    println!("{}", title(text, markdown));
-    println!("{}", render(header.collect(), shown.map(row).collect(), markdown));
+    print!("{}", section(text, header.collect(), shown.map(row).collect(), markdown));
 }
 
 /// How far the processes of one cell lie apart.

@@ -1,7 +1,7 @@
 //! Who asks the kernel for memory, how often, and who does so again and again.
 
 use crate::record::{Calls, Data, Record};
-use crate::table::{render, title};
+use crate::table::section;
 
 pub(crate) fn print(data: &Data, markdown: bool) {
     let calls = |load: &str, name: &str| {
@@ -27,8 +27,15 @@ pub(crate) fn print(data: &Data, markdown: bool) {
         [name.clone()].into_iter().chain(workloads.iter().map(cell)).collect::<Vec<_>>()
     };
     let header = [String::new()].into_iter().chain(workloads.iter().map(|&load| load.clone())).collect();
-    println!("{}", title("system calls: of the first round + of each later one", markdown));
-    println!("{}", render(header, data.allocators().iter().map(|name| row(&name.name)).collect(), markdown));
+    print!(
+        "{}",
+        section(
+            "system calls: of the first round + of each later one",
+            header,
+            data.allocators().iter().map(|name| row(&name.name)).collect(),
+            markdown
+        )
+    );
 
     let mut rows = Vec::new();
     for load in &workloads {
@@ -40,8 +47,7 @@ pub(crate) fn print(data: &Data, markdown: bool) {
         }
     }
     let header = ["", "brk", "mmap", "munmap", "mremap", "madvise", "other"].map(str::to_owned).to_vec();
-    println!("{}", title("system calls of each later round, where there are any", markdown));
-    println!("{}", render(header, rows, markdown));
+    print!("{}", section("system calls of each later round, where there are any", header, rows, markdown));
 }
 
 fn kinds(calls: &Calls) -> [u64; 6] {

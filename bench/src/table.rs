@@ -3,7 +3,7 @@
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 /// A table whose first column is text and whose others are numbers.
-pub(crate) fn render(header: Vec<String>, rows: Vec<Vec<String>>, markdown: bool) -> String {
+fn render(header: Vec<String>, rows: Vec<Vec<String>>, markdown: bool) -> String {
     let mut table = Table::new();
     table.load_style(if markdown { presets::ASCII_MARKDOWN } else { presets::NOTHING });
     table.set_content_arrangement(ContentArrangement::Disabled);
@@ -19,9 +19,14 @@ pub(crate) fn render(header: Vec<String>, rows: Vec<Vec<String>>, markdown: bool
     text.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
-/// The line above a table and an empty one.
+/// A line of its own, as above a table, and an empty one.
 pub(crate) fn title(text: &str, markdown: bool) -> String {
-    if markdown { format!("**{text}**\n") } else { format!("{text}\n") }
+    if markdown { format!("**{text}**\n\n") } else { format!("{text}\n\n") }
+}
+
+/// A table below its title, and an empty line.
+pub(crate) fn section(text: &str, header: Vec<String>, rows: Vec<Vec<String>>, markdown: bool) -> String {
+    format!("{}{}\n", title(text, markdown), render(header, rows, markdown))
 }
 
 /// Three digits that count.
@@ -45,7 +50,8 @@ mod tests {
     #[test]
     fn markdown_is_aligned() {
         let cells = |texts: [&str; 2]| texts.map(str::to_owned).to_vec();
-        let table = render(cells(["", "pair"]), vec![cells(["talc", "1.0"])], true);
+        let section = section("time", cells(["", "pair"]), vec![cells(["talc", "1.0"])], true);
+        let table = section.strip_prefix("**time**\n\n").unwrap().strip_suffix("\n").unwrap();
         assert_eq!(table.lines().count(), 3, "{table}");
         assert!(table.lines().all(|line| line.starts_with('|') && line.ends_with('|')), "{table}");
         assert!(table.contains("| talc |"), "{table}");

@@ -36,11 +36,14 @@ fn every_allocator_gives_memory_that_can_be_used_and_counts_are_right() {
 fn tables_can_be_made_again_from_the_raw_data() {
     let folder = tempfile("tables");
     let out = folder.to_str().expect("a path that is text");
-    let arguments = ["--quick", "--rounds", "1", "--workload", "pair,queue", "--allocator", "hmalloc,system,empty"];
+    let arguments =
+        ["--quick", "--rounds", "1", "--workload", "pair,queue,trace-git", "--allocator", "hmalloc,system,empty"];
     let first = bench(&[&arguments[..], &["--syscalls", "--out", out]].concat());
     assert!(first.status.success(), "{}", text(&first.stderr));
     let tables = text(&first.stdout);
-    for part in ["warm", "cold", "peak resident", "best peer", "one pair", "system calls", "left out by --quick"] {
+    for part in
+        ["warm", "cold", "peak resident", "best peer", "one pair", "system calls", "trace-git", "left out by --quick"]
+    {
         assert!(tables.contains(part), "{part} is missing:\n{tables}");
     }
     for file in ["processes.jsonl", "cells.csv", "time.svg", "footprint.svg"] {

@@ -3,7 +3,7 @@
 use super::scenario::{Axis, Operation, Phase};
 use super::worst::{Moves, SLOW, Worst};
 use super::{ALLOCATORS, Measured};
-use crate::table::{self, render, title};
+use crate::table;
 use std::fmt::Write;
 
 /// All tables as text.
@@ -30,13 +30,8 @@ pub(super) fn text(all: &[Measured], markdown: bool) -> String {
     }
     let header = ["", "metadata", "heap", "% of the heap"].map(str::to_owned).to_vec();
     let metadata = all.iter().filter(|one| one.allocator == ALLOCATORS[0]).map(metadata_line).collect();
-    let _ = writeln!(
-        text,
-        "{}\n{}",
-        title("What headers and page map take, MiB", markdown),
-        render(header, metadata, markdown)
-    );
-    let _ = writeln!(text, "{}", title("What hmalloc's slowest calls were", markdown));
+    text += &table::section("What headers and page map take, MiB", header, metadata, markdown);
+    text += &table::title("What hmalloc's slowest calls were", markdown);
     for one in all.iter().filter(|one| one.allocator.starts_with("hmalloc")) {
         for worst in one.worst.iter().flatten() {
             let _ = writeln!(text, "{:14} {:12} {}", one.scenario.to_string(), one.allocator, describe(worst));
@@ -62,7 +57,7 @@ fn section(
     for point in of_axis.chunk_by(|a, b| a.scenario == b.scenario) {
         rows.push([point[0].scenario.to_string()].into_iter().chain(point.iter().map(|one| cell(one))).collect());
     }
-    let _ = writeln!(text, "{}\n{}", title(caption, markdown), render(header, rows, markdown));
+    text.push_str(&table::section(caption, header, rows, markdown));
 }
 
 fn metadata_line(one: &Measured) -> Vec<String> {

@@ -5,7 +5,7 @@ mod spans;
 
 use crate::cargo;
 use crate::progress::Progress;
-use crate::table::{render, title};
+use crate::table::section;
 use memory::{Pages, Stopped};
 use std::path::{Path, PathBuf};
 
@@ -89,7 +89,7 @@ fn print_tables(rows: &[Row], markdown: bool) {
         }
         lines.push(line);
     }
-    println!("{}\n{}", title("Size of the stripped static program", markdown), render(header, lines, markdown));
+    print!("{}", section("Size of the stripped static program", header, lines, markdown));
     let header = ["", "break", "mappings", "program", "stack", "written", "over bump", "resident", "over bump"];
     for (when, pages) in
         [("all blocks are live", (|row| row.live) as fn(&Row) -> Pages), ("all are freed", |row| row.freed)]
@@ -111,7 +111,7 @@ fn print_tables(rows: &[Row], markdown: bool) {
             ]);
         }
         let caption = format!("Pages of 4 KiB written while {when}, by where they are");
-        println!("{}\n{}", title(&caption, markdown), render(header.map(str::to_owned).to_vec(), lines, markdown));
+        print!("{}", section(&caption, header.map(str::to_owned).to_vec(), lines, markdown));
     }
 }
 
