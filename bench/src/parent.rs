@@ -210,8 +210,8 @@ fn child<const N: usize>(
     options: &Options,
 ) -> Result<[f64; N], String> {
     // The footprint takes long because of its samples, which a slow peer pays like all others.
-    let is_longer = workload.slow || what == "memory";
-    let base = if is_longer { options.patience * 2 } else { options.patience };
+    let factor = (if workload.slow { 2 } else { 1 }) * (if what == "memory" { 2 } else { 1 });
+    let base = options.patience * factor;
     let budget = options.budget_ms.to_string();
     let mut child = child::command(&[what, entry.name, workload.name, &budget])?
         .stdout(Stdio::piped())

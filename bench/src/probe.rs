@@ -60,10 +60,11 @@ impl Probe for Footprint {
         self.peak_live = self.peak_live.max(self.live);
         self.calls += 1;
         // The kernel walks every resident page for one answer, so samples get rarer as memory grows: a new peak counts
-        // when it is 1/256 and a page above the last one sampled, and what grows without a new peak is seen every so many calls.
+        // when it is 1/128 and a page above the last one sampled, and what grows without a new peak is seen every so
+        // many calls.
         let is_peak = self.live >= self.next_sample;
         if is_peak {
-            self.next_sample = self.live + (self.live / 256).max(4096);
+            self.next_sample = self.live + (self.live / 128).max(4096);
         }
         if is_peak || self.calls.is_multiple_of(4096 + self.peak_live / 1024) {
             self.sample();
