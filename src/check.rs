@@ -4,7 +4,7 @@
 //! follow links safely; so the first corruption is reported and the walk ends there.
 
 use crate::brk::Brk;
-use crate::header::{BITMAP_WORDS, Kind, MAX_SLOTS, PAGE, Place, Span};
+use crate::header::{Kind, MAX_SLOTS, PAGE, Place, Span};
 use crate::size_class::{CLASSES, SizeClass};
 use crate::slab::{NEVER, Slabs, slots_of_word};
 use crate::spans::Spans;
@@ -65,7 +65,7 @@ pub(crate) fn check<B: Brk>(spans: &Spans<B>, slabs: &Slabs) -> Result<(), Corru
     }
     empties(slabs)?;
     lists(spans, slabs)?;
-    counters(spans)
+    counters(spans, slabs)
 }
 
 /// I1 and I2. Every link is checked before it is followed: the next span must start at the end of this one, or at the
@@ -145,7 +145,6 @@ fn page_map<B>(spans: &Spans<B>, span: Span) -> Result<(), Corruption> {
 /// I6 and I7.
 fn slab(slab: Span) -> Result<(), Corruption> {
     let start = slab.start.get();
-    ensure((slab.class.get() as usize) < CLASSES, 6, start)?;
     let class = slab.size_class();
     let capacity = slab.bytes() / class.slot_size();
     ensure(slab.bytes() <= MAX_SLOTS * class.slot_size(), 6, start)?;
@@ -154,12 +153,11 @@ fn slab(slab: Span) -> Result<(), Corruption> {
     ensure(sizes == (class.slot_size(), class.slack_max()), 6, start)?;
     let mut live = 0;
     for (index, word) in slab.live.iter().map(core::cell::Cell::get).enumerate() {
-        ensure(word & !slots_of_word(capacity, index) == 0, 7, start)?;
-        ensure(index < slab.opened.get() as usize || word == 0, 7, start)?;
+        ensure(word & !slots_of_word(slab.opened.get() as usize, index) == 0, 7, start)?;
         live += word.count_ones() as usize;
     }
     let free = slab.counted_free().unwrap_or(capacity - live);
-    ensure(live + free == capacity && slab.opened.get() as usize <= BITMAP_WORDS, 7, start)
+    ensure(live + free == capacity && slab.opened.get() as usize <= capacity, 7, start)
 }
 
 /// I8.
@@ -175,9 +173,9 @@ fn taken_word(slabs: &Slabs, size_class: SizeClass) -> Result<(), Corruption> {
     let Some(index) = live.iter().position(|word| core::ptr::from_ref(word) == class.live) else {
         return Err(Corruption { invariant: 8, address: start });
     };
-    let slots = slots_of_word(slab.capacity.get() as usize, index);
+    let slots = slots_of_word(slab.opened.get() as usize, index);
     ensure(class.word & !slots == 0 && class.word & live[index].get() == 0, 8, start)?;
-    ensure(class.slot_size == size_class.slot_size() && index < slab.opened.get() as usize, 8, start)?;
+    ensure(class.slot_size == size_class.slot_size(), 8, start)?;
     ensure(class.base == start + index * 64 * class.slot_size, 8, start)
 }
 
@@ -200,7 +198,7 @@ fn lists<B>(spans: &Spans<B>, slabs: &Slabs) -> Result<(), Corruption> {
         let (mut previous, mut next) = (None, slabs.classes[index].listed);
         while let Some(slab) = next {
             found += 1;
-            let sound = slab.is_listed() && slab.left.get() == previous && slab.class.get() as usize == index;
+            let sound = slab.is_listed() && slab.left.get() == previous && slab.size_class().index() == index;
             ensure(sound && found <= listed, 9, slab.start.get())?;
             (previous, next) = (next, slab.right.get());
         }
@@ -219,13 +217,18 @@ fn empties(slabs: &Slabs) -> Result<(), Corruption> {
 }
 
 /// I12.
-fn counters<B>(spans: &Spans<B>) -> Result<(), Corruption> {
+fn counters<B>(spans: &Spans<B>, slabs: &Slabs) -> Result<(), Corruption> {
     let foreign: usize = spans.iter().filter(|span| span.is(Kind::Foreign)).map(Span::page_count).sum();
     let regions: usize = spans.map.regions().iter().map(|region| region.pages).sum();
-    let slabs: usize = spans.iter().filter(|span| span.is(Kind::Slab)).map(Span::page_count).sum();
+    let mut slab_pages = [0; CLASSES];
+    for slab in spans.iter().filter(|span| span.is(Kind::Slab)) {
+        slab_pages[slab.size_class().index()] += slab.page_count();
+    }
+    let held = slabs.classes.iter().map(|class| class.pages as usize);
+    ensure(held.eq(slab_pages), 12, 0)?;
     let counters = &spans.counters;
     ensure(foreign == counters.foreign_pages && regions == counters.region_pages, 12, 0)?;
-    ensure(slabs == counters.slab_pages, 12, 0)?;
+    ensure(slab_pages.iter().sum::<usize>() == counters.slab_pages, 12, 0)?;
     ensure(counters.peak_pages >= spans.heap_pages(), 12, 0)
 }
 

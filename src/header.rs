@@ -77,14 +77,12 @@ pub(crate) struct Header {
     pub(crate) until_review: Cell<u16>,
     /// Slots of a slab.
     pub(crate) capacity: Cell<u16>,
-    /// Index of a slab's size class.
-    pub(crate) class: Cell<u8>,
+    /// Slots of a slab that have been opened; later ones were never handed out.
+    pub(crate) opened: Cell<u16>,
     /// What the span is.
     pub(crate) kind: Cell<Kind>,
     /// Where a slab stands in its class.
     pub(crate) place: Cell<Place>,
-    /// Words of a slab's bitmap that have been opened; the slots of later ones are untouched memory.
-    pub(crate) opened: Cell<u8>,
     /// In a slab: one bit a slot, set while a caller holds it. In a foreign span: the first word is the address where its
     /// owner left the break.
     pub(crate) live: [Cell<u64>; BITMAP_WORDS],
@@ -114,10 +112,9 @@ impl Header {
             slack_max: Cell::new(0),
             until_review: Cell::new(0),
             capacity: Cell::new(0),
-            class: Cell::new(0),
+            opened: Cell::new(0),
             kind: Cell::new(kind),
             place: Cell::new(Place::Current),
-            opened: Cell::new(0),
             live: [const { Cell::new(0) }; BITMAP_WORDS],
             prev: Cell::new(None),
             next: Cell::new(None),

@@ -108,21 +108,14 @@ impl<B: Brk> Heap<B> {
         if self.slabs.has_slot(host) || self.slabs.refill(host, &mut self.spans).is_ok() {
             return Ok(host);
         }
-        // Slabs of other classes in which nothing is live are the last resort, and slots that guests have given back.
-        if self.slabs.release_idle(&mut self.spans) && self.slabs.refill(host, &mut self.spans).is_ok() {
-            return Ok(host);
-        }
+        // The last resort is a slot that a guest has given back.
         let coarse = class.coarse();
         let found = self.slabs.has_slot(coarse) || self.slabs.refill(coarse, &mut self.spans).is_ok();
         found.then_some(coarse).ok_or(OutOfMemory)
     }
 
     fn take_large(&mut self, layout: Layout) -> Result<Span, OutOfMemory> {
-        let (pages, align) = (pages_of(layout.size()), layout.align());
-        self.spans.take(pages, align).or_else(|refused| {
-            self.slabs.release_idle(&mut self.spans).then_some(()).ok_or(refused)?;
-            self.spans.take(pages, align)
-        })
+        self.slabs.take_span(pages_of(layout.size()), layout.align(), &mut self.spans)
     }
 
     /// Frees the block whose payload starts at `payload`.

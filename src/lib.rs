@@ -50,6 +50,7 @@ mod fit;
 mod global;
 mod header;
 mod heap;
+mod line;
 mod lock;
 mod misuse;
 mod page_map;

@@ -1,7 +1,8 @@
 //! What a wrong pointer is called, and what to do about it.
 
+use crate::line::Line;
 use crate::sys;
-use core::fmt::{self, Write};
+use core::fmt;
 
 /// What a stretch of the heap is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,36 +56,56 @@ pub struct Misuse {
     pub found: Option<Block>,
 }
 
-impl fmt::Display for BlockState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl BlockState {
+    fn name(self) -> &'static str {
+        match self {
             Self::Used => "used",
             Self::Free => "free",
             Self::Foreign => "foreign",
             Self::Metadata => "metadata",
-        })
+        }
     }
 }
 
-impl fmt::Display for MisuseKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl MisuseKind {
+    fn name(self) -> &'static str {
+        match self {
             Self::OutsideHeap => "outside the heap",
             Self::Misaligned => "misaligned",
             Self::NotABlock => "not a block",
             Self::AlreadyFree => "already free",
             Self::WrongLayout => "not of the given layout",
-        })
+        }
+    }
+}
+
+impl Misuse {
+    fn write_to(&self, line: &mut Line) {
+        line.address(self.address).text(" is ").text(self.kind.name());
+        if let Some(Block { address, size, state }) = self.found {
+            line.text(": ").decimal(self.address.wrapping_sub(address)).text(" bytes into ").decimal(size);
+            line.text(" ").text(state.name()).text(" bytes at ").address(address);
+        }
+    }
+}
+
+impl fmt::Display for BlockState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Display for MisuseKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
 impl fmt::Display for Misuse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#x} is {}", self.address, self.kind)?;
-        if let Some(Block { address, size, state }) = self.found {
-            write!(f, ": {} bytes into {size} {state} bytes at {address:#x}", self.address - address)?;
-        }
-        Ok(())
+        let mut line = Line::new();
+        self.write_to(&mut line);
+        f.write_str(line.as_str())
     }
 }
 
@@ -117,29 +138,8 @@ impl Policy {
 
 /// Writes `hmalloc: CALL: MISUSE` and a newline to standard error in one write, without allocating.
 fn report(call: &str, misuse: &Misuse) {
-    let mut line = Line { bytes: [0; Line::MAX], length: 0 };
-    // A line that is too long ends early; its newline has room in any case.
-    let _ = write!(line, "hmalloc: {call}: {misuse}");
-    line.bytes[line.length] = b'\n';
-    sys::write_to_stderr(&line.bytes[..=line.length]);
-}
-
-/// A line under construction on the stack.
-struct Line {
-    bytes: [u8; Self::MAX],
-    length: usize,
-}
-
-impl Line {
-    const MAX: usize = 256;
-}
-
-impl Write for Line {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = &mut self.bytes[self.length..Self::MAX - 1];
-        let length = text.len().min(room.len());
-        room[..length].copy_from_slice(&text.as_bytes()[..length]);
-        self.length += length;
-        if length < text.len() { Err(fmt::Error) } else { Ok(()) }
-    }
+    let mut line = Line::new();
+    line.text("hmalloc: ").text(call).text(": ");
+    misuse.write_to(&mut line);
+    sys::write_to_stderr(line.text("\n").as_bytes());
 }

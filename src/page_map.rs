@@ -8,9 +8,9 @@
 //!
 //! ```text
 //! storage of leaf k for its n pages, in n/64 metadata pages
-//! +-------+---------------------+------------------------------------+-------+
-//! | guard | 2n handles          | n records of 192 bytes             | guard |
-//! +-------+---------------------+------------------------------------+-------+
+//! +-------+------------------------------+------------------------------------+-------+
+//! | guard | 2n handles (n in leaf 0)     | n records of 192 bytes             | guard |
+//! +-------+------------------------------+------------------------------------+-------+
 //! ```
 //!
 //! The guards are bytes nobody uses, so that payload never borders on metadata. A leaf is stored right where the heap
@@ -35,11 +35,10 @@ const LEAF_TABLE: usize = 32;
 const LEAVES: usize = 26;
 const RECORD: usize = size_of::<Header>();
 const HANDLE: usize = size_of::<Span>();
-/// Bytes at either end of a leaf's storage, for each of its pages.
-const GUARD: usize = ((PAGE - PAGES_PER_METADATA_PAGE * (RECORD + 2 * HANDLE)) / 2) & !63;
+/// Bytes at the start of a leaf's storage that nobody uses, for each of its metadata pages. At its end more are left over.
+const GUARD: usize = 1024;
 
-const _: () = assert!(GUARD >= 1024, "payload and metadata keep their distance");
-const _: () = assert!(2 * GUARD + PAGES_PER_METADATA_PAGE * (RECORD + 2 * HANDLE) <= PAGE);
+const _: () = assert!(2 * GUARD + PAGES_PER_METADATA_PAGE * (RECORD + 2 * HANDLE) <= PAGE, "a guard at either end");
 
 /// Where the records for a range of pages and the handles for all pages before its end are.
 #[derive(Debug, Clone, Copy, Default)]
@@ -53,8 +52,8 @@ impl Leaf {
     /// Lays out a leaf for `pages` pages from number `first` in the metadata pages at `storage`.
     fn new(storage: usize, first: usize, pages: usize) -> Self {
         let handles = storage + GUARD * metadata_pages(pages);
-        let records = handles + 2 * pages * HANDLE;
-        debug_assert!(records + pages * RECORD <= storage + metadata_pages(pages) * PAGE && first <= pages);
+        let records = (handles + (first + pages) * HANDLE).next_multiple_of(align_of::<Header>());
+        debug_assert!(records + pages * RECORD + GUARD <= storage + metadata_pages(pages) * PAGE);
         Self { records: records.wrapping_sub(first * RECORD), handles: Handles(handles) }
     }
 

@@ -22,7 +22,6 @@ const REGION_FRACTION: usize = 4;
 impl<B: Brk> Spans<B> {
     /// A used span of `pages` pages at a multiple of `align` bytes, from what is free or from the kernel.
     pub(crate) fn take(&mut self, pages: usize, align: usize) -> Result<crate::header::Span, OutOfMemory> {
-        self.hysteresis.tick();
         if let Some(span) = self.take_free(pages, align) {
             return Ok(span);
         }

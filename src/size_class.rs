@@ -1,12 +1,9 @@
 //! From a request to its size class: pure arithmetic on constants.
 //!
-//! Slots are multiples of 16 bytes up to 128, then eight sizes per doubling up to 16 KiB, so that rounding a request
-//! up to its slot wastes at most 1/8 of the slot beyond 128 bytes.
-//!
-//! ```text
-//! class   0   1       7    8    9      15   16        63
-//! slot   16  32  ... 128  144  160 ... 256  288 ... 16384   bytes
-//! ```
+//! Slots step by 16 bytes up to 128, by an eighth of a doubling up to 1 KiB and by a quarter beyond, up to 16 KiB. Each class
+//! in use holds at least one slab, so a program with blocks of many sizes, but few of each, pays for every class there is:
+//! beyond 1 KiB half as many save such programs a tenth of their memory. Two classes more hold a block of 4 or 8 KiB with
+//! a header of its owner's, which is a habit of databases.
 
 use crate::header::{MAX_SLOTS, PAGE};
 use core::alloc::Layout;
@@ -18,22 +15,29 @@ pub(crate) const MIN_ALIGN: usize = 16;
 pub(crate) const SMALL_MAX: usize = 16 << 10;
 
 /// How many size classes there are.
-pub(crate) const CLASSES: usize = 64;
+pub(crate) const CLASSES: usize = SLOTS.len();
 
-/// The last class that steps by [`MIN_ALIGN`] serves requests up to this size.
-const LINEAR_MAX: usize = 128;
-const LINEAR_CLASSES: usize = LINEAR_MAX / MIN_ALIGN;
-const PER_DOUBLING: usize = 8;
+/// Bytes in a slot of each class.
+#[rustfmt::skip]
+const SLOTS: [u16; 50] = [
+    16, 32, 48, 64, 80, 96, 112, 128,
+    144, 160, 176, 192, 208, 224, 240, 256,
+    288, 320, 352, 384, 416, 448, 480, 512,
+    576, 640, 704, 768, 832, 896, 960, 1024,
+    1280, 1536, 1792, 2048,
+    2560, 3072, 3584, 4096,
+    4608, 5120, 6144, 7168, 8192,
+    9216, 10240, 12288, 14336, 16384,
+];
 
 /// Bytes of a slab once the heap is large. Larger slabs mean fewer headers to visit per block.
 const SLAB_BYTES: usize = 64 << 10;
 /// The same for slots above [`BIG_SLOT`], of which [`SLAB_BYTES`] would hold too few.
 const SLAB_BYTES_BIG: usize = 128 << 10;
-/// A slab of several pages is at most this fraction of the heap, unless its tail would be too long.
-const SLAB_FRACTION: usize = 64;
-/// The same for slots above [`BIG_SLOT`], whose tails are longer: a longer slab shortens them.
-const SLAB_FRACTION_BIG: usize = 16;
-/// In 64ths: even in a small heap, a slab is as long as it takes to make its tail no longer than this.
+/// A class with little memory takes small slabs: a slab of several pages is at most this fraction of the pages that the
+/// class has in slabs already, unless its tail would be too long.
+const SLAB_FRACTION: usize = 4;
+/// In 64ths: even in a class with few slots, a slab is as long as it takes to make its tail no longer than this.
 const TAIL_MAX: usize = 12;
 const BIG_SLOT: usize = 4 << 10;
 
@@ -41,30 +45,12 @@ const BIG_SLOT: usize = 4 << 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SizeClass(u8);
 
-const fn slot_of(index: usize) -> usize {
-    if index < LINEAR_CLASSES {
-        return (index + 1) * MIN_ALIGN;
-    }
-    let (doubling, step) = ((index - LINEAR_CLASSES) / PER_DOUBLING, (index - LINEAR_CLASSES) % PER_DOUBLING);
-    (LINEAR_MAX << doubling) + (step + 1) * ((LINEAR_MAX / PER_DOUBLING) << doubling)
-}
-
-const SLOTS: [u32; CLASSES] = {
-    let mut slots = [0; CLASSES];
-    let mut index = 0;
-    while index < CLASSES {
-        slots[index] = slot_of(index) as u32;
-        index += 1;
-    }
-    slots
-};
-
 /// The class of a request, by its size in units of [`MIN_ALIGN`], rounded up. Entry 0 gives a request of nothing a block.
 const CLASS_OF_UNITS: [u8; SMALL_MAX / MIN_ALIGN + 1] = {
     let mut table = [0; SMALL_MAX / MIN_ALIGN + 1];
     let (mut units, mut class) = (1, 0);
     while units < table.len() {
-        if units * MIN_ALIGN > slot_of(class) {
+        if units * MIN_ALIGN > SLOTS[class] as usize {
             class += 1;
         }
         table[units] = class as u8;
@@ -73,7 +59,7 @@ const CLASS_OF_UNITS: [u8; SMALL_MAX / MIN_ALIGN + 1] = {
     table
 };
 
-const _: () = assert!(slot_of(CLASSES - 1) == SMALL_MAX, "the last class serves the largest small request");
+const _: () = assert!(SLOTS[CLASSES - 1] as usize == SMALL_MAX, "the last class serves the largest small request");
 const _: () = assert!(SMALL_MAX <= PAGE, "a slab of one page has at least one slot");
 
 impl SizeClass {
@@ -93,7 +79,7 @@ impl SizeClass {
     }
 
     /// Slabs start at a page boundary, so a slot size that is a multiple of the alignment aligns every slot. A doubling
-    /// holds eight classes, and its last is a power of two: the search is short.
+    /// holds eight classes at most, and its last is a power of two: the search is short.
     #[cold]
     fn of_aligned(layout: Layout) -> Option<Self> {
         let size = layout.size().max(layout.align());
@@ -110,6 +96,11 @@ impl SizeClass {
     /// The last class of the same doubling, whose slots every request of this class fills more than half.
     pub(crate) fn coarse(self) -> Self {
         Self(CLASS_OF_UNITS[self.slot_size().next_power_of_two() / MIN_ALIGN])
+    }
+
+    /// The class whose slots have this size.
+    pub(crate) fn of_slot(slot_size: u16) -> Self {
+        Self(CLASS_OF_UNITS[slot_size as usize / MIN_ALIGN % CLASS_OF_UNITS.len()])
     }
 
     /// The class with this index, for walks over all of them.
@@ -139,16 +130,15 @@ impl SizeClass {
         if self.0 == 0 { self.slot_size() } else { self.slot_size() / 2 - 1 }
     }
 
-    /// Pages of a new slab in a heap of `heap_pages` pages. A small heap takes small slabs, for each class in use
-    /// holds at least one; a large heap takes large ones. A header's bitmap bounds the slots.
-    pub(crate) fn slab_pages(self, heap_pages: usize) -> usize {
+    /// Pages of a new slab when this class has `held` pages in slabs already. Long slabs mean fewer headers to visit, short
+    /// ones less that is left over; a header's bitmap bounds the slots.
+    pub(crate) fn slab_pages(self, held: usize) -> usize {
         let slot = self.slot_size();
         let bytes = if slot > BIG_SLOT { SLAB_BYTES_BIG } else { SLAB_BYTES };
         let most = (bytes / PAGE).min(MAX_SLOTS * slot / PAGE);
         let least = (1..most).find(|&pages| self.fills(pages)).unwrap_or(most);
-        let fraction = if slot > BIG_SLOT { SLAB_FRACTION_BIG } else { SLAB_FRACTION };
-        let limit = (heap_pages / fraction).clamp(least, most);
-        // Of those with the shortest tail the longest slab: it means fewer headers to visit.
+        let limit = (held / SLAB_FRACTION).clamp(least, most);
+        // Of those with the shortest tail the longest slab.
         (1..=limit).rev().min_by_key(|&pages| self.tail(pages)).unwrap_or(least)
     }
 

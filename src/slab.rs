@@ -32,10 +32,14 @@ use core::ptr::NonNull;
 
 /// Empty slabs kept for their classes.
 const EMPTIES_MAX: usize = 4;
+/// What a class opens of fresh memory at first, in bytes: one page of the kernel's, mostly.
+const TOUCHED_BYTES: usize = 4096;
+/// Sweeps over less than a word of slots after which more are opened.
+const SWEEPS_MAX: u8 = 8;
 /// Requests of a class that are served elsewhere before it gets a slab of its own.
-const GUESTS_MAX: u8 = 8;
+const GUESTS_MAX: u8 = 16;
 /// A full slab is listed again when one slot in so many is free.
-const RELIST_FRACTION: usize = 8;
+const RELIST_FRACTION: usize = 12;
 /// More frees than a slab can have between two sweeps: each slot that was live at first, and each taken over since.
 pub(crate) const NEVER: u16 = u16::MAX;
 
@@ -58,6 +62,10 @@ pub(crate) struct Class {
     pub(crate) slab: Option<Span>,
     /// Where the sweep over the words of `slab` goes on.
     next: u8,
+    /// How often the slab was swept since more of it was opened, up to [`SWEEPS_MAX`].
+    sweeps: u8,
+    /// Pages in slabs of this class.
+    pub(crate) pages: u32,
     /// Requests that were served by the [host](Slabs::host) instead.
     guests: u8,
     /// Whether the slots in `word` have never been used and read as zero.
@@ -77,9 +85,8 @@ pub(crate) struct Slabs {
 
 impl Span {
     /// The size class of a slab.
-    #[inline(always)]
     pub(crate) fn size_class(self) -> SizeClass {
-        SizeClass::from_index(self.class.get() as usize)
+        SizeClass::of_slot(self.slot_size.get())
     }
 
     /// Slots of a slab that callers hold.
@@ -176,9 +183,9 @@ impl Slot {
             && (layout.align() <= MIN_ALIGN || address.is_multiple_of(layout.align()))
     }
 
-    /// Whether the slot's word has ever been taken over; until then nothing was allocated from it.
+    /// Whether the slot has ever been taken over; until then it was nobody's.
     pub(crate) fn is_opened(self) -> bool {
-        self.number / 64 < self.slab.opened.get() as usize
+        self.number < self.slab.opened.get() as usize
     }
 
     /// Address of the slot's first byte.
@@ -188,12 +195,12 @@ impl Slot {
 }
 
 impl Class {
-    /// Takes over the next word with free slots among those that were used before, if there is one.
+    /// Takes over the next word with free slots among those that are open, if there is one.
     #[inline]
     fn sweep(&mut self, slab: Span) -> bool {
-        let (opened, capacity) = (slab.opened.get() as usize, slab.capacity.get() as usize);
-        for index in self.next as usize..opened {
-            let free = slots_of_word(capacity, index) & !slab.live[index].get();
+        let opened = slab.opened.get() as usize;
+        for index in self.next as usize..opened.div_ceil(64) {
+            let free = slots_of_word(opened, index) & !slab.live[index].get();
             if free != 0 {
                 self.take_over(slab, index, free, false);
                 return true;
@@ -203,27 +210,35 @@ impl Class {
     }
 
     /// Starts over, if that is worth the while: if many slots were freed since the sweep began, or there is no other slab.
+    /// A word of few slots is swept often; after a while it has proved that it needs more.
     fn sweep_again(&mut self, slab: Span) -> bool {
-        let capacity = slab.capacity.get() as usize;
-        let opened = (slab.opened.get() as usize * 64).min(capacity);
+        let (opened, capacity) = (slab.opened.get() as usize, slab.capacity.get() as usize);
         let freed = (NEVER - slab.until_review.get()) as usize;
-        if freed >= (opened / RELIST_FRACTION).max(1) || (opened == capacity && self.listed.is_none()) {
-            self.next = 0;
-            slab.until_review.set(NEVER);
-            return self.sweep(slab);
+        let enough = freed >= (opened / RELIST_FRACTION).max(1) || (opened == capacity && self.listed.is_none());
+        if !enough || (self.sweeps == SWEEPS_MAX && opened < capacity.min(64)) {
+            return false;
         }
-        false
+        self.next = 0;
+        self.sweeps = (self.sweeps + 1).min(SWEEPS_MAX);
+        slab.until_review.set(NEVER);
+        self.sweep(slab)
     }
 
-    /// Opens a word that was never used before, if there is one.
+    /// Opens slots that were never handed out, if there are any: of fresh memory first no more than lie in one page of the
+    /// kernel's, then as many again each time, up to whole words.
     fn open(&mut self, slab: Span) -> bool {
-        let index = slab.opened.get() as usize;
-        let free = slots_of_word(slab.capacity.get() as usize, index);
-        if free != 0 {
-            slab.opened.set(slab.opened.get() + 1);
-            self.take_over(slab, index, free, slab.zero_pages.get() == slab.pages.get());
+        let (opened, capacity) = (slab.opened.get() as usize, slab.capacity.get() as usize);
+        if opened == capacity {
+            return false;
         }
-        free != 0
+        let fresh = slab.zero_pages.get() == slab.pages.get();
+        let more = if fresh { (TOUCHED_BYTES / slab.slot_size.get() as usize).max(opened).max(1) } else { 64 };
+        let index = opened / 64;
+        let open = (opened + more).min(capacity).min((index + 1) * 64);
+        slab.opened.set(open as u16);
+        self.sweeps = 0;
+        self.take_over(slab, index, slots_of_word(open, index) & !slots_of_word(opened, index), fresh);
+        true
     }
 
     fn take_over(&mut self, slab: Span, index: usize, free: u64, fresh: bool) {
@@ -246,6 +261,8 @@ impl Slabs {
             slot_size: 0,
             slab: None,
             next: 0,
+            sweeps: 0,
+            pages: 0,
             guests: 0,
             fresh: false,
             listed: None,
@@ -318,12 +335,18 @@ impl Slabs {
             return None;
         }
         self.unlist(slab);
-        Some(spans.release(slab))
+        Some(self.give_up(slab, spans))
+    }
+
+    /// Makes a slab in which nothing is live, and which is on no list, a free span.
+    fn give_up<B>(&mut self, slab: Span, spans: &mut Spans<B>) -> Span {
+        self.classes[slab.size_class().index()].pages -= slab.pages.get();
+        spans.release(slab)
     }
 
     /// Takes over a word with free slots for a class that has none.
     ///
-    /// A class sweeps over the words of its current slab that were used before, then opens one more, so that memory not
+    /// A class sweeps over the words of its current slab that were used before, then opens more slots, so that memory not
     /// touched yet stays so for long. Once all are open it leaves the slab, unless enough has been freed behind the sweep
     /// or there is no other: a word with few free slots does not last.
     pub(crate) fn refill<B: Brk>(&mut self, size_class: SizeClass, spans: &mut Spans<B>) -> Result<(), OutOfMemory> {
@@ -358,21 +381,38 @@ impl Slabs {
         let class = &mut self.classes[slab.size_class().index()];
         class.slab = Some(slab);
         class.next = 0;
+        class.sweeps = 0;
     }
 
     fn new_slab<B: Brk>(&mut self, size_class: SizeClass, spans: &mut Spans<B>) -> Result<Span, OutOfMemory> {
-        let pages = size_class.slab_pages(spans.heap_pages());
+        let pages = size_class.slab_pages(self.classes[size_class.index()].pages as usize);
         // A shorter free span comes before a higher break: it would be left over for ever if slabs kept growing.
         let shorter = spans.longest_free(pages).filter(|&pages| size_class.fills(pages)).unwrap_or(pages);
-        match spans.take(shorter, 1).or_else(|_| spans.take(1, 1)) {
+        match self.take_span(shorter, 1, spans).or_else(|_| spans.take(1, 1)) {
             Ok(span) => {
                 Self::cut(span, size_class);
                 spans.map_slab(span);
+                self.classes[size_class.index()].pages += span.pages.get();
                 Ok(span)
             }
             // A full slab with a few free slots is left alone until nothing else is to be had.
             Err(refused) => spans.iter().find(|&span| self.has_unlisted_slots(span, size_class)).ok_or(refused),
         }
+    }
+
+    /// A used span of `pages` pages at a multiple of `align` bytes. Before the heap grows for it, the slabs in which nothing
+    /// is live are taken apart: else each class would in the end keep one that nobody else can use.
+    pub(crate) fn take_span<B: Brk>(
+        &mut self,
+        pages: usize,
+        align: usize,
+        spans: &mut Spans<B>,
+    ) -> Result<Span, OutOfMemory> {
+        if let Some(span) = spans.take_free(pages, align) {
+            return Ok(span);
+        }
+        self.release_idle(spans);
+        spans.take(pages, align)
     }
 
     fn has_unlisted_slots(&self, span: Span, size_class: SizeClass) -> bool {
@@ -386,7 +426,6 @@ impl Slabs {
     fn cut(span: Span, size_class: SizeClass) {
         let slot_size = size_class.slot_size();
         span.kind.set(Kind::Slab);
-        span.class.set(size_class.index() as u8);
         span.reciprocal.set(size_class.reciprocal());
         span.slot_size.set(slot_size as u16);
         span.slack_max.set(size_class.slack_max() as u16);
@@ -398,25 +437,22 @@ impl Slabs {
         }
     }
 
-    /// Hands the slabs in which nothing is live back to the spans. True if there were any.
-    pub(crate) fn release_idle<B>(&mut self, spans: &mut Spans<B>) -> bool {
-        let mut any = false;
+    /// Hands the slabs in which nothing is live back to the spans.
+    pub(crate) fn release_idle<B>(&mut self, spans: &mut Spans<B>) {
         while self.empty_count > 0 {
             if let Some(slab) = self.empties[0] {
                 self.unlist(slab);
                 self.forget_empty(slab);
-                spans.release(slab);
-                any = true;
+                self.give_up(slab, spans);
             }
         }
-        for class in &mut self.classes {
+        for index in 0..CLASSES {
+            let class = &mut self.classes[index];
             if let Some(slab) = class.slab.filter(|slab| slab.live_slots() == 0) {
                 (class.word, class.slab) = (0, None);
-                spans.release(slab);
-                any = true;
+                self.give_up(slab, spans);
             }
         }
-        any
     }
 
     fn list(&mut self, slab: Span) {

@@ -92,6 +92,7 @@ impl<B> Spans<B> {
 
     /// A used span of exactly `pages` pages at a multiple of `align` bytes, cut from the best free one or from the top.
     pub(crate) fn take_free(&mut self, pages: usize, align: usize) -> Option<Span> {
+        self.hysteresis.tick();
         if let Some(span) = self.fit.best(pages.checked_add(align_slack(align))?) {
             self.fit.remove(span);
             let span = self.carve(span, pages, align);

@@ -28,7 +28,7 @@ const STEP_FRACTION: usize = 16;
 const HUGE: usize = 2 << 20;
 /// From this size on, in pages, a heap of slabs grows by whole huge pages: a fault less for every 4 KiB, and fewer misses
 /// in the translation of addresses. Below, the unused part of one would weigh too much.
-const HUGE_FROM: usize = (8 << 20) / PAGE;
+const HUGE_FROM: usize = (32 << 20) / PAGE;
 /// The least that is worth giving back unasked, in pages.
 const TRIM_MIN: usize = (1 << 20) / PAGE;
 /// More than this fraction of the heap must be free in one span.
