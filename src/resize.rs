@@ -130,7 +130,7 @@ impl<B: Brk> Heap<B> {
         let held = span.page_count();
         if pages < held {
             let free = self.spans.shorten(span, pages);
-            self.settle(free);
+            self.settle(free, held - pages);
         }
         pages <= held || self.spans.lengthen(span, pages) || self.raise_behind(span, pages)
     }

@@ -39,7 +39,7 @@ const SWEEPS_MAX: u8 = 8;
 /// Requests of a class that are served elsewhere before it gets a slab of its own.
 const GUESTS_MAX: u8 = 16;
 /// A full slab is listed again when one slot in so many is free.
-const RELIST_FRACTION: usize = 12;
+const RELIST_FRACTION: usize = 8;
 /// More frees than a slab can have between two sweeps: each slot that was live at first, and each taken over since.
 pub(crate) const NEVER: u16 = u16::MAX;
 

@@ -33,6 +33,8 @@ const HUGE_FROM: usize = (32 << 20) / PAGE;
 const TRIM_MIN: usize = (1 << 20) / PAGE;
 /// More than this fraction of the heap must be free in one span.
 const TRIM_FRACTION: usize = 16;
+/// What one free gives back at most, in bytes, unless it frees half as much itself.
+const GIVE_BACK_MAX: usize = 16 << 20;
 /// Growth within so many span operations of a trim says that the trim was a mistake.
 const REGROWTH: u32 = 4096;
 /// log2 of the factor by which a mistake raises the threshold.
@@ -252,13 +254,15 @@ impl<B: Brk> Spans<B> {
         dirty as usize >= self.hysteresis.threshold(self.heap_pages())
     }
 
-    /// What a heap does on its own when [`wants_trim`](Self::wants_trim) says so of the free span around `address`: keeps a
-    /// quarter of the top, gives back the pages of any other span.
-    pub(crate) fn trim_some(&mut self, address: usize) {
+    /// What a heap does on its own when [`wants_trim`](Self::wants_trim) says so of the free span around `address`, which
+    /// has just become `freed` pages longer: keeps a quarter of the top, gives back the pages of any other span. One free
+    /// gives back no more than is proportionate, for the kernel takes its time: the next one goes on.
+    pub(crate) fn trim_some(&mut self, address: usize, freed: usize) {
+        let most = GIVE_BACK_MAX.max(freed.saturating_mul(2 * PAGE));
         let free = self.map.find_around(address).filter(|span| span.is(Kind::Free));
         match free {
-            Some(top) if self.top == free => self.lower(top.bytes() / 4),
-            Some(span) => self.discard(span),
+            Some(top) if self.top == free => self.lower((top.bytes() / 4).max(top.bytes().saturating_sub(most))),
+            Some(span) => self.discard(span, most),
             None => 0,
         };
         self.give_back_regions();
@@ -348,11 +352,13 @@ impl<B: Brk> Spans<B> {
         }
     }
 
-    /// Gives the memory of a free span back to the kernel, if it agrees, and keeps its addresses. Returns how much.
-    pub(crate) fn discard(&mut self, free: Span) -> usize {
+    /// Gives the memory of a free span back to the kernel, if it agrees, and keeps its addresses: about `most` bytes at the
+    /// end of what was used. Returns how much.
+    pub(crate) fn discard(&mut self, free: Span, most: usize) -> usize {
         let kernel_page = self.brk.page_size();
         let dirty_end = free.end() - free.zero_pages.get() as usize * PAGE;
-        let start = free.start.get().next_multiple_of(kernel_page);
+        let from = dirty_end.saturating_sub(most) & !(PAGE - 1);
+        let start = from.max(free.start.get()).next_multiple_of(kernel_page);
         let end = dirty_end.next_multiple_of(kernel_page).min(free.end()) & !(kernel_page - 1);
         if start >= end {
             return 0;
@@ -372,7 +378,7 @@ impl<B: Brk> Spans<B> {
         let (mut given, mut span) = (0, self.first);
         while let Some(here) = span {
             if here.is(Kind::Free) && self.top != Some(here) {
-                given += self.discard(here);
+                given += self.discard(here, usize::MAX);
             }
             span = here.next.get();
         }
