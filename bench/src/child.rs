@@ -1,9 +1,17 @@
 //! One allocator, one workload, one line of numbers.
 
 use crate::allocators::{self, Entry};
+use crate::clock;
+use crate::growth;
 use crate::kernel;
-use crate::workloads::{self, FirstWord, Footprint, Run, Workload};
-use std::process::ExitCode;
+use crate::probe::{FirstWord, Footprint};
+use crate::smoke;
+use crate::stats;
+use crate::steps;
+use crate::syscalls;
+use crate::tracee;
+use crate::workloads::{self, Run, Workload};
+use std::process::{Command, ExitCode, Stdio};
 
 /// Exit status of a child whose allocator answered null.
 pub(crate) const OUT_OF_MEMORY: i32 = 3;
@@ -11,17 +19,41 @@ pub(crate) const OUT_OF_MEMORY: i32 = 3;
 /// More samples than a median needs; kept in a table of fixed size because the child must not allocate.
 const SAMPLES: usize = 100_000;
 
-/// Arguments: `time` or `memory`, the allocator, the workload, and the milliseconds to spend.
+/// Rounds after the first while system calls are counted.
+pub(crate) const WARM_ROUNDS: u64 = 4;
+
+/// This program as a child that does `arguments`.
+pub(crate) fn command(arguments: &[&str]) -> Result<Command, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let mut command = Command::new(program);
+    command.arg("--child").args(arguments).stdin(Stdio::null());
+    Ok(command)
+}
+
+/// Arguments: what to do, the allocator, the workload, and a number: milliseconds to spend, or pairs.
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
-    let [what, allocator, workload, budget] = arguments else { return ExitCode::FAILURE };
+    if arguments == ["known"] {
+        syscalls::known();
+        return ExitCode::SUCCESS;
+    }
+    if let [first, rest @ ..] = arguments
+        && first == "growth"
+    {
+        return growth::child::run(rest);
+    }
+    let [what, allocator, workload, number] = arguments else { return ExitCode::FAILURE };
     let entry = allocators::ALL.iter().find(|entry| entry.name == allocator);
     let workload = workloads::ALL.iter().find(|load| load.name == workload);
-    let (Some(entry), Some(workload), Ok(budget)) = (entry, workload, budget.parse::<u64>()) else {
+    let (Some(entry), Some(workload), Ok(number)) = (entry, workload, number.parse::<u64>()) else {
         return ExitCode::FAILURE;
     };
     match what.as_str() {
-        "time" => time(entry, workload, budget * 1_000_000),
+        "time" => time(entry, workload, number * 1_000_000),
         "memory" => memory(entry, workload),
+        "calls" => calls(entry, workload),
+        "rounds" => rounds(entry, workload, number),
+        "steps" => pairs_in_steps(entry, workload),
+        "smoke" => return smoke::run(entry),
         _ => return ExitCode::FAILURE,
     }
     ExitCode::SUCCESS
@@ -30,30 +62,31 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
 /// The first round is cold: it pays for growing the heap. The median of the others is warm.
 fn time(entry: &'static Entry, workload: &Workload, budget: u64) {
     let samples = kernel::table(SAMPLES, |_| 0_f64);
+    let clock = clock::cycles_per_nanosecond().unwrap_or(0.0);
     let mut run = Run::new(workload, entry, || FirstWord);
     let begin = kernel::processor_time();
-    let cold = sample(&mut run);
+    let cold = sample(&mut run, 0);
     let mut count = 0;
     while count < 3 || (count < SAMPLES && kernel::processor_time() - begin < budget) {
-        samples[count] = sample(&mut run);
+        samples[count] = sample(&mut run, 200_000);
         count += 1;
-        if count > 0 && kernel::processor_time() - begin > 2 * budget {
+        if kernel::processor_time() - begin > 2 * budget {
             break;
         }
     }
     let samples = &mut samples[..count];
-    samples.sort_unstable_by(f64::total_cmp);
-    println!("{} {cold}", samples[count / 2]);
+    let middle = stats::middle(samples);
+    println!("{middle} {cold} {} {} {count} {clock}", samples[0], samples[count - 1]);
 }
 
-/// Nanoseconds per operation over enough rounds that reading the clock does not show.
-fn sample(run: &mut Run<FirstWord>) -> f64 {
+/// Nanoseconds per operation over enough rounds to fill `least` nanoseconds, so that reading the clock does not show.
+fn sample(run: &mut Run<FirstWord>, least: u64) -> f64 {
     let begin = kernel::processor_time();
     let mut operations = 0;
     loop {
         operations += run.round();
         let spent = kernel::processor_time() - begin;
-        if spent > 200_000 {
+        if spent > least {
             return spent as f64 / operations as f64;
         }
     }
@@ -62,8 +95,42 @@ fn sample(run: &mut Run<FirstWord>) -> f64 {
 /// Peak resident and peak live bytes over a few rounds.
 fn memory(entry: &'static Entry, workload: &Workload) {
     let mut run = Run::new(workload, entry, Footprint::new);
-    for _ in 0..4 {
+    for _ in 0..workload.footprint_rounds() {
         run.round();
+        run.probe.sample();
     }
     println!("{} {}", run.probe.peak_resident, run.probe.peak_live);
+}
+
+/// For a tracer: marks where the first round and the warm ones begin and end.
+fn calls(entry: &'static Entry, workload: &Workload) {
+    tracee::limit_time();
+    let mut run = Run::new(workload, entry, || FirstWord);
+    kernel::mark(1);
+    run.round();
+    kernel::mark(2);
+    for _ in 0..WARM_ROUNDS {
+        run.round();
+    }
+    kernel::mark(3);
+}
+
+/// A number of rounds and nothing else, for who counts instructions from outside.
+fn rounds(entry: &'static Entry, workload: &Workload, rounds: u64) {
+    let mut run = Run::new(workload, entry, || FirstWord);
+    for _ in 0..rounds {
+        run.round();
+    }
+}
+
+/// For a tracer that counts instructions: pairs, then twice as many.
+fn pairs_in_steps(entry: &'static Entry, workload: &Workload) {
+    tracee::limit_time();
+    let mut run = Run::new(workload, entry, || FirstWord);
+    run.round();
+    for times in [1, 2] {
+        kernel::mark_step();
+        run.pairs(times * steps::PAIRS);
+    }
+    kernel::mark_step();
 }

@@ -1,7 +1,7 @@
 //! The figures that are counted rather than timed: the static program's size and the lines of `src/`.
 
+use crate::cargo;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
 
 /// Lines of one kind of source.
 #[derive(Default)]
@@ -11,7 +11,7 @@ struct Lines {
     blank: usize,
 }
 
-pub(crate) fn print() -> ExitCode {
+pub(crate) fn print() -> Result<(), String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let (mut production, mut stages) = (Lines::default(), Lines::default());
     count(&root.join("src"), &mut production, &mut stages);
@@ -19,16 +19,9 @@ pub(crate) fn print() -> ExitCode {
         let total = lines.code + lines.comment + lines.blank;
         println!("{name:13} {total} lines: {} code, {} comment, {} blank", lines.code, lines.comment, lines.blank);
     }
-    match program(&root) {
-        Ok((path, bytes)) => {
-            println!("{:13} {bytes} bytes, stripped", path.file_name().unwrap_or_default().to_string_lossy());
-            ExitCode::SUCCESS
-        }
-        Err(message) => {
-            eprintln!("no size of the static program: {message}");
-            ExitCode::FAILURE
-        }
-    }
+    let (path, bytes) = program(&root).map_err(|message| format!("no size of the static program: {message}"))?;
+    println!("{:13} {bytes} bytes, stripped", path.file_name().unwrap_or_default().to_string_lossy());
+    Ok(())
 }
 
 /// Counts the Rust files below `folder`; those of the stages apart. A line that starts with `//` is a comment.
@@ -54,20 +47,7 @@ fn count(folder: &Path, production: &mut Lines, stages: &mut Lines) {
 /// Builds the main program as `cargo run --release` in the repository's root does, only stripped, apart from the
 /// user's own build.
 fn program(root: &Path) -> Result<(PathBuf, u64), String> {
-    let output = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
-        .current_dir(root)
-        .args(["build", "--release", "--bin", "words", "--message-format=json"])
-        .args(["--config", "profile.release.strip=true", "--target-dir"])
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("target/figures"))
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| error.to_string())?;
-    if !output.status.success() {
-        return Err("the build failed".to_owned());
-    }
-    let messages = String::from_utf8_lossy(&output.stdout);
-    let (_, rest) = messages.rsplit_once("\"executable\":\"").ok_or("the build made no program")?;
-    let (path, _) = rest.split_once('"').ok_or("cargo's messages end early")?;
-    let bytes = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
-    Ok((path.into(), bytes))
+    let path = cargo::build(root, "figures", &["--bin", "words", "--config", "profile.release.strip=true"])?;
+    let bytes = std::fs::metadata(&path).map_err(|error| error.to_string())?.len();
+    Ok((path, bytes))
 }

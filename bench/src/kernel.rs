@@ -4,24 +4,24 @@ use std::mem::MaybeUninit;
 
 /// `bytes` of fresh zeroed memory that is given back when the process ends. Reserved only: pages come on first touch.
 pub(crate) fn reserve(bytes: usize) -> *mut u8 {
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-    // SAFETY: a fresh anonymous mapping at an address of the kernel's choice disturbs nothing.
-    let address = unsafe { libc::mmap(std::ptr::null_mut(), bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
-    assert!(address != libc::MAP_FAILED, "no address space for {bytes} bytes");
-    address.cast()
+    map(bytes, libc::MAP_PRIVATE)
 }
 
 /// `bytes` of fresh zeroed memory that a process made by [`apart`] shares with its parent.
 pub(crate) fn share(bytes: usize) -> *mut u8 {
-    let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-    // SAFETY: as in `reserve`.
-    let address = unsafe { libc::mmap(std::ptr::null_mut(), bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
+    map(bytes, libc::MAP_SHARED)
+}
+
+fn map(bytes: usize, kind: libc::c_int) -> *mut u8 {
+    let (access, flags) = (libc::PROT_READ | libc::PROT_WRITE, kind | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE);
+    // SAFETY: a fresh anonymous mapping at an address of the kernel's choice disturbs nothing.
+    let address = unsafe { libc::mmap(std::ptr::null_mut(), bytes, access, flags, -1, 0) };
     assert!(address != libc::MAP_FAILED, "no address space for {bytes} bytes");
     address.cast()
 }
 
 /// Gives back what [`share`] gave.
-pub(crate) fn release(start: *mut u8, bytes: usize) {
+pub(crate) fn unshare(start: *mut u8, bytes: usize) {
     // SAFETY: the callers hold nothing that lies in there any more.
     assert_eq!(unsafe { libc::munmap(start.cast(), bytes) }, 0);
 }
@@ -52,6 +52,13 @@ pub(crate) fn table<T: Copy>(length: usize, element: impl Fn(usize) -> T) -> &'s
     unsafe { std::slice::from_raw_parts_mut(start, length) }
 }
 
+/// Keeps this process's memory in pages of the usual size: where only first words are touched, a huge page for each
+/// would need as much memory as the blocks have bytes. A kernel that has no huge pages may refuse.
+pub(crate) fn forbid_huge_pages() {
+    // SAFETY: concerns only how the kernel backs memory that this process touches from here on.
+    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
+}
+
 /// Processor time of this thread in nanoseconds: a neighbour that takes the processor away does not count.
 pub(crate) fn processor_time() -> u64 {
     let mut time = MaybeUninit::<libc::timespec>::uninit();
@@ -78,4 +85,40 @@ pub(crate) fn resident() -> usize {
     let line = text.lines().find_map(|line| line.strip_prefix("Rss:")).expect("an Rss line");
     let kib: usize = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");
     kib * 1024
+}
+
+/// No file descriptor is ever this large, so closing one does nothing; a tracer sees it.
+const MARK: i32 = 0x4D41_524B;
+
+/// Tells a tracer that `phase` begins.
+pub(crate) fn mark(phase: i32) {
+    // SAFETY: there is no such file descriptor to close.
+    let status = unsafe { libc::close(MARK + phase) };
+    assert_eq!(status, -1, "the mark is a file descriptor that does not exist");
+}
+
+/// The phase that a call of `close` with this argument begins.
+pub(crate) fn phase_of(argument: u64) -> Option<usize> {
+    argument.checked_sub(MARK as u64).filter(|phase| (1..=3).contains(phase)).map(|phase| phase as usize)
+}
+
+/// The signal that tells a tracer the same of a child that it steps through, where it sees no calls.
+pub(crate) const STEP_MARK: i32 = libc::SIGUSR1;
+
+pub(crate) fn mark_step() {
+    // SAFETY: the tracer keeps the signal to itself; without one it ends this process, which is a child.
+    assert_eq!(unsafe { libc::raise(STEP_MARK) }, 0);
+}
+
+/// The processor's name and how many of them there are.
+pub(crate) fn machine() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = text.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(": "));
+    let count = std::thread::available_parallelism().map_or(0, usize::from);
+    format!("{}, {count} processors, {}", model.map_or("unknown processor", |(_, name)| name), std::env::consts::ARCH)
+}
+
+/// The kernel's version.
+pub(crate) fn release() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
 }

@@ -1,37 +1,93 @@
-//! Compares allocators in one run: time per operation and memory, each allocator and workload in a process of its own.
+//! Compares allocators in one run: time per operation, memory, instructions and system calls, each allocator and
+//! workload in processes of its own.
 //!
-//! The parent interleaves the processes in rounds and keeps, for each allocator and workload, the best process's
-//! median. A child (`--child`) runs one workload on one allocator and prints one line of numbers.
+//! The parent interleaves the processes in rounds and writes down what each says. A child (`--child`) runs one workload
+//! on one allocator and prints one line of numbers. Tables and charts are made from what was written down.
+//! `growth/`, `tiny/` and `figures.rs` measure apart from that, and `trace/` makes what the workloads `trace-*` replay.
 
 mod allocators;
+mod callgrind;
+mod cargo;
+mod cells;
+mod chart;
 mod child;
+mod clock;
 mod figures;
+mod growth;
 mod kernel;
 mod options;
+mod ours;
+mod pairs;
 mod parent;
+mod probe;
+mod progress;
+mod record;
+mod report;
+mod self_test;
+mod smoke;
+mod stats;
+mod steps;
+mod summary;
+mod syscalls;
+mod syscalls_table;
 mod table;
+mod tiny;
 mod trace;
+mod tracee;
 mod workloads;
 
+use options::{Options, Task, View};
+use record::Data;
+use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments.first().is_some_and(|first| first == "--child") {
-        return child::run(&arguments[1..]);
-    }
-    if arguments.first().is_some_and(|first| first == "trace") {
-        return trace::run(&arguments[1..]);
-    }
-    match options::parse(&arguments) {
-        Ok(options::Task::Help) => print!("{}", options::HELP),
-        Ok(options::Task::List) => options::list(),
-        Ok(options::Task::Figures) => return figures::print(),
-        Ok(options::Task::Compare(options)) => parent::compare(&options),
+    let done = match arguments.first().map(String::as_str) {
+        Some("--child") => return child::run(&arguments[1..]),
+        Some("trace") => trace::run(&arguments[1..]),
+        _ => match options::parse(&arguments) {
+            Ok(task) => run(task),
+            Err(message) => Err(format!("{message}\n\n{}", options::HELP)),
+        },
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("{message}\n\n{}", options::HELP);
-            return ExitCode::FAILURE;
+            eprintln!("{message}");
+            ExitCode::FAILURE
         }
     }
-    ExitCode::SUCCESS
+}
+
+fn run(task: Task) -> Result<(), String> {
+    match task {
+        Task::Help => print!("{}", options::HELP),
+        Task::List => options::list(),
+        Task::Figures => figures::print()?,
+        Task::SelfTest => self_test::run()?,
+        Task::Tiny { markdown } => tiny::print(markdown)?,
+        Task::Growth { out, quick, markdown } => growth::run(&out, quick, markdown)?,
+        Task::From { folder, view } => show(&Data::load(&folder)?, &folder, view)?,
+        Task::Compare(options) => compare(&options)?,
+    }
+    Ok(())
+}
+
+fn compare(options: &Options) -> Result<(), String> {
+    show(&parent::compare(options)?, &options.out, options.view)?;
+    if options.everything {
+        growth::run(&options.out, false, options.view.markdown)?;
+        tiny::print(options.view.markdown)?;
+    }
+    Ok(())
+}
+
+/// Prints the tables, draws the charts and writes the cells.
+fn show(data: &Data, folder: &Path, view: View) -> Result<(), String> {
+    report::print(data, view);
+    chart::draw(data, folder, view.process)?;
+    cells::write(data, folder)?;
+    println!("\nRaw data and charts: {}", folder.display());
+    Ok(())
 }

@@ -1,70 +1,200 @@
 //! What the command line asks for.
 
 use crate::allocators::{self, Entry};
-use crate::workloads::{self, OWN_TRACE, Workload};
+use crate::stats::Process;
+use crate::workloads::{self, Tier, Workload};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 pub(crate) const HELP: &str = "\
 Usage: cargo run --release -- [OPTIONS]
 
-  --quick              about one minute instead of several
-  --million            also the churn with one million live blocks
+Without options: time and memory of every allocator on nearly every workload, and instructions per pair; under five
+minutes.
+
+  --quick              about a minute: shorter, fewer workloads, no instructions
+  --all                everything: all workloads, more processes, system calls, then --growth and --tiny
+  --million            the churn of a million blocks with --quick too
   --workload A,B       only these workloads
   --allocator A,B      only these allocators
-  --rounds N           processes for each allocator and workload (3; quick: 2)
-  --markdown           tables in markdown
-  --figures            the size of the static program and the lines of src/, and nothing else
-  --list               the names of all allocators and workloads
+  --rounds N           processes for each allocator and workload (3; quick: 2; all: 5)
+  --syscalls           count system calls too
+  --no-callgrind       count no instructions, which needs valgrind
+  --best               tables and charts by the best process of each cell instead of the middle one
 
-Usage: cargo run --release -- trace        how to record and show traces
+Instead of all that:
+
+  --growth             how cost grows with live blocks and with the heap's size (with --quick: its first half)
+  --tiny               what each allocator adds to one small static program
+  --from DIR           measure nothing: tables and charts from the raw data in DIR
+  --figures            the size of the static program and the lines of src/
+  --self-test          is every allocator's memory good, and are calls and instructions counted right
+  --list               the names of all allocators and workloads
+  trace                how to record, pack and show traces
+
+With any of them:
+
+  --markdown           tables in markdown
+  --out DIR            where raw data and charts go (default: a new folder below target/comparison/)
 ";
+
+/// How results are shown.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct View {
+    pub(crate) markdown: bool,
+    pub(crate) process: Process,
+}
 
 /// One comparison.
 pub(crate) struct Options {
-    pub(crate) markdown: bool,
+    pub(crate) view: View,
+    pub(crate) everything: bool,
+    pub(crate) calls: bool,
+    pub(crate) instructions: bool,
+    /// Why no instructions are counted, if none are.
+    pub(crate) no_instructions: &'static str,
     pub(crate) rounds: usize,
     /// How long one child measures.
     pub(crate) budget_ms: u64,
+    /// How much longer than that a child may take to set up and to end.
+    pub(crate) patience: Duration,
     pub(crate) allocators: Vec<&'static Entry>,
     pub(crate) workloads: Vec<&'static Workload>,
+    pub(crate) out: PathBuf,
 }
 
 pub(crate) enum Task {
     Help,
     List,
     Figures,
+    SelfTest,
+    Tiny { markdown: bool },
+    Growth { out: PathBuf, quick: bool, markdown: bool },
+    From { folder: PathBuf, view: View },
     Compare(Options),
 }
 
+/// What is done instead of a comparison, if anything.
+#[derive(Default)]
+enum Instead {
+    #[default]
+    Nothing,
+    Figures,
+    SelfTest,
+    Tiny,
+    Growth,
+    From(PathBuf),
+}
+
+/// What was given on the command line, before it is known what follows from it.
+#[derive(Default)]
+struct Given {
+    instead: Instead,
+    quick: bool,
+    all: bool,
+    million: bool,
+    view: View,
+    syscalls: bool,
+    no_callgrind: bool,
+    rounds: Option<usize>,
+    workloads: Option<String>,
+    allocators: Option<String>,
+    out: Option<PathBuf>,
+}
+
 pub(crate) fn parse(arguments: &[String]) -> Result<Task, String> {
-    let mut rounds = None;
-    let (mut quick, mut million, mut markdown) = (false, false, false);
-    let (mut allocators, mut workloads) = (None, None);
+    let mut given = Given::default();
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
-        let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
+        let mut value = || arguments.next().cloned().ok_or(format!("{argument} needs a value"));
         match argument.as_str() {
             "--help" | "-h" => return Ok(Task::Help),
             "--list" => return Ok(Task::List),
-            "--figures" => return Ok(Task::Figures),
-            "--quick" => quick = true,
-            "--million" => million = true,
-            "--markdown" => markdown = true,
-            "--rounds" => rounds = Some(value()?.parse().map_err(|_| "--rounds needs a number".to_owned())?),
-            "--allocator" => allocators = Some(value()?.clone()),
-            "--workload" => workloads = Some(value()?.clone()),
+            "--figures" => given.instead = Instead::Figures,
+            "--self-test" => given.instead = Instead::SelfTest,
+            "--tiny" => given.instead = Instead::Tiny,
+            "--growth" => given.instead = Instead::Growth,
+            "--from" => given.instead = Instead::From(value()?.into()),
+            "--quick" => given.quick = true,
+            "--all" => given.all = true,
+            "--million" => given.million = true,
+            "--markdown" => given.view.markdown = true,
+            "--best" => given.view.process = Process::Best,
+            "--syscalls" => given.syscalls = true,
+            "--no-callgrind" => given.no_callgrind = true,
+            "--rounds" => given.rounds = Some(number(&value()?)?),
+            "--allocator" => given.allocators = Some(value()?),
+            "--workload" => given.workloads = Some(value()?),
+            "--out" => given.out = Some(value()?.into()),
             other => return Err(format!("unknown option {other}")),
         }
     }
-    let allocators = select(&allocators::ALL, allocators.as_deref(), |entry| entry.name, |_| true)?;
+    task(given)
+}
+
+fn number(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&number| number > 0).ok_or(format!("--rounds needs a number above 0, not {text}"))
+}
+
+fn task(mut given: Given) -> Result<Task, String> {
+    let View { markdown, .. } = given.view;
+    Ok(match std::mem::take(&mut given.instead) {
+        Instead::Nothing => Task::Compare(options(given)?),
+        Instead::Figures => Task::Figures,
+        Instead::SelfTest => Task::SelfTest,
+        Instead::Tiny => Task::Tiny { markdown },
+        Instead::Growth => Task::Growth { out: given.out.unwrap_or_else(fresh_folder), quick: given.quick, markdown },
+        Instead::From(folder) => Task::From { folder, view: given.view },
+    })
+}
+
+fn options(given: Given) -> Result<Options, String> {
+    if given.quick && given.all {
+        return Err("--quick and --all exclude each other".to_owned());
+    }
+    let tier = match () {
+        () if given.quick => Tier::Quick,
+        () if given.all => Tier::All,
+        () => Tier::Usual,
+    };
+    let allocators = select(&allocators::ALL, given.allocators.as_deref(), |entry| entry.name, |_| true)?;
     let workloads = select(
         &workloads::ALL,
-        workloads.as_deref(),
+        given.workloads.as_deref(),
         |load| load.name,
-        |load| (million || !load.slow) && load.name != OWN_TRACE,
+        |load| load.tier <= tier || (given.million && load.slow),
     )?;
-    let rounds = rounds.unwrap_or(if quick { 2 } else { 3 });
-    let budget_ms = if quick { 150 } else { 600 };
-    Ok(Task::Compare(Options { markdown, rounds, budget_ms, allocators, workloads }))
+    let no_instructions = match () {
+        () if given.no_callgrind => "left out by --no-callgrind",
+        () if given.quick => "left out by --quick",
+        () if !workloads.iter().any(|load| load.name == crate::callgrind::WORKLOAD) => "left out without workload pair",
+        () => "",
+    };
+    let (rounds, budget_ms, patience) = match tier {
+        Tier::Quick => (2, 40, Duration::from_secs(1)),
+        Tier::All => (5, 300, Duration::from_secs(2)),
+        _ => (3, 80, Duration::from_millis(1500)),
+    };
+    Ok(Options {
+        view: given.view,
+        everything: given.all,
+        calls: given.syscalls || given.all,
+        instructions: no_instructions.is_empty(),
+        no_instructions,
+        rounds: given.rounds.unwrap_or(rounds),
+        budget_ms,
+        patience,
+        allocators,
+        workloads,
+        out: given.out.unwrap_or_else(fresh_folder),
+    })
+}
+
+/// A folder that git ignores, named by the second.
+fn fresh_folder() -> PathBuf {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let seconds = since.map_or(0, |since| since.as_secs());
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("target/comparison/{seconds}"))
 }
 
 /// The entries that `names` lists, in the order of `all`; without names, those that `default` accepts.
@@ -87,10 +217,41 @@ fn select<T>(
 pub(crate) fn list() {
     println!("Allocators:");
     for entry in &allocators::ALL {
-        println!("  {:24} {}", entry.name, entry.note);
+        println!("  {:24} {:32} {}", entry.name, entry.version().unwrap_or_default(), entry.note);
     }
     println!("Workloads:");
     for workload in &workloads::ALL {
-        println!("  {:24} {}", workload.name, workload.note);
+        println!("  {:24} {}{}", workload.name, workload.note, workload.tier.remark());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::ELEVEN;
+
+    /// The workloads of a comparison with these arguments.
+    fn workloads(arguments: &[&str]) -> Vec<&'static str> {
+        let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        match parse(&arguments) {
+            Ok(Task::Compare(options)) => options.workloads.iter().map(|load| load.name).collect(),
+            _ => panic!("{arguments:?} is no comparison"),
+        }
+    }
+
+    #[test]
+    fn each_run_has_what_the_shorter_one_has() {
+        let (quick, usual, all) = (workloads(&["--quick"]), workloads(&[]), workloads(&["--all"]));
+        for (shorter, longer) in [(&quick, &usual), (&usual, &all)] {
+            assert!(shorter.iter().all(|name| longer.contains(name)) && shorter.len() < longer.len());
+        }
+        assert!(ELEVEN.iter().all(|name| usual.contains(name)), "{usual:?}");
+        assert_eq!(workloads(&["--quick", "--million"]).len(), quick.len() + 1);
+    }
+
+    #[test]
+    fn a_trace_of_ones_own_runs_when_it_is_named() {
+        assert!(!workloads(&["--all"]).contains(&"trace-own"));
+        assert_eq!(workloads(&["--workload", "trace-own"]), ["trace-own"]);
     }
 }

@@ -1,62 +1,59 @@
-//! A table of numbers and their ratios to each column's best, as text or markdown.
+//! Tables as text or markdown.
 
-/// Rows are allocators, columns workloads. A missing number prints as a dash.
-pub(crate) struct Table {
-    pub(crate) columns: Vec<String>,
-    pub(crate) rows: Vec<(String, Vec<Option<f64>>)>,
-    /// Whether the ratio is printed beside the number.
-    pub(crate) ratios: bool,
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+
+/// A table whose first column is text and whose others are numbers.
+fn render(header: Vec<String>, rows: Vec<Vec<String>>, markdown: bool) -> String {
+    let mut table = Table::new();
+    table.load_style(if markdown { presets::ASCII_MARKDOWN } else { presets::NOTHING });
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    let columns = header.len();
+    table.set_header(header);
+    table.add_rows(rows);
+    for column in 1..columns {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let text = table.to_string();
+    text.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
-impl Table {
-    pub(crate) fn text(&self) -> String {
-        let lines = self.cells();
-        let width = |column: usize| lines.iter().map(|line| line[column].len()).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..=self.columns.len()).map(width).collect();
-        let mut text = String::new();
-        for line in &lines {
-            let padded = line.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| match column {
-                0 => format!("{cell:width$}"),
-                _ => format!("  {cell:>width$}"),
-            });
-            text.extend(padded);
-            text.push('\n');
-        }
-        text
-    }
+/// A line of its own, as above a table, and an empty one.
+pub(crate) fn title(text: &str, markdown: bool) -> String {
+    if markdown { format!("**{text}**\n\n") } else { format!("{text}\n\n") }
+}
 
-    pub(crate) fn markdown(&self) -> String {
-        let mut lines = self.cells();
-        let rule = (0..=self.columns.len()).map(|column| if column == 0 { "---" } else { "---:" }.to_owned());
-        lines.insert(1, rule.collect());
-        lines.iter().map(|line| format!("| {} |\n", line.join(" | "))).collect()
-    }
-
-    fn best(&self, column: usize) -> f64 {
-        self.rows.iter().filter_map(|(_, cells)| cells[column]).fold(f64::INFINITY, f64::min)
-    }
-
-    /// The header line, then a line for each allocator.
-    fn cells(&self) -> Vec<Vec<String>> {
-        let header = [String::new()].into_iter().chain(self.columns.iter().cloned());
-        let mut lines = vec![header.collect::<Vec<_>>()];
-        for (name, cells) in &self.rows {
-            let cells = cells.iter().enumerate().map(|(column, cell)| match cell {
-                None => "-".to_owned(),
-                Some(value) if self.ratios => format!("{} ({:.2})", number(*value), value / self.best(column)),
-                Some(value) => number(*value),
-            });
-            lines.push([name.clone()].into_iter().chain(cells).collect());
-        }
-        lines
-    }
+/// A table below its title, and an empty line.
+pub(crate) fn section(text: &str, header: Vec<String>, rows: Vec<Vec<String>>, markdown: bool) -> String {
+    format!("{}{}\n", title(text, markdown), render(header, rows, markdown))
 }
 
 /// Three digits that count.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     match value {
         _ if value < 10.0 => format!("{value:.2}"),
         _ if value < 100.0 => format!("{value:.1}"),
         _ => format!("{value:.0}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_keep_three_digits() {
+        assert_eq!([number(1.234), number(12.34), number(1234.4)], ["1.23", "12.3", "1234"]);
+    }
+
+    #[test]
+    fn markdown_is_aligned() {
+        let cells = |texts: [&str; 2]| texts.map(str::to_owned).to_vec();
+        let section = section("time", cells(["", "pair"]), vec![cells(["talc", "1.0"])], true);
+        let table = section.strip_prefix("**time**\n\n").unwrap().strip_suffix("\n").unwrap();
+        assert_eq!(table.lines().count(), 3, "{table}");
+        assert!(table.lines().all(|line| line.starts_with('|') && line.ends_with('|')), "{table}");
+        assert!(table.contains("| talc |"), "{table}");
     }
 }

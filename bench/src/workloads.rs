@@ -1,8 +1,12 @@
 //! The workloads of the comparison. An operation is one call of allocate, free or resize.
 
+mod habits;
+
 use crate::allocators::Entry;
 use crate::kernel;
+use crate::probe::Probe;
 use crate::trace::Replay;
+use habits::{Aligned64, Plain, Request, Zeroed};
 
 /// What one workload is called, what it does and how it is run.
 pub(crate) struct Workload {
@@ -14,8 +18,31 @@ pub(crate) struct Workload {
     round: Round,
     /// Whether its footprint is compared. The others hold next to nothing.
     pub(crate) memory: bool,
-    /// Runs only when asked for.
+    /// Gets fewer processes and more time.
     pub(crate) slow: bool,
+    pub(crate) tier: Tier,
+}
+
+/// The smallest run that a workload is part of.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Tier {
+    Quick,
+    Usual,
+    All,
+    /// Part of no run but one that names it.
+    Named,
+}
+
+impl Tier {
+    /// For the list.
+    pub(crate) fn remark(self) -> &'static str {
+        match self {
+            Self::Quick => "",
+            Self::Usual => " (not with --quick)",
+            Self::All => " (with --all)",
+            Self::Named => " (only when named)",
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -31,6 +58,18 @@ enum Round {
     Vector {
         growth: Growth,
     },
+    Zeroed {
+        replacements: usize,
+    },
+    Aligned {
+        replacements: usize,
+    },
+    Strings {
+        steps: usize,
+    },
+    Queue {
+        steps: usize,
+    },
     /// The shipped trace of this name.
     Trace(&'static str),
 }
@@ -43,26 +82,44 @@ enum Growth {
 
 /// Request sizes in bytes, both ends included.
 #[derive(Clone, Copy)]
-enum Sizes {
+pub(crate) enum Sizes {
     Uniform(u32, u32),
     LogUniform(u32, u32),
+    /// A few sizes, most requests of the first ones.
+    Hot,
+    /// 16..512 B, and two in a thousand of 1 MiB.
+    WithLarge,
 }
 
 const fn workload(name: &'static str, note: &'static str, slots: usize, sizes: Sizes, round: Round) -> Workload {
-    Workload { name, note, slots, sizes, round, memory: slots > 64, slow: slots > 500_000 }
+    let slow = slots > 500_000;
+    Workload {
+        name,
+        note,
+        slots,
+        sizes,
+        round,
+        memory: slots > 64,
+        slow,
+        tier: if slow { Tier::Usual } else { Tier::Quick },
+    }
 }
 
-/// Nothing is shipped for this one: whoever names it has put a trace there.
-pub(crate) const OWN_TRACE: &str = "trace-own";
-
 /// A trace brings its own sizes and its own table.
-const fn trace(name: &'static str, file: &'static str, note: &'static str) -> Workload {
-    Workload { memory: true, ..workload(name, note, 0, SMALL, Round::Trace(file)) }
+const fn trace(name: &'static str, file: &'static str, note: &'static str, tier: Tier) -> Workload {
+    Workload { memory: true, tier, ..workload(name, note, 0, SMALL, Round::Trace(file)) }
+}
+
+impl Workload {
+    /// After so many rounds the footprint grows no more. One of a trace ends with nothing live.
+    pub(crate) fn footprint_rounds(&self) -> usize {
+        if self.slow || matches!(self.round, Round::Trace(_)) { 2 } else { 4 }
+    }
 }
 
 const SMALL: Sizes = Sizes::LogUniform(8, 1024);
 
-pub(crate) static ALL: [Workload; 16] = [
+pub(crate) static ALL: [Workload; 22] = [
     workload("pair", "allocate 16..256 B, free it", 1, Sizes::Uniform(16, 256), Round::Pair),
     workload("stack64", "64 allocations, freed last first", 64, SMALL, Round::Stack),
     workload(
@@ -99,84 +156,66 @@ pub(crate) static ALL: [Workload; 16] = [
         Sizes::LogUniform(4 << 10, 1 << 20),
         Round::Churn { replacements: 2_000 },
     ),
-    trace("trace-gcc", "gcc", "recorded: a compiler"),
-    trace("trace-python", "python", "recorded: an interpreter"),
-    trace("trace-sqlite", "sqlite", "recorded: a database in memory"),
-    trace("trace-redis", "redis", "recorded: a server of keys and values, with threads"),
-    trace("trace-shell", "shell", "recorded: all processes of a pipeline, one after the other"),
-    trace("trace-git", "git", "recorded: packing a repository with two threads"),
-    Workload { slow: true, ..trace(OWN_TRACE, "own", "what lies in traces/own.trace; only when named") },
+    trace("trace-gcc", "gcc", "recorded: a compiler", Tier::Quick),
+    trace("trace-python", "python", "recorded: an interpreter", Tier::Quick),
+    trace("trace-sqlite", "sqlite", "recorded: a database in memory", Tier::Usual),
+    trace("trace-redis", "redis", "recorded: a server of keys and values, with threads", Tier::All),
+    trace("trace-shell", "shell", "recorded: all processes of a pipeline, one after the other", Tier::All),
+    trace("trace-git", "git", "recorded: packing a repository with two threads", Tier::Usual),
+    // Nothing is shipped for this one: whoever names it has put a trace there.
+    trace("trace-own", "own", "what lies in traces/own.trace", Tier::Named),
+    workload(
+        "hot-sizes",
+        "10,000 live of 10 sizes from 16 to 256 B, three of them hot, a random one replaced",
+        10_000,
+        Sizes::Hot,
+        Round::Churn { replacements: 100_000 },
+    ),
+    workload(
+        "zeroed",
+        "1,000 live, zeroed, 64 B..16 KiB log-uniform, a random one replaced",
+        1_000,
+        Sizes::LogUniform(64, 16 << 10),
+        Round::Zeroed { replacements: 20_000 },
+    ),
+    workload(
+        "aligned64",
+        "10,000 live, 64..1024 B log-uniform at multiples of 64, a random one replaced",
+        10_000,
+        Sizes::LogUniform(64, 1024),
+        Round::Aligned { replacements: 100_000 },
+    ),
+    workload(
+        "strings",
+        "1,000 strings, a random one grows by half until 4 KiB, then starts again from 16 B",
+        1_000,
+        SMALL,
+        Round::Strings { steps: 50_000 },
+    ),
+    workload(
+        "queue",
+        "1,000 live in a queue, 8..1024 B log-uniform: the oldest is freed, one is allocated",
+        1_000,
+        SMALL,
+        Round::Queue { steps: 100_000 },
+    ),
+    workload(
+        "mixed",
+        "1,000 live, 16..512 B log-uniform and two in a thousand of 1 MiB, a random one replaced",
+        1_000,
+        Sizes::WithLarge,
+        Round::Churn { replacements: 100_000 },
+    ),
 ];
-
-/// What is done to memory besides asking for it.
-pub(crate) trait Probe {
-    /// A fresh block, or the part `from..size` by which a block grew.
-    ///
-    /// # Safety
-    ///
-    /// `payload` may be written for `size` bytes.
-    unsafe fn fresh(&mut self, payload: *mut u8, from: usize, size: usize);
-    /// `bytes` fewer are live.
-    fn gone(&mut self, bytes: usize);
-}
-
-/// For timing: the first word is written, and nothing else.
-pub(crate) struct FirstWord;
-
-impl Probe for FirstWord {
-    unsafe fn fresh(&mut self, payload: *mut u8, from: usize, size: usize) {
-        // SAFETY: the caller's promise; every request here is of 8 bytes at least.
-        unsafe { payload.add(from).cast::<u64>().write_unaligned(size as u64) };
-    }
-
-    fn gone(&mut self, _: usize) {}
-}
-
-/// For the footprint: every page of the block is written, live bytes are counted, and resident memory is sampled.
-pub(crate) struct Footprint {
-    base: usize,
-    live: usize,
-    calls: usize,
-    pub(crate) peak_live: usize,
-    pub(crate) peak_resident: usize,
-}
-
-impl Footprint {
-    pub(crate) fn new() -> Self {
-        Self { base: kernel::resident(), live: 0, calls: 0, peak_live: 0, peak_resident: 0 }
-    }
-
-    fn sample(&mut self) {
-        self.peak_resident = self.peak_resident.max(kernel::resident().saturating_sub(self.base));
-    }
-}
-
-impl Probe for Footprint {
-    unsafe fn fresh(&mut self, payload: *mut u8, from: usize, size: usize) {
-        for offset in (from..size).step_by(1024).chain([size - 1]) {
-            // SAFETY: the caller's promise; `offset` is below `size`.
-            unsafe { payload.add(offset).write(1) };
-        }
-        self.live += size - from;
-        let is_peak = self.live > self.peak_live;
-        self.peak_live = self.peak_live.max(self.live);
-        self.calls += 1;
-        // Large blocks move the footprint with every call; small ones are sampled, and densest while they pile up.
-        if self.calls.is_multiple_of(4096) || (is_peak && (size >= 4096 || self.calls.is_multiple_of(256))) {
-            self.sample();
-        }
-    }
-
-    fn gone(&mut self, bytes: usize) {
-        self.live -= bytes;
-    }
-}
 
 #[derive(Clone, Copy)]
 struct Live {
     payload: *mut u8,
     size: usize,
 }
+
+/// Pairs in one round of `pair`.
+pub(crate) const PAIRS: usize = 100_000;
 
 /// Tables sized to stay in the first-level cache, so that the loop's own cost is small and the same for everyone.
 const SIZES: usize = 1024;
@@ -190,6 +229,8 @@ pub(crate) struct Run<P> {
     order: &'static [u32],
     random: u64,
     round: Round,
+    /// Where the queue begins.
+    oldest: usize,
     trace: Replay,
 }
 
@@ -199,6 +240,9 @@ impl<P: Probe> Run<P> {
         let mut random = 0x9E37_79B9_7F4A_7C15;
         let sizes = kernel::table(SIZES, |_| 0);
         sizes.fill_with(|| workload.sizes.pick(next(&mut random)));
+        if let Sizes::WithLarge = workload.sizes {
+            (sizes[0], sizes[SIZES / 2]) = (1 << 20, 1 << 20);
+        }
         let order = kernel::table(workload.slots, |index| index as u32);
         if let Round::All { shuffled: true } = workload.round {
             for index in (1..order.len()).rev() {
@@ -211,25 +255,34 @@ impl<P: Probe> Run<P> {
             _ => Replay::none(),
         };
         (entry.prepare)();
-        Self { entry, probe: probe(), sizes, live, order, random, round: workload.round, trace }
+        Self { entry, probe: probe(), sizes, live, order, random, round: workload.round, oldest: 0, trace }
     }
 
     /// One round. Returns the number of operations.
     pub(crate) fn round(&mut self) -> usize {
         match self.round {
-            Round::Pair => self.pair(),
+            Round::Pair => self.pairs(PAIRS),
             Round::Stack => self.stack(),
-            Round::Churn { replacements } => self.churn(replacements),
+            Round::Churn { replacements } => self.churn::<Plain>(replacements),
             Round::All { .. } => self.all(),
             Round::Vector { growth } => self.vector(growth),
+            Round::Zeroed { replacements } => self.churn::<Zeroed>(replacements),
+            Round::Aligned { replacements } => self.churn::<Aligned64>(replacements),
+            Round::Strings { steps } => self.strings(steps),
+            Round::Queue { steps } => self.queue(steps),
             Round::Trace(_) => self.trace.round(self.entry, &mut self.probe),
         }
     }
 
     #[inline(always)]
     fn allocate(&mut self, size: usize) -> Live {
+        self.request::<Plain>(size)
+    }
+
+    #[inline(always)]
+    fn request<R: Request>(&mut self, size: usize) -> Live {
         // SAFETY: no request here has a size of 0.
-        let payload = unsafe { (self.entry.allocate)(size) };
+        let payload = unsafe { R::allocate(self.entry, size) };
         if payload.is_null() {
             out_of_memory();
         }
@@ -240,9 +293,14 @@ impl<P: Probe> Run<P> {
 
     #[inline(always)]
     fn free(&mut self, live: Live) {
+        self.release::<Plain>(live);
+    }
+
+    #[inline(always)]
+    fn release<R: Request>(&mut self, live: Live) {
         self.probe.gone(live.size);
-        // SAFETY: `live` came from `allocate` or `resize`, and its holder forgets it now.
-        unsafe { (self.entry.free)(live.payload, live.size) };
+        // SAFETY: `live` came from the same kind of request or a `resize`, and its holder forgets it now.
+        unsafe { R::free(self.entry, live.payload, live.size) };
     }
 
     #[inline(always)]
@@ -257,13 +315,14 @@ impl<P: Probe> Run<P> {
         Live { payload, size }
     }
 
-    fn pair(&mut self) -> usize {
-        const PAIRS: usize = 100_000;
-        for index in 0..PAIRS {
+    /// One function for everyone who counts its instructions.
+    #[inline(never)]
+    pub(crate) fn pairs(&mut self, count: usize) -> usize {
+        for index in 0..count {
             let live = self.allocate(self.sizes[index % SIZES] as usize);
             self.free(live);
         }
-        PAIRS * 2
+        count * 2
     }
 
     fn stack(&mut self) -> usize {
@@ -280,20 +339,20 @@ impl<P: Probe> Run<P> {
         STACKS * depth * 2
     }
 
-    fn churn(&mut self, replacements: usize) -> usize {
+    fn churn<R: Request>(&mut self, replacements: usize) -> usize {
         let mut operations = replacements * 2;
         if self.live[0].payload.is_null() {
             operations += self.live.len();
             for index in 0..self.live.len() {
                 let random = next(&mut self.random);
-                self.live[index] = self.allocate(self.sizes[random as usize % SIZES] as usize);
+                self.live[index] = self.request::<R>(self.sizes[random as usize % SIZES] as usize);
             }
         }
         for _ in 0..replacements {
             let random = next(&mut self.random);
             let index = below(random, self.live.len());
-            self.free(self.live[index]);
-            self.live[index] = self.allocate(self.sizes[random as usize % SIZES] as usize);
+            self.release::<R>(self.live[index]);
+            self.live[index] = self.request::<R>(self.sizes[random as usize % SIZES] as usize);
         }
         operations
     }
@@ -332,7 +391,7 @@ impl<P: Probe> Run<P> {
 }
 
 impl Sizes {
-    fn pick(self, random: u64) -> u32 {
+    pub(crate) fn pick(self, random: u64) -> u32 {
         match self {
             Sizes::Uniform(low, high) => low + below(random, (high - low + 1) as usize) as u32,
             Sizes::LogUniform(low, high) => {
@@ -340,13 +399,18 @@ impl Sizes {
                 let (low, high) = (f64::from(low), f64::from(high));
                 (low * (high / low).powf(unit)) as u32
             }
+            Sizes::Hot => {
+                const HOT: [u32; 16] = [24, 24, 24, 24, 32, 32, 32, 64, 64, 16, 40, 48, 96, 128, 200, 256];
+                HOT[below(random, HOT.len())]
+            }
+            Sizes::WithLarge => Sizes::LogUniform(16, 512).pick(random),
         }
     }
 }
 
 /// Xorshift: a few cycles, and the same numbers for every allocator.
 #[inline(always)]
-fn next(state: &mut u64) -> u64 {
+pub(crate) fn next(state: &mut u64) -> u64 {
     *state ^= *state << 13;
     *state ^= *state >> 7;
     *state ^= *state << 17;
@@ -355,7 +419,7 @@ fn next(state: &mut u64) -> u64 {
 
 /// A number below `bound` from the upper half of `random`; the lower bits stay free for another choice.
 #[inline(always)]
-fn below(random: u64, bound: usize) -> usize {
+pub(crate) fn below(random: u64, bound: usize) -> usize {
     (((random >> 32) * bound as u64) >> 32) as usize
 }
 

@@ -1,6 +1,6 @@
-//! Rust allocators without a lock of their own. All but dlmalloc work in one arena of fixed size.
+//! Rust allocators without a lock of their own, each in one arena of fixed size.
 
-use super::Candidate;
+use super::{Candidate, layout};
 use crate::kernel;
 use std::alloc::Layout;
 use std::cell::UnsafeCell;
@@ -11,13 +11,13 @@ use talc::{DefaultBinning, base, source::Manual};
 const ARENA: usize = 1 << 30;
 
 /// A global without a lock, for processes of one thread.
-struct Lone<T>(UnsafeCell<T>);
+pub(super) struct Lone<T>(UnsafeCell<T>);
 
 // SAFETY: a child has one thread.
 unsafe impl<T> Sync for Lone<T> {}
 
 impl<T> Lone<T> {
-    const fn new(value: T) -> Self {
+    pub(super) const fn new(value: T) -> Self {
         Self(UnsafeCell::new(value))
     }
 
@@ -25,36 +25,16 @@ impl<T> Lone<T> {
     ///
     /// No other reference from this function is in use.
     #[expect(clippy::mut_from_ref, reason = "the caller promises that it is the only one")]
-    unsafe fn get(&self) -> &mut T {
+    #[inline(always)]
+    pub(super) unsafe fn get(&self) -> &mut T {
         // SAFETY: the caller's promise; there is one thread.
         unsafe { &mut *self.0.get() }
     }
 }
 
-fn layout(size: usize) -> Layout {
-    // SAFETY: 8 is a power of two, and the workloads' sizes are far below the limit.
-    unsafe { Layout::from_size_align_unchecked(size, 8) }
-}
-
+#[inline(always)]
 fn raw(payload: Option<NonNull<u8>>) -> *mut u8 {
     payload.map_or(std::ptr::null_mut(), NonNull::as_ptr)
-}
-
-/// Resizing for those who cannot: allocate, copy, free.
-///
-/// # Safety
-///
-/// As for [`Candidate::resize`].
-unsafe fn move_block<C: Candidate>(payload: *mut u8, old: usize, new: usize) -> *mut u8 {
-    // SAFETY: `payload` has `old` bytes and the fresh block `new`; the old block is used no more after its free.
-    unsafe {
-        let fresh = C::allocate(new);
-        if !fresh.is_null() {
-            fresh.copy_from_nonoverlapping(payload, old.min(new));
-            C::free(payload, old);
-        }
-        fresh
-    }
 }
 
 pub(super) struct LinkedList;
@@ -62,26 +42,51 @@ static LINKED_LIST: Lone<linked_list_allocator::Heap> = Lone::new(linked_list_al
 
 impl Candidate for LinkedList {
     const NAME: &'static str = "linked_list";
-    const NOTE: &'static str = "linked_list_allocator, no lock, 1 GiB arena";
+    const NOTE: &'static str = "linked_list_allocator, the baseline: no lock, 1 GiB arena";
+    const PACKAGE: Option<&'static str> = Some("linked_list_allocator");
 
     fn prepare() {
         // SAFETY: called once, before any other use; the arena is never given back.
         unsafe { LINKED_LIST.get().init(kernel::reserve(ARENA), ARENA) }
     }
 
-    unsafe fn allocate(size: usize) -> *mut u8 {
+    #[inline(always)]
+    unsafe fn allocate(layout: Layout) -> *mut u8 {
         // SAFETY: no other reference is held.
-        raw(unsafe { LINKED_LIST.get() }.allocate_first_fit(layout(size)).ok())
+        raw(unsafe { LINKED_LIST.get() }.allocate_first_fit(layout).ok())
     }
 
-    unsafe fn free(payload: *mut u8, size: usize) {
+    #[inline(always)]
+    unsafe fn free(payload: *mut u8, layout: Layout) {
         // SAFETY: the caller's block is live, not null, and was asked for with this layout.
-        unsafe { LINKED_LIST.get().deallocate(NonNull::new_unchecked(payload), layout(size)) }
+        unsafe { LINKED_LIST.get().deallocate(NonNull::new_unchecked(payload), layout) }
+    }
+}
+
+pub(super) struct Buddy;
+/// Orders up to blocks of half the arena's size: 2^29 bytes.
+static BUDDY: Lone<buddy_system_allocator::Heap<31>> = Lone::new(buddy_system_allocator::Heap::empty());
+
+impl Candidate for Buddy {
+    const NAME: &'static str = "buddy_system";
+    const NOTE: &'static str = "buddy_system_allocator::Heap, no lock, 1 GiB arena";
+    const PACKAGE: Option<&'static str> = Some("buddy_system_allocator");
+
+    fn prepare() {
+        // SAFETY: called once, before any other use; the arena is never given back.
+        unsafe { BUDDY.get().init(kernel::reserve(ARENA) as usize, ARENA) }
     }
 
-    unsafe fn resize(payload: *mut u8, old: usize, new: usize) -> *mut u8 {
-        // SAFETY: the caller's promises.
-        unsafe { move_block::<Self>(payload, old, new) }
+    #[inline(always)]
+    unsafe fn allocate(layout: Layout) -> *mut u8 {
+        // SAFETY: no other reference is held.
+        raw(unsafe { BUDDY.get() }.alloc(layout).ok())
+    }
+
+    #[inline(always)]
+    unsafe fn free(payload: *mut u8, layout: Layout) {
+        // SAFETY: the caller's block is live, not null, and was asked for with this layout.
+        unsafe { BUDDY.get().dealloc(NonNull::new_unchecked(payload), layout) }
     }
 }
 
@@ -90,30 +95,40 @@ static TALC: Lone<base::Talc<Manual, DefaultBinning>> = Lone::new(base::Talc::ne
 
 impl Candidate for Talc {
     const NAME: &'static str = "talc";
-    const NOTE: &'static str = "talc, no lock, 1 GiB arena";
+    const NOTE: &'static str = "no lock, 1 GiB arena";
+    const PACKAGE: Option<&'static str> = Some("talc");
 
     fn prepare() {
         // SAFETY: called once; the arena is fresh, writable and never given back.
         unsafe { TALC.get().claim(kernel::reserve(ARENA), ARENA) }.expect("talc takes the arena");
     }
 
-    unsafe fn allocate(size: usize) -> *mut u8 {
+    #[inline(always)]
+    unsafe fn allocate(layout: Layout) -> *mut u8 {
         // SAFETY: the size is not 0.
-        raw(unsafe { TALC.get().allocate(layout(size)) })
+        raw(unsafe { TALC.get().allocate(layout) })
     }
 
-    unsafe fn free(payload: *mut u8, size: usize) {
+    #[inline(always)]
+    unsafe fn free(payload: *mut u8, layout: Layout) {
         // SAFETY: the caller's block is live and was asked for with this layout.
-        unsafe { TALC.get().deallocate(payload, layout(size)) }
+        unsafe { TALC.get().deallocate(payload, layout) }
     }
 
-    unsafe fn resize(payload: *mut u8, old: usize, new: usize) -> *mut u8 {
-        // SAFETY: the caller's block is live and was asked for with this layout; `new` is not 0.
+    #[inline(always)]
+    unsafe fn resize(payload: *mut u8, old: Layout, new: usize) -> *mut u8 {
+        // SAFETY: the caller's block is live and was asked for with this layout; `new` is not 0. Talc resizes in place
+        // or not at all, and then the block moves.
         unsafe {
-            if TALC.get().try_realloc_in_place(payload, layout(old), new) {
+            if TALC.get().try_realloc_in_place(payload, old, new) {
                 return payload;
             }
-            move_block::<Self>(payload, old, new)
+            let fresh = Self::allocate(layout(new, old.align()));
+            if !fresh.is_null() {
+                fresh.copy_from_nonoverlapping(payload, old.size().min(new));
+                Self::free(payload, old);
+            }
+            fresh
         }
     }
 }
@@ -124,7 +139,8 @@ static RLSF: Lone<Tlsf> = Lone::new(Tlsf::new());
 
 impl Candidate for Rlsf {
     const NAME: &'static str = "rlsf";
-    const NOTE: &'static str = "rlsf::Tlsf, no lock, 1 GiB arena";
+    const NOTE: &'static str = "Tlsf, no lock, 1 GiB arena";
+    const PACKAGE: Option<&'static str> = Some("rlsf");
 
     fn prepare() {
         let arena = std::ptr::slice_from_raw_parts_mut(kernel::reserve(ARENA), ARENA);
@@ -133,41 +149,79 @@ impl Candidate for Rlsf {
         taken.expect("rlsf takes the arena");
     }
 
-    unsafe fn allocate(size: usize) -> *mut u8 {
+    #[inline(always)]
+    unsafe fn allocate(layout: Layout) -> *mut u8 {
         // SAFETY: no other reference is held.
-        raw(unsafe { RLSF.get() }.allocate(layout(size)))
+        raw(unsafe { RLSF.get() }.allocate(layout))
     }
 
-    unsafe fn free(payload: *mut u8, _: usize) {
+    #[inline(always)]
+    unsafe fn free(payload: *mut u8, layout: Layout) {
         // SAFETY: the caller's block is live, not null, and was asked for with this alignment.
-        unsafe { RLSF.get().deallocate(NonNull::new_unchecked(payload), 8) }
+        unsafe { RLSF.get().deallocate(NonNull::new_unchecked(payload), layout.align()) }
     }
 
-    unsafe fn resize(payload: *mut u8, _: usize, new: usize) -> *mut u8 {
+    #[inline(always)]
+    unsafe fn resize(payload: *mut u8, old: Layout, new: usize) -> *mut u8 {
         // SAFETY: as for `free`.
-        raw(unsafe { RLSF.get().reallocate(NonNull::new_unchecked(payload), layout(new)) })
+        raw(unsafe { RLSF.get().reallocate(NonNull::new_unchecked(payload), layout(new, old.align())) })
     }
 }
 
-pub(super) struct Dlmalloc;
-static DLMALLOC: Lone<dlmalloc::Dlmalloc> = Lone::new(dlmalloc::Dlmalloc::new());
+pub(super) struct Picoalloc;
+static PICOALLOC: Lone<picoalloc::Allocator<Arena>> = Lone::new(picoalloc::Allocator::new(Arena));
 
-impl Candidate for Dlmalloc {
-    const NAME: &'static str = "dlmalloc";
-    const NOTE: &'static str = "dlmalloc, no lock, mmap";
+/// Memory of the same kind as everyone's: picoalloc's own mapping would be the same, but for one architecture only.
+struct Arena;
 
-    unsafe fn allocate(size: usize) -> *mut u8 {
+impl picoalloc::Env for Arena {
+    fn total_space(&self) -> picoalloc::Size {
+        const { picoalloc::Size::from_bytes_usize(ARENA).unwrap() }
+    }
+
+    unsafe fn allocate_address_space(&mut self) -> *mut u8 {
+        kernel::reserve(ARENA)
+    }
+
+    unsafe fn expand_memory_until(&mut self, _: *mut u8, _: picoalloc::Size) -> bool {
+        true
+    }
+
+    unsafe fn free_address_space(&mut self, _: *mut u8) {}
+}
+
+/// No request here is near the largest size that picoalloc can count.
+#[inline(always)]
+fn pico(bytes: usize) -> picoalloc::Size {
+    picoalloc::Size::from_bytes_usize(bytes).expect("a size below 4 GiB")
+}
+
+impl Candidate for Picoalloc {
+    const NAME: &'static str = "picoalloc";
+    const NOTE: &'static str = "Allocator, no lock, 1 GiB arena";
+    const PACKAGE: Option<&'static str> = Some("picoalloc");
+
+    #[inline(always)]
+    unsafe fn allocate(layout: Layout) -> *mut u8 {
         // SAFETY: no other reference is held.
-        unsafe { DLMALLOC.get().malloc(size, 8) }
+        raw(unsafe { PICOALLOC.get() }.alloc(pico(layout.align()), pico(layout.size())))
     }
 
-    unsafe fn free(payload: *mut u8, size: usize) {
-        // SAFETY: the caller's block is live and was asked for with this layout.
-        unsafe { DLMALLOC.get().free(payload, size, 8) }
+    #[inline(always)]
+    unsafe fn allocate_zeroed(layout: Layout) -> *mut u8 {
+        // SAFETY: no other reference is held.
+        raw(unsafe { PICOALLOC.get() }.alloc_zeroed(pico(layout.align()), pico(layout.size())))
     }
 
-    unsafe fn resize(payload: *mut u8, old: usize, new: usize) -> *mut u8 {
+    #[inline(always)]
+    unsafe fn free(payload: *mut u8, _: Layout) {
+        // SAFETY: the caller's block is live and not null.
+        unsafe { PICOALLOC.get().free(NonNull::new_unchecked(payload)) }
+    }
+
+    #[inline(always)]
+    unsafe fn resize(payload: *mut u8, old: Layout, new: usize) -> *mut u8 {
         // SAFETY: as for `free`.
-        unsafe { DLMALLOC.get().realloc(payload, old, 8, new) }
+        raw(unsafe { PICOALLOC.get().realloc(NonNull::new_unchecked(payload), pico(old.align()), pico(new)) })
     }
 }

@@ -1,67 +1,131 @@
-//! Allocators with a C entry, called as a C program calls them.
+//! Allocators with a C entry, called as a C program calls them, or as their Rust package does where that is faster.
 
-use super::Candidate;
+use super::{Candidate, WORD};
+use std::alloc::Layout;
 
-/// Hands the three calls to functions with the signatures of `malloc`, `free` (with the size beside) and `realloc`.
+/// The calls of one allocator. A request that asks for no alignment takes the plain function; that choice is made at
+/// compile time for all but `allocate_aligned`, as a Rust program's global allocator makes it.
 macro_rules! c_entry {
-    ($type:ident, $name:literal, $note:literal, $malloc:path, $free:path, $realloc:path) => {
+    (
+        $type:ident, $package:expr, $name:literal, $note:expr, prepare: $prepare:expr,
+        allocate($size:ident): $plain:expr, aligned($aligned:ident): $align:expr,
+        zeroed($zeroed:ident): $zero:expr, free($payload:ident, $layout:ident): $free:expr,
+        resize($block:ident, $old:ident, $new:ident): $resize:expr $(,)?
+    ) => {
         pub(super) struct $type;
 
         impl Candidate for $type {
             const NAME: &'static str = $name;
             const NOTE: &'static str = $note;
+            const PACKAGE: Option<&'static str> = $package;
 
-            unsafe fn allocate(size: usize) -> *mut u8 {
-                // SAFETY: any size may be asked for.
-                unsafe { $malloc(size).cast() }
+            fn prepare() {
+                $prepare
             }
 
-            unsafe fn free(payload: *mut u8, size: usize) {
-                // SAFETY: the caller's block is live and came from the same allocator.
-                unsafe { $free(payload.cast(), size) }
+            #[inline(always)]
+            unsafe fn allocate(layout: Layout) -> *mut u8 {
+                let ($size, $aligned) = (layout.size(), layout);
+                // SAFETY: any size but 0 may be asked for, at any power of two.
+                unsafe { if layout.align() <= WORD { $plain } else { $align } }.cast()
             }
 
-            unsafe fn resize(payload: *mut u8, _: usize, new: usize) -> *mut u8 {
-                // SAFETY: as for `free`.
-                unsafe { $realloc(payload.cast(), new).cast() }
+            #[inline(always)]
+            unsafe fn allocate_zeroed(layout: Layout) -> *mut u8 {
+                let $zeroed = layout.size();
+                // SAFETY: any size but 0 may be asked for. The boundary asks for zeroed blocks without an alignment.
+                unsafe { $zero }.cast()
+            }
+
+            #[inline(always)]
+            unsafe fn free(payload: *mut u8, $layout: Layout) {
+                let $payload = payload.cast::<libc::c_void>();
+                // SAFETY: the caller's block is live, came from here and was asked for with this layout.
+                unsafe { $free }
+            }
+
+            #[inline(always)]
+            unsafe fn resize(payload: *mut u8, $old: Layout, $new: usize) -> *mut u8 {
+                let $block = payload.cast::<libc::c_void>();
+                // SAFETY: as for `free`; `new` is not 0. The boundary resizes no block that asked for an alignment.
+                unsafe { $resize }.cast()
             }
         }
     };
 }
 
-/// # Safety
-///
-/// As for [`Candidate::free`].
-unsafe fn unsized_free(payload: *mut libc::c_void, _: usize) {
-    // SAFETY: the caller's block is live and came from `malloc`.
-    unsafe { libc::free(payload) }
-}
+c_entry!(
+    System,
+    None,
+    "system",
+    "the C library's malloc and free",
+    prepare: (),
+    allocate(size): libc::malloc(size),
+    aligned(layout): libc::aligned_alloc(layout.align(), layout.size()),
+    zeroed(size): libc::calloc(1, size),
+    free(payload, _layout): libc::free(payload),
+    resize(payload, _old, new): libc::realloc(payload, new),
+);
 
-/// # Safety
-///
-/// As for [`Candidate::free`].
-unsafe fn unsized_mi_free(payload: *mut libc::c_void, _: usize) {
-    // SAFETY: the caller's block is live and came from `mi_malloc`.
-    unsafe { libmimalloc_sys::mi_free(payload) }
-}
+c_entry!(
+    Mimalloc,
+    Some("libmimalloc-sys"),
+    "mimalloc",
+    if cfg!(feature = "mimalloc-v2") { "version 2, mi_malloc and mi_free" } else { "version 3, mi_malloc and mi_free" },
+    prepare: (),
+    allocate(size): libmimalloc_sys::mi_malloc(size),
+    aligned(layout): libmimalloc_sys::mi_malloc_aligned(layout.size(), layout.align()),
+    zeroed(size): libmimalloc_sys::mi_zalloc(size),
+    free(payload, _layout): libmimalloc_sys::mi_free(payload),
+    resize(payload, _old, new): libmimalloc_sys::mi_realloc(payload, new),
+);
 
-/// jemalloc frees faster when it is told the size, and a Rust caller knows it.
-///
-/// # Safety
-///
-/// As for [`Candidate::free`].
-unsafe fn sized_free(payload: *mut libc::c_void, size: usize) {
-    // SAFETY: the caller's block is live and was asked for with this size.
-    unsafe { tikv_jemalloc_sys::sdallocx(payload, size, 0) }
-}
-
-c_entry!(System, "system", "the C library's malloc", libc::malloc, unsized_free, libc::realloc);
-c_entry!(Mimalloc, "mimalloc", "mi_malloc", libmimalloc_sys::mi_malloc, unsized_mi_free, libmimalloc_sys::mi_realloc);
 c_entry!(
     Jemalloc,
+    Some("tikv-jemalloc-sys"),
     "jemalloc",
-    "its malloc and sdallocx",
-    tikv_jemalloc_sys::malloc,
-    sized_free,
-    tikv_jemalloc_sys::realloc
+    "malloc and sdallocx, which is told the size as a Rust caller knows it",
+    prepare: (),
+    allocate(size): tikv_jemalloc_sys::malloc(size),
+    aligned(layout): tikv_jemalloc_sys::mallocx(layout.size(), tikv_jemalloc_sys::MALLOCX_ALIGN(layout.align())),
+    zeroed(size): tikv_jemalloc_sys::calloc(1, size),
+    free(payload, layout): tikv_jemalloc_sys::sdallocx(payload, layout.size(), jemalloc_flags(layout)),
+    resize(payload, _old, new): tikv_jemalloc_sys::realloc(payload, new),
+);
+
+#[inline(always)]
+fn jemalloc_flags(layout: Layout) -> libc::c_int {
+    if layout.align() <= WORD { 0 } else { tikv_jemalloc_sys::MALLOCX_ALIGN(layout.align()) }
+}
+
+c_entry!(
+    Snmalloc,
+    Some("snmalloc-sys"),
+    "snmalloc",
+    "sn_rust_alloc and sn_rust_dealloc, which is told the size",
+    prepare: (),
+    allocate(size): snmalloc_sys::sn_rust_alloc(WORD, size),
+    aligned(layout): snmalloc_sys::sn_rust_alloc(layout.align(), layout.size()),
+    zeroed(size): snmalloc_sys::sn_rust_alloc_zeroed(WORD, size),
+    free(payload, layout): {
+        snmalloc_sys::sn_rust_dealloc(payload, layout.align(), layout.size());
+    },
+    resize(payload, old, new): snmalloc_sys::sn_rust_realloc(payload, WORD, old.size(), new),
+);
+
+c_entry!(
+    Rpmalloc,
+    Some("rpmalloc-sys"),
+    "rpmalloc",
+    "rpmalloc and rpfree",
+    prepare: {
+        // SAFETY: called once, before any other call of this allocator.
+        let status = unsafe { rpmalloc_sys::rpmalloc_initialize() };
+        assert_eq!(status, 0, "rpmalloc starts");
+    },
+    allocate(size): rpmalloc_sys::rpmalloc(size),
+    aligned(layout): rpmalloc_sys::rpaligned_alloc(layout.align(), layout.size()),
+    zeroed(size): rpmalloc_sys::rpcalloc(1, size),
+    free(payload, _layout): rpmalloc_sys::rpfree(payload),
+    resize(payload, _old, new): rpmalloc_sys::rprealloc(payload, new),
 );

@@ -4,7 +4,8 @@ use super::steps::{self, Kind, Step};
 use super::{FOLDER, file};
 use crate::allocators::Entry;
 use crate::kernel;
-use crate::workloads::{Probe, out_of_memory};
+use crate::probe::Probe;
+use crate::workloads::out_of_memory;
 use std::path::Path;
 use std::ptr::null_mut;
 
@@ -55,7 +56,7 @@ impl Replay {
             (&*lengths, std::slice::from_raw_parts(lengths.add(1).cast::<Step>(), (*lengths).steps))
         };
         let replay = Self::of(steps, lengths.blocks);
-        kernel::release(shared, ROOM);
+        kernel::unshare(shared, ROOM);
         replay
     }
 
@@ -67,20 +68,26 @@ impl Replay {
     /// The whole trace. Returns the number of operations.
     pub(crate) fn round<P: Probe>(&mut self, entry: &'static Entry, probe: &mut P) -> usize {
         for step in self.steps {
-            let size = step.size as usize;
-            // The boundary has no alignments and no zeroed blocks: an aligned request is one of that much more, and a
-            // zeroed one is like any other. This is the place to call them by their own entries.
-            let (asked, old) = (size + padding(step), step.old as usize + padding(step));
+            let (size, old, align) = (step.size as usize, step.old as usize, 1 << step.align);
             let block = &mut self.blocks[step.place as usize];
-            // SAFETY: no size is 0. `steps::walk` saw to it that a block which is resized or freed is live and has the
-            // size that the step says; its place holds what the allocator answered for it.
+            // SAFETY: no size is 0. `steps::walk` saw to it that a block which is resized or freed is live, has the
+            // size that the step says, and was asked for with the alignment that it says, or with none; its place
+            // holds what the allocator answered for it.
             let fresh = unsafe {
                 match step.kind {
-                    Kind::Allocate | Kind::Zeroed | Kind::Aligned => (entry.allocate)(asked),
-                    Kind::Resize => (entry.resize)(*block, old, asked),
+                    Kind::Allocate => (entry.allocate)(size),
+                    Kind::Zeroed => (entry.allocate_zeroed)(size),
+                    Kind::Aligned => (entry.allocate_aligned)(size, align),
+                    Kind::Resize => (entry.resize)(*block, old, size),
+                    Kind::ResizeAligned => resize_aligned(entry, *block, old, align, size),
                     Kind::Free => {
-                        probe.gone(step.old as usize);
+                        probe.gone(old);
                         (entry.free)(*block, old);
+                        continue;
+                    }
+                    Kind::FreeAligned => {
+                        probe.gone(old);
+                        (entry.free_aligned)(*block, old, align);
                         continue;
                     }
                 }
@@ -89,21 +96,32 @@ impl Replay {
                 out_of_memory();
             }
             *block = fresh;
-            if step.kind == Kind::Resize {
-                probe.gone(step.old as usize);
+            if matches!(step.kind, Kind::Resize | Kind::ResizeAligned) {
+                probe.gone(old);
             }
-            // SAFETY: the block has at least `size` bytes, and that is 8 or more.
+            // SAFETY: the block has `size` bytes, and that is 8 or more.
             unsafe { probe.fresh(fresh, 0, size) };
         }
         self.steps.len()
     }
 }
 
-/// What an aligned request costs more until the boundary knows alignments: as much as it can take to get there from a
-/// payload that is aligned to 16 bytes.
-#[inline(always)]
-fn padding(step: &Step) -> usize {
-    (1_usize << step.align) & !0b1_1111
+/// What a C library's `realloc` may do with an aligned block: the answer is aligned as usual. The boundary resizes none.
+///
+/// # Safety
+///
+/// `payload` is a live block of `old` bytes that was asked for with `align`, and `size` is not 0.
+unsafe fn resize_aligned(entry: &Entry, payload: *mut u8, old: usize, align: usize, size: usize) -> *mut u8 {
+    // SAFETY: the caller's promises; both blocks have as many bytes as are copied. Those of the boundary's `empty`
+    // overlap, which `copy_from` allows. The old block is used no more after its free.
+    unsafe {
+        let fresh = (entry.allocate)(size);
+        if !fresh.is_null() {
+            fresh.copy_from(payload, old.min(size));
+            (entry.free_aligned)(payload, old, align);
+        }
+        fresh
+    }
 }
 
 /// Decodes the file at `path` into `shared`: the lengths, then the steps.

@@ -2,6 +2,7 @@
 //! that are live at once.
 
 use super::{Event, Summary};
+use crate::allocators::WORD;
 
 /// What a step calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,9 +10,13 @@ use super::{Event, Summary};
 pub(super) enum Kind {
     Allocate,
     Zeroed,
+    /// Its alignment is above the usual one, as is that of the block in the two kinds below.
     Aligned,
     Resize,
+    /// The resize of an aligned block, which is aligned as usual afterwards.
+    ResizeAligned,
     Free,
+    FreeAligned,
 }
 
 /// One call of the replay.
@@ -22,10 +27,10 @@ pub(super) struct Step {
     pub(super) place: u32,
     /// Bytes it has afterwards.
     pub(super) size: u32,
-    /// Bytes it had before: for `Resize` and `Free`.
+    /// Bytes it had before, for resizes and frees.
     pub(super) old: u32,
     pub(super) kind: Kind,
-    /// Logarithm of the alignment that the block was asked for with, 0 for the usual one.
+    /// For what is aligned: the logarithm of the alignment.
     pub(super) align: u8,
 }
 
@@ -34,12 +39,16 @@ const _: () = assert!(size_of::<Step>() == 16);
 /// The boundary takes no size of 0, and the first word of each block is written.
 const SMALLEST: u64 = 8;
 
+/// Logarithm of the alignment that every block of the boundary has.
+const USUAL: u8 = WORD.ilog2() as u8;
+
 const NOWHERE: u32 = u32::MAX;
 
 /// A live block.
 #[derive(Clone, Copy, Default)]
 struct Block {
     size: u64,
+    /// 0 for the usual alignment.
     align: u8,
     is_live: bool,
 }
@@ -99,6 +108,11 @@ fn bytes(size: u64) -> Result<u32, String> {
         .map_err(|_| format!("a block of {size} bytes is not replayed: 4 GiB is the limit"))
 }
 
+fn free(place: u32, was: Block) -> Result<Step, String> {
+    let kind = if was.align == 0 { Kind::Free } else { Kind::FreeAligned };
+    Ok(Step { place, size: 0, old: bytes(was.size)?, kind, align: was.align })
+}
+
 /// Hands every step to `step` and returns what the events amount to. An event that cannot have happened is an error.
 pub(super) fn walk(events: &[Event], mut step: impl FnMut(Step)) -> Result<Summary, String> {
     let mut summary = Summary { processes: 1, threads: 1, ..Summary::default() };
@@ -114,7 +128,7 @@ pub(super) fn walk(events: &[Event], mut step: impl FnMut(Step)) -> Result<Summa
             Event::End => {
                 for (place, block) in (0..).zip(&table.blocks).filter(|(_, block)| block.is_live) {
                     summary.steps += 1;
-                    step(Step { place, size: 0, old: bytes(block.size)?, kind: Kind::Free, align: block.align });
+                    step(free(place, *block)?);
                 }
                 is_ended = true;
             }
@@ -143,18 +157,20 @@ fn call(table: &mut Table, event: &Event) -> Result<Step, String> {
     let (kind, size, align) = match *event {
         Event::Allocate { size } => (Kind::Allocate, size, 0),
         Event::Zeroed { size } => (Kind::Zeroed, size, 0),
+        Event::Aligned { size, align } if align <= USUAL => (Kind::Allocate, size, 0),
         Event::Aligned { size, align } if align < 32 => (Kind::Aligned, size, align),
         Event::Aligned { align, .. } => return Err(format!("no block is aligned to 2^{align} bytes")),
         Event::Resize { object, size } => {
             let (place, block) = table.find(object)?;
-            let (old, align) = (std::mem::replace(&mut block.size, size), block.align);
-            table.live_bytes -= old;
+            let was = std::mem::replace(block, Block { size, align: 0, is_live: true });
+            table.live_bytes -= was.size;
             table.grow(size)?;
-            return Ok(Step { place, size: bytes(size)?, old: bytes(old)?, kind: Kind::Resize, align });
+            let kind = if was.align == 0 { Kind::Resize } else { Kind::ResizeAligned };
+            return Ok(Step { place, size: bytes(size)?, old: bytes(was.size)?, kind, align: was.align });
         }
         Event::Free { object } => {
             let (place, was) = table.remove(object)?;
-            return Ok(Step { place, size: 0, old: bytes(was.size)?, kind: Kind::Free, align: was.align });
+            return free(place, was);
         }
         Event::End | Event::Thread(_) => return Err("not a call".to_owned()),
     };

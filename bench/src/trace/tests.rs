@@ -3,6 +3,7 @@
 use super::raw::{self, Header, Record};
 use super::steps::{self, Kind, Step};
 use super::{Event, FOLDER, Summary, convert, file, replay};
+use crate::workloads::{self, Tier};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -275,8 +276,8 @@ fn table() -> HashMap<String, Vec<u64>> {
 #[test]
 fn the_shipped_traces_are_what_their_readme_says() {
     let mut table = table();
-    let names = crate::workloads::ALL.iter().map(|load| load.name).filter(|&name| name != crate::workloads::OWN_TRACE);
-    for load in names.filter_map(|name| name.strip_prefix("trace-")) {
+    let shipped = workloads::ALL.iter().filter(|load| load.tier != Tier::Named);
+    for load in shipped.filter_map(|load| load.name.strip_prefix("trace-")) {
         let bytes = std::fs::read(Path::new(FOLDER).join(load).with_extension("trace")).expect("a shipped trace");
         let (events, summary) = file::decode(&bytes).expect("a well-formed trace");
         let row = table.remove(load).expect("a row");
@@ -299,13 +300,16 @@ fn assert_steps_fit(events: &[Event], summary: &Summary) {
                 assert_eq!((*place, step.old), (None, 0));
                 *place = Some((step.size, step.align));
             }
-            Kind::Resize => {
+            Kind::Resize | Kind::ResizeAligned => {
                 assert_eq!(*place, Some((step.old, step.align)));
-                *place = Some((step.size, step.align));
+                *place = Some((step.size, 0));
             }
-            Kind::Free => assert_eq!(place.take(), Some((step.old, step.align))),
+            Kind::Free | Kind::FreeAligned => assert_eq!(place.take(), Some((step.old, step.align))),
         }
-        assert!(step.size >= 8 || step.kind == Kind::Free);
+        let is_free = matches!(step.kind, Kind::Free | Kind::FreeAligned);
+        assert!(step.size >= 8 || is_free);
+        let is_aligned = matches!(step.kind, Kind::Aligned | Kind::ResizeAligned | Kind::FreeAligned);
+        assert_eq!(step.align > 3, is_aligned);
         count += 1;
     });
     assert_eq!(seen.as_ref(), Ok(summary));
@@ -315,47 +319,82 @@ fn assert_steps_fit(events: &[Event], summary: &Summary) {
 
 /// An allocator that keeps a list of what is live and holds the caller to it.
 mod strict {
-    use crate::allocators::{ALL, Entry};
+    use crate::allocators::{ALL, Entry, WORD};
     use std::cell::RefCell;
     use std::collections::HashMap;
 
-    thread_local! {
-        static LIVE: RefCell<HashMap<usize, usize>> = RefCell::default();
-        static CALLS: RefCell<usize> = RefCell::default();
+    /// How often each function was called.
+    #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+    pub(super) struct Calls {
+        pub(super) allocate: usize,
+        pub(super) zeroed: usize,
+        pub(super) aligned: usize,
+        pub(super) free: usize,
+        pub(super) free_aligned: usize,
+        pub(super) resize: usize,
     }
 
-    fn insert(payload: *mut u8, size: usize) -> *mut u8 {
-        assert!(size != 0 && LIVE.with_borrow_mut(|live| live.insert(payload.addr(), size)).is_none());
-        CALLS.with_borrow_mut(|calls| *calls += 1);
+    thread_local! {
+        /// By address: the size, and the alignment that was asked for.
+        static LIVE: RefCell<HashMap<usize, (usize, usize)>> = RefCell::default();
+        static CALLS: RefCell<Calls> = RefCell::default();
+    }
+
+    fn insert(payload: *mut u8, size: usize, align: usize) -> *mut u8 {
+        assert!(payload.addr().is_multiple_of(align));
+        assert!(size != 0 && LIVE.with_borrow_mut(|live| live.insert(payload.addr(), (size, align))).is_none());
         payload
     }
 
-    fn remove(payload: *mut u8, size: usize) {
-        assert_eq!(LIVE.with_borrow_mut(|live| live.remove(&payload.addr())), Some(size));
+    fn remove(payload: *mut u8, size: usize, align: usize) {
+        assert_eq!(LIVE.with_borrow_mut(|live| live.remove(&payload.addr())), Some((size, align)));
     }
 
     unsafe fn allocate(size: usize) -> *mut u8 {
+        CALLS.with_borrow_mut(|calls| calls.allocate += 1);
         // SAFETY: any size may be asked for.
-        insert(unsafe { libc::malloc(size) }.cast(), size)
+        insert(unsafe { libc::malloc(size) }.cast(), size, WORD)
+    }
+
+    unsafe fn allocate_zeroed(size: usize) -> *mut u8 {
+        CALLS.with_borrow_mut(|calls| calls.zeroed += 1);
+        // SAFETY: any size may be asked for.
+        insert(unsafe { libc::calloc(1, size) }.cast(), size, WORD)
+    }
+
+    unsafe fn allocate_aligned(size: usize, align: usize) -> *mut u8 {
+        CALLS.with_borrow_mut(|calls| calls.aligned += 1);
+        assert!(align > WORD);
+        // SAFETY: any size may be asked for at a power of two.
+        insert(unsafe { libc::aligned_alloc(align, size) }.cast(), size, align)
     }
 
     unsafe fn free(payload: *mut u8, size: usize) {
-        remove(payload, size);
-        CALLS.with_borrow_mut(|calls| *calls += 1);
+        CALLS.with_borrow_mut(|calls| calls.free += 1);
+        remove(payload, size, WORD);
+        // SAFETY: the block was live until now.
+        unsafe { libc::free(payload.cast()) }
+    }
+
+    unsafe fn free_aligned(payload: *mut u8, size: usize, align: usize) {
+        CALLS.with_borrow_mut(|calls| calls.free_aligned += 1);
+        remove(payload, size, align);
         // SAFETY: the block was live until now.
         unsafe { libc::free(payload.cast()) }
     }
 
     unsafe fn resize(payload: *mut u8, old: usize, new: usize) -> *mut u8 {
-        remove(payload, old);
+        CALLS.with_borrow_mut(|calls| calls.resize += 1);
+        remove(payload, old, WORD);
         // SAFETY: the block was live until now.
-        insert(unsafe { libc::realloc(payload.cast(), new) }.cast(), new)
+        insert(unsafe { libc::realloc(payload.cast(), new) }.cast(), new, WORD)
     }
 
-    pub(super) static ENTRY: Entry = Entry { name: "strict", allocate, free, resize, ..ALL[0] };
+    pub(super) static ENTRY: Entry =
+        Entry { name: "strict", allocate, allocate_zeroed, allocate_aligned, free, free_aligned, resize, ..ALL[0] };
 
     /// Calls so far, and blocks that are live.
-    pub(super) fn counts() -> (usize, usize) {
+    pub(super) fn counts() -> (Calls, usize) {
         (CALLS.with_borrow(|calls| *calls), LIVE.with_borrow(HashMap::len))
     }
 }
@@ -379,9 +418,20 @@ fn a_round_makes_all_calls_and_leaves_nothing() {
     let mut laid_out: Vec<Step> = Vec::new();
     let summary = steps::walk(&events, |step| laid_out.push(step)).expect("a trace that can have happened");
     let mut replay = replay::Replay::of(&laid_out, summary.peak_blocks as usize);
+    let of_kind = |kind| laid_out.iter().filter(|step| step.kind == kind).count();
+    let moved = of_kind(Kind::ResizeAligned);
     for round in 1..=3 {
-        let operations = replay.round(&strict::ENTRY, &mut crate::workloads::FirstWord);
+        let operations = replay.round(&strict::ENTRY, &mut crate::probe::FirstWord);
         assert_eq!(operations as u64, summary.steps);
-        assert_eq!(strict::counts(), (operations * round, 0));
+        let expected = strict::Calls {
+            allocate: round * (of_kind(Kind::Allocate) + moved),
+            zeroed: round * of_kind(Kind::Zeroed),
+            aligned: round * of_kind(Kind::Aligned),
+            free: round * of_kind(Kind::Free),
+            free_aligned: round * (of_kind(Kind::FreeAligned) + moved),
+            resize: round * of_kind(Kind::Resize),
+        };
+        assert!(moved > 0 && expected.zeroed > 0);
+        assert_eq!(strict::counts(), (expected, 0));
     }
 }

@@ -3,7 +3,6 @@
 use super::{Event, Summary, convert, file, steps};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 const HELP: &str = "\
 Usage: cargo run --release -- trace pack [--first N] OUT IN...
@@ -15,9 +14,9 @@ Usage: cargo run --release -- trace pack [--first N] OUT IN...
 ";
 
 /// Arguments: what follows `trace`.
-pub(crate) fn run(arguments: &[String]) -> ExitCode {
+pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let result = match arguments.as_slice() {
+    match arguments.as_slice() {
         ["pack", "--first", calls, out, inputs @ ..] if !inputs.is_empty() => match calls.parse() {
             Ok(calls) => pack(Path::new(out), inputs, Some(calls)),
             Err(_) => Err("--first needs a number".to_owned()),
@@ -27,13 +26,6 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         }
         ["show", files @ ..] if !files.is_empty() => files.iter().try_for_each(|path| show(Path::new(path))),
         _ => Err(HELP.to_owned()),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("{message}");
-            ExitCode::FAILURE
-        }
     }
 }
 

@@ -1,0 +1,67 @@
+//! The program checks what it stands on, and each of its children works as it does in a comparison.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn bench(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_hmalloc-bench")).args(arguments).output().expect("the program starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The names that `--list` prints below `head`.
+fn names(head: &str) -> Vec<String> {
+    let list = text(&bench(&["--list"]).stdout);
+    let (_, rest) = list.split_once(head).expect("the list has this part");
+    let part = rest.lines().skip(1).take_while(|line| line.starts_with("  "));
+    part.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_allocator_gives_memory_that_can_be_used_and_counts_are_right() {
+    let output = bench(&["--self-test"]);
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    let allocators = names("Allocators:");
+    assert!(allocators.len() >= 15, "{allocators:?}");
+    for part in allocators.iter().map(String::as_str).chain(["system calls", "instructions"]) {
+        assert!(said.lines().any(|line| line == format!("ok {part}")), "{part} is missing:\n{said}");
+    }
+}
+
+/// A small run: all tables come, and the same ones come again from what it wrote down.
+#[test]
+fn tables_can_be_made_again_from_the_raw_data() {
+    let folder = tempfile("tables");
+    let out = folder.to_str().expect("a path that is text");
+    let arguments =
+        ["--quick", "--rounds", "1", "--workload", "pair,queue,trace-git", "--allocator", "hmalloc,system,empty"];
+    let first = bench(&[&arguments[..], &["--syscalls", "--out", out]].concat());
+    assert!(first.status.success(), "{}", text(&first.stderr));
+    let tables = text(&first.stdout);
+    for part in
+        ["warm", "cold", "peak resident", "best peer", "one pair", "system calls", "trace-git", "left out by --quick"]
+    {
+        assert!(tables.contains(part), "{part} is missing:\n{tables}");
+    }
+    for file in ["processes.jsonl", "cells.csv", "time.svg", "footprint.svg"] {
+        assert!(folder.join(file).metadata().expect("a file").len() > 300, "{file}");
+    }
+    let again = bench(&["--from", out]);
+    assert_eq!(text(&again.stdout), tables);
+    std::fs::remove_dir_all(&folder).expect("the folder was this test's own");
+}
+
+#[test]
+fn what_is_not_known_is_refused() {
+    for arguments in [&["--workload", "none"][..], &["--rounds", "0"], &["--quick", "--all"], &["--from", "/nowhere"]] {
+        let output = bench(arguments);
+        assert!(!output.status.success() && !output.stderr.is_empty(), "{arguments:?}");
+    }
+}
+
+fn tempfile(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.{}", std::process::id()))
+}
