@@ -7,8 +7,8 @@ use crate::stats::{Process, at_most};
 /// Ratios to the best peer are held against these.
 const RATIOS: [f64; 2] = [1.0, 1.3];
 
-/// Above so many live bytes a footprint is held against the first of [`FOOTPRINTS`], below against the second: a small
-/// heap has what an allocator takes once in it.
+/// Above so many live bytes a footprint is held against the first of [`FOOTPRINTS`] times the best peer's, below against
+/// the second: a small heap has what an allocator takes once in it.
 const MANY: u64 = 10_000_000;
 const FOOTPRINTS: [f64; 2] = [1.15, 1.4];
 
@@ -17,10 +17,8 @@ pub(crate) fn lines(data: &Data, eleven: &[&str], others: &[&str], process: Proc
     let warm = |workload: &str, allocator: &str| process.of(&data.warm(workload, allocator));
     let other = |workload: &str, allocator: &str| process.other().of(&data.warm(workload, allocator));
     let cold = |workload: &str, allocator: &str| process.of(&data.cold(workload, allocator));
-    let memory = |workload: &str, allocator: &str| data.footprint(workload, allocator);
     let by_other = format!("time warm by the {} process", process.other().name());
-    let values: [(&str, Value); 4] =
-        [("time warm", &warm), (&by_other, &other), ("time cold", &cold), ("memory", &memory)];
+    let values: [(&str, Value); 3] = [("time warm", &warm), (&by_other, &other), ("time cold", &cold)];
     let mut lines = Vec::new();
     for name in data.ours() {
         let ratios = values.iter().map(|(text, value)| to_best_peer(data, name, eleven, others, text, value));
@@ -46,10 +44,11 @@ fn footprints(data: &Data, name: &str, eleven: &[&str], others: &[&str]) -> Opti
         Some(live) if live > MANY => FOOTPRINTS[0],
         _ => FOOTPRINTS[1],
     };
-    let [eleven, all] = groups(eleven, others, |column| data.footprint(column, name));
+    let footprint = |workload: &str, allocator: &str| data.footprint(workload, allocator);
+    let [eleven, all] = groups(eleven, others, |column| ours::ratio(data, column, name, &footprint));
     let (met, missed) = (counts(&eleven, &all, bound), missed(&all, bound));
     let line = format!(
-        "{name}'s footprint: at most {} with over {} MB live, {} with less, in {met}{missed}",
+        "{name} to the best peer, memory: at most {} with over {} MB live, {} with less, in {met}{missed}",
         FOOTPRINTS[0],
         MANY / 1_000_000,
         FOOTPRINTS[1]
@@ -129,7 +128,7 @@ mod tests {
             ("rand", "mine", 3.0, 23_000_000, 20_000_000),
             ("rand", "theirs", 2.0, 22_000_000, 20_000_000),
             ("mixed", "mine", 2.5, 24_000_000, 20_000_000),
-            ("mixed", "theirs", 2.0, 24_000_000, 20_000_000),
+            ("mixed", "theirs", 2.0, 20_000_000, 20_000_000),
         ]);
         let lines = lines(&data, &["pair", "rand"], &["mixed"], Process::Middle);
         let time = "at most 1.0 in 1 of 2 (1 of all 3), 1.3 in 1 of 2 (2 of all 3); above: rand 1.50.";
@@ -139,9 +138,7 @@ mod tests {
                 format!("mine to the best peer, time warm: {time}"),
                 format!("mine to the best peer, time warm by the best process: {time}"),
                 format!("mine to the best peer, time cold: {time}"),
-                "mine to the best peer, memory: at most 1.0 in 0 of 2 (1 of all 3), 1.3 in 2 of 2 (3 of all 3)."
-                    .to_owned(),
-                "mine's footprint: at most 1.15 with over 10 MB live, 1.4 with less, in 2 of 2 (2 of all 3); \
+                "mine to the best peer, memory: at most 1.15 with over 10 MB live, 1.4 with less, in 2 of 2 (2 of all 3); \
                  above: mixed 1.20."
                     .to_owned(),
             ]
