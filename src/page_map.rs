@@ -174,11 +174,14 @@ impl PageMap {
     }
 
     /// The span that owns the page of `address`, if the page is the first of a span or any page of a slab (I5).
+    #[inline]
     pub(crate) fn find(&self, address: usize) -> Option<Span> {
         let page = address.wrapping_sub(self.base) >> PAGE_SHIFT;
-        if page < self.pages {
-            return self.handles.owner(page);
-        }
+        if page < self.pages { self.handles.owner(page) } else { self.find_in_regions(address) }
+    }
+
+    #[cold]
+    fn find_in_regions(&self, address: usize) -> Option<Span> {
         let region = self.region_of(address)?;
         region.leaf.handles.owner((address - region.start) >> PAGE_SHIFT)
     }
@@ -209,6 +212,7 @@ impl PageMap {
     }
 
     /// Sets what [`find`](Self::find) answers for the page of `address`, which is in the heap.
+    #[inline]
     pub(crate) fn set(&self, address: usize, span: Option<Span>) {
         let span = span.unwrap_or(Span::nobody());
         let page = address.wrapping_sub(self.base) >> PAGE_SHIFT;
@@ -220,6 +224,7 @@ impl PageMap {
     }
 
     /// The record for a span that starts at `address`, which is in the heap.
+    #[inline]
     pub(crate) fn record(&self, address: usize) -> Span {
         let page = address.wrapping_sub(self.base) >> PAGE_SHIFT;
         if page < self.pages {
@@ -229,6 +234,7 @@ impl PageMap {
         leaf.record(page)
     }
 
+    #[cold]
     fn place_in_region(&self, address: usize) -> (Leaf, usize) {
         let region = self.region_of(address).expect("only addresses of the heap have records");
         (region.leaf, (address - region.start) >> PAGE_SHIFT)

@@ -82,12 +82,12 @@ impl SizeClass {
     /// holds eight classes at most, and its last is a power of two: the search is short.
     #[cold]
     fn of_aligned(layout: Layout) -> Option<Self> {
-        let size = layout.size().max(layout.align());
         if layout.align() > PAGE {
             return None;
         }
-        let mut class = Self::of_size(size)?;
-        while !class.slot_size().is_multiple_of(layout.align()) {
+        // Multiples of the alignment are slot sizes more often than not.
+        let mut class = Self::of_size(layout.pad_to_align().size().max(layout.align()))?;
+        while class.slot_size() & (layout.align() - 1) != 0 {
             class = Self(class.0 + 1);
         }
         Some(class)

@@ -32,6 +32,8 @@ use core::ptr::NonNull;
 
 /// Empty slabs kept for their classes.
 const EMPTIES_MAX: usize = 4;
+/// Span operations for which idle slabs are left alone after some were taken apart.
+const REUSE: u32 = 256;
 /// What a class opens of fresh memory at first, in bytes: one page of the kernel's, mostly.
 const TOUCHED_BYTES: usize = 4096;
 /// Sweeps over less than a word of slots after which more are opened.
@@ -81,6 +83,8 @@ pub(crate) struct Slabs {
     /// The first `empty_count` are the empty slabs.
     pub(crate) empties: [Option<Span>; EMPTIES_MAX],
     pub(crate) empty_count: usize,
+    /// The count of span operations when idle slabs were last taken apart.
+    released_at: u32,
 }
 
 impl Span {
@@ -180,7 +184,7 @@ impl Slot {
     pub(crate) fn fits_closely(self, address: usize, layout: Layout) -> bool {
         let slack = (self.slab.slot_size.get() as usize).wrapping_sub(layout.size());
         slack <= self.slab.slack_max.get() as usize
-            && (layout.align() <= MIN_ALIGN || address.is_multiple_of(layout.align()))
+            && (layout.align() <= MIN_ALIGN || address & (layout.align() - 1) == 0)
     }
 
     /// Whether the slot has ever been taken over; until then it was nobody's.
@@ -267,7 +271,7 @@ impl Slabs {
             fresh: false,
             listed: None,
         };
-        Self { classes: [NOTHING; CLASSES], empties: [None; EMPTIES_MAX], empty_count: 0 }
+        Self { classes: [NOTHING; CLASSES], empties: [None; EMPTIES_MAX], empty_count: 0, released_at: 0 }
     }
 
     /// A slot from the word that the class has taken over. It is live then.
@@ -411,8 +415,15 @@ impl Slabs {
         if let Some(span) = spans.take_free(pages, align) {
             return Ok(span);
         }
-        self.release_idle(spans);
-        spans.take(pages, align)
+        // Not over and over: who comes back to a class soon would only take its slab from another one.
+        if spans.hysteresis.since(self.released_at) > REUSE {
+            self.released_at = spans.hysteresis.now();
+            self.release_idle(spans);
+        }
+        spans.take(pages, align).or_else(|refused| {
+            self.release_idle(spans);
+            spans.take_free(pages, align).ok_or(refused)
+        })
     }
 
     fn has_unlisted_slots(&self, span: Span, size_class: SizeClass) -> bool {

@@ -63,6 +63,16 @@ impl Hysteresis {
         self.operations = self.operations.wrapping_add(1);
     }
 
+    /// The count of span operations.
+    pub(crate) fn now(&self) -> u32 {
+        self.operations
+    }
+
+    /// Span operations since the count was `then`.
+    pub(crate) fn since(&self, then: u32) -> u32 {
+        self.operations.wrapping_sub(then)
+    }
+
     fn note_trim(&mut self) {
         self.trimmed_at = Some(self.operations);
     }
@@ -70,7 +80,7 @@ impl Hysteresis {
     /// Memory that was given back is needed again.
     pub(crate) fn note_growth(&mut self) {
         if let Some(trimmed_at) = self.trimmed_at.take()
-            && self.operations.wrapping_sub(trimmed_at) < REGROWTH
+            && self.since(trimmed_at) < REGROWTH
         {
             self.shift = (self.shift + BACKOFF).min(BACKOFF_MAX);
         }
