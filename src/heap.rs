@@ -5,7 +5,7 @@ use crate::brk::Brk;
 use crate::check::{self, Corruption};
 use crate::header::{Kind, PAGE, Span};
 use crate::misuse::Misuse;
-use crate::size_class::SizeClass;
+use crate::size_class::{MIN_ALIGN, SizeClass};
 use crate::slab::{Slabs, Slot};
 use crate::spans::{OutOfMemory, Spans};
 use crate::stats::Stats;
@@ -62,13 +62,13 @@ impl<B: Brk> Heap<B> {
     /// [`OutOfMemory`] if neither the break nor a mapping could be had. Nothing has changed then.
     #[inline(always)]
     pub fn allocate(&mut self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        match SizeClass::of(layout) {
-            Some(class) => match self.slabs.pop(class) {
-                Some(payload) => Ok(payload),
-                None => self.allocate_other(layout),
-            },
-            None => self.allocate_other(layout),
+        if layout.align() <= MIN_ALIGN
+            && let Some(class) = SizeClass::of_size(layout.size())
+            && let Some(payload) = self.slabs.pop(class)
+        {
+            return Ok(payload);
         }
+        self.allocate_other(layout)
     }
 
     /// Like [`allocate`](Self::allocate), and the first `layout.size()` bytes are zero. Memory that the kernel handed out
@@ -80,7 +80,7 @@ impl<B: Brk> Heap<B> {
     pub fn allocate_zeroed(&mut self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         let (payload, dirty) = match SizeClass::of(layout) {
             Some(class) => {
-                let class = if self.slabs.has_slot(class) { class } else { self.find_slot(class)? };
+                let class = self.find_slot(class)?;
                 let payload = self.slabs.pop(class).ok_or(OutOfMemory)?;
                 (payload, if self.slabs.is_fresh(class) { 0 } else { layout.size() })
             }
@@ -94,7 +94,7 @@ impl<B: Brk> Heap<B> {
         Ok(payload)
     }
 
-    /// Allocates what its class has no slot at hand for, or what no class serves.
+    /// Allocates what asks for more alignment than usual, what its class has no slot at hand for, or what no class serves.
     #[inline(never)]
     fn allocate_other(&mut self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         let Some(class) = SizeClass::of(layout) else { return self.take_large(layout).map(payload_of) };
@@ -104,6 +104,9 @@ impl<B: Brk> Heap<B> {
 
     /// Sees to it that a class has a slot at hand for requests of `class`, and returns which.
     fn find_slot(&mut self, class: SizeClass) -> Result<SizeClass, OutOfMemory> {
+        if self.slabs.has_slot(class) {
+            return Ok(class);
+        }
         let host = self.slabs.host(class);
         if self.slabs.has_slot(host) || self.slabs.refill(host, &mut self.spans).is_ok() {
             return Ok(host);

@@ -214,6 +214,10 @@ fn i8_a_base_that_is_another_words() {
         let index = current_slab(heap).size_class().index();
         heap.slabs.classes[index].base += 16;
     });
+    sees(8, |heap| {
+        let class = &mut heap.slabs.classes[current_slab(heap).size_class().index()];
+        class.next_slot += class.slot_size;
+    });
 }
 
 #[test]
