@@ -118,7 +118,7 @@ fn free_spans<B>(spans: &Spans<B>) -> Result<(), Corruption> {
             indexed += 1;
             ensure(spans.fit.holds(span), 4, start)?;
         }
-        ensure(span.zero_pages.get() <= span.pages.get(), 14, start)?;
+        ensure(span.zero_pages.get() <= span.pages.get() && span.dirty_pages() <= span.page_count(), 14, start)?;
         for page in span.page_count() - span.zero_pages.get() as usize..span.page_count() {
             ensure(first_word(start + page * PAGE) == 0, 14, start + page * PAGE)?;
         }

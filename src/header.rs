@@ -83,8 +83,8 @@ pub(crate) struct Header {
     pub(crate) kind: Cell<Kind>,
     /// Where a slab stands in its class.
     pub(crate) place: Cell<Place>,
-    /// In a slab: one bit a slot, set while a caller holds it. In a foreign span: the first word is the address where its
-    /// owner left the break.
+    /// In a slab: one bit a slot, set while a caller holds it. In a free span the first word counts the pages that may hold
+    /// memory of the kernel's; in a foreign span it is the address where its owner left the break.
     pub(crate) live: [Cell<u64>; BITMAP_WORDS],
     /// The span before this one in address order.
     pub(crate) prev: Cell<Option<Span>>,
@@ -161,7 +161,8 @@ impl Span {
         unsafe { self.0.as_ref() }
     }
 
-    /// Writes a fresh header over whatever the record held, but for the bits: a slab clears them when it is cut.
+    /// Writes a fresh header over whatever the record held, but for the bits: a slab clears them when it is
+    /// cut. A free span has no memory of the kernel's yet.
     pub(crate) fn init(self, kind: Kind, start: usize, pages: usize, zero_pages: usize) {
         debug_assert!(start.is_multiple_of(PAGE) && zero_pages <= pages);
         let record = self.0.as_ptr();
@@ -178,6 +179,7 @@ impl Span {
             (&raw mut (*record).right).write(Cell::new(None));
             (&raw mut (*record).pages).write(Cell::new(pages as u32));
             (&raw mut (*record).zero_pages).write(Cell::new(zero_pages as u32));
+            (&raw mut (*record).live[0]).write(Cell::new(0));
         }
     }
 
@@ -205,6 +207,16 @@ impl Span {
     /// Address past the span's last byte.
     pub(crate) fn end(self) -> usize {
         self.start.get() + self.bytes()
+    }
+
+    /// How many pages of a free span may hold memory of the kernel's: used before, and not given back since.
+    pub(crate) fn dirty_pages(self) -> usize {
+        self.live[0].get() as usize
+    }
+
+    /// Notes how many pages of a free span may hold memory.
+    pub(crate) fn set_dirty_pages(self, pages: usize) {
+        self.live[0].set(pages.min(self.page_count()) as u64);
     }
 
     /// Where the owner of a foreign span left the break: in its last page.

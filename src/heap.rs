@@ -226,24 +226,22 @@ impl<B: Brk> Heap<B> {
     #[cold]
     #[inline(never)]
     fn review(&mut self, slab: Span) {
-        let pages = slab.page_count();
         if let Some(free) = self.slabs.review(slab, &mut self.spans) {
-            self.settle(free, pages);
+            self.settle(free);
         }
     }
 
     fn free_large(&mut self, span: Span) {
-        let pages = span.page_count();
         let free = self.spans.release(span);
-        self.settle(free, pages);
+        self.settle(free);
     }
 
-    /// Gives memory back to the kernel if the span that `pages` pages were freed into makes it worth while.
-    pub(crate) fn settle(&mut self, free: Span, pages: usize) {
+    /// Gives memory back to the kernel if a span that was just freed makes it worth while.
+    pub(crate) fn settle(&mut self, free: Span) {
         if self.spans.wants_trim(free) {
             let address = free.start.get();
             self.slabs.release_idle(&mut self.spans);
-            self.spans.trim_some(address, pages);
+            self.spans.trim_some(address);
         }
     }
 

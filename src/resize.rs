@@ -130,7 +130,7 @@ impl<B: Brk> Heap<B> {
         let held = span.page_count();
         if pages < held {
             let free = self.spans.shorten(span, pages);
-            self.settle(free, held - pages);
+            self.settle(free);
         }
         pages <= held || self.spans.lengthen(span, pages) || self.raise_behind(span, pages)
     }
@@ -146,10 +146,10 @@ impl<B: Brk> Heap<B> {
 }
 
 /// What to allocate for a block of `old` bytes that has to move for `new`. One that grows by little at a time will go on
-/// to: it gets a quarter more, so that it is copied four times per doubling instead of eight, but no more than the next
-/// power of two, of which `new` fills more than half.
+/// to: it gets the next power of two, of which `new` fills more than half, so that it is copied once per doubling and not
+/// once per size class.
 fn with_room_to_grow(old: usize, new: Layout) -> Layout {
     let by_little = new.size() > old && new.size() - old <= old / 8 && new.size() <= SMALL_MAX;
-    let roomy = (new.size() + new.size() / 4).min(new.size().next_power_of_two());
-    Layout::from_size_align(roomy, new.align()).ok().filter(|_| by_little).unwrap_or(new)
+    let roomy = Layout::from_size_align(new.size().next_power_of_two(), new.align());
+    roomy.ok().filter(|_| by_little).unwrap_or(new)
 }

@@ -135,9 +135,14 @@ impl<B> Spans<B> {
     pub(crate) fn split(&mut self, span: Span, pages: usize) -> Span {
         let (start, rest) = (span.start.get() + pages * PAGE, span.page_count() - pages);
         let zero = span.zero_pages.get() as usize;
+        let dirty = if span.is(Kind::Free) { span.dirty_pages() } else { 0 };
         let remainder = self.map.record(start);
         remainder.init(Kind::Free, start, rest, zero.min(rest));
+        remainder.set_dirty_pages(dirty);
         span.pages.set(pages as u32);
+        if span.is(Kind::Free) {
+            span.set_dirty_pages(dirty);
+        }
         span.zero_pages.set(zero.saturating_sub(rest) as u32);
         self.link_after(Some(span), remainder);
         remainder
@@ -169,6 +174,7 @@ impl<B> Spans<B> {
         }
         span.kind.set(Kind::Free);
         span.zero_pages.set(0);
+        span.set_dirty_pages(span.page_count());
         let mut free = span;
         if let Some(next) = self.free_next(span) {
             self.unplace_free(next);
@@ -218,6 +224,9 @@ impl<B> Spans<B> {
         self.map.set(next.start.get(), None);
         self.unlink(next);
         span.pages.set(span.pages.get() + next.pages.get());
+        if span.is(Kind::Free) {
+            span.set_dirty_pages(span.dirty_pages() + next.dirty_pages());
+        }
     }
 
     /// Makes the page map answer with a slab for each of its pages (I5).

@@ -31,10 +31,10 @@ const HUGE: usize = 2 << 20;
 const HUGE_FROM: usize = (32 << 20) / PAGE;
 /// The least that is worth giving back unasked, in pages.
 const TRIM_MIN: usize = (1 << 20) / PAGE;
-/// More than this fraction of the heap must be free in one span.
+/// More than this fraction of the heap must be free in one span,
 const TRIM_FRACTION: usize = 16;
-/// What one free gives back at most, in bytes, unless it frees half as much itself.
-const GIVE_BACK_MAX: usize = 16 << 20;
+/// or this much, in pages: the kernel takes its time, and one free should not wait for much more than it frees itself.
+const TRIM_MAX: usize = (16 << 20) / PAGE;
 /// Growth within so many span operations of a trim says that the trim was a mistake.
 const REGROWTH: u32 = 4096;
 /// log2 of the factor by which a mistake raises the threshold.
@@ -86,8 +86,13 @@ impl Hysteresis {
         }
     }
 
+    /// Dirty pages in one span from which on they are worth giving back. Who has crossed the threshold and not grown since
+    /// is on the way down: no mistake is to be feared then, and little is to be left behind.
     fn threshold(&self, heap_pages: usize) -> usize {
-        TRIM_MIN.max(heap_pages / TRIM_FRACTION).saturating_mul(1 << self.shift)
+        if self.trimmed_at.is_some() {
+            return TRIM_MIN;
+        }
+        (heap_pages / TRIM_FRACTION).clamp(TRIM_MIN, TRIM_MAX).saturating_mul(1 << self.shift)
     }
 }
 
@@ -254,25 +259,23 @@ impl<B: Brk> Spans<B> {
         } else {
             top.zero_pages.set(top.zero_pages.get().saturating_sub((top.page_count() - pages) as u32));
             top.pages.set(pages as u32);
+            top.set_dirty_pages(top.dirty_pages());
         }
         self.map.shrink(end);
     }
 
     /// Whether `free`, a span just released, holds so much that some should go back to the kernel.
     pub(crate) fn wants_trim(&self, free: Span) -> bool {
-        let dirty = free.pages.get() - free.zero_pages.get();
-        dirty as usize >= self.hysteresis.threshold(self.heap_pages())
+        free.dirty_pages() >= self.hysteresis.threshold(self.heap_pages())
     }
 
-    /// What a heap does on its own when [`wants_trim`](Self::wants_trim) says so of the free span around `address`, which
-    /// has just become `freed` pages longer: keeps a quarter of the top, gives back the pages of any other span. One free
-    /// gives back no more than is proportionate, for the kernel takes its time: the next one goes on.
-    pub(crate) fn trim_some(&mut self, address: usize, freed: usize) {
-        let most = GIVE_BACK_MAX.max(freed.saturating_mul(2 * PAGE));
+    /// What a heap does on its own when [`wants_trim`](Self::wants_trim) says so of the free span around `address`: keeps a
+    /// quarter of the top, gives back the pages of any other span.
+    pub(crate) fn trim_some(&mut self, address: usize) {
         let free = self.map.find_around(address).filter(|span| span.is(Kind::Free));
         match free {
-            Some(top) if self.top == free => self.lower((top.bytes() / 4).max(top.bytes().saturating_sub(most))),
-            Some(span) => self.discard(span, most),
+            Some(top) if self.top == free => self.lower(top.bytes() / 4),
+            Some(span) => self.discard(span),
             None => 0,
         };
         self.give_back_regions();
@@ -362,13 +365,11 @@ impl<B: Brk> Spans<B> {
         }
     }
 
-    /// Gives the memory of a free span back to the kernel, if it agrees, and keeps its addresses: about `most` bytes at the
-    /// end of what was used. Returns how much.
-    pub(crate) fn discard(&mut self, free: Span, most: usize) -> usize {
+    /// Gives the memory of a free span back to the kernel, if it agrees, and keeps its addresses. Returns how much.
+    pub(crate) fn discard(&mut self, free: Span) -> usize {
         let kernel_page = self.brk.page_size();
         let dirty_end = free.end() - free.zero_pages.get() as usize * PAGE;
-        let from = dirty_end.saturating_sub(most) & !(PAGE - 1);
-        let start = from.max(free.start.get()).next_multiple_of(kernel_page);
+        let start = free.start.get().next_multiple_of(kernel_page);
         let end = dirty_end.next_multiple_of(kernel_page).min(free.end()) & !(kernel_page - 1);
         if start >= end {
             return 0;
@@ -377,6 +378,7 @@ impl<B: Brk> Spans<B> {
         if unsafe { self.brk.discard(start, end - start) }.is_err() {
             return 0;
         }
+        free.set_dirty_pages(0);
         if end >= dirty_end {
             free.zero_pages.set(((free.end() - start) / PAGE) as u32);
         }
@@ -388,7 +390,7 @@ impl<B: Brk> Spans<B> {
         let (mut given, mut span) = (0, self.first);
         while let Some(here) = span {
             if here.is(Kind::Free) && self.top != Some(here) {
-                given += self.discard(here, usize::MAX);
+                given += self.discard(here);
             }
             span = here.next.get();
         }
