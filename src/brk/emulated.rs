@@ -37,6 +37,7 @@ pub struct Emulated<'a> {
     /// Where the next mapping would start.
     map_end: usize,
     mapped: usize,
+    expected_use: usize,
     arena: PhantomData<&'a mut [MaybeUninit<u8>]>,
 }
 
@@ -63,6 +64,7 @@ impl<'a> Emulated<'a> {
             discard: false,
             map_end: end,
             mapped: 0,
+            expected_use: 0,
             arena: PhantomData,
         };
         let first_page_end = emulated.page_end(start);
@@ -151,6 +153,11 @@ impl<'a> Emulated<'a> {
         self.mapped
     }
 
+    /// Bytes that were said to be [used soon](Brk::expect_use), in all.
+    pub fn expected_use(&self) -> usize {
+        self.expected_use
+    }
+
     fn page_end(&self, address: usize) -> usize {
         address.saturating_add(self.page - 1) & !(self.page - 1)
     }
@@ -231,6 +238,10 @@ unsafe impl Brk for Emulated<'_> {
         }
         self.fill(start, start + bytes, 0);
         Ok(())
+    }
+
+    fn expect_use(&mut self, _: usize, bytes: usize) {
+        self.expected_use += bytes;
     }
 
     fn page_size(&self) -> usize {

@@ -1,6 +1,7 @@
 //! Short forms for tests that call a heap without an oracle.
 
-use super::subject::EmulatedHeap;
+use hmalloc::Heap;
+use hmalloc::brk::Brk;
 use std::alloc::Layout;
 use std::ptr::NonNull;
 
@@ -10,12 +11,12 @@ pub(crate) fn layout(size: usize, align: usize) -> Layout {
     Layout::from_size_align(size, align).expect("sizes up to isize::MAX - align")
 }
 
-pub(crate) fn get(heap: &mut EmulatedHeap<'_>, size: usize) -> Option<NonNull<u8>> {
+pub(crate) fn get<B: Brk>(heap: &mut Heap<B>, size: usize) -> Option<NonNull<u8>> {
     heap.allocate(layout(size, 8)).ok()
 }
 
 /// Frees a live payload, which the caller then forgets.
-pub(crate) fn free(heap: &mut EmulatedHeap<'_>, payload: NonNull<u8>) {
+pub(crate) fn free<B: Brk>(heap: &mut Heap<B>, payload: NonNull<u8>) {
     // SAFETY: the tests forget every payload they free.
     unsafe { heap.free(payload.as_ptr()) }.expect("a live payload");
 }

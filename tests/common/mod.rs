@@ -10,4 +10,5 @@ pub(crate) mod packages;
 pub(crate) mod pattern;
 pub(crate) mod setup;
 pub(crate) mod subject;
+pub(crate) mod watched;
 pub(crate) mod world;

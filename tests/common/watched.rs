@@ -1,0 +1,83 @@
+//! An emulated break that writes down what it was asked.
+
+use hmalloc::brk::{Brk, Emulated, Refused};
+use std::ops::Range;
+
+/// A call that was granted, or advice that was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// The break rose over these addresses.
+    Raised(Range<usize>),
+    /// The break fell below these addresses.
+    Lowered(Range<usize>),
+    Discarded(Range<usize>),
+    ExpectedUse(Range<usize>),
+}
+
+/// The break of `brk`, and its calls in order.
+pub(crate) struct Watched<'a> {
+    pub(crate) brk: Emulated<'a>,
+    pub(crate) log: Vec<Call>,
+}
+
+impl<'a> Watched<'a> {
+    pub(crate) fn new(brk: Emulated<'a>) -> Self {
+        Self { brk, log: Vec::new() }
+    }
+
+    /// Bytes that went back to the kernel, off the break or by discarding, since the log was last cleared. What went back
+    /// twice counts once.
+    pub(crate) fn given_back(&self) -> usize {
+        let given = |call: &Call| match call {
+            Call::Lowered(range) | Call::Discarded(range) => Some(range.clone()),
+            Call::Raised(_) | Call::ExpectedUse(_) => None,
+        };
+        let mut ranges: Vec<_> = self.log.iter().filter_map(given).collect();
+        ranges.sort_by_key(|range| range.start);
+        let (mut bytes, mut end) = (0, 0);
+        for range in ranges {
+            bytes += range.end.saturating_sub(range.start.max(end));
+            end = end.max(range.end);
+        }
+        bytes
+    }
+}
+
+// SAFETY: every promise is the emulated break's; writing a call down changes nothing about it.
+unsafe impl Brk for Watched<'_> {
+    fn query(&self) -> Result<usize, Refused> {
+        self.brk.query()
+    }
+
+    fn move_to(&mut self, to: usize) -> Result<(), Refused> {
+        let from = self.brk.current();
+        self.brk.move_to(to)?;
+        self.log.push(if from < to { Call::Raised(from..to) } else { Call::Lowered(to..from) });
+        Ok(())
+    }
+
+    fn map(&mut self, bytes: usize) -> Result<usize, Refused> {
+        self.brk.map(bytes)
+    }
+
+    unsafe fn unmap(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
+        // SAFETY: the caller's promise.
+        unsafe { self.brk.unmap(start, bytes) }
+    }
+
+    unsafe fn discard(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
+        // SAFETY: the caller's promise.
+        unsafe { self.brk.discard(start, bytes) }?;
+        self.log.push(Call::Discarded(start..start + bytes));
+        Ok(())
+    }
+
+    fn expect_use(&mut self, start: usize, bytes: usize) {
+        self.brk.expect_use(start, bytes);
+        self.log.push(Call::ExpectedUse(start..start + bytes));
+    }
+
+    fn page_size(&self) -> usize {
+        self.brk.page_size()
+    }
+}

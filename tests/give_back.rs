@@ -1,0 +1,207 @@
+//! When the heap takes from the kernel and how much it gives back, unasked, as the kernel sees it.
+
+mod common;
+
+use common::arena::Arena;
+use common::calls::{MIB, free, get};
+use common::watched::{Call, Watched};
+use hmalloc::{Heap, PAGE, SpanKind};
+use std::ptr::NonNull;
+
+/// What one huge page covers.
+const HUGE: usize = 2 * MIB;
+/// What one small free may give back.
+const AT_ONCE: usize = 16 * MIB;
+
+type WatchedHeap<'a> = Heap<Watched<'a>>;
+
+fn watched(arena: &mut Arena) -> WatchedHeap<'_> {
+    Heap::new(Watched::new(arena.brk()))
+}
+
+/// Allocates blocks of `size` bytes until the break has risen by `bytes`.
+fn grow(heap: &mut WatchedHeap<'_>, size: usize, bytes: usize) -> Vec<NonNull<u8>> {
+    let start = heap.brk().brk.current();
+    let mut payloads = Vec::new();
+    while heap.brk().brk.current() - start < bytes {
+        payloads.push(get(heap, size).expect("room"));
+    }
+    payloads
+}
+
+#[test]
+fn a_large_heap_of_slabs_asks_for_huge_pages() {
+    let mut arena = Arena::at(100 * MIB, 5 * PAGE);
+    let mut heap = watched(&mut arena);
+    grow(&mut heap, 1000, 30 * MIB);
+    assert_eq!(heap.brk().brk.expected_use(), 0, "a small heap would pay for them");
+    heap.brk_mut().log.clear();
+    grow(&mut heap, 1000, 60 * MIB);
+    let (mut last_raise, mut expected, mut odd) = (0..0, 0, 0);
+    for call in &heap.brk().log {
+        match call {
+            Call::Raised(raised) => last_raise = raised.clone(),
+            Call::ExpectedUse(advised) => {
+                assert!(advised.start.is_multiple_of(HUGE) && advised.end.is_multiple_of(HUGE), "{advised:x?}");
+                let inside = last_raise.start <= advised.start && advised.end <= last_raise.end;
+                assert!(inside && !advised.is_empty(), "{advised:x?} was not raised just now, {last_raise:x?} was");
+                expected += advised.len();
+                odd += usize::from(!last_raise.end.is_multiple_of(HUGE));
+            }
+            other => panic!("nothing was freed: {other:x?}"),
+        }
+    }
+    // The way to 32 MiB is without.
+    assert!((50 * MIB..=60 * MIB).contains(&expected), "{expected} of 60 MiB");
+    assert_eq!(heap.brk().brk.expected_use(), expected);
+    assert!(odd <= 2, "{odd} raises, not only those around the metadata at 64 MiB, end amid a huge page");
+    assert_eq!(heap.check(), Ok(()));
+}
+
+#[test]
+fn a_heap_of_large_blocks_does_not_ask_for_huge_pages() {
+    let mut arena = Arena::new(100 * MIB);
+    let mut heap = watched(&mut arena);
+    grow(&mut heap, 100_000, 80 * MIB);
+    assert_eq!(heap.brk().brk.expected_use(), 0);
+}
+
+/// Slabs that hold most of the heap, and a large block that comes last: the block may never be used in full.
+#[test]
+fn a_large_block_in_a_heap_of_slabs_does_not_get_huge_pages() {
+    let mut arena = Arena::new(100 * MIB);
+    let mut heap = watched(&mut arena);
+    grow(&mut heap, 1000, 40 * MIB);
+    let before = heap.brk().brk.expected_use();
+    assert!(before > 0);
+    get(&mut heap, 20 * MIB).expect("room");
+    assert_eq!(heap.brk().brk.expected_use(), before);
+}
+
+/// Slabs of many classes, each of which nothing lives in any more, make room for a large block.
+#[test]
+fn idle_slabs_are_taken_apart_before_the_break_rises() {
+    let mut arena = Arena::new(16 * MIB);
+    let mut heap = watched(&mut arena);
+    let mut payloads = Vec::new();
+    for size in [100, 208, 384, 704, 1024, 1700, 2560, 3500, 6000, 7000, 10_000, 12_000, 14_000, 16_000] {
+        payloads.extend((0..40).map(|_| get(&mut heap, size).expect("room")));
+    }
+    // What is free besides is used up, so that only the slabs are left.
+    while heap.spans().any(|span| span.kind == SpanKind::Free && span.bytes >= 2 * PAGE) {
+        get(&mut heap, PAGE + 1).expect("room");
+    }
+    payloads.into_iter().for_each(|payload| free(&mut heap, payload));
+    let idle = |heap: &WatchedHeap<'_>| {
+        let idle = heap.spans().filter(|span| matches!(span.kind, SpanKind::Slab { live: 0, .. }));
+        idle.map(|span| span.bytes).sum::<usize>()
+    };
+    assert!(idle(&heap) >= 14 * PAGE, "each class keeps a slab while nobody needs it: {}", idle(&heap));
+    heap.brk_mut().log.clear();
+    let longest = {
+        let whole = heap.blocks().filter(|block| block.state == hmalloc::BlockState::Free);
+        whole.map(|block| block.size).max().expect("something is free") / PAGE * PAGE
+    };
+    let free_span = |heap: &WatchedHeap<'_>| {
+        heap.spans().filter(|span| span.kind == SpanKind::Free).map(|span| span.bytes).max().unwrap_or(0)
+    };
+    assert!(
+        longest > free_span(&heap) && longest > 256 << 10,
+        "{longest} bytes are free, {} in a span",
+        free_span(&heap)
+    );
+    get(&mut heap, longest).expect("room");
+    assert_eq!(heap.brk().log, [], "the break moved while {longest} bytes in a row were free");
+    assert_eq!((idle(&heap), heap.check()), (0, Ok(())));
+}
+
+/// How much the hoard is.
+const HOARD: usize = 44 * MIB;
+
+/// A heap with many blocks, small ones between them, that were freed while the kernel took nothing back. The walls, the
+/// small blocks that hold the free ones apart, come back in address order. A `pinned` heap has a block above them all.
+fn hoard(arena: &mut Arena, pinned: bool) -> (WatchedHeap<'_>, Vec<NonNull<u8>>) {
+    let mut heap = watched(arena);
+    // So large that no metadata comes to lie between the others; they end at any page.
+    get(&mut heap, 65 * MIB).expect("room");
+    let (mut walls, mut blocks) = (Vec::new(), Vec::new());
+    for _ in 0..HOARD / (2 * MIB) {
+        blocks.push(get(&mut heap, 2 * MIB).expect("room"));
+        walls.push(get(&mut heap, PAGE + 1).expect("room"));
+    }
+    if pinned {
+        get(&mut heap, 5 * MIB).expect("room");
+    }
+    assert!(blocks.iter().zip(&walls).all(|(block, wall)| block.addr().get() + 2 * MIB == wall.addr().get()));
+    heap.brk_mut().brk.refuse_lowering(true);
+    blocks.into_iter().for_each(|block| free(&mut heap, block));
+    assert_eq!(heap.brk().given_back(), 0);
+    (heap, walls)
+}
+
+/// Frees what holds the hoard apart, and looks at what each free gives back. Answers with what the first did, and all.
+fn spend(heap: &mut WatchedHeap<'_>, walls: impl IntoIterator<Item = NonNull<u8>>) -> (usize, usize) {
+    heap.brk_mut().log.clear();
+    let (mut first, mut before) = (None, 0);
+    for wall in walls {
+        free(heap, wall);
+        assert_eq!(heap.check(), Ok(()));
+        let given = heap.brk().given_back();
+        assert!(given - before <= AT_ONCE, "one small free gave {} bytes back", given - before);
+        first.get_or_insert(given);
+        before = given;
+    }
+    (first.expect("a free"), before)
+}
+
+/// The free spans grow together while nothing can be discarded; then it can be.
+#[test]
+fn one_free_discards_a_part_and_the_next_ones_the_rest() {
+    let mut arena = Arena::at(160 * MIB, 3 * PAGE);
+    let (mut heap, mut walls) = hoard(&mut arena, true);
+    walls.reverse();
+    let later = walls.split_off(walls.len() / 2);
+    walls.into_iter().for_each(|wall| free(&mut heap, wall));
+    heap.brk_mut().brk.allow_discard(true);
+    let (first, given) = spend(&mut heap, later);
+    assert!((AT_ONCE - MIB..=AT_ONCE).contains(&first), "the first gave {first} bytes back");
+    assert!(given >= HOARD - 8 * MIB, "{given} of {HOARD} bytes went back");
+}
+
+/// The same where the break can be lowered, but could not for a while.
+#[test]
+fn one_free_lowers_the_break_a_part_and_the_next_ones_the_rest() {
+    let mut arena = Arena::new(160 * MIB);
+    let (mut heap, walls) = hoard(&mut arena, false);
+    let high = heap.brk().brk.current();
+    let (below, above) = walls.split_at(9);
+    above.iter().for_each(|&wall| free(&mut heap, wall));
+    heap.brk_mut().brk.refuse_lowering(false);
+    let (first, given) = spend(&mut heap, below.iter().rev().copied());
+    assert_eq!(first, AT_ONCE);
+    assert_eq!(heap.brk().brk.current(), high - given);
+    assert!(given >= HOARD - 10 * MIB, "{given} of {HOARD} bytes went back");
+}
+
+/// What a free has freed itself goes back with it, however much it is.
+#[test]
+fn a_free_that_frees_much_gives_it_all_back() {
+    let mut arena = Arena::new(128 * MIB);
+    let mut heap = watched(&mut arena);
+    heap.brk_mut().brk.allow_discard(true);
+    let payload = get(&mut heap, 100 * MIB).expect("room");
+    let above = get(&mut heap, PAGE + 1).expect("room");
+    free(&mut heap, payload);
+    let given = heap.brk().given_back();
+    assert!((99 * MIB..=100 * MIB).contains(&given), "{given} bytes were discarded");
+    free(&mut heap, above);
+    heap.trim(0);
+
+    let payload = get(&mut heap, 100 * MIB).expect("room");
+    heap.brk_mut().log.clear();
+    free(&mut heap, payload);
+    // A quarter of the top is kept for what comes next.
+    let given = heap.brk().given_back();
+    assert!((70 * MIB..=101 * MIB).contains(&given), "the break fell by {given} bytes");
+    assert_eq!(heap.check(), Ok(()));
+}
