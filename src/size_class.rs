@@ -210,4 +210,42 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_class_with_few_pages_takes_short_slabs() {
+        for class in (0..CLASSES).map(SizeClass::from_index) {
+            let first = class.slab_pages(0);
+            let tail = |pages: usize| (pages * PAGE % class.slot_size()) * 64 / (pages * PAGE);
+            assert!(tail(first) <= TAIL_MAX, "{class:?} starts with {first} pages");
+            assert!(
+                (1..first).all(|pages| tail(pages) > TAIL_MAX),
+                "{class:?} could start with less than {first} pages"
+            );
+        }
+        assert_eq!(SizeClass::of_size(512).unwrap().slab_pages(0), 1);
+        // 10 KiB in a page of 16 would waste six of them.
+        assert!(SizeClass::of_size(10 << 10).unwrap().slab_pages(0) > 1);
+    }
+
+    #[test]
+    fn a_class_with_many_pages_takes_long_slabs() {
+        for class in (0..CLASSES).map(SizeClass::from_index) {
+            let (slot, first) = (class.slot_size(), class.slab_pages(0));
+            let most = if slot > BIG_SLOT { SLAB_BYTES_BIG } else { SLAB_BYTES };
+            let most = (most / PAGE).min(MAX_SLOTS * slot / PAGE);
+            for held in 0..200 {
+                let pages = class.slab_pages(held);
+                let limit = (held / SLAB_FRACTION).max(first).min(most);
+                assert!((1..=limit).contains(&pages), "{class:?} with {held} pages takes {pages}");
+                assert!(pages * PAGE / slot <= MAX_SLOTS);
+                // No length within reach has a shorter tail, and no longer one as short a tail.
+                assert!((1..=limit).all(|other| class.tail(pages) <= class.tail(other)));
+                assert!((pages + 1..=limit).all(|longer| class.tail(pages) < class.tail(longer)));
+            }
+        }
+        for (size, pages) in [(16, 1), (64, 4), (512, 4), (4096, 4), (8192, 8), (16 << 10, 8)] {
+            assert_eq!(SizeClass::of_size(size).unwrap().slab_pages(1000), pages, "slots of {size} bytes");
+        }
+        assert_eq!(SizeClass::of_size(512).unwrap().slab_pages(6), 2);
+    }
 }

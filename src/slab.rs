@@ -538,3 +538,6 @@ pub(crate) fn slots_of_word(capacity: usize, index: usize) -> u64 {
 }
 
 const _: () = assert!(PAGE / 16 <= MAX_SLOTS, "a slab of one page fits its bitmap in every class");
+
+#[cfg(test)]
+mod tests;

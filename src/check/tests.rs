@@ -155,6 +155,14 @@ fn i5_an_interior_page_that_has_an_owner() {
 }
 
 #[test]
+fn i5_a_later_page_of_a_slab_that_has_none() {
+    sees(5, |heap| {
+        let long = find(heap, |span| span.is(Kind::Slab) && span.page_count() > 1);
+        heap.spans.map.set(address_of(long) + PAGE, None);
+    });
+}
+
+#[test]
 fn i5_a_page_of_a_slab_that_has_none() {
     sees(5, |heap| heap.spans.map.set(address_of(full_slab(heap)), None));
 }
@@ -185,6 +193,67 @@ fn i7_a_bit_beyond_the_last_slot() {
 #[test]
 fn i7_a_wrong_count() {
     sees(7, |heap| listed_slab(heap).until_review.set(listed_slab(heap).until_review.get() - 1));
+}
+
+/// A slab some of whose slots were never opened.
+fn partly_opened(heap: &mut Subject) -> Span {
+    let payload = heap.allocate(Layout::from_size_align(512, 16).unwrap()).unwrap();
+    let slab = heap.spans.map.find(payload.addr().get()).unwrap();
+    assert!(slab.opened.get() > 1 && slab.opened.get() < slab.capacity.get());
+    slab
+}
+
+#[test]
+fn i7_a_live_slot_that_was_never_opened() {
+    sees(7, |heap| {
+        let slab = partly_opened(heap);
+        slab.live[0].set(slab.live[0].get() | 1 << slab.opened.get());
+    });
+}
+
+#[test]
+fn i7_more_slots_opened_than_there_are() {
+    sees(7, |heap| full_slab(heap).opened.set(full_slab(heap).capacity.get() + 1));
+    sees(7, |heap| {
+        let slab = partly_opened(heap);
+        slab.opened.set(slab.capacity.get() + 1);
+    });
+}
+
+#[test]
+fn i8_a_slot_that_is_taken_over_but_was_never_opened() {
+    sees(8, |heap| {
+        let slab = partly_opened(heap);
+        heap.slabs.classes[slab.size_class().index()].word |= 1 << slab.opened.get();
+    });
+}
+
+#[test]
+fn i8_a_slab_that_is_not_the_classs() {
+    sees(8, |heap| {
+        let unused = heap.slabs.classes.iter().position(|class| class.slab.is_none()).unwrap();
+        heap.slabs.classes[unused].slab = Some(listed_slab(heap));
+    });
+    sees(8, |heap| {
+        let index = current_slab(heap).size_class().index();
+        heap.slabs.classes[index].slab = Some(a_large(heap));
+    });
+}
+
+#[test]
+fn i8_a_word_of_another_slab() {
+    sees(8, |heap| {
+        let (index, other) = (current_slab(heap).size_class().index(), listed_slab(heap));
+        heap.slabs.classes[index].live = &raw const other.record().live[0];
+    });
+}
+
+#[test]
+fn i8_a_step_that_is_another_classs() {
+    sees(8, |heap| {
+        let index = current_slab(heap).size_class().index();
+        heap.slabs.classes[index].slot_size += 16;
+    });
 }
 
 #[test]
@@ -241,6 +310,37 @@ fn i9_a_list_that_has_lost_its_slabs() {
 }
 
 #[test]
+fn i9_a_slab_that_is_on_no_list_and_says_it_is() {
+    sees(9, |heap| {
+        let slab = full_slab(heap);
+        slab.place.set(Place::Listed);
+        slab.until_review.set(slab.live_slots() as u16);
+    });
+}
+
+#[test]
+fn i9_a_link_back_that_is_wrong() {
+    sees(9, |heap| {
+        let first = heap.slabs.classes[listed_slab(heap).size_class().index()].listed.unwrap();
+        first.left.set(Some(full_slab(heap)));
+    });
+}
+
+#[test]
+fn i9_a_slab_on_the_list_of_another_class() {
+    sees(9, |heap| {
+        let index = listed_slab(heap).size_class().index();
+        let listed = heap.slabs.classes[index].listed.take();
+        heap.slabs.classes[(index + 1) % CLASSES].listed = listed;
+    });
+}
+
+#[test]
+fn i10_a_slab_that_is_missing_among_the_empty_ones() {
+    sees(10, |heap| heap.slabs.empties[0] = None);
+}
+
+#[test]
 fn i10_a_slab_in_use_among_the_empty_ones() {
     sees(10, |heap| heap.slabs.empties[0] = Some(listed_slab(heap)));
 }
@@ -261,6 +361,10 @@ fn i12_a_counter_that_is_off() {
     sees(12, |heap| heap.spans.counters.region_pages -= 1);
     sees(12, |heap| heap.spans.counters.slab_pages -= 1);
     sees(12, |heap| heap.spans.counters.peak_pages = 1);
+    sees(12, |heap| {
+        let index = full_slab(heap).size_class().index();
+        heap.slabs.classes[index].pages += 1;
+    });
 }
 
 #[test]
@@ -275,6 +379,11 @@ fn i14_a_byte_in_a_page_known_to_be_zero() {
         // SAFETY: the last page of a free span is the heap's, and nobody's payload.
         unsafe { core::ptr::with_exposed_provenance_mut::<u8>(span.end() - PAGE).write(1) };
     });
+}
+
+#[test]
+fn i14_more_pages_known_to_be_zero_than_there_are() {
+    sees(14, |heap| indexed_free(heap).zero_pages.set(indexed_free(heap).pages.get() + 1));
 }
 
 #[test]

@@ -8,3 +8,4 @@ mod growth;
 mod neighbours;
 mod refused;
 mod threads;
+mod touched;

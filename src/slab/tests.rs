@@ -1,0 +1,211 @@
+//! One size class at a time: what is opened, and that no slot is lost or handed out twice.
+
+use super::*;
+use crate::brk::Emulated;
+use crate::heap::Heap;
+use crate::misuse::MisuseKind;
+use core::mem::MaybeUninit;
+use std::collections::BTreeSet;
+use std::vec;
+use std::vec::Vec;
+
+type Subject<'a> = Heap<Emulated<'a>>;
+
+fn layout(size: usize) -> Layout {
+    Layout::from_size_align(size, 1).expect("a small layout")
+}
+
+fn get(heap: &mut Subject<'_>, size: usize) -> Option<usize> {
+    heap.allocate(layout(size)).ok().map(|payload| payload.addr().get())
+}
+
+fn free(heap: &mut Subject<'_>, address: usize) -> Result<(), MisuseKind> {
+    let payload = core::ptr::with_exposed_provenance_mut(address);
+    // SAFETY: the tests never use what is in a block.
+    unsafe { heap.free(payload) }.map_err(|misuse| misuse.kind)
+}
+
+fn current(heap: &Subject<'_>, size: usize) -> Span {
+    let class = SizeClass::of_size(size).expect("a small size");
+    heap.slabs.classes[class.index()].slab.expect("the class has a slab")
+}
+
+/// A block that comes and goes needs one page of the kernel's. One that does so all the time gets a whole word of slots,
+/// which need not be swept so often.
+#[test]
+fn a_block_that_comes_and_goes_opens_little_at_first() {
+    for size in [128, 256, 512, 1024, 2048] {
+        let mut arena = vec![MaybeUninit::uninit(); 1 << 20];
+        let mut heap = Heap::new(Emulated::new(&mut arena));
+        let mut opened = Vec::new();
+        for _ in 0..2000 {
+            let payload = get(&mut heap, size).expect("room");
+            free(&mut heap, payload).expect("a live block");
+            opened.push(current(&heap, size).opened.get() as usize);
+        }
+        let (first, word) = (TOUCHED_BYTES / size, current(&heap, size).capacity.get().min(64) as usize);
+        assert!(first < word && opened[..first * SWEEPS_MAX as usize].iter().all(|&opened| opened == first), "{size}");
+        assert!(opened[opened.len() - 500..].iter().all(|&opened| opened == word), "{size}: {:?}", opened.last());
+        assert!(opened.is_sorted() && opened.windows(2).all(|pair| pair[1] <= 2 * pair[0]), "{size}");
+    }
+}
+
+/// What is handed out and kept opens as much as is handed out, up to twice.
+#[test]
+fn blocks_that_stay_open_no_more_than_twice_their_number() {
+    for size in [128, 256, 512, 1024, 2048, 4096] {
+        let mut arena = vec![MaybeUninit::uninit(); 4 << 20];
+        let mut heap = Heap::new(Emulated::new(&mut arena));
+        let (mut before, mut held) = (None, 0);
+        for _ in 0..500 {
+            get(&mut heap, size).expect("room");
+            let slab = current(&heap, size);
+            held = if before == Some(slab) { held + 1 } else { 1 };
+            before = Some(slab);
+            let opened = slab.opened.get() as usize;
+            assert!(held <= opened && opened <= (2 * held).max(TOUCHED_BYTES / size), "{size}: {opened} for {held}");
+        }
+        assert_eq!(heap.check(), Ok(()));
+    }
+}
+
+/// Memory that was used before costs nothing to open, so a word is opened at once.
+#[test]
+fn memory_that_was_used_before_is_opened_by_the_word() {
+    let mut arena = vec![MaybeUninit::uninit(); 1 << 20];
+    let mut heap = Heap::new(Emulated::new(&mut arena));
+    let large = get(&mut heap, 60 << 10).expect("room");
+    get(&mut heap, 60 << 10).expect("room");
+    free(&mut heap, large).expect("a live block");
+    get(&mut heap, 256).expect("room");
+    let slab = current(&heap, 256);
+    assert_eq!((slab.start.get(), slab.opened.get()), (large, 64));
+}
+
+#[test]
+fn a_slot_that_was_never_opened_is_no_block() {
+    for size in [64, 512, 4096] {
+        let mut arena = vec![MaybeUninit::uninit(); 1 << 20];
+        let mut heap = Heap::new(Emulated::new(&mut arena));
+        let payload = get(&mut heap, size).expect("room");
+        let slab = current(&heap, size);
+        let (opened, capacity) = (slab.opened.get() as usize, slab.capacity.get() as usize);
+        assert!(opened < capacity);
+        for number in opened..capacity {
+            let address = Slot::new(slab, number).address();
+            assert_eq!(free(&mut heap, address), Err(MisuseKind::NotABlock), "slot {number} of {size} bytes");
+        }
+        assert_eq!(free(&mut heap, payload), Ok(()));
+        assert_eq!(free(&mut heap, payload), Err(MisuseKind::AlreadyFree));
+    }
+}
+
+/// A small generator: the same sequence in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 16) as usize % bound
+    }
+}
+
+/// Blocks of one size that come and go in a heap that soon is full.
+struct OneClass<'a> {
+    heap: Subject<'a>,
+    size: usize,
+    live: Vec<usize>,
+    addresses: BTreeSet<usize>,
+}
+
+impl OneClass<'_> {
+    fn get(&mut self) -> bool {
+        let Some(address) = get(&mut self.heap, self.size) else { return false };
+        assert!(self.addresses.insert(address), "{address:#x} was handed out twice");
+        self.live.push(address);
+        true
+    }
+
+    fn free(&mut self, index: usize) {
+        let address = self.live.swap_remove(index);
+        assert!(self.addresses.remove(&address));
+        assert_eq!(free(&mut self.heap, address), Ok(()));
+    }
+
+    /// Takes all there is: no slot may be left over.
+    fn exhaust(&mut self) {
+        while self.get() {}
+        for slab in self.heap.spans.iter().filter(|span| span.is(Kind::Slab)) {
+            assert_eq!(slab.live_slots(), slab.capacity.get() as usize, "free slots of {} bytes are lost", self.size);
+        }
+        self.check();
+    }
+
+    fn check(&self) {
+        assert_eq!(self.heap.check(), Ok(()));
+        assert_eq!(self.heap.stats().live_blocks, self.live.len());
+    }
+}
+
+#[test]
+fn no_slot_is_handed_out_twice_and_none_is_lost() {
+    for size in [16, 48, 112, 128, 512, 1536, 3072, 5120, 16 << 10] {
+        let mut arena = vec![MaybeUninit::uninit(); 400 << 10];
+        let heap = Heap::new(Emulated::new(&mut arena));
+        let mut class = OneClass { heap, size, live: Vec::new(), addresses: BTreeSet::new() };
+        let mut random = Random(size as u64 * 2 + 1);
+        for round in 0..24 {
+            // From one block at a time to nearly all there are.
+            let about = 1 + (random.below(1 << (round % 12 + 1)));
+            for _ in 0..3000 {
+                let many = class.live.len() >= about;
+                if !class.live.is_empty() && random.below(8) < if many { 5 } else { 3 } {
+                    // The newest, the oldest, or any.
+                    let which = [class.live.len() - 1, 0, random.below(class.live.len())][random.below(3)];
+                    class.free(which);
+                } else {
+                    class.get();
+                }
+            }
+            class.check();
+            if round % 3 == 2 {
+                class.exhaust();
+                let keep = random.below(class.live.len());
+                while class.live.len() > keep {
+                    let which = random.below(class.live.len());
+                    class.free(which);
+                }
+                class.check();
+            }
+        }
+    }
+}
+
+/// A slab that is nearly full is left alone until an eighth of its slots is free, and then serves before a new one.
+#[test]
+fn a_full_slab_serves_again_once_an_eighth_of_it_is_free() {
+    let mut arena = vec![MaybeUninit::uninit(); 4 << 20];
+    let mut heap = Heap::new(Emulated::new(&mut arena));
+    let payloads: Vec<_> = (0..64).map(|_| get(&mut heap, 512).expect("room")).collect();
+    let first = heap.spans.map.find_around(payloads[0]).expect("a slab");
+    let capacity = first.capacity.get() as usize;
+    assert!(capacity < payloads.len() && first.place.get() == Place::Full);
+    let eighth = capacity / RELIST_FRACTION;
+    for (index, &payload) in payloads[..eighth].iter().enumerate() {
+        assert_eq!((first.place.get(), first.counted_free()), (Place::Full, Some(index)));
+        free(&mut heap, payload).expect("a live block");
+    }
+    assert_eq!((first.place.get(), first.counted_free()), (Place::Listed, Some(eighth)));
+    assert_eq!(heap.check(), Ok(()));
+    let slabs = |heap: &Subject<'_>| heap.spans.iter().filter(|span| span.is(Kind::Slab)).count();
+    let before = slabs(&heap);
+    while first.place.get() != Place::Current {
+        get(&mut heap, 512).expect("room");
+        assert_eq!(slabs(&heap), before, "a new slab came first");
+    }
+    for &payload in &payloads[1..eighth] {
+        assert_eq!(get(&mut heap, 512), Some(payload));
+    }
+}
