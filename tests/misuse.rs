@@ -6,7 +6,7 @@
 mod common;
 
 use common::child::observe;
-use hmalloc::{Hmalloc, PAGE, Policy, SpanKind};
+use hmalloc::{Block, BlockState, Hmalloc, Misuse, MisuseKind, PAGE, Policy, SpanKind};
 use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::without_provenance_mut;
 
@@ -76,10 +76,13 @@ impl Scene {
 
     /// `ADDRESS is KIND: OFFSET bytes into SIZE STATE bytes at START`, where the block around the address is known.
     fn line(&self, call: &str, payload: *mut u8, kind: &str, around: Option<(*mut u8, usize, &str)>) -> Expected {
+        let misuse = misuse(payload, kind, around);
         let around = around.map_or(String::new(), |(start, size, state)| {
             format!(": {} bytes into {size} {state} bytes at {start:p}", payload.addr() - start.addr())
         });
-        format!("hmalloc: {call}: {payload:p} is {kind}{around}")
+        let line = format!("hmalloc: {call}: {payload:p} is {kind}{around}");
+        assert_eq!(format!("hmalloc: {call}: {misuse}"), line, "whoever prints a misuse reads the same");
+        line
     }
 
     /// After the mistake, which must have changed nothing: the heap is sound, and goes on.
@@ -97,6 +100,18 @@ impl Scene {
         }
         assert_eq!((self.heap.check(), self.heap.stats().live_blocks), (Ok(()), 0));
     }
+}
+
+/// The misuse that these words describe.
+fn misuse(payload: *mut u8, kind: &str, around: Option<(*mut u8, usize, &str)>) -> Misuse {
+    use {BlockState::*, MisuseKind::*};
+    let kinds = [OutsideHeap, Misaligned, NotABlock, AlreadyFree, WrongLayout];
+    let kind = kinds.into_iter().find(|known| known.to_string() == kind).expect("one of the kinds");
+    let found = around.map(|(start, size, state)| {
+        let state = [Used, Free, Foreign, Metadata].into_iter().find(|known| known.to_string() == state);
+        Block { address: start.addr(), size, state: state.expect("one of the states") }
+    });
+    Misuse { kind, address: payload.addr(), found }
 }
 
 /// The wrong call.
