@@ -43,10 +43,15 @@ fn a_block_that_comes_and_goes_opens_little_at_first() {
             free(&mut heap, payload).expect("a live block");
             opened.push(current(&heap, size).opened.get() as usize);
         }
-        let (first, word) = (TOUCHED_BYTES / size, current(&heap, size).capacity.get().min(64) as usize);
-        assert!(first < word && opened[..first * SWEEPS_MAX as usize].iter().all(|&opened| opened == first), "{size}");
-        assert!(opened[opened.len() - 500..].iter().all(|&opened| opened == word), "{size}: {:?}", opened.last());
-        assert!(opened.is_sorted() && opened.windows(2).all(|pair| pair[1] <= 2 * pair[0]), "{size}");
+        let (mut steps, word) = (opened.clone(), current(&heap, size).capacity.get().min(64) as usize);
+        steps.dedup();
+        let doubled = core::iter::successors(Some(TOUCHED_BYTES / size), |&slots| Some(2 * slots));
+        assert!(steps.iter().copied().eq(doubled.take_while(|&slots| slots <= word)), "{size}: {steps:?}");
+        assert!(steps.len() > 1 && steps.ends_with(&[word]), "{size}: {steps:?}");
+        for step in &steps[..steps.len() - 1] {
+            let rounds = opened.iter().filter(|&slots| slots == step).count();
+            assert!(rounds >= step * SWEEPS_MAX as usize, "{size}: {rounds} rounds for {step} slots");
+        }
     }
 }
 
@@ -64,6 +69,7 @@ fn blocks_that_stay_open_no_more_than_twice_their_number() {
             before = Some(slab);
             let opened = slab.opened.get() as usize;
             assert!(held <= opened && opened <= (2 * held).max(TOUCHED_BYTES / size), "{size}: {opened} for {held}");
+            assert!(opened <= held.next_multiple_of(64), "{size}: {opened} for {held} are more than a word");
         }
         assert_eq!(heap.check(), Ok(()));
     }
