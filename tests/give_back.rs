@@ -150,15 +150,23 @@ fn idle_slabs_are_not_taken_apart_over_and_over() {
     let (mut heap, longest) = with_idle_slabs(&mut arena);
     pass_time(&mut heap);
     let large = get(&mut heap, longest).expect("room");
+    free(&mut heap, large);
     let again: Vec<_> = [100, 704, 2560].map(|size| get(&mut heap, size).expect("room")).into();
     again.into_iter().for_each(|payload| free(&mut heap, payload));
     let kept = idle(&heap);
     assert!(kept > 0);
     get(&mut heap, 3 * MIB).expect("room");
     assert_eq!(idle(&heap), kept, "slabs were taken apart that had just come back");
+    let free_span = |heap: &WatchedHeap<'_>| {
+        let free = heap.spans().filter(|span| span.kind == SpanKind::Free);
+        free.map(|span| span.bytes).max()
+    };
+    while let Some(bytes) = free_span(&heap) {
+        get(&mut heap, bytes).expect("it is free");
+    }
+    assert_eq!(idle(&heap), kept);
     heap.brk_mut().brk.fail_after(0);
-    free(&mut heap, large);
-    while get(&mut heap, PAGE + 1).is_some() {}
+    get(&mut heap, 30).expect("the pages of an idle slab");
     assert_eq!((idle(&heap), heap.check()), (0, Ok(())));
 }
 

@@ -58,11 +58,11 @@ fn a_block_that_comes_and_goes_opens_little_at_first() {
 /// What is handed out and kept opens as much as is handed out, up to twice.
 #[test]
 fn blocks_that_stay_open_no_more_than_twice_their_number() {
-    for size in [128, 256, 512, 1024, 2048, 4096] {
+    for size in [64, 128, 256, 512, 1024, 2048, 4096] {
         let mut arena = vec![MaybeUninit::uninit(); 4 << 20];
         let mut heap = Heap::new(Emulated::new(&mut arena));
         let (mut before, mut held) = (None, 0);
-        for _ in 0..500 {
+        for _ in 0..(1 << 20) / size {
             get(&mut heap, size).expect("room");
             let slab = current(&heap, size);
             held = if before == Some(slab) { held + 1 } else { 1 };
@@ -73,6 +73,22 @@ fn blocks_that_stay_open_no_more_than_twice_their_number() {
         }
         assert_eq!(heap.check(), Ok(()));
     }
+}
+
+/// A sweep is for many slots at once: for few of them, a class rather opens more, as long as it can.
+#[test]
+fn few_free_slots_are_not_worth_a_sweep_until_there_are_no_others() {
+    let mut arena = vec![MaybeUninit::uninit(); 1 << 20];
+    let mut heap = Heap::new(Emulated::new(&mut arena));
+    let payloads: Vec<_> = (0..32).map(|_| get(&mut heap, 128).expect("room")).collect();
+    let slab = current(&heap, 128);
+    free(&mut heap, payloads[5]).expect("a live block");
+    assert_eq!((slab.opened.get(), slab.capacity.get()), (32, 128));
+    let rest: Vec<_> = (0..96).map(|_| get(&mut heap, 128).expect("room")).collect();
+    assert_eq!((slab.opened.get(), rest.contains(&payloads[5])), (128, false));
+    // Now it is the only one left, and no slab is as near.
+    assert_eq!(get(&mut heap, 128), Some(payloads[5]));
+    assert_eq!((current(&heap, 128), heap.check()), (slab, Ok(())));
 }
 
 /// Memory that was used before costs nothing to open, so a word is opened at once.
@@ -103,6 +119,27 @@ fn a_slot_that_was_never_opened_is_no_block() {
         }
         assert_eq!(free(&mut heap, payload), Ok(()));
         assert_eq!(free(&mut heap, payload), Err(MisuseKind::AlreadyFree));
+    }
+}
+
+/// What the common path of a free with a layout takes at its word; the rest is for those who take their time.
+#[test]
+fn a_slot_is_closely_filled_by_more_than_half_of_it() {
+    let mut arena = vec![MaybeUninit::uninit(); 8 << 20];
+    let mut heap = Heap::new(Emulated::new(&mut arena));
+    for class in (0..CLASSES).map(SizeClass::from_index) {
+        let size = class.slot_size();
+        let own = (0..=GUESTS_MAX).map(|_| get(&mut heap, size).expect("room")).last().expect("some blocks");
+        let slab = heap.spans.map.find(own).expect("a slab");
+        let slot = Slot::live_at(slab, own).expect("a live block");
+        assert_eq!(slab.slot_size.get() as usize, size, "after so many requests");
+        for named in 0..=2 * size {
+            let close = named <= size && (named > size / 2 || size == 16);
+            assert_eq!(slot.fits_closely(own, layout(named)), close, "{named} of {size} bytes");
+        }
+        let aligned = |align| Layout::from_size_align(size, align).expect("a layout");
+        let most = 1 << own.trailing_zeros();
+        assert!(slot.fits_closely(own, aligned(most)) && !slot.fits_closely(own, aligned(2 * most)));
     }
 }
 
