@@ -397,3 +397,39 @@ impl<B: Brk> Spans<B> {
         given
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_worth_giving_back_is_a_fraction_of_the_heap_between_bounds() {
+        let new = Hysteresis::new();
+        assert_eq!(new.threshold(0), TRIM_MIN);
+        assert_eq!(new.threshold(TRIM_FRACTION * TRIM_MIN), TRIM_MIN);
+        assert_eq!(new.threshold(TRIM_FRACTION * TRIM_MIN * 3), TRIM_MIN * 3);
+        assert_eq!(new.threshold(TRIM_FRACTION * TRIM_MAX * 3), TRIM_MAX);
+        assert_eq!(new.threshold(usize::MAX), TRIM_MAX);
+    }
+
+    #[test]
+    fn a_heap_on_its_way_down_leaves_little_and_one_that_grew_again_waits() {
+        let (pages, mut loops) = (TRIM_FRACTION * TRIM_MIN * 3, Hysteresis::new());
+        for shift in (0..=BACKOFF_MAX).step_by(BACKOFF as usize) {
+            assert_eq!(loops.threshold(pages), (TRIM_MIN * 3) << shift);
+            loops.note_trim();
+            assert_eq!(loops.threshold(pages), TRIM_MIN);
+            loops.tick();
+            loops.note_growth();
+        }
+        assert_eq!(loops.threshold(pages), (TRIM_MIN * 3) << BACKOFF_MAX);
+
+        let mut patient = Hysteresis::new();
+        patient.note_trim();
+        (0..REGROWTH).for_each(|_| patient.tick());
+        patient.note_growth();
+        assert_eq!(patient.threshold(pages), TRIM_MIN * 3, "growth long after a trim is no mistake");
+        patient.note_growth();
+        assert_eq!(patient.threshold(pages), TRIM_MIN * 3, "nor is growth without one");
+    }
+}

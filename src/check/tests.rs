@@ -384,6 +384,7 @@ fn i14_a_byte_in_a_page_known_to_be_zero() {
 #[test]
 fn i14_more_pages_known_to_be_zero_than_there_are() {
     sees(14, |heap| indexed_free(heap).zero_pages.set(indexed_free(heap).pages.get() + 1));
+    sees(14, |heap| indexed_free(heap).live[0].set(indexed_free(heap).page_count() as u64 + 1));
 }
 
 #[test]
