@@ -36,7 +36,7 @@ const SLAB_BYTES: usize = 64 << 10;
 const SLAB_BYTES_BIG: usize = 128 << 10;
 /// A class with little memory takes small slabs: a slab of several pages is at most this fraction of the pages that the
 /// class has in slabs already, unless its tail would be too long.
-const SLAB_FRACTION: usize = 3;
+const SLAB_FRACTION: usize = 4;
 /// In 64ths: even in a class with few slots, a slab is as long as it takes to make its tail no longer than this.
 const TAIL_MAX: usize = 12;
 const BIG_SLOT: usize = 4 << 10;

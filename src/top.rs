@@ -273,13 +273,14 @@ impl<B: Brk> Spans<B> {
     /// quarter of the top, gives back the pages of any other span.
     pub(crate) fn trim_some(&mut self, address: usize) {
         let free = self.map.find_around(address).filter(|span| span.is(Kind::Free));
-        match free {
+        let given = match free {
             Some(top) if self.top == free => self.lower(top.bytes() / 4),
             Some(span) => self.discard(span),
             None => 0,
         };
-        self.give_back_regions();
-        self.hysteresis.note_trim();
+        if given + self.give_back_regions() > 0 {
+            self.hysteresis.note_trim();
+        }
     }
 
     /// Lowers the break so that at most `keep` bytes, rounded up to pages, are free at the top. Returns by how much.
