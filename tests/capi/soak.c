@@ -29,6 +29,8 @@ static _Atomic(struct block *) slots[SLOTS];
 static atomic_ulong calls, forks, programs;
 static volatile sig_atomic_t signals;
 static time_t end;
+/* libc's own blocks for the threads are there before the heap is full of others: one of them may pin the break. */
+static pthread_barrier_t ready;
 
 static void on_signal(int signal)
 {
@@ -59,6 +61,7 @@ static void exchange(unsigned seed)
 static void *mix(void *seed)
 {
     unsigned state = (unsigned)(uintptr_t)seed;
+    pthread_barrier_wait(&ready);
     while (time(NULL) < end) {
         int i;
         for (i = 0; i < 1000; i++)
@@ -80,6 +83,7 @@ static void expect_success(pid_t process)
 
 static void *fork_often(void *seed)
 {
+    pthread_barrier_wait(&ready);
     while (time(NULL) < end) {
         pid_t process = fork();
         if (process == 0) {
@@ -98,6 +102,7 @@ static void *fork_often(void *seed)
 static void *execute_often(void *seed)
 {
     char *arguments[] = {"sh", "-c", "echo $$ >/dev/null", NULL};
+    pthread_barrier_wait(&ready);
     while (time(NULL) < end) {
         pid_t process;
         EXPECT(posix_spawn(&process, "/bin/sh", NULL, NULL, arguments, environ) == 0);
@@ -116,6 +121,7 @@ int main(int argc, char **argv)
     uintptr_t i;
     alarm(seconds + 120);
     end = time(NULL) + seconds;
+    EXPECT(pthread_barrier_init(&ready, NULL, THREADS + 2) == 0);
     EXPECT(sigaction(SIGPROF, &action, NULL) == 0 && setitimer(ITIMER_PROF, &often, NULL) == 0);
     for (i = 0; i < THREADS + 2; i++) {
         void *(*work)(void *) = i < THREADS ? mix : i == THREADS ? fork_often : execute_often;
