@@ -55,7 +55,7 @@ pub(crate) struct Class {
     /// Free slots that the class has taken over from a word of `slab`'s bitmap and not handed out yet.
     pub(crate) word: u64,
     /// Address of the first slot in `word`: computed ahead, so that an allocation need not wait for it, and asked for from
-    /// memory ahead. A pair of calls takes 1.3 cycles less than without.
+    /// memory ahead. A pair of calls (`pair`) takes a cycle less so.
     pub(crate) next_slot: usize,
     /// Address of the slot that bit 0 of `word` stands for.
     pub(crate) base: usize,
