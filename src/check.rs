@@ -4,9 +4,10 @@
 //! follow links safely; so the first corruption is reported and the walk ends there.
 
 use crate::brk::Brk;
+use crate::class::{NEVER, slots_of_word};
 use crate::header::{Kind, MAX_SLOTS, PAGE, Place, Span};
 use crate::size_class::{CLASSES, SizeClass};
-use crate::slab::{NEVER, Slabs, slots_of_word};
+use crate::slab::Slabs;
 use crate::spans::Spans;
 use core::fmt;
 

@@ -46,6 +46,7 @@ pub mod stages;
 
 mod blocks;
 mod check;
+mod class;
 mod fit;
 mod global;
 mod header;

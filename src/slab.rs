@@ -23,6 +23,7 @@
 //! - **empty**: listed and wholly free; up to four are kept, others go back to the spans.
 
 use crate::brk::Brk;
+use crate::class::{Class, NEVER, RELIST_FRACTION};
 use crate::header::{Header, Kind, MAX_SLOTS, PAGE, Place, Span};
 use crate::size_class::{CLASSES, MIN_ALIGN, SMALL_MAX, SizeClass};
 use crate::spans::{OutOfMemory, Spans};
@@ -34,50 +35,9 @@ use core::ptr::NonNull;
 const EMPTIES_MAX: usize = 4;
 /// Span operations for which idle slabs are left alone after some were taken apart.
 const REUSE: u32 = 256;
-/// What a class opens of fresh memory at first, in bytes: one page of the kernel's, mostly.
-const TOUCHED_BYTES: usize = 4096;
-/// Sweeps over less than a word of slots after which more are opened.
-const SWEEPS_MAX: u8 = 8;
 /// Requests of a class that are served elsewhere before it gets a slab of its own.
 const GUESTS_MAX: u8 = 16;
-/// A full slab is listed again when one slot in so many is free.
-const RELIST_FRACTION: usize = 8;
-/// More frees than a slab can have between two sweeps: each slot that was live at first, and each taken over since.
-pub(crate) const NEVER: u16 = u16::MAX;
-
-const _: () = assert!(2 * MAX_SLOTS < NEVER as usize);
 const _: () = assert!(SMALL_MAX <= u16::MAX as usize, "a header has 16 bits for the size of a slot");
-
-/// What allocation in one size class needs at hand: one cache line.
-#[derive(Debug)]
-#[repr(align(64))]
-pub(crate) struct Class {
-    /// Free slots that the class has taken over from a word of `slab`'s bitmap and not handed out yet.
-    pub(crate) word: u64,
-    /// Address of the first slot in `word`: computed ahead, so that an allocation need not wait for it, and asked for from
-    /// memory ahead. A pair of calls (`pair`) takes a cycle less so.
-    pub(crate) next_slot: usize,
-    /// Address of the slot that bit 0 of `word` stands for.
-    pub(crate) base: usize,
-    /// The live bits of those 64 slots; stale while `word` is 0.
-    pub(crate) live: *const Cell<u64>,
-    /// Bytes in a slot.
-    pub(crate) slot_size: usize,
-    /// The current slab.
-    pub(crate) slab: Option<Span>,
-    /// Where the sweep over the words of `slab` goes on.
-    next: u8,
-    /// How often the slab was swept since more of it was opened, up to [`SWEEPS_MAX`].
-    sweeps: u8,
-    /// Pages in slabs of this class.
-    pub(crate) pages: u32,
-    /// Requests that were served by the [host](Slabs::host) instead.
-    guests: u8,
-    /// Whether the slots in `word` have never been used and read as zero.
-    fresh: bool,
-    /// The first of the listed slabs.
-    pub(crate) listed: Option<Span>,
-}
 
 /// The slabs in use, by size class.
 #[derive(Debug)]
@@ -201,108 +161,20 @@ impl Slot {
     }
 }
 
-impl Class {
-    /// Address of the first slot in `word`, or of none of the heap's if there is none.
-    #[inline(always)]
-    fn first_slot(&self, word: u64) -> usize {
-        // The last bit spares the test for zero that the instruction would need.
-        self.base + (word | 1 << 63).trailing_zeros() as usize * self.slot_size
-    }
-
-    /// Takes over the next word with free slots among those that are open, if there is one.
-    #[inline]
-    fn sweep(&mut self, slab: Span) -> bool {
-        let opened = slab.opened.get() as usize;
-        for index in self.next as usize..opened.div_ceil(64) {
-            let free = slots_of_word(opened, index) & !slab.live[index].get();
-            if free != 0 {
-                self.take_over(slab, index, free, false);
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Starts over, if that is worth the while: if many slots were freed since the sweep began, or there is no other slab.
-    /// A word of few slots is swept often; after a while it has proved that it needs more.
-    fn sweep_again(&mut self, slab: Span) -> bool {
-        let (opened, capacity) = (slab.opened.get() as usize, slab.capacity.get() as usize);
-        let freed = (NEVER - slab.until_review.get()) as usize;
-        let enough = freed >= (opened / RELIST_FRACTION).max(1) || (opened == capacity && self.listed.is_none());
-        if !enough || (self.sweeps == SWEEPS_MAX && opened < capacity.min(64)) {
-            return false;
-        }
-        self.next = 0;
-        self.sweeps = (self.sweeps + 1).min(SWEEPS_MAX);
-        slab.until_review.set(NEVER);
-        self.sweep(slab)
-    }
-
-    /// Opens slots that were never handed out, if there are any: of fresh memory first no more than lie in one page of the
-    /// kernel's, then as many again each time, up to whole words.
-    fn open(&mut self, slab: Span) -> bool {
-        let (opened, capacity) = (slab.opened.get() as usize, slab.capacity.get() as usize);
-        if opened == capacity {
-            return false;
-        }
-        let fresh = slab.zero_pages.get() == slab.pages.get();
-        let more = if fresh { (TOUCHED_BYTES / slab.slot_size.get() as usize).max(opened).max(1) } else { 64 };
-        let index = opened / 64;
-        let open = (opened + more).min(capacity).min((index + 1) * 64);
-        slab.opened.set(open as u16);
-        self.sweeps = 0;
-        self.take_over(slab, index, slots_of_word(open, index) & !slots_of_word(opened, index), fresh);
-        true
-    }
-
-    fn take_over(&mut self, slab: Span, index: usize, free: u64, fresh: bool) {
-        self.word = free;
-        self.live = &raw const slab.record().live[index];
-        self.slot_size = slab.slot_size.get() as usize;
-        self.base = slab.start.get() + index * 64 * self.slot_size;
-        self.next_slot = self.first_slot(free);
-        self.next = index as u8 + 1;
-        self.fresh = fresh;
-    }
-}
-
 impl Slabs {
     pub(crate) const fn new() -> Self {
-        // All zeros, so that a static heap takes no room in a program's file.
-        const NOTHING: Class = Class {
-            word: 0,
-            next_slot: 0,
-            base: 0,
-            live: core::ptr::null(),
-            slot_size: 0,
-            slab: None,
-            next: 0,
-            sweeps: 0,
-            pages: 0,
-            guests: 0,
-            fresh: false,
-            listed: None,
-        };
-        Self { classes: [NOTHING; CLASSES], empties: [None; EMPTIES_MAX], empty_count: 0, released_at: 0 }
+        Self {
+            classes: [const { Class::new() }; CLASSES],
+            empties: [None; EMPTIES_MAX],
+            empty_count: 0,
+            released_at: 0,
+        }
     }
 
     /// A slot from the word that the class has taken over. It is live then.
     #[inline(always)]
     pub(crate) fn pop(&mut self, size_class: SizeClass) -> Option<NonNull<u8>> {
-        let class = &mut self.classes[size_class.index()];
-        let word = class.word;
-        if word == 0 {
-            return None;
-        }
-        // SAFETY: I8: there are slots left, so this is a word of the current slab's header.
-        let live = unsafe { &*class.live };
-        class.word = word & (word - 1);
-        live.set(live.get() | (word ^ class.word));
-        let address = class.next_slot;
-        class.next_slot = class.first_slot(class.word);
-        prefetch(class.next_slot);
-        // SAFETY: a slot lies in a page of the heap, which is not the null page.
-        Some(unsafe { NonNull::new_unchecked(core::ptr::with_exposed_provenance_mut(address)) })
+        self.classes[size_class.index()].pop()
     }
 
     /// Whether [`pop`](Self::pop) has a slot.
@@ -510,30 +382,6 @@ impl Slabs {
             self.empty_count -= 1;
             self.empties.swap(at, self.empty_count);
         }
-    }
-}
-
-/// Asks for the cache line at `address`, which need not be the heap's: a class's next slot, so that the first write to it
-/// does not wait. `fifo` and `rand` of the comparison took a third longer without it; `pair`, whose slots are always in
-/// the cache, is no slower.
-#[inline(always)]
-fn prefetch(address: usize) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch reads nothing and cannot fault.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(core::ptr::without_provenance(address)) }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = address;
-}
-
-/// The bits that stand for slots in a word of the bitmap of a slab with `capacity` slots.
-pub(crate) fn slots_of_word(capacity: usize, index: usize) -> u64 {
-    match capacity.saturating_sub(index * 64) {
-        0 => 0,
-        slots @ 1..64 => (1 << slots) - 1,
-        _ => u64::MAX,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::brk::Emulated;
+use crate::class::{SWEEPS_MAX, TOUCHED_BYTES};
 use crate::heap::Heap;
 use crate::misuse::MisuseKind;
 use core::mem::MaybeUninit;
