@@ -13,8 +13,9 @@ cargo_rustc() {
 build_static() {
     cargo_rustc --crate-type staticlib
     names=$(sed -n 's/^HMALLOC_API .*[ *]\([a-z_]*\)(.*/\1/p' "$here/hmalloc.h")
-    roots=
-    keep=
+    roots="-u __fork_handler"
+    # musl's hook for forks, and the one lock on the break of all copies of the heap: weak, here and elsewhere.
+    keep="--keep-global-symbol=__fork_handler --keep-global-symbol=hmalloc_program_break"
     for name in $names; do
         roots="$roots -u $name"
         keep="$keep --keep-global-symbol=$name"

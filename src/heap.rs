@@ -5,6 +5,7 @@ use crate::brk::Brk;
 use crate::check::{self, Corruption};
 use crate::header::{Kind, PAGE, Span};
 use crate::misuse::Misuse;
+use crate::policy::Policy;
 use crate::size_class::{MIN_ALIGN, SizeClass};
 use crate::slab::{Slabs, Slot};
 use crate::spans::{OutOfMemory, Spans};
@@ -49,9 +50,16 @@ pub struct Heap<B: Brk> {
 unsafe impl<B: Brk + Send> Send for Heap<B> {}
 
 impl<B: Brk> Heap<B> {
-    /// An empty heap that will take its memory from `brk`.
+    /// An empty heap that will take its memory from `brk`. If someone else lowers the break below its blocks, that is said
+    /// in one line and the process dies.
     pub const fn new(brk: B) -> Self {
-        Self { slabs: Slabs::new(), spans: Spans::new(brk), slack_kept: false }
+        Self::with_policy(brk, Policy::Abort)
+    }
+
+    /// An empty heap that does what `policy` says if someone else lowers the break below its blocks. Where the process
+    /// goes on, their content is lost: the break is raised over them again, and they read as zero.
+    pub const fn with_policy(brk: B, policy: Policy) -> Self {
+        Self { slabs: Slabs::new(), spans: Spans::new(brk, policy), slack_kept: false }
     }
 
     /// A block of at least `layout.size()` bytes at a multiple of `layout.align()`, and of 16. Its content is arbitrary.
@@ -62,13 +70,19 @@ impl<B: Brk> Heap<B> {
     /// [`OutOfMemory`] if neither the break nor a mapping could be had. Nothing has changed then.
     #[inline(always)]
     pub fn allocate(&mut self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        if layout.align() <= MIN_ALIGN
-            && let Some(class) = SizeClass::of_size(layout.size())
-            && let Some(payload) = self.slabs.pop(class)
-        {
-            return Ok(payload);
+        match self.allocate_common(layout) {
+            Some(payload) => Ok(payload),
+            None => self.allocate_other(layout),
         }
-        self.allocate_other(layout)
+    }
+
+    /// A slot that the class of `layout` has at hand, as it has for nearly every request.
+    #[inline(always)]
+    pub(crate) fn allocate_common(&mut self, layout: Layout) -> Option<NonNull<u8>> {
+        if layout.align() > MIN_ALIGN {
+            return None;
+        }
+        self.slabs.pop(SizeClass::of_size(layout.size())?)
     }
 
     /// Like [`allocate`](Self::allocate), and the first `layout.size()` bytes are zero. Memory that the kernel handed out
@@ -96,7 +110,7 @@ impl<B: Brk> Heap<B> {
 
     /// Allocates what asks for more alignment than usual, what its class has no slot at hand for, or what no class serves.
     #[inline(never)]
-    fn allocate_other(&mut self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
+    pub(crate) fn allocate_other(&mut self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         let Some(class) = SizeClass::of(layout) else { return self.take_large(layout).map(payload_of) };
         let class = self.find_slot(class)?;
         self.slabs.pop(class).ok_or(OutOfMemory)
@@ -135,7 +149,7 @@ impl<B: Brk> Heap<B> {
     /// If `payload` is a live block's, nothing uses that block any more.
     #[inline(always)]
     pub unsafe fn free(&mut self, payload: *mut u8) -> Result<(), Misuse> {
-        match admit_slot(&self.spans.map, payload.addr()) {
+        match self.slot_at(payload.addr()) {
             Some(slot) => {
                 self.free_slot(slot);
                 Ok(())
@@ -144,12 +158,29 @@ impl<B: Brk> Heap<B> {
         }
     }
 
-    /// Frees what is not a live slot: a large block, or nothing.
-    #[inline(never)]
-    fn free_other(&mut self, address: usize) -> Result<(), Misuse> {
+    /// The live slot that starts at `address`, as nearly every block does.
+    #[inline(always)]
+    pub(crate) fn slot_at(&self, address: usize) -> Option<Slot> {
+        admit_slot(&self.spans.map, address)
+    }
+
+    /// The same, if `layout` fills more than half of it.
+    #[inline(always)]
+    pub(crate) fn common_slot(&self, address: usize, layout: Layout) -> Option<Slot> {
+        self.slot_at(address).filter(|slot| slot.fits_closely(address, layout))
+    }
+
+    /// Frees the block at `address`, whatever it is.
+    pub(crate) fn free_any(&mut self, address: usize) -> Result<(), Misuse> {
         let live = admit(&self.spans.map, address).ok_or_else(|| self.explain(address))?;
         self.free_live(live);
         Ok(())
+    }
+
+    /// Frees what is not a live slot: a large block, or nothing.
+    #[inline(never)]
+    pub(crate) fn free_other(&mut self, address: usize) -> Result<(), Misuse> {
+        self.free_any(address)
     }
 
     /// Like [`free`](Self::free) for a caller who knows what was asked for, which is checked, too.
@@ -164,26 +195,13 @@ impl<B: Brk> Heap<B> {
     /// As for [`free`](Self::free).
     #[inline]
     pub unsafe fn free_sized(&mut self, payload: *mut u8, layout: Layout) -> Result<(), Misuse> {
-        // SAFETY: the caller's promise.
-        if unsafe { self.free_common(payload, layout) } {
-            Ok(())
-        } else {
-            self.free_sized_other(payload.addr(), layout)
+        match self.common_slot(payload.addr(), layout) {
+            Some(slot) => {
+                self.free_slot(slot);
+                Ok(())
+            }
+            None => self.free_sized_other(payload.addr(), layout),
         }
-    }
-
-    /// Frees a live slot of which `layout` fills more than half, as nearly every freed block is. False if `payload` is
-    /// anything else, which may be just as valid; nothing has changed then.
-    ///
-    /// # Safety
-    ///
-    /// As for [`free_sized`](Self::free_sized).
-    #[inline(always)]
-    pub(crate) unsafe fn free_common(&mut self, payload: *mut u8, layout: Layout) -> bool {
-        let slot = admit_slot(&self.spans.map, payload.addr());
-        let Some(slot) = slot.filter(|slot| slot.fits_closely(payload.addr(), layout)) else { return false };
-        self.free_slot(slot);
-        true
     }
 
     /// Frees what is not a live slot more than half filled: any other block, or nothing.
@@ -225,7 +243,7 @@ impl<B: Brk> Heap<B> {
 
     #[cold]
     #[inline(never)]
-    fn review(&mut self, slab: Span) {
+    pub(crate) fn review(&mut self, slab: Span) {
         if let Some(free) = self.slabs.review(slab, &mut self.spans) {
             self.settle(free);
         }

@@ -34,11 +34,14 @@
 //! - **Architectures**: x86, x86_64, arm, aarch64, riscv64 and loongarch64 on stable Rust; mips, mips64, powerpc,
 //!   powerpc64 and s390x where the compiler's experimental assembly is enabled.
 #![no_std]
-// Assembly for MIPS is not stable yet; the `syscalls` crate needs it as much as `brk::glibc` does.
+// Assembly for MIPS is not stable yet; the `syscalls` crate needs it as much as `brk::Linux` does.
 #![cfg_attr(any(target_arch = "mips", target_arch = "mips64"), feature(asm_experimental_arch))]
 
 #[cfg(test)]
 extern crate std;
+
+#[macro_use]
+mod weak;
 
 pub mod brk;
 #[cfg(feature = "stages")]
@@ -48,20 +51,25 @@ mod blocks;
 mod check;
 mod class;
 mod fit;
+mod fork;
 mod global;
 mod header;
 mod heap;
+mod libc;
 mod line;
 mod lock;
 mod misuse;
 mod page_map;
+mod policy;
 mod regions;
 mod resize;
+mod seat;
 mod size_class;
 mod slab;
 mod spans;
 mod stats;
 mod sys;
+mod tasks;
 mod top;
 mod validate;
 
@@ -70,8 +78,9 @@ pub use check::Corruption;
 pub use global::Hmalloc;
 pub use header::PAGE;
 pub use heap::Heap;
-pub use lock::{Futex, Lock, SingleThreaded};
-pub use misuse::{Block, BlockState, Misuse, MisuseKind, Policy};
+pub use lock::{Futex, Lock, SingleThreaded, Turn};
+pub use misuse::{Block, BlockState, Misuse, MisuseKind};
+pub use policy::Policy;
 pub use resize::ResizeError;
 pub use spans::OutOfMemory;
 pub use stats::Stats;

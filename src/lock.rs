@@ -1,85 +1,140 @@
-//! The heap's one lock.
+//! How threads take turns in a heap.
 //!
-//! A futex lock in one word, after Drepper, "Futexes Are Tricky" (2011), section 5:
+//! The locks of all heaps stand in one table of [`Seat`]s, outside of the heaps themselves, so that a thread that forks
+//! finds them wherever their heaps have been moved to. A lock is an offset into that table. The first seat is vacant for
+//! good: that is where a lock begins, so that its first use ends on the slow path, where it gets a seat of its own.
 //!
 //! ```text
-//! 0  free
-//! 1  held, nobody sleeps
-//! 2  held, somebody may sleep
-//!
-//! lock    0 -> 1; otherwise set 2 and sleep while it is 2, until the swap to 2 finds 0
-//! unlock  set 0; if it was 2, wake one sleeper
+//! SEATS    | vacant | heap's | other heap's | ...          one cache line each
+//!               ^        ^
+//!   Futex at first      then
 //! ```
-//!
-//! Who has slept takes the lock as 2, for others may still sleep: at worst one wake too many. No thread-local storage is
-//! used, so the lock works in threads made by a bare `clone`. It is not reentrant: a signal handler that allocates while
-//! its own thread holds the lock waits forever, as with any lock. After `fork` in a program with threads the child's
-//! copy may be held by a thread that does not exist there, unless the thread that forks has taken it before.
 
-use crate::sys;
-use core::sync::atomic::AtomicU32;
+use crate::fork;
+use crate::seat::Seat;
+use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-const FREE: u32 = 0;
-const HELD: u32 = 1;
-const CONTENDED: u32 = 2;
+/// Seats, the vacant one included. Heaps beyond so many share the last.
+pub(crate) const SEAT_COUNT: usize = 32;
 
-/// How often a waiter looks before it sleeps. The lock is held for some tens of nanoseconds; sleeping takes microseconds.
-const SPINS: u32 = 100;
+pub(crate) static SEATS: [Seat; SEAT_COUNT] = [const { Seat::new() }; SEAT_COUNT];
+
+/// How a heap came to be the caller's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// By its lock, which is to be left.
+    Taken,
+    /// The caller's thread is about to fork and holds every lock: there is nothing to leave.
+    Forking,
+}
 
 /// A way to make threads take turns in a heap.
 ///
 /// # Safety
 ///
-/// Between the return of `lock` and the call to `unlock`, no other caller's `lock` on the same value returns.
+/// After `try_lock` returned true, or `wait` returned, and until `unlock`, no other caller gets the same value's turn.
 pub unsafe trait Lock {
-    /// Waits until the heap is the caller's.
-    fn lock(&self);
-    /// Lets the next one in.
+    /// Takes the lock if it is free.
+    fn try_lock(&self) -> bool;
+    /// Waits for a turn. Where that would never end, the process dies with a line that says why.
+    fn wait(&self) -> Turn;
+    /// Lets the next one in. True if somebody may sleep; then [`wake`](Lock::wake) has to be called.
     ///
     /// # Safety
     ///
-    /// The caller holds the lock.
-    unsafe fn unlock(&self);
+    /// The caller has the lock by `try_lock` or [`Turn::Taken`].
+    unsafe fn unlock(&self) -> bool;
+    /// Wakes one sleeper.
+    fn wake(&self);
+    /// Notes that what the lock protects is lent out to the caller's own code, or is so no more.
+    fn lend(&self, lent: bool);
 }
 
-/// The futex lock: safe from any number of threads.
+/// The futex lock: safe from any number of threads, across `fork`, and from one heap inside another.
 #[derive(Debug)]
-pub struct Futex(AtomicU32);
+pub struct Futex {
+    /// Bytes from the table's start to this lock's seat.
+    seat: AtomicUsize,
+}
 
 impl Futex {
     pub(crate) const fn new() -> Self {
-        Self(AtomicU32::new(FREE))
+        Self { seat: AtomicUsize::new(0) }
     }
 
+    #[inline(always)]
+    pub(crate) fn seat(&self) -> &'static Seat {
+        let offset = self.seat.load(Relaxed);
+        // SAFETY: an offset is 0 or what `find_seat` has written: a seat of the table.
+        unsafe { &*SEATS.as_ptr().byte_add(offset) }
+    }
+
+    /// This lock's own seat, which it gets at the latest now.
     #[cold]
-    fn lock_contended(&self) {
-        for _ in 0..SPINS {
-            if self.0.load(Relaxed) == FREE && self.0.compare_exchange(FREE, HELD, Acquire, Relaxed).is_ok() {
-                return;
-            }
-            core::hint::spin_loop();
+    pub(crate) fn find_seat(&self) -> &'static Seat {
+        fork::prepare();
+        if self.seat.load(Acquire) == 0 {
+            fork::while_none_forks(|| self.claim_seat());
         }
-        while self.0.swap(CONTENDED, Acquire) != FREE {
-            sys::futex_wait(&self.0, CONTENDED);
+        self.seat()
+    }
+
+    fn claim_seat(&self) {
+        if self.seat.load(Relaxed) != 0 {
+            return;
+        }
+        let vacant = SEATS[1..].iter().find(|seat| seat.users.load(Relaxed) == 0);
+        let seat = vacant.unwrap_or(&SEATS[SEAT_COUNT - 1]);
+        seat.users.fetch_add(1, Relaxed);
+        seat.open();
+        self.seat.store(core::ptr::from_ref(seat).addr() - SEATS.as_ptr().addr(), Release);
+    }
+}
+
+impl Drop for Futex {
+    fn drop(&mut self) {
+        if self.seat.load(Relaxed) != 0 {
+            self.seat().users.fetch_sub(1, Relaxed);
         }
     }
 }
 
-// SAFETY: `lock` returns only after having changed the word from FREE, and only the holder sets it to FREE.
+// SAFETY: `try_lock` and `wait` return only after having taken the seat, which has one holder; or for a thread that
+// forks, while that thread holds all seats.
 unsafe impl Lock for Futex {
     #[inline(always)]
-    fn lock(&self) {
-        if self.0.compare_exchange(FREE, HELD, Acquire, Relaxed).is_err() {
-            self.lock_contended();
+    fn try_lock(&self) -> bool {
+        self.seat().try_take()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wait(&self) -> Turn {
+        let seat = self.find_seat();
+        if fork::forks_with(seat) {
+            return Turn::Forking;
+        }
+        match seat.take() {
+            Ok(()) => Turn::Taken,
+            Err(endless) => endless.die(),
         }
     }
 
     #[inline(always)]
-    unsafe fn unlock(&self) {
-        if self.0.swap(FREE, Release) == CONTENDED {
-            sys::futex_wake_one(&self.0);
-        }
+    unsafe fn unlock(&self) -> bool {
+        // SAFETY: the caller has the lock.
+        unsafe { self.seat().leave() }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wake(&self) {
+        self.seat().wake();
+    }
+
+    fn lend(&self, lent: bool) {
+        self.seat().set_lender(if lent { crate::tasks::thread_id() } else { 0 });
     }
 }
 
@@ -99,8 +154,20 @@ impl SingleThreaded {
 // SAFETY: whoever made the value promised that there is only one caller.
 unsafe impl Lock for SingleThreaded {
     #[inline(always)]
-    fn lock(&self) {}
+    fn try_lock(&self) -> bool {
+        true
+    }
+
+    fn wait(&self) -> Turn {
+        Turn::Taken
+    }
 
     #[inline(always)]
-    unsafe fn unlock(&self) {}
+    unsafe fn unlock(&self) -> bool {
+        false
+    }
+
+    fn wake(&self) {}
+
+    fn lend(&self, _: bool) {}
 }

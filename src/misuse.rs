@@ -1,7 +1,7 @@
 //! What a wrong pointer is called, and what to do about it.
 
 use crate::line::Line;
-use crate::sys;
+use crate::policy::Policy;
 use core::fmt;
 
 /// What a stretch of the heap is used for.
@@ -111,35 +111,13 @@ impl fmt::Display for Misuse {
 
 impl core::error::Error for Misuse {}
 
-/// What [`Hmalloc`](crate::Hmalloc) does about a [`Misuse`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Policy {
-    /// Nothing: the call has no effect and nobody hears of it.
-    Ignore = 1,
-    /// One line on standard error; the call has no effect.
-    Report = 2,
-    /// One line on standard error, then death by `SIGABRT`.
-    // 0, so that a static heap with the default policy takes no room in a program's file.
-    Abort = 0,
-}
-
 impl Policy {
     /// Does what the policy says about a misuse in `call`, the name that the line is to give. Returns unless it aborts.
     #[cold]
     pub fn apply(self, call: &str, misuse: &Misuse) {
-        if self != Self::Ignore {
-            report(call, misuse);
-        }
-        if self == Self::Abort {
-            sys::abort();
-        }
+        let mut line = Line::new();
+        line.text("hmalloc: ").text(call).text(": ");
+        misuse.write_to(&mut line);
+        self.say(line.text("\n"));
     }
-}
-
-/// Writes `hmalloc: CALL: MISUSE` and a newline to standard error in one write, without allocating.
-fn report(call: &str, misuse: &Misuse) {
-    let mut line = Line::new();
-    line.text("hmalloc: ").text(call).text(": ");
-    misuse.write_to(&mut line);
-    sys::write_to_stderr(line.text("\n").as_bytes());
 }

@@ -14,6 +14,7 @@
 use crate::fit::Fit;
 use crate::header::{Kind, PAGE, Span};
 use crate::page_map::PageMap;
+use crate::policy::Policy;
 use crate::top::Hysteresis;
 
 /// The heap could not get the memory: the kernel refused both the break and a mapping, or the request exceeds what
@@ -57,10 +58,12 @@ pub(crate) struct Spans<B> {
     pub(crate) top: Option<Span>,
     pub(crate) hysteresis: Hysteresis,
     pub(crate) counters: Counters,
+    /// What is done about a break that was lowered below blocks in use.
+    pub(crate) policy: Policy,
 }
 
 impl<B> Spans<B> {
-    pub(crate) const fn new(brk: B) -> Self {
+    pub(crate) const fn new(brk: B, policy: Policy) -> Self {
         Self {
             brk,
             map: PageMap::new(),
@@ -69,6 +72,7 @@ impl<B> Spans<B> {
             last: None,
             top: None,
             hysteresis: Hysteresis::new(),
+            policy,
             counters: Counters {
                 brk_calls: 0,
                 map_calls: 0,

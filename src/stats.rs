@@ -1,6 +1,7 @@
 //! Counts of what is in a heap.
 
 use crate::blocks::{SpanInfos, SpanKind};
+use crate::brk::{Brk, Source};
 use crate::header::PAGE;
 use crate::spans::Spans;
 
@@ -29,16 +30,19 @@ pub struct Stats {
     pub brk_calls: usize,
     /// How often the kernel was asked for a region. A count.
     pub map_calls: usize,
+    /// Where the memory comes from.
+    pub source: Source,
 }
 
 impl Stats {
-    pub(crate) fn of<B>(spans: &Spans<B>, infos: SpanInfos<'_>) -> Self {
+    pub(crate) fn of<B: Brk>(spans: &Spans<B>, infos: SpanInfos<'_>) -> Self {
         let mut stats = Self {
             heap_bytes: spans.heap_pages() * PAGE,
             mapped_bytes: spans.counters.region_pages * PAGE,
             peak_heap_bytes: spans.counters.peak_pages * PAGE,
             brk_calls: spans.counters.brk_calls,
             map_calls: spans.counters.map_calls,
+            source: spans.brk.source(),
             ..Self::default()
         };
         for info in infos {

@@ -1,33 +1,22 @@
-//! The system calls that are not about memory: waiting for a lock, one line on standard error, and dying.
+//! The last things a process does: one line on standard error, and dying.
 
-use core::sync::atomic::AtomicU32;
 use syscalls::{Sysno, syscall};
 
-const FUTEX_WAIT_PRIVATE: usize = 128;
-const FUTEX_WAKE_PRIVATE: usize = 1 | 128;
 const STDERR: usize = 2;
 const SIGABRT: usize = 6;
 const SIG_UNBLOCK: usize = if cfg!(any(target_arch = "mips", target_arch = "mips64")) { 2 } else { 1 };
-
-/// Sleeps while `word` holds `value`; may return at any time.
-#[cold]
-pub(crate) fn futex_wait(word: &AtomicU32, value: u32) {
-    // SAFETY: the kernel reads the word and compares it; no timeout is passed. Interruption and a changed value are
-    // among the reasons to return, and the caller looks again in any case.
-    let _ = unsafe { syscall!(Sysno::futex, word.as_ptr(), FUTEX_WAIT_PRIVATE, value, 0) };
-}
-
-/// Wakes one sleeper on `word`.
-#[cold]
-pub(crate) fn futex_wake_one(word: &AtomicU32) {
-    // SAFETY: the address only names the queue of sleepers.
-    let _ = unsafe { syscall!(Sysno::futex, word.as_ptr(), FUTEX_WAKE_PRIVATE, 1) };
-}
 
 /// Writes to standard error once. A closed or full standard error is not an error here: there is nowhere to say so.
 pub(crate) fn write_to_stderr(bytes: &[u8]) {
     // SAFETY: the kernel reads the bytes.
     let _ = unsafe { syscall!(Sysno::write, STDERR, bytes.as_ptr(), bytes.len()) };
+}
+
+/// Writes a line to standard error and ends the process by `SIGABRT`.
+#[cold]
+pub(crate) fn die(line: &str) -> ! {
+    write_to_stderr(line.as_bytes());
+    abort()
 }
 
 /// Ends the process by `SIGABRT`, whether or not the signal is blocked, ignored or handled.

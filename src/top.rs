@@ -16,6 +16,7 @@
 
 use crate::brk::{Brk, Refused};
 use crate::header::{Kind, PAGE, Span};
+use crate::line::Line;
 use crate::spans::Spans;
 
 /// The least by which the break is raised if the kernel lets it, in pages.
@@ -39,6 +40,8 @@ const TRIM_MAX: usize = (16 << 20) / PAGE;
 const REGROWTH: u32 = 4096;
 /// log2 of the factor by which a mistake raises the threshold.
 const BACKOFF: u32 = 2;
+/// How often in a row someone else may move the break between a look at it and a raise.
+const OUTRUN_MAX: usize = 100;
 /// Beyond this shift the threshold exceeds any heap.
 const BACKOFF_MAX: u32 = 20;
 
@@ -120,19 +123,37 @@ pub(crate) enum New {
 }
 
 impl<B: Brk> Spans<B> {
-    fn move_break(&mut self, to: usize) -> Result<(), Refused> {
+    /// # Safety
+    ///
+    /// As for [`Brk::move_break`].
+    unsafe fn move_break(&mut self, from: usize, to: usize) -> Result<(), Refused> {
         self.counters.brk_calls += 1;
-        self.brk.move_to(to)
+        // SAFETY: the caller's promise.
+        unsafe { self.brk.move_break(from, to) }
     }
 
     /// Raises the break until the top has at least `pages` pages.
     pub(crate) fn raise(&mut self, pages: usize, new: New) -> Result<(), Refused> {
-        let from = self.concede(self.brk.query()?)?;
+        for _ in 0..OUTRUN_MAX {
+            let from = self.concede(self.brk.query()?)?;
+            if self.raise_from(from, pages, new).is_ok() {
+                return Ok(());
+            }
+            // Refused by the kernel, or outrun by someone else who moved the break meanwhile?
+            if self.brk.query() == Ok(from) {
+                break;
+            }
+        }
+        Err(Refused)
+    }
+
+    fn raise_from(&mut self, from: usize, pages: usize, new: New) -> Result<(), Refused> {
         let step = (self.heap_pages() / STEP_FRACTION).clamp(STEP_MIN, STEP_MAX);
         for step in [step, 0] {
             let raise = self.plan_raise(from, pages, step).filter(|raise| new == New::Anywhere || raise.borders_on_old);
             let Some(raise) = raise else { continue };
-            if self.move_break(raise.to).is_ok() {
+            // SAFETY: raising takes nothing away.
+            if unsafe { self.move_break(from, raise.to) }.is_ok() {
                 if self.grows_by_huge_pages(pages) {
                     self.expect_use(raise.start, raise.to);
                 }
@@ -231,8 +252,8 @@ impl<B: Brk> Spans<B> {
     }
 
     /// Deals with a break that someone else has lowered below the heap's end, and returns where it is then. Free pages
-    /// at the top are conceded. Where blocks lay, their content is lost; the break is raised over them again, so that at
-    /// least their addresses are the heap's.
+    /// at the top are conceded. Where blocks lay, their content is lost, and the policy says what that means: if the
+    /// process is to go on, the break is raised over them again, so that at least their addresses are the heap's.
     fn concede(&mut self, from: usize) -> Result<usize, Refused> {
         if self.map.base().is_none() || from >= self.map.end() {
             return Ok(from);
@@ -244,10 +265,20 @@ impl<B: Brk> Spans<B> {
                 Ok(from)
             }
             None => {
-                self.move_break(self.map.end())?;
+                self.report_loss(from);
+                // SAFETY: raising takes nothing away.
+                unsafe { self.move_break(from, self.map.end()) }?;
                 Ok(self.map.end())
             }
         }
+    }
+
+    #[cold]
+    fn report_loss(&self, from: usize) {
+        let mut line = Line::new();
+        line.text("hmalloc: the break was lowered to ").address(from).text(", below blocks in use that end at ");
+        line.address(self.top.map_or(self.map.end(), |top| top.start.get())).text("\n");
+        self.policy.say(&line);
     }
 
     /// Makes `end`, which lies in the top or at its start, the heap's end. The break is there already.
@@ -285,11 +316,12 @@ impl<B: Brk> Spans<B> {
 
     /// Lowers the break so that at most `keep` bytes, rounded up to pages, are free at the top. Returns by how much.
     pub(crate) fn lower(&mut self, keep: usize) -> usize {
-        let Some(end) = self.lowered_end(keep.checked_next_multiple_of(PAGE).unwrap_or(usize::MAX)) else { return 0 };
-        // Only a break that stands exactly at our end is ours to lower.
-        if end >= self.map.end() || self.brk.query() != Ok(self.map.end()) {
+        let keep = keep.checked_next_multiple_of(PAGE).unwrap_or(usize::MAX);
+        // Only a break that stands exactly at our end is ours to lower. A look at it may find that the end has changed.
+        if self.lowered_end(keep).is_none() || !self.is_break_at_end() {
             return 0;
         }
+        let Some(end) = self.lowered_end(keep) else { return 0 };
         // Headers above the new end may be gone with the pages they are in: everything is read before the break moves.
         let old_end = self.map.end();
         let after = self.last.and_then(|last| last.next.get());
@@ -305,7 +337,8 @@ impl<B: Brk> Spans<B> {
         }
         self.for_dropped(end, |fit, span| fit.remove(span));
         self.map.prepare_to_shrink(end);
-        if self.move_break(to).is_err() {
+        // SAFETY: all spans from `end` on are free, foreign ones that border on `to` but for what their owner left.
+        if unsafe { self.move_break(old_end, to) }.is_err() {
             self.map.stay();
             self.for_dropped(end, |fit, span| fit.insert(span));
             return 0;
@@ -315,10 +348,19 @@ impl<B: Brk> Spans<B> {
         old_end - to
     }
 
-    /// Where the heap would end if everything free at its end went, but for `keep` bytes. Metadata there serves only
+    /// Whether the break stands at the heap's end. A break below is noticed here as when the heap grows.
+    fn is_break_at_end(&mut self) -> bool {
+        self.brk.query().and_then(|now| self.concede(now)) == Ok(self.map.end())
+    }
+
+    /// Where the heap would end if everything free at its end went, but for `keep` bytes, if that is lower than now. Metadata there serves only
     /// pages above itself, so it can go together with all of them; of the metadata at the heap's start, the first page
     /// serves what is left.
     fn lowered_end(&self, keep: usize) -> Option<usize> {
+        self.end_of_used(keep).filter(|&end| end < self.map.end())
+    }
+
+    fn end_of_used(&self, keep: usize) -> Option<usize> {
         let (mut end, mut span) = (self.map.end(), self.last?);
         loop {
             let free = if span.is(Kind::Free) { span.bytes() } else { 0 };

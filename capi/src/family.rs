@@ -1,7 +1,7 @@
 //! The functions of `hmalloc.h`, which documents them.
 
 use crate::libc::{EINVAL, set_errno};
-use crate::shared::with;
+use crate::shared::HEAP;
 use crate::{policy, report, request};
 use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
@@ -58,7 +58,7 @@ extern "C" fn hmalloc_check() -> c_int {
 
 #[unsafe(no_mangle)]
 extern "C" fn hmalloc_trim(keep: usize) -> usize {
-    with(|heap| heap.trim(keep))
+    HEAP.trim(keep)
 }
 
 #[unsafe(no_mangle)]

@@ -4,7 +4,7 @@
 //! family    hmalloc, hfree, ...           both libraries
 //! standard  malloc, free, ...             the shared library (feature `preload`)
 //! request   what C asks of an allocator, as layouts; errno; misuse
-//! shared    the one heap, and who may use it while the process forks
+//! shared    the one heap
 //! libc      what is used of a libc where there is one
 //! ```
 //!
@@ -15,6 +15,9 @@
 #[cfg(feature = "preload")]
 mod environment;
 mod family;
+#[macro_use]
+#[path = "../../src/weak.rs"]
+mod weak;
 mod libc;
 mod line;
 mod panic;

@@ -4,7 +4,7 @@
 
 use crate::libc::{EINVAL, ENOMEM, set_errno};
 use crate::policy;
-use crate::shared::with;
+use crate::shared::HEAP;
 use core::alloc::Layout;
 use core::ffi::{c_int, c_void};
 use core::ptr::{NonNull, null_mut};
@@ -23,6 +23,7 @@ fn layout(size: usize, align: usize) -> Option<Layout> {
     Layout::from_size_align(size, align).ok()
 }
 
+#[cold]
 fn refuse(errno: c_int) -> *mut c_void {
     set_errno(errno);
     null_mut()
@@ -38,20 +39,23 @@ fn or_enomem(answer: Option<Result<NonNull<u8>, OutOfMemory>>) -> *mut c_void {
 /// As `malloc`.
 #[inline(always)]
 pub(crate) fn allocate(size: usize) -> *mut c_void {
-    or_enomem(layout(size, ALIGN).map(|layout| with(|heap| heap.allocate(layout))))
+    match layout(size, ALIGN).map(|layout| HEAP.allocate(layout)) {
+        Some(Ok(payload)) => payload.as_ptr().cast(),
+        _ => refuse(ENOMEM),
+    }
 }
 
 /// As `calloc`.
 #[inline(always)]
 pub(crate) fn allocate_zeroed(count: usize, size: usize) -> *mut c_void {
     let layout = count.checked_mul(size).and_then(|bytes| layout(bytes, ALIGN));
-    or_enomem(layout.map(|layout| with(|heap| heap.allocate_zeroed(layout))))
+    or_enomem(layout.map(|layout| HEAP.allocate_zeroed(layout)))
 }
 
 /// As `posix_memalign`, but that the block is returned. `align` is a power of two.
 pub(crate) fn try_allocate_aligned(align: usize, size: usize) -> Result<NonNull<u8>, OutOfMemory> {
     let layout = layout(size, align.max(ALIGN)).ok_or(OutOfMemory)?;
-    with(|heap| heap.allocate(layout))
+    HEAP.allocate(layout)
 }
 
 /// As `aligned_alloc`. An alignment has to be a power of two; the size need not be a multiple of it.
@@ -70,9 +74,7 @@ pub(crate) unsafe fn free(call: &str, payload: *mut c_void) {
         return;
     }
     // SAFETY: the caller is done with the block.
-    if let Err(misuse) = with(|heap| unsafe { heap.free(payload.cast()) }) {
-        policy::apply(call, &misuse);
-    }
+    unsafe { HEAP.free(payload.cast(), |misuse| policy::apply(call, misuse)) }
 }
 
 /// As `free_aligned_sized`: the block was asked for with this size and alignment.
@@ -87,7 +89,7 @@ pub(crate) unsafe fn free_sized(call: &str, payload: *mut c_void, align: usize, 
     }
     let layout = layout(size, align.max(ALIGN)).unwrap_or(LARGEST);
     // SAFETY: the caller is done with the block.
-    if let Err(misuse) = with(|heap| unsafe { heap.free_sized(payload.cast(), layout) }) {
+    if let Err(misuse) = unsafe { HEAP.free_sized(payload.cast(), layout) } {
         policy::apply(call, &misuse);
     }
 }
@@ -104,7 +106,7 @@ pub(crate) unsafe fn resize(call: &str, payload: *mut c_void, size: usize) -> *m
     // A size beyond every layout is asked for as the largest, so that a wrong pointer is noticed all the same.
     let layout = layout(size, ALIGN).unwrap_or(LARGEST);
     // SAFETY: the caller uses the block only as the answer says.
-    match with(|heap| unsafe { heap.resize(payload.cast(), layout) }) {
+    match unsafe { HEAP.resize(payload.cast(), layout) } {
         Ok(moved) => moved.as_ptr().cast(),
         Err(ResizeError::OutOfMemory) => refuse(ENOMEM),
         Err(ResizeError::Misuse(misuse)) => {
@@ -119,7 +121,7 @@ pub(crate) fn usable_size(call: &str, payload: *const c_void) -> usize {
     if payload.is_null() {
         return 0;
     }
-    match with(|heap| heap.usable_size(payload.cast())) {
+    match HEAP.usable_size(payload.cast()) {
         Ok(size) => size,
         Err(misuse) => {
             policy::apply(call, &misuse);

@@ -2,7 +2,7 @@
 
 use crate::libc::{EINVAL, ENOMEM, set_errno};
 use crate::line::STDERR;
-use crate::shared::with;
+use crate::shared::HEAP;
 use crate::{report, request};
 use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
@@ -118,7 +118,7 @@ unsafe extern "C" fn free_aligned_sized(payload: *mut c_void, align: usize, size
 
 #[unsafe(no_mangle)]
 extern "C" fn malloc_trim(keep: usize) -> c_int {
-    c_int::from(with(|heap| heap.trim(keep)) > 0)
+    c_int::from(HEAP.trim(keep) > 0)
 }
 
 #[unsafe(no_mangle)]
@@ -156,7 +156,7 @@ struct Mallinfo2 {
 
 #[unsafe(no_mangle)]
 extern "C" fn mallinfo2() -> Mallinfo2 {
-    with(|heap| {
+    HEAP.with(|heap| {
         let stats = heap.stats();
         let free = heap.spans().filter(|span| span.kind == SpanKind::Free);
         let last = heap.spans().last().filter(|span| span.kind == SpanKind::Free);

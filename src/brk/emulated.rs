@@ -1,11 +1,13 @@
 //! A program break inside a byte array, with a kernel's manners and its failures on demand.
 
-use super::{Brk, Refused};
+use super::{Brk, Refused, Source};
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 
 /// What a neighbour leaves in memory it used: anything but zero.
 const STALE: u8 = 0xA5;
+/// Stretches of other users' memory that are remembered. The heap may lower the break to the end of one.
+const FOREIGN_MAX: usize = 32;
 
 /// An emulated break over a caller's arena.
 ///
@@ -24,6 +26,10 @@ pub struct Emulated<'a> {
     limit: usize,
     end: usize,
     current: usize,
+    /// Where the heap's own last raise put the break: what lies below may be in use.
+    raised: usize,
+    /// What others raised the break over, from the lowest address up: the last [`FOREIGN_MAX`] stretches.
+    foreign: [(usize, usize); FOREIGN_MAX],
     page: usize,
     cap: usize,
     calls: usize,
@@ -38,6 +44,7 @@ pub struct Emulated<'a> {
     map_end: usize,
     mapped: usize,
     expected_use: usize,
+    sealed: usize,
     arena: PhantomData<&'a mut [MaybeUninit<u8>]>,
 }
 
@@ -54,6 +61,8 @@ impl<'a> Emulated<'a> {
             limit: end,
             end,
             current: start,
+            raised: start,
+            foreign: [(0, 0); FOREIGN_MAX],
             page: 4096,
             cap: usize::MAX,
             calls: 0,
@@ -65,6 +74,7 @@ impl<'a> Emulated<'a> {
             map_end: end,
             mapped: 0,
             expected_use: 0,
+            sealed: 0,
             arena: PhantomData,
         };
         let first_page_end = emulated.page_end(start);
@@ -128,13 +138,56 @@ impl<'a> Emulated<'a> {
         self.map_end = limit;
     }
 
-    /// Someone else moves the break by `bytes`: up, writing into what they take, or down. It stays within the arena.
+    /// Someone else moves the break by `bytes`: up, writing into what they take, or down. It stays within the arena, and
+    /// does not go below where the heap has raised it to.
     pub fn foreign_move(&mut self, bytes: isize) {
+        let floor = self.raised;
+        self.shift_foreign(bytes, floor);
+    }
+
+    /// As [`foreign_move`](Self::foreign_move), but down to the arena's start if so many bytes are asked for.
+    ///
+    /// # Safety
+    ///
+    /// Memory of the heap that is above the break afterwards may be overwritten: nothing of it is used any more, neither
+    /// blocks by their holders nor the heap, except that it may be asked where the break is and told that it was lowered.
+    pub unsafe fn foreign_move_below(&mut self, bytes: isize) {
+        let floor = self.start;
+        self.shift_foreign(bytes, floor);
+    }
+
+    fn shift_foreign(&mut self, bytes: isize, floor: usize) {
         let before = self.current;
-        let to = before.saturating_add_signed(bytes).clamp(self.start, self.limit);
+        let to = before.saturating_add_signed(bytes).clamp(floor.min(before), self.limit);
         self.shift(to);
         if to > before {
             self.fill(before, to, STALE);
+            self.note_foreign(before, to);
+        } else {
+            self.forget_foreign(to);
+        }
+    }
+
+    fn note_foreign(&mut self, from: usize, to: usize) {
+        match &mut self.foreign[FOREIGN_MAX - 1] {
+            last if last.1 == from => last.1 = to,
+            _ => {
+                self.foreign.rotate_left(1);
+                self.foreign[FOREIGN_MAX - 1] = (from, to);
+            }
+        }
+    }
+
+    /// Forgets what others had above the break, which is at `end`.
+    fn forget_foreign(&mut self, end: usize) {
+        while self.foreign[FOREIGN_MAX - 1].1 > end {
+            let (from, _) = self.foreign[FOREIGN_MAX - 1];
+            if from < end {
+                self.foreign[FOREIGN_MAX - 1].1 = end;
+            } else {
+                self.foreign[FOREIGN_MAX - 1] = (0, 0);
+                self.foreign.rotate_right(1);
+            }
         }
     }
 
@@ -151,6 +204,11 @@ impl<'a> Emulated<'a> {
     /// Bytes in mappings that were not given back.
     pub fn mapped(&self) -> usize {
         self.mapped
+    }
+
+    /// Bytes that were [made inaccessible](Brk::seal), in all. Here they stay as they are.
+    pub fn sealed(&self) -> usize {
+        self.sealed
     }
 
     /// Bytes that were said to be [used soon](Brk::expect_use), in all.
@@ -197,13 +255,20 @@ unsafe impl Brk for Emulated<'_> {
         Ok(self.current)
     }
 
-    fn move_to(&mut self, to: usize) -> Result<(), Refused> {
+    unsafe fn move_break(&mut self, from: usize, to: usize) -> Result<(), Refused> {
         let call = self.calls;
         self.calls += 1;
-        if self.refuses(call, to) {
+        if from != self.current || self.refuses(call, to) {
             return Err(Refused);
         }
         self.shift(to);
+        self.raised = to;
+        if to < from {
+            // What ends at the new break is others' still, and theirs to give up.
+            self.forget_foreign(to);
+            let (start, end) = self.foreign[FOREIGN_MAX - 1];
+            self.raised = if end == to { start } else { to };
+        }
         Ok(())
     }
 
@@ -240,11 +305,20 @@ unsafe impl Brk for Emulated<'_> {
         Ok(())
     }
 
+    unsafe fn seal(&mut self, _: usize, bytes: usize) -> Result<(), Refused> {
+        self.sealed += bytes;
+        Ok(())
+    }
+
     fn expect_use(&mut self, _: usize, bytes: usize) {
         self.expected_use += bytes;
     }
 
     fn page_size(&self) -> usize {
         self.page
+    }
+
+    fn source(&self) -> Source {
+        Source::Emulated
     }
 }

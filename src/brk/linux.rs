@@ -1,91 +1,112 @@
-//! The program break and mappings of a running Linux process, by raw system calls.
+//! The program break of a running Linux process, and mappings, by raw system calls.
 
-use super::{Brk, Refused, glibc};
-use syscalls::{Sysno, syscall};
+use super::{Brk, Refused, Source, memory};
+use crate::fork;
+use crate::seat::Seat;
 
 /// The calling process's own program break.
 ///
-/// A process has one break. Anything else that moves it (a libc's `sbrk`, another `Heap<Linux>`) is a neighbour that
-/// the heap fences off; see [`Heap`](crate::Heap).
+/// A process has one break. Every `Heap<Linux>` and every copy of this library takes turns on it, and what one of them
+/// raised is fenced off by the others; see [`Heap`](crate::Heap).
+///
+/// # Where a libc is linked
+///
+/// A libc's `malloc` and `sbrk` move the same break and know nothing of those turns: use [`OwnBreak`](super::OwnBreak)
+/// there, as [`Automatic`](super::Automatic) does. A heap over this must not meet
+///
+/// - any thread inside the libc's `malloc` or `sbrk` while the heap grows or shrinks: one of both loses memory;
+/// - a libc that remembers where it left the break, as musl does, and lowers it below the heap. glibc is told where the
+///   break is, so beside it one thread may use both, in turn.
+///
+/// A break found below live blocks ends the process with one line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Linux;
 
-const PROT_READ_WRITE: usize = 1 | 2;
-const MAP_PRIVATE: usize = 2;
-#[cfg(not(any(target_arch = "mips", target_arch = "mips64")))]
-const MAP_ANONYMOUS: usize = 0x20;
-#[cfg(any(target_arch = "mips", target_arch = "mips64"))]
-const MAP_ANONYMOUS: usize = 0x800;
-const NO_FILE: usize = usize::MAX;
-const MADV_DONTNEED: usize = 4;
-const MADV_HUGEPAGE: usize = 14;
+// One for all copies of this library in a program: the linker keeps the first of several weak definitions.
+core::arch::global_asm!(
+    ".pushsection .bss.hmalloc_program_break,\"aw\",%nobits",
+    ".weak hmalloc_program_break",
+    ".hidden hmalloc_program_break",
+    ".balign 64",
+    "hmalloc_program_break:",
+    ".zero 64",
+    ".popsection",
+);
 
-/// `mmap` takes its arguments in registers on most architectures; 32-bit ones count the file offset (zero here) in
-/// pages under the name `mmap2`.
-#[cfg(not(target_arch = "s390x"))]
-unsafe fn mmap_anonymous(bytes: usize) -> Result<usize, syscalls::Errno> {
-    #[cfg(target_pointer_width = "64")]
-    const MMAP: Sysno = Sysno::mmap;
-    #[cfg(target_pointer_width = "32")]
-    const MMAP: Sysno = Sysno::mmap2;
-    // SAFETY: a private anonymous mapping at an address of the kernel's choice disturbs nothing that exists.
-    unsafe { syscall!(MMAP, 0, bytes, PROT_READ_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, NO_FILE, 0) }
+unsafe extern "C" {
+    /// Held between the look at the break and its move.
+    #[link_name = "hmalloc_program_break"]
+    static MOVING: Seat;
 }
 
-/// On s390x `mmap` takes a pointer to its six arguments.
-#[cfg(target_arch = "s390x")]
-unsafe fn mmap_anonymous(bytes: usize) -> Result<usize, syscalls::Errno> {
-    let arguments = [0, bytes, PROT_READ_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, NO_FILE, 0];
-    // SAFETY: as above; the kernel reads the six words before the call returns.
-    unsafe { syscall!(Sysno::mmap, arguments.as_ptr()) }
+// glibc remembers in this word where the break is, and moves it from there without asking the kernel.
+weak!(hmalloc_curbrk, "__curbrk", &'static core::sync::atomic::AtomicUsize);
+
+/// Does `step` while no other heap moves the break.
+fn in_turn<R>(step: impl FnOnce() -> R) -> R {
+    // SAFETY: a zeroed seat, as large and as aligned as the definition above.
+    let seat = unsafe { &MOVING };
+    seat.open();
+    // Who holds it and does not exist in this process, or was interrupted, has left nothing half done: the kernel keeps
+    // the break.
+    let taken = seat.take().is_ok();
+    let result = step();
+    if taken {
+        fork::leave(seat);
+    }
+    result
 }
 
-// SAFETY: this is the kernel whose behaviour the trait describes. `move_to` reports success only where the kernel
-// answered with the very break that was asked for, because on failure it answers with the old one.
+// SAFETY: this is the kernel whose behaviour the trait describes. A move succeeds only where the kernel answers with the
+// very break that was asked for.
 unsafe impl Brk for Linux {
     fn query(&self) -> Result<usize, Refused> {
-        // SAFETY: the kernel never moves the break to 0; it answers where the break is. An emulator or a seccomp
-        // filter may answer in the errno range, which `syscalls` turns into `Err`.
-        unsafe { syscall!(Sysno::brk, 0) }.map_err(|_| Refused)
+        memory::program_break()
     }
 
-    fn move_to(&mut self, to: usize) -> Result<(), Refused> {
-        // SAFETY: raising maps new pages; lowering unmaps only what lies above `to`, which the heap lowers only when
-        // the break is exactly its own end.
-        match unsafe { syscall!(Sysno::brk, to) } {
-            Ok(now) if now == to => {
-                glibc::tell(to);
-                Ok(())
+    unsafe fn move_break(&mut self, from: usize, to: usize) -> Result<(), Refused> {
+        in_turn(|| {
+            if memory::program_break()? != from {
+                return Err(Refused);
             }
-            _ => Err(Refused),
-        }
+            // SAFETY: nothing above `to` is used again: what is below `from` by the caller's promise, and the break stands
+            // at `from`.
+            unsafe { memory::move_program_break(to) }?;
+            if let Some(word) = linked!(hmalloc_curbrk) {
+                word.store(to, core::sync::atomic::Ordering::Relaxed);
+            }
+            Ok(())
+        })
     }
 
     fn map(&mut self, bytes: usize) -> Result<usize, Refused> {
-        // SAFETY: see `mmap_anonymous`.
-        unsafe { mmap_anonymous(bytes) }.map_err(|_| Refused)
+        memory::map(bytes)
     }
 
     unsafe fn unmap(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
-        // SAFETY: the caller owns the mapping and is done with it.
-        unsafe { syscall!(Sysno::munmap, start, bytes) }.map(|_| ()).map_err(|_| Refused)
+        // SAFETY: the caller's promise.
+        unsafe { memory::unmap(start, bytes) }
     }
 
     unsafe fn discard(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
-        // SAFETY: the caller owns the range and does not need its content. Locked pages answer EINVAL and stay.
-        unsafe { syscall!(Sysno::madvise, start, bytes, MADV_DONTNEED) }.map(|_| ()).map_err(|_| Refused)
+        // SAFETY: the caller's promise.
+        unsafe { memory::discard(start, bytes) }
+    }
+
+    unsafe fn seal(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
+        // SAFETY: the caller's promise.
+        unsafe { memory::seal(start, bytes) }
     }
 
     fn expect_use(&mut self, start: usize, bytes: usize) {
-        // SAFETY: the advice changes which pages back the range, not what is in them. A kernel without huge pages answers
-        // EINVAL, and then nothing was lost.
-        let _ = unsafe { syscall!(Sysno::madvise, start, bytes, MADV_HUGEPAGE) };
+        memory::expect_use(start, bytes);
     }
 
-    /// 4 KiB where the architecture has no other; elsewhere the largest page Linux is configured with, 64 KiB, so that
-    /// nothing has to be read from the auxiliary vector. A page size too large costs some `memset`, one too small
-    /// would trust stale bytes.
     fn page_size(&self) -> usize {
-        if cfg!(any(target_arch = "x86", target_arch = "x86_64", target_arch = "s390x")) { 4 << 10 } else { 64 << 10 }
+        super::page_size::page_size()
+    }
+
+    fn source(&self) -> Source {
+        Source::ProgramBreak
     }
 }

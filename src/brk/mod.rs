@@ -1,22 +1,35 @@
 //! The seam to the kernel: everything the heap asks of Linux, in typed words.
 //!
-//! [`Linux`] issues the system calls. [`Emulated`] plays the kernel over a byte array, and can refuse, move the
-//! break behind the heap's back, and hand out dirty memory. Above this trait there is one heap, the same code
-//! for both.
+//! | source | what it is |
+//! |---|---|
+//! | [`Linux`] | the process's program break, by the `brk` system call |
+//! | [`OwnBreak`] | a break of the heap's own: one reserved range of addresses, for programs with a libc |
+//! | [`Automatic`] | `OwnBreak` where a libc is linked, `Linux` elsewhere |
+//! | [`Bytes`] | a byte array of the program's, and no kernel at all |
+//! | [`Emulated`] | plays the kernel over a byte array; refuses and misbehaves on demand, for tests |
+//!
+//! Above this trait there is one heap, the same code for all.
 //!
 //! ```text
 //!        start                 break                              end of the arena, or the next mapping
 //!          |      heap           |            not mapped                     |
 //!          +---------------------+ - - - - - - - - - - - - - - - - - - - - - +
-//!                                ^ move_to(higher) raises, move_to(lower) lowers
+//!                                ^ move_break(from, higher) raises, move_break(from, lower) lowers
 //! ```
 
+mod automatic;
+mod bytes;
 mod emulated;
-mod glibc;
 mod linux;
+mod memory;
+mod own;
+mod page_size;
 
+pub use automatic::Automatic;
+pub use bytes::{Arena, Bytes};
 pub use emulated::Emulated;
 pub use linux::Linux;
+pub use own::OwnBreak;
 
 /// The kernel said no. Whatever was asked did not happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +43,21 @@ impl core::fmt::Display for Refused {
 
 impl core::error::Error for Refused {}
 
+/// Where a heap's memory comes from, in [`Stats`](crate::Stats).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Source {
+    /// The process's program break.
+    ProgramBreak,
+    /// A reserved range of addresses, see [`OwnBreak`].
+    OwnBreak,
+    /// A break inside a byte array, see [`Emulated`].
+    Emulated,
+    /// Something that the program brought.
+    #[default]
+    Other,
+}
+
 /// What the heap needs of a kernel: a program break, and mappings for when the break cannot move.
 ///
 /// Addresses and lengths are in bytes.
@@ -38,7 +66,7 @@ impl core::error::Error for Refused {}
 ///
 /// The heap builds its blocks in what it is given, so an implementation promises:
 ///
-/// - after `move_to(to)` succeeds, every byte from the old break up to `to` may be read and written until the
+/// - after `move_break(from, to)` raised the break, every byte from `from` up to `to` may be read and written until the
 ///   break is lowered below it, and nobody but the caller and those who moved the break themselves owns it;
 /// - whole pages of [`page_size`](Brk::page_size) bytes that lay above the break read as zero once it is raised over them;
 /// - a mapping from `map` is readable, writable, zero, aligned to `page_size`, and belongs to the caller;
@@ -47,20 +75,26 @@ pub unsafe trait Brk {
     /// The address where the break stands now. Others may have moved it since the last call.
     fn query(&self) -> Result<usize, Refused>;
 
-    /// Moves the break to exactly `to`: up or down.
-    fn move_to(&mut self, to: usize) -> Result<(), Refused>;
+    /// Moves the break to exactly `to`, up or down, if it stands at exactly `from`: in one step, so that of two callers
+    /// who saw the same break one is refused.
+    ///
+    /// # Safety
+    ///
+    /// If `to` is below `from`, everything between belongs to the caller and is not used again.
+    unsafe fn move_break(&mut self, from: usize, to: usize) -> Result<(), Refused>;
 
     /// A fresh mapping of `bytes` bytes, away from the break. Returns its first address.
     fn map(&mut self, bytes: usize) -> Result<usize, Refused>;
 
-    /// Gives a mapping back.
+    /// Returns a mapping to the kernel.
     ///
     /// # Safety
     ///
     /// `start` and `bytes` are those of one call to [`map`](Brk::map), and nothing in it is used again.
     unsafe fn unmap(&mut self, start: usize, bytes: usize) -> Result<(), Refused>;
 
-    /// Gives the memory of `bytes` bytes at `start` back while keeping their addresses: on success they read as zero.
+    /// Returns the memory of `bytes` bytes at `start` to the kernel while keeping their addresses: on success they read
+    /// as zero.
     ///
     /// # Safety
     ///
@@ -68,12 +102,29 @@ pub unsafe trait Brk {
     /// needed any more.
     unsafe fn discard(&mut self, start: usize, bytes: usize) -> Result<(), Refused>;
 
-    /// Says that `bytes` bytes at `start` will soon be used throughout, so that huge pages serve them well. Advice: nothing
-    /// depends on whether the kernel takes it, and by default it is not given.
+    /// Makes whole pages inaccessible, until the break is lowered below them or their mapping is returned. By default
+    /// this is refused, and then they stay as they are.
+    ///
+    /// # Safety
+    ///
+    /// The range is the caller's, both ends are multiples of [`page_size`](Brk::page_size), and nothing in it is used
+    /// while it stands.
+    unsafe fn seal(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
+        let _ = (start, bytes);
+        Err(Refused)
+    }
+
+    /// Says that `bytes` bytes at `start`, which are the caller's, will soon be used throughout, so that huge pages serve
+    /// them well. Advice: nothing depends on whether the kernel takes it, and by default it is not given.
     fn expect_use(&mut self, start: usize, bytes: usize) {
         let _ = (start, bytes);
     }
 
     /// The kernel's page size in bytes, or a larger power of two when it is not known.
     fn page_size(&self) -> usize;
+
+    /// What this is, for [`Stats`](crate::Stats).
+    fn source(&self) -> Source {
+        Source::Other
+    }
 }

@@ -102,7 +102,8 @@ impl<B: Brk> Minimal<B> {
     fn raise(&mut self, size: usize) -> Option<*mut Header> {
         let begin = self.end;
         let end = begin.checked_add(HEADER)?.checked_add(size)?;
-        self.brk.move_to(end).ok()?;
+        // SAFETY: raising takes nothing away.
+        unsafe { self.brk.move_break(self.end, end) }.ok()?;
         self.end = end;
         Some(with_exposed_provenance_mut(begin))
     }

@@ -102,7 +102,8 @@ impl<B: Brk> Aligned<B> {
     fn raise(&mut self, size: usize) -> Option<*mut Header> {
         let begin = self.end.checked_next_multiple_of(ALIGN)?;
         let end = begin.checked_add(HEADER)?.checked_add(size)?;
-        self.brk.move_to(end).ok()?;
+        // SAFETY: raising takes nothing away.
+        unsafe { self.brk.move_break(self.end, end) }.ok()?;
         if self.start == self.end {
             self.start = begin;
         }

@@ -93,10 +93,9 @@ impl<B: Brk> Linked<B> {
         // SAFETY: both are in the list (S3). `header` is not touched any more once the break is below it.
         unsafe {
             (*header).free = true;
-            // The block that ends at the break is the last: unless others raised the break above it.
-            let last = self.brk.query() == Ok(header.addr() + HEADER + size);
-            // The break first, the list after it: if lowering is refused, the block is still there, free.
-            if last && self.brk.move_to(header.addr()).is_ok() {
+            // The block that ends at the break is the last: unless others raised the break above it. The break first, the
+            // list after it: if lowering is refused, the block is still there, free.
+            if self.brk.move_break(header.addr() + HEADER + size, header.addr()).is_ok() {
                 *below.map_or(&raw mut self.head, |(below, ..)| &raw mut (*below).next) = null_mut();
             }
         }
@@ -104,11 +103,12 @@ impl<B: Brk> Linked<B> {
 
     /// Raises the break by a header and `size` bytes and puts the new block, free, at the end of the list.
     fn raise(&mut self, size: usize) -> Option<*mut Header> {
-        let begin = self.brk.query().ok()?.checked_next_multiple_of(ALIGN)?;
-        self.brk.move_to(begin.checked_add(HEADER)?.checked_add(size)?).ok()?;
+        let from = self.brk.query().ok()?;
+        let begin = from.checked_next_multiple_of(ALIGN)?;
         let (header, last) = (with_exposed_provenance_mut::<Header>(begin), self.walk().last());
-        // SAFETY: the bytes from `begin` on were just raised; `last` is in the list (S3).
+        // SAFETY: the bytes from `begin` on are written once they are raised; `last` is in the list (S3).
         unsafe {
+            self.brk.move_break(from, begin.checked_add(HEADER)?.checked_add(size)?).ok()?;
             header.write(Header { size, free: true, next: null_mut() });
             *last.map_or(&raw mut self.head, |(last, ..)| &raw mut (*last).next) = header;
         }

@@ -86,15 +86,12 @@ impl<B: Brk> Splitting<B> {
         unsafe {
             (*header).free = true;
             // The block that ends at the break is the last. Each turn lowers the break over one.
-            while (*header).free && self.brk.query() == Ok(header.addr() + HEADER + (*header).size) {
-                let previous = (*header).previous;
-                if self.brk.move_to(header.addr()).is_err() {
-                    return; // Refused: the block stays where it is, free.
+            while !header.is_null() && (*header).free {
+                let (previous, end) = ((*header).previous, header.addr() + HEADER + (*header).size);
+                if self.brk.move_break(end, header.addr()).is_err() {
+                    return; // Not the last, or refused: the block stays where it is, free.
                 }
                 self.link(previous, null_mut());
-                if previous.is_null() {
-                    return; // That was the first block.
-                }
                 header = previous;
             }
         }
@@ -117,12 +114,13 @@ impl<B: Brk> Splitting<B> {
 
     /// Raises the break by a header and `size` bytes and puts the new block, free, at the end of the list.
     fn raise(&mut self, size: usize) -> Option<*mut Header> {
-        let begin = self.brk.query().ok()?.checked_next_multiple_of(ALIGN)?;
-        self.brk.move_to(begin.checked_add(HEADER)?.checked_add(size)?).ok()?;
+        let from = self.brk.query().ok()?;
+        let begin = from.checked_next_multiple_of(ALIGN)?;
         let header = with_exposed_provenance_mut::<Header>(begin);
         let last = self.walk().last().map_or(null_mut(), |(last, ..)| last);
-        // SAFETY: the bytes from `begin` on were just raised; `last` is in the list or null.
+        // SAFETY: the bytes from `begin` on are written once they are raised; `last` is in the list or null.
         unsafe {
+            self.brk.move_break(from, begin.checked_add(HEADER)?.checked_add(size)?).ok()?;
             header.write(Header { size, previous: null_mut(), next: null_mut(), free: true });
             self.link(last, header);
         }

@@ -111,7 +111,7 @@ impl<B: Brk> Coalescing<B> {
             }
             let end = header.addr() + HEADER + (*header).size;
             let to = if free { header.addr() } else { (header.addr() + HEADER).saturating_add(size) };
-            if to != end && self.brk.query() == Ok(end) && self.brk.move_to(to).is_ok() {
+            if to != end && self.brk.move_break(end, to).is_ok() {
                 if free {
                     *below.map_or(&raw mut self.head, |(below, ..)| &raw mut (*below).next) = null_mut();
                     return true; // Trim: it was the last, and is gone.
@@ -129,11 +129,11 @@ impl<B: Brk> Coalescing<B> {
 
     /// Raises the break by a header and `size` bytes and puts the new block, free, at the end of the list.
     fn raise(&mut self, size: usize) -> Option<*mut Header> {
-        let begin = self.brk.query().ok()?.checked_next_multiple_of(ALIGN)?;
-        self.brk.move_to(begin.checked_add(HEADER)?.checked_add(size)?).ok()?;
-        let (header, last) = (with_exposed_provenance_mut::<Header>(begin), self.walk().last());
-        // SAFETY: the bytes from `begin` on were just raised; `last` is in the list (S5).
+        let (from, last) = (self.brk.query().ok()?, self.walk().last());
+        let header = with_exposed_provenance_mut::<Header>(from.checked_next_multiple_of(ALIGN)?);
+        // SAFETY: the header's bytes are written once they are raised; `last` is in the list (S5).
         unsafe {
+            self.brk.move_break(from, header.addr().checked_add(HEADER)?.checked_add(size)?).ok()?;
             header.write(Header { size, free: true, next: null_mut() });
             *last.map_or(&raw mut self.head, |(last, ..)| &raw mut (*last).next) = header;
         }

@@ -49,9 +49,9 @@ unsafe impl Brk for Watched<'_> {
         self.brk.query()
     }
 
-    fn move_to(&mut self, to: usize) -> Result<(), Refused> {
-        let from = self.brk.current();
-        self.brk.move_to(to)?;
+    unsafe fn move_break(&mut self, from: usize, to: usize) -> Result<(), Refused> {
+        // SAFETY: the caller's promise.
+        unsafe { self.brk.move_break(from, to) }?;
         self.log.push(if from < to { Call::Raised(from..to) } else { Call::Lowered(to..from) });
         Ok(())
     }

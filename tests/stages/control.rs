@@ -29,7 +29,9 @@ impl<'a> Subject<'a> for Careless<'a> {
         let payload = self.end;
         let end = payload.wrapping_add(size);
         // Neither a sum that wraps nor a refusal is noticed.
-        let _ = self.brk.move_to(end.wrapping_add(1));
+        let now = self.brk.current();
+        // SAFETY: its only purpose is to be found out.
+        let _ = unsafe { self.brk.move_break(now, end.wrapping_add(1)) };
         self.end = end.wrapping_sub(1);
         self.given.push(Seen { payload, size, free: false });
         if payload == 0 { null_mut() } else { with_exposed_provenance_mut(payload) }

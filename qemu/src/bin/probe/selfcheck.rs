@@ -193,12 +193,18 @@ fn random_work(heap: &mut Heap<Linux>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Raises the break as someone else would.
+fn raise(heap: &mut Heap<Linux>, from: usize, to: usize) -> bool {
+    // SAFETY: raising takes nothing away.
+    unsafe { heap.brk_mut().move_break(from, to) }.is_ok()
+}
+
 /// Someone else raises the break between two of our calls; their bytes stay theirs.
 fn foreign_moves(heap: &mut Heap<Linux>) -> Result<(), Failure> {
     for bytes in [1, 4096, 12_345, 3 * PAGE] {
         let below = allocate(heap, 2 * PAGE, 16)?;
         let from = heap.brk().query().unwrap_or(0);
-        ensure(heap.brk_mut().move_to(from + bytes).is_ok(), "the break does not move", from)?;
+        ensure(raise(heap, from, from + bytes), "the break does not move", from)?;
         let theirs = ptr::with_exposed_provenance_mut::<u8>(from);
         // SAFETY: the break was just raised over these bytes.
         unsafe { theirs.write_bytes(0x77, bytes) };
@@ -284,7 +290,7 @@ fn refused(heap: &mut Heap<Linux>) -> Result<(), Failure> {
     let wall = (now + heap.stats().peak_heap_bytes).next_multiple_of(GAP) + (1 << 20);
     let mapped = map_near(wall).unwrap_or(0);
     ensure(mapped == wall, "no mapping could be put above the break", mapped)?;
-    ensure(heap.brk_mut().move_to(wall + GAP).is_err(), "the break was raised over a mapping", wall)?;
+    ensure(!raise(heap, now, wall + GAP), "the break was raised over a mapping", wall)?;
     let size = heap.stats().free_bytes + (wall - now) + EDGE;
     let (one, two) = (allocate(heap, size, 16)?, allocate(heap, 100, 16)?);
     ensure(heap.stats().mapped_bytes > 0, "the heap did not say that it maps memory", 0)?;
@@ -328,12 +334,14 @@ fn limit_honoured() -> Result<bool, Failure> {
     let first = allocate(&mut heap, 100, 16)?;
     fill(first, 0x66, 100);
     let now = heap.brk().query().unwrap_or(0);
-    let movable = heap.brk_mut().move_to(now + (1 << 20)).is_ok() && heap.brk_mut().move_to(now).is_ok();
+    // SAFETY: what was raised right before is used by nobody.
+    let movable =
+        raise(&mut heap, now, now + (1 << 20)) && unsafe { heap.brk_mut().move_break(now + (1 << 20), now) }.is_ok();
     ensure(movable, "the break does not move even without a limit", now)?;
     let limit = [1u64 << 16; 2];
     // SAFETY: the kernel reads two 64-bit numbers, and writes none.
     let set = unsafe { syscall!(Sysno::prlimit64, 0, RLIMIT_DATA, limit.as_ptr(), 0) };
-    if set.is_err() || heap.brk_mut().move_to(now + (1 << 20)).is_ok() {
+    if set.is_err() || raise(&mut heap, now, now + (1 << 20)) {
         return Ok(false);
     }
     let before = heap.stats();

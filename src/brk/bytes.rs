@@ -1,0 +1,124 @@
+//! A source over bytes of the program's own, without any kernel.
+
+use super::{Brk, Refused};
+use core::cell::{Cell, UnsafeCell};
+use core::mem::MaybeUninit;
+use core::sync::atomic::AtomicBool;
+use core::sync::atomic::Ordering::Relaxed;
+
+/// What stands for a page: nothing smaller is known to be zero.
+const PAGE: usize = 4096;
+
+/// `N` bytes for one heap, in a static.
+///
+/// ```
+/// use hmalloc::brk::{Arena, Bytes};
+/// use hmalloc::{Futex, Hmalloc};
+///
+/// static ARENA: Arena<{ 1 << 20 }> = Arena::new();
+/// static HEAP: Hmalloc<Futex, Bytes> = Hmalloc::with_source(Bytes::new(&ARENA));
+/// assert!(HEAP.with(|heap| heap.allocate(core::alloc::Layout::new::<u64>())).is_ok());
+/// ```
+#[derive(Debug)]
+#[repr(C, align(4096))]
+pub struct Arena<const N: usize> {
+    bytes: UnsafeCell<[MaybeUninit<u8>; N]>,
+    taken: AtomicBool,
+}
+
+// SAFETY: the bytes belong to whoever set `taken`, which one caller can.
+unsafe impl<const N: usize> Sync for Arena<N> {}
+
+impl<const N: usize> Arena<N> {
+    /// An arena that no heap uses yet. All of it is zero, so that it takes no room in a program's file.
+    pub const fn new() -> Self {
+        Self { bytes: UnsafeCell::new([MaybeUninit::zeroed(); N]), taken: AtomicBool::new(false) }
+    }
+}
+
+impl<const N: usize> Default for Arena<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A break inside an [`Arena`]. It hands out what is there and nothing else: no mappings, no memory given back.
+///
+/// Of several over the same arena the first that is used has it; the others are refused everything.
+#[derive(Debug)]
+pub struct Bytes {
+    start: *mut u8,
+    length: usize,
+    taken: &'static AtomicBool,
+    /// Whether the arena is this value's.
+    mine: Cell<bool>,
+    /// Bytes below the break.
+    below: Cell<usize>,
+    /// The most there have been: whatever lies above is still zero.
+    used: Cell<usize>,
+}
+
+// SAFETY: the arena is a static's, and this value has it alone.
+unsafe impl Send for Bytes {}
+
+impl Bytes {
+    /// A break at the arena's first byte.
+    pub const fn new<const N: usize>(arena: &'static Arena<N>) -> Self {
+        Self {
+            start: arena.bytes.get().cast(),
+            length: N,
+            taken: &arena.taken,
+            mine: Cell::new(false),
+            below: Cell::new(0),
+            used: Cell::new(0),
+        }
+    }
+
+    fn claim(&self) -> Result<usize, Refused> {
+        if !self.mine.get() {
+            self.taken.compare_exchange(false, true, Relaxed, Relaxed).map_err(|_| Refused)?;
+            self.mine.set(true);
+        }
+        Ok(self.start.expose_provenance())
+    }
+}
+
+// SAFETY: the break stays inside an arena that is this value's alone. Bytes that were below the break before are cleared
+// when it is raised over them again, all others are zero from the start.
+unsafe impl Brk for Bytes {
+    fn query(&self) -> Result<usize, Refused> {
+        Ok(self.claim()? + self.below.get())
+    }
+
+    unsafe fn move_break(&mut self, from: usize, to: usize) -> Result<(), Refused> {
+        let start = self.claim()?;
+        let below = to.checked_sub(start).filter(|&below| below <= self.length).ok_or(Refused)?;
+        if from != start + self.below.get() {
+            return Err(Refused);
+        }
+        let (old, dirty) = (self.below.get(), self.used.get().min(below));
+        if old < dirty {
+            // SAFETY: the range lies in the arena, above the break.
+            unsafe { self.start.add(old).write_bytes(0, dirty - old) }
+        }
+        self.below.set(below);
+        self.used.set(self.used.get().max(below));
+        Ok(())
+    }
+
+    fn map(&mut self, _: usize) -> Result<usize, Refused> {
+        Err(Refused)
+    }
+
+    unsafe fn unmap(&mut self, _: usize, _: usize) -> Result<(), Refused> {
+        Err(Refused)
+    }
+
+    unsafe fn discard(&mut self, _: usize, _: usize) -> Result<(), Refused> {
+        Err(Refused)
+    }
+
+    fn page_size(&self) -> usize {
+        PAGE
+    }
+}

@@ -1,0 +1,219 @@
+//! Memory by raw system calls: mappings, protection, and giving pages back.
+
+use super::Refused;
+use core::sync::atomic::AtomicU8;
+use core::sync::atomic::Ordering::Relaxed;
+use syscalls::{Errno, Sysno, syscall};
+
+/// Where the numbers of MIPS differ from everybody else's.
+const MIPS: bool = cfg!(any(target_arch = "mips", target_arch = "mips64"));
+const POWERPC: bool = cfg!(any(target_arch = "powerpc", target_arch = "powerpc64"));
+
+const NONE: usize = 0;
+const READ_WRITE: usize = 1 | 2;
+const PRIVATE_ANONYMOUS: usize = 2 | if MIPS { 0x800 } else { 0x20 };
+const FIXED: usize = 0x10;
+const FIXED_NOREPLACE: usize = 0x10_0000;
+const NORESERVE: usize = match () {
+    () if MIPS => 0x400,
+    () if POWERPC => 0x40,
+    () => 0x4000,
+};
+const NO_FILE: usize = usize::MAX;
+const MADV_DONTNEED: usize = 4;
+const MADV_HUGEPAGE: usize = 14;
+const PR_GET_SECCOMP: usize = 21;
+const RLIMIT_AS: usize = if MIPS { 6 } else { 9 };
+
+/// `mmap` takes its arguments in registers on most architectures; 32-bit ones count the file offset (zero here) in
+/// pages under the name `mmap2`, and s390x takes a pointer to them.
+unsafe fn mmap(address: usize, bytes: usize, protection: usize, flags: usize) -> Result<usize, Errno> {
+    #[cfg(target_pointer_width = "64")]
+    const MMAP: Sysno = Sysno::mmap;
+    #[cfg(target_pointer_width = "32")]
+    const MMAP: Sysno = Sysno::mmap2;
+    let flags = PRIVATE_ANONYMOUS | flags;
+    if cfg!(target_arch = "s390x") {
+        let arguments = [address, bytes, protection, flags, NO_FILE, 0];
+        // SAFETY: the caller answers for what is replaced; the kernel reads the six words before the call returns.
+        return unsafe { syscall!(MMAP, arguments.as_ptr()) };
+    }
+    // SAFETY: the caller answers for what is replaced.
+    unsafe { syscall!(MMAP, address, bytes, protection, flags, NO_FILE, 0) }
+}
+
+/// A readable, writable mapping at an address of the kernel's choice.
+pub(super) fn map(bytes: usize) -> Result<usize, Refused> {
+    // SAFETY: without an address it disturbs nothing that exists.
+    unsafe { mmap(0, bytes, READ_WRITE, 0) }.map_err(|_| Refused)
+}
+
+/// An inaccessible mapping at an address of the kernel's choice, which costs addresses and nothing else.
+pub(super) fn reserve(bytes: usize) -> Result<usize, Refused> {
+    // SAFETY: as in `map`.
+    unsafe { mmap(0, bytes, NONE, NORESERVE) }.map_err(|_| Refused)
+}
+
+/// A readable, writable mapping near `hint`, if there is room.
+pub(super) fn map_near(hint: usize, bytes: usize) -> Result<usize, Refused> {
+    // SAFETY: a hint replaces nothing.
+    unsafe { mmap(hint, bytes, READ_WRITE, NORESERVE) }.map_err(|_| Refused)
+}
+
+/// A readable, writable mapping at exactly `address`, where nothing is mapped yet.
+pub(super) fn map_exactly(address: usize, bytes: usize) -> Result<(), Refused> {
+    // SAFETY: the flag refuses to replace what is there. Kernels before 4.17 do not know it and take the address for a
+    // hint, which replaces nothing either.
+    match unsafe { mmap(address, bytes, READ_WRITE, FIXED_NOREPLACE | NORESERVE) } {
+        Ok(mapped) if mapped == address => Ok(()),
+        Ok(elsewhere) => {
+            // SAFETY: this mapping was made right now, and nobody knows of it.
+            let _ = unsafe { unmap(elsewhere, bytes) };
+            Err(Refused)
+        }
+        Err(_) => Err(Refused),
+    }
+}
+
+/// Makes a range inaccessible and its memory the kernel's; read again, it would be zero. `None` if the kernel took the
+/// mapping away and did not put the new one in its place: the addresses are anybody's then.
+///
+/// # Safety
+///
+/// The range consists of pages of the caller's, and nothing in it is used again.
+pub(super) unsafe fn vacate(start: usize, bytes: usize) -> Option<Result<(), Refused>> {
+    // SAFETY: the caller owns the range.
+    unsafe { replace(start, bytes, NONE) }
+}
+
+/// # Safety
+///
+/// As for [`vacate`].
+unsafe fn replace(start: usize, bytes: usize, protection: usize) -> Option<Result<(), Refused>> {
+    // SAFETY: the caller owns the range.
+    if unsafe { mmap(start, bytes, protection, FIXED | NORESERVE) }.is_ok() {
+        return Some(Ok(()));
+    }
+    // Refused before or after the old mapping went? Only where all of it still stands can this succeed.
+    // SAFETY: as above; it was readable and writable before.
+    unsafe { make_accessible(start, bytes) }.is_ok().then_some(Err(Refused))
+}
+
+/// # Safety
+///
+/// The range is a mapping of the caller's.
+pub(super) unsafe fn make_accessible(start: usize, bytes: usize) -> Result<(), Refused> {
+    // SAFETY: the caller owns the range.
+    unsafe { syscall!(Sysno::mprotect, start, bytes, READ_WRITE) }.map(drop).map_err(|_| Refused)
+}
+
+/// # Safety
+///
+/// The range is the caller's, and nothing in it is used while it is inaccessible.
+pub(super) unsafe fn seal(start: usize, bytes: usize) -> Result<(), Refused> {
+    // SAFETY: the caller owns the range.
+    unsafe { syscall!(Sysno::mprotect, start, bytes, NONE) }.map(drop).map_err(|_| Refused)
+}
+
+/// # Safety
+///
+/// The caller owns the mapping and is done with it.
+pub(super) unsafe fn unmap(start: usize, bytes: usize) -> Result<(), Refused> {
+    // SAFETY: the caller's promise.
+    unsafe { syscall!(Sysno::munmap, start, bytes) }.map(drop).map_err(|_| Refused)
+}
+
+/// Whether a filter may stand between this thread and the kernel. One that kills on a call cannot be tried out, so where
+/// there is one, only calls are made that every libc's own `malloc` needs.
+fn is_filtered() -> bool {
+    // SAFETY: a question without effects. A kernel without filters answers EINVAL; another error is a filter's.
+    !matches!(unsafe { syscall!(Sysno::prctl, PR_GET_SECCOMP) }, Ok(0) | Err(Errno::EINVAL))
+}
+
+/// Whether `madvise` does what it says: not asked yet, yes, no.
+static DISCARDS: AtomicU8 = AtomicU8::new(UNKNOWN);
+const UNKNOWN: u8 = 0;
+const YES: u8 = 1;
+const NO: u8 = 2;
+
+/// Returns the memory of a range to the kernel, and keeps its addresses: on success it reads as zero.
+///
+/// `madvise` does that best, and is believed after it was seen to: emulators and filters may answer 0 and do nothing.
+/// Elsewhere a new mapping takes the place of the old one.
+///
+/// # Safety
+///
+/// The range consists of pages of the caller's that are readable and writable, and its content is not needed any more.
+pub(super) unsafe fn discard(start: usize, bytes: usize) -> Result<(), Refused> {
+    if DISCARDS.load(Relaxed) != NO && !is_filtered() {
+        // SAFETY: the caller's promise.
+        let answer = unsafe { discard_by_advice(start, bytes) };
+        // Locked memory answers EINVAL, and stays.
+        if answer.is_err() || DISCARDS.load(Relaxed) == YES {
+            return answer;
+        }
+    }
+    // SAFETY: the caller's promise.
+    match unsafe { replace(start, bytes, READ_WRITE) } {
+        Some(answer) => answer,
+        // The addresses are nobody's now, and have to be ours again before somebody else gets them.
+        None => map_exactly(start, bytes).or_else(|_| crate::sys::die("hmalloc: the kernel lost a mapping\n")),
+    }
+}
+
+/// # Safety
+///
+/// As for [`discard`].
+unsafe fn discard_by_advice(start: usize, bytes: usize) -> Result<(), Refused> {
+    let first = core::ptr::with_exposed_provenance_mut::<u8>(start);
+    let unknown = DISCARDS.load(Relaxed) == UNKNOWN;
+    if unknown {
+        // SAFETY: the range is the caller's and writable; its content is not needed.
+        unsafe { first.write_volatile(1) };
+    }
+    // SAFETY: the caller owns the range and does not need its content.
+    unsafe { syscall!(Sysno::madvise, start, bytes, MADV_DONTNEED) }.map_err(|_| Refused)?;
+    if unknown {
+        // SAFETY: as above.
+        let zero = unsafe { first.read_volatile() } == 0;
+        DISCARDS.store(if zero { YES } else { NO }, Relaxed);
+    }
+    Ok(())
+}
+
+/// Asks for huge pages.
+pub(super) fn expect_use(start: usize, bytes: usize) {
+    if !is_filtered() {
+        // SAFETY: the advice changes which pages back the range, not what is in them. A kernel without huge pages answers
+        // EINVAL, and then nothing was lost.
+        let _ = unsafe { syscall!(Sysno::madvise, start, bytes, MADV_HUGEPAGE) };
+    }
+}
+
+/// The program break.
+pub(super) fn program_break() -> Result<usize, Refused> {
+    // SAFETY: the kernel never moves the break to 0; it answers where the break is. An emulator or a filter may answer in
+    // the errno range, which `syscalls` turns into `Err`.
+    unsafe { syscall!(Sysno::brk, 0) }.map_err(|_| Refused)
+}
+
+/// Moves the program break. The kernel answers with the old one on failure.
+///
+/// # Safety
+///
+/// Nothing above `to` is used again.
+pub(super) unsafe fn move_program_break(to: usize) -> Result<(), Refused> {
+    // SAFETY: raising maps new pages; what lowering unmaps is not used again.
+    match unsafe { syscall!(Sysno::brk, to) } {
+        Ok(now) if now == to => Ok(()),
+        _ => Err(Refused),
+    }
+}
+
+/// Whether the process may have as many addresses as it likes.
+pub(super) fn addresses_are_unlimited() -> bool {
+    let mut limit = [0u64; 2];
+    // SAFETY: the kernel writes two numbers of 64 bits.
+    let answer = unsafe { syscall!(Sysno::prlimit64, 0, RLIMIT_AS, 0, limit.as_mut_ptr()) };
+    answer.is_ok() && limit[0] == u64::MAX
+}

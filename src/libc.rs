@@ -1,0 +1,127 @@
+//! What is used of a libc where one is linked. Every reference is weak.
+
+use core::ffi::{c_int, c_void};
+
+/// A symbol that is only asked for, never called or read.
+type Mark = core::ptr::NonNull<c_void>;
+
+// One of these is in every program of the libc named behind it, however it is linked.
+weak!(hmalloc_libc_start_main, "__libc_start_main", Mark); // glibc, musl
+weak!(hmalloc_libc_errno, "__errno_location", Mark); // glibc, musl, uClibc, relibc
+weak!(hmalloc_libc_init, "__libc_init", Mark); // bionic
+weak!(hmalloc_libc_errno_bionic, "__errno", Mark); // bionic
+weak!(hmalloc_libc_uclibc_main, "__uClibc_main", Mark); // uClibc
+weak!(hmalloc_libc_relibc_start, "relibc_start", Mark); // relibc
+
+/// Whether a libc is part of this program, and with it someone else who moves the break.
+pub(crate) fn is_linked() -> bool {
+    let marks = [
+        linked!(hmalloc_libc_start_main),
+        linked!(hmalloc_libc_errno),
+        linked!(hmalloc_libc_init),
+        linked!(hmalloc_libc_errno_bionic),
+        linked!(hmalloc_libc_uclibc_main),
+        linked!(hmalloc_libc_relibc_start),
+    ];
+    !cfg!(miri) && marks.iter().any(Option::is_some)
+}
+
+/// The calling thread's thread pointer: no other thread of a program with a libc has it, and a thread keeps it through
+/// `fork`. 0 on architectures where it is not read.
+///
+/// # Safety
+///
+/// The program [has a libc](is_linked): without one there may be no thread pointer, and on x86 reading it would fault.
+#[inline(always)]
+pub(crate) unsafe fn thread_pointer() -> usize {
+    #[cfg(all(
+        not(miri),
+        any(
+            target_arch = "x86_64",
+            target_arch = "x86",
+            target_arch = "aarch64",
+            target_arch = "riscv64",
+            target_arch = "loongarch64"
+        )
+    ))]
+    {
+        let pointer: usize;
+        // SAFETY: reads the thread pointer; on x86 through the word it points to, which holds it by the ABI.
+        unsafe {
+            #[cfg(target_arch = "x86_64")]
+            core::arch::asm!("mov {}, fs:0", out(reg) pointer, options(nostack, preserves_flags, readonly));
+            #[cfg(target_arch = "x86")]
+            core::arch::asm!("mov {}, gs:0", out(reg) pointer, options(nostack, preserves_flags, readonly));
+            #[cfg(target_arch = "aarch64")]
+            core::arch::asm!("mrs {}, tpidr_el0", out(reg) pointer, options(nostack, preserves_flags, nomem));
+            #[cfg(target_arch = "riscv64")]
+            core::arch::asm!("mv {}, tp", out(reg) pointer, options(nostack, preserves_flags, nomem));
+            #[cfg(target_arch = "loongarch64")]
+            core::arch::asm!("move {}, $tp", out(reg) pointer, options(nostack, preserves_flags, nomem));
+        }
+        pointer
+    }
+    #[cfg(not(all(
+        not(miri),
+        any(
+            target_arch = "x86_64",
+            target_arch = "x86",
+            target_arch = "aarch64",
+            target_arch = "riscv64",
+            target_arch = "loongarch64"
+        )
+    )))]
+    0
+}
+
+type Handler = extern "C" fn();
+type RegisterAtfork = unsafe extern "C" fn(Handler, Handler, Handler, *const c_void) -> c_int;
+type PthreadAtfork = unsafe extern "C" fn(Handler, Handler, Handler) -> c_int;
+
+weak!(hmalloc_libc_register_atfork, "__register_atfork", RegisterAtfork);
+weak!(hmalloc_libc_pthread_atfork, "pthread_atfork", PthreadAtfork);
+weak!(hmalloc_libc_dso_handle, "__dso_handle", Mark);
+
+/// Has the handlers called around each `fork`: `before` it, and after it in the `parent` and in the `child`.
+pub(crate) fn at_fork(before: Handler, parent: Handler, child: Handler) {
+    // glibc's own entry first: the other one is in its static part, which a weak reference does not bring in.
+    if let Some(register) = linked!(hmalloc_libc_register_atfork) {
+        let library = linked!(hmalloc_libc_dso_handle).map_or(core::ptr::null(), |handle| handle.as_ptr());
+        // SAFETY: glibc forgets the handlers when the library of this handle is unloaded; null is for those that never
+        // are. Running out of memory for more handlers is the only failure, and glibc has room for 48 without any.
+        unsafe { register(before, parent, child, library) };
+    } else if let Some(register) = linked!(hmalloc_libc_pthread_atfork) {
+        // SAFETY: other libcs do not unload libraries.
+        unsafe { register(before, parent, child) };
+    }
+}
+
+weak!(hmalloc_libc_list_lock, "_IO_list_lock", Handler);
+weak!(hmalloc_libc_list_unlock, "_IO_list_unlock", Handler);
+weak!(hmalloc_libc_list_reset, "_IO_list_resetlock", Handler);
+
+/// Takes glibc's lock on its list of streams, which `fork` takes, too, but after its handlers have run. A thread may
+/// take that lock more than once.
+pub(crate) fn lock_streams() {
+    if let (Some(lock), Some(_), Some(_)) =
+        (linked!(hmalloc_libc_list_lock), linked!(hmalloc_libc_list_unlock), linked!(hmalloc_libc_list_reset))
+    {
+        lock();
+    }
+}
+
+/// Gives back what [`lock_streams`] took.
+pub(crate) fn unlock_streams() {
+    if let (Some(_), Some(unlock), Some(_)) =
+        (linked!(hmalloc_libc_list_lock), linked!(hmalloc_libc_list_unlock), linked!(hmalloc_libc_list_reset))
+    {
+        unlock();
+    }
+}
+
+/// Makes the lock free in the child of a `fork`, however often it was taken before.
+pub(crate) fn reset_streams() {
+    if let Some(reset) = linked!(hmalloc_libc_list_reset) {
+        reset();
+    }
+}

@@ -1,0 +1,243 @@
+//! A lock that knows when waiting would never end.
+//!
+//! A futex lock in one word, after Drepper, "Futexes Are Tricky" (2011), section 5:
+//!
+//! ```text
+//! 0  vacant: not in use as a lock, nobody gets it
+//! 1  free
+//! 2  held, nobody sleeps
+//! 3  held, somebody may sleep
+//!
+//! take   1 -> 2; otherwise set 3 and sleep while it is 3, until the swap to 3 finds 1
+//! leave  set 1; if it was 3, wake one sleeper
+//! ```
+//!
+//! A thread that slept takes the lock as 3, for others may still sleep: at worst one wake too many. Nothing here needs
+//! thread-local storage, so it works in threads made by a bare `clone`.
+//!
+//! Three kinds of waiting never end, and each is recognized on the slow path only:
+//!
+//! - **Nobody else is there.** If no other task shares this memory, then the lock is held by the waiter itself (a signal
+//!   handler that interrupted it), or by a thread of the process that this one was copied from. `unshare(CLONE_VM)` says
+//!   whether that is so, and changes nothing.
+//! - **The waiter lent it out** and comes back for it: the lender's thread id is written down.
+//! - **The waiter interrupted itself** while other threads live: the holder's thread pointer is the waiter's. As threads
+//!   made by a bare `clone` may share one, it is believed only if the holder makes no progress in half a second of sleep.
+
+use crate::libc;
+use crate::{sys, tasks};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
+
+const VACANT: u32 = 0;
+const FREE: u32 = 1;
+const HELD: u32 = 2;
+const CONTENDED: u32 = 3;
+
+/// How often a waiter looks before it sleeps. The lock is held for some tens of nanoseconds; sleeping takes microseconds.
+const SPINS: u32 = 100;
+/// How long a waiter sleeps at a time, in milliseconds. Whoever leaves the lock wakes it sooner.
+const SLEEP: usize = 10;
+/// Sleeps in vain after which a holder with the waiter's thread pointer is taken for the waiter itself.
+const PATIENCE: u32 = 50;
+/// The same for a thread that only wants to know whether it may fork.
+pub(crate) const FORK_PATIENCE: u32 = 10;
+/// Sleeps in vain between two looks at who else is there.
+const LOOK_EVERY: u32 = 100;
+
+/// Whether thread pointers tell threads apart here, see [`use_thread_pointers`].
+static THREAD_POINTERS: AtomicBool = AtomicBool::new(false);
+
+/// Why waiting for a lock would never end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Endless {
+    /// No other task shares this memory.
+    Alone,
+    /// The waiter has lent out what the lock protects.
+    Lent,
+    /// The waiter interrupted itself.
+    Interrupted,
+}
+
+impl Endless {
+    /// Says in one line what the waiter did, and ends the process.
+    #[cold]
+    pub(crate) fn die(self) -> ! {
+        sys::die(match self {
+            Self::Alone => {
+                "hmalloc: waiting for the heap would never end: a signal handler interrupted a call to it, or this \
+                 process was made by a bare system call while another thread was in it\n"
+            }
+            Self::Lent => {
+                "hmalloc: the heap is used in another way inside of `with` or `inspect`: waiting for it would never end \
+                 (`snapshot` shows blocks without holding it)\n"
+            }
+            Self::Interrupted => {
+                "hmalloc: waiting for the heap would never end: a signal handler interrupted a call to it in its own \
+                 thread\n"
+            }
+        })
+    }
+}
+
+/// The lock. All zeros is vacant.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Seat {
+    word: AtomicU32,
+    /// Thread id of the task that lends out what the lock protects, or 0.
+    lender: AtomicU32,
+    /// The holder's thread pointer; stale while nobody holds the lock, and for an instant after.
+    holder: AtomicUsize,
+    /// How many locks share this seat.
+    pub(crate) users: AtomicU32,
+}
+
+/// Says that from now on every thread has a thread pointer of its own: the program has a libc.
+pub(crate) fn use_thread_pointers() {
+    if libc::is_linked() {
+        THREAD_POINTERS.store(true, Relaxed);
+    }
+}
+
+/// The calling thread's pointer, or 0 where that tells nothing.
+#[inline(always)]
+pub(crate) fn this_thread() -> usize {
+    if !THREAD_POINTERS.load(Relaxed) {
+        return 0;
+    }
+    // SAFETY: set only if there is a libc.
+    unsafe { libc::thread_pointer() }
+}
+
+impl Seat {
+    pub(crate) const fn new() -> Self {
+        Self {
+            word: AtomicU32::new(VACANT),
+            lender: AtomicU32::new(0),
+            holder: AtomicUsize::new(0),
+            users: AtomicU32::new(0),
+        }
+    }
+
+    /// Whether it was never made a lock.
+    pub(crate) fn is_vacant(&self) -> bool {
+        self.word.load(Relaxed) == VACANT
+    }
+
+    /// Makes a vacant seat a free lock.
+    pub(crate) fn open(&self) {
+        let _ = self.word.compare_exchange(VACANT, FREE, Release, Relaxed);
+    }
+
+    /// Takes the lock if it is free.
+    #[inline(always)]
+    pub(crate) fn try_take(&self) -> bool {
+        if self.word.compare_exchange(FREE, HELD, Acquire, Relaxed).is_err() {
+            return false;
+        }
+        self.note_holder();
+        true
+    }
+
+    #[inline(always)]
+    fn note_holder(&self) {
+        if THREAD_POINTERS.load(Relaxed) {
+            // SAFETY: set only if there is a libc.
+            self.holder.store(unsafe { libc::thread_pointer() }, Relaxed);
+        }
+    }
+
+    /// Takes the lock, however long that takes, or says why it would take for ever.
+    #[cold]
+    pub(crate) fn take(&self) -> Result<(), Endless> {
+        self.take_within(PATIENCE)
+    }
+
+    /// As [`take`](Self::take), with the number of sleeps after which the waiter believes that it waits for itself.
+    #[cold]
+    pub(crate) fn take_within(&self, patience: u32) -> Result<(), Endless> {
+        for _ in 0..SPINS {
+            if self.word.load(Relaxed) == FREE && self.try_take() {
+                return Ok(());
+            }
+            core::hint::spin_loop();
+        }
+        let lender = self.lender.load(Relaxed);
+        if lender != 0 && lender == tasks::thread_id() {
+            return Err(Endless::Lent);
+        }
+        let mut in_vain = 0;
+        while self.word.swap(CONTENDED, Acquire) != FREE {
+            if tasks::futex_wait(&self.word, CONTENDED, SLEEP) {
+                in_vain += 1;
+                self.doubt(in_vain, patience)?;
+            } else {
+                in_vain = 0;
+            }
+        }
+        self.note_holder();
+        Ok(())
+    }
+
+    /// What a waiter has reason to believe after so many sleeps in which nobody left the lock.
+    fn doubt(&self, in_vain: u32, patience: u32) -> Result<(), Endless> {
+        if in_vain % LOOK_EVERY == 1 && tasks::is_alone() {
+            return Err(Endless::Alone);
+        }
+        let thread = this_thread();
+        if in_vain >= patience && thread != 0 && self.holder.load(Relaxed) == thread {
+            return Err(Endless::Interrupted);
+        }
+        Ok(())
+    }
+
+    /// Leaves the lock. True if somebody may sleep, whom [`wake`](Self::wake) is for then.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the lock.
+    #[inline(always)]
+    pub(crate) unsafe fn leave(&self) -> bool {
+        self.word.swap(FREE, Release) == CONTENDED
+    }
+
+    /// Wakes one sleeper.
+    #[cold]
+    pub(crate) fn wake(&self) {
+        tasks::futex_wake_one(&self.word);
+    }
+
+    /// Notes that the caller, who holds the lock, lends out what it protects; or does so no more.
+    pub(crate) fn set_lender(&self, thread: u32) {
+        self.lender.store(thread, Relaxed);
+    }
+
+    /// Writes down who lends, if anybody does: the caller, who has become another thread by a fork.
+    pub(crate) fn renew_lender(&self) {
+        if self.lender.load(Relaxed) != 0 {
+            self.set_lender(tasks::thread_id());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vacant_seat_is_nobodys_and_an_open_one_has_one_holder() {
+        let seat = Seat::new();
+        assert!(!seat.try_take());
+        seat.open();
+        assert!(seat.try_take() && !seat.try_take());
+        // SAFETY: taken above.
+        assert!(!unsafe { seat.leave() });
+        assert!(seat.try_take());
+    }
+
+    #[test]
+    fn seats_are_a_cache_line_each() {
+        assert_eq!((size_of::<Seat>(), align_of::<Seat>()), (64, 64));
+    }
+}

@@ -1,0 +1,44 @@
+//! Weak references to what a libc may bring: null where there is none, and nothing is linked in for them.
+//!
+//! Rust has no stable weak reference; the assembler has. A word in read-only data holds the symbol's address, or 0. Also
+//! read by `capi`, whose words are its own.
+
+#[cfg(target_pointer_width = "64")]
+macro_rules! word_directive {
+    () => {
+        ".quad"
+    };
+}
+#[cfg(target_pointer_width = "32")]
+macro_rules! word_directive {
+    () => {
+        ".long"
+    };
+}
+
+/// Declares `$word`, a static that holds the address of `$symbol` as an `Option<$type>`, or `None`.
+macro_rules! weak {
+    ($word:ident, $symbol:literal, $type:ty) => {
+        core::arch::global_asm!(
+            concat!(".weak ", $symbol),
+            concat!(".pushsection .data.rel.ro.", stringify!($word), ", \"aw\""),
+            ".balign 8",
+            concat!(".weak ", stringify!($word)),
+            concat!(".hidden ", stringify!($word)),
+            concat!(stringify!($word), ":"),
+            concat!(word_directive!(), " ", $symbol),
+            ".popsection",
+        );
+        unsafe extern "C" {
+            static $word: Option<$type>;
+        }
+    };
+}
+
+/// Reads what `weak!` declares. Volatile, for the linker or the loader fills the word behind the compiler's back.
+macro_rules! linked {
+    ($word:ident) => {
+        // SAFETY: the word holds 0, which is `None`, or the address of a symbol of that type.
+        unsafe { (&raw const $word).read_volatile() }
+    };
+}
