@@ -23,7 +23,6 @@ const NO_FILE: usize = usize::MAX;
 const MADV_DONTNEED: usize = 4;
 const MADV_HUGEPAGE: usize = 14;
 const PR_GET_SECCOMP: usize = 21;
-const RLIMIT_AS: usize = if MIPS { 6 } else { 9 };
 
 /// `mmap` takes its arguments in registers on most architectures; 32-bit ones count the file offset (zero here) in
 /// pages under the name `mmap2`, and s390x takes a pointer to them.
@@ -48,18 +47,6 @@ pub(super) fn map(bytes: usize) -> Result<usize, Refused> {
     unsafe { mmap(0, bytes, READ_WRITE, 0) }.map_err(|_| Refused)
 }
 
-/// An inaccessible mapping at an address of the kernel's choice, which costs addresses and nothing else.
-pub(super) fn reserve(bytes: usize) -> Result<usize, Refused> {
-    // SAFETY: as in `map`.
-    unsafe { mmap(0, bytes, NONE, NORESERVE) }.map_err(|_| Refused)
-}
-
-/// A readable, writable mapping near `hint`, if there is room.
-pub(super) fn map_near(hint: usize, bytes: usize) -> Result<usize, Refused> {
-    // SAFETY: a hint replaces nothing.
-    unsafe { mmap(hint, bytes, READ_WRITE, NORESERVE) }.map_err(|_| Refused)
-}
-
 /// A readable, writable mapping at exactly `address`, where nothing is mapped yet.
 pub(super) fn map_exactly(address: usize, bytes: usize) -> Result<(), Refused> {
     // SAFETY: the flag refuses to replace what is there. Kernels before 4.17 do not know it and take the address for a
@@ -75,44 +62,38 @@ pub(super) fn map_exactly(address: usize, bytes: usize) -> Result<(), Refused> {
     }
 }
 
-/// Makes a range inaccessible and its memory the kernel's; read again, it would be zero. `None` if the kernel took the
-/// mapping away and did not put the new one in its place: the addresses are anybody's then.
+/// Puts a new mapping in the place of an old one. `None` if the kernel took that away and did not put the new one there:
+/// the addresses are anybody's then.
 ///
 /// # Safety
 ///
-/// The range consists of pages of the caller's, and nothing in it is used again.
-pub(super) unsafe fn vacate(start: usize, bytes: usize) -> Option<Result<(), Refused>> {
+/// The range consists of pages of the caller's that are readable and writable, and its content is not needed any more.
+unsafe fn replace(start: usize, bytes: usize) -> Option<Result<(), Refused>> {
     // SAFETY: the caller owns the range.
-    unsafe { replace(start, bytes, NONE) }
-}
-
-/// # Safety
-///
-/// As for [`vacate`].
-unsafe fn replace(start: usize, bytes: usize, protection: usize) -> Option<Result<(), Refused>> {
-    // SAFETY: the caller owns the range.
-    if unsafe { mmap(start, bytes, protection, FIXED | NORESERVE) }.is_ok() {
+    if unsafe { mmap(start, bytes, READ_WRITE, FIXED | NORESERVE) }.is_ok() {
         return Some(Ok(()));
     }
     // Refused before or after the old mapping went? Only where all of it still stands can this succeed.
-    // SAFETY: as above; it was readable and writable before.
-    unsafe { make_accessible(start, bytes) }.is_ok().then_some(Err(Refused))
+    // SAFETY: as above; it is readable and writable already.
+    unsafe { protect(start, bytes, READ_WRITE) }.is_ok().then_some(Err(Refused))
 }
 
 /// # Safety
 ///
-/// The range is a mapping of the caller's.
-pub(super) unsafe fn make_accessible(start: usize, bytes: usize) -> Result<(), Refused> {
-    // SAFETY: the caller owns the range.
-    unsafe { syscall!(Sysno::mprotect, start, bytes, READ_WRITE) }.map(drop).map_err(|_| Refused)
+/// The range is the caller's, and not used in a way that `protection` forbids.
+unsafe fn protect(start: usize, bytes: usize, protection: usize) -> Result<(), Refused> {
+    // SAFETY: the caller's promise.
+    unsafe { syscall!(Sysno::mprotect, start, bytes, protection) }.map(drop).map_err(|_| Refused)
 }
 
+/// Makes pages inaccessible.
+///
 /// # Safety
 ///
 /// The range is the caller's, and nothing in it is used while it is inaccessible.
 pub(super) unsafe fn seal(start: usize, bytes: usize) -> Result<(), Refused> {
     // SAFETY: the caller owns the range.
-    unsafe { syscall!(Sysno::mprotect, start, bytes, NONE) }.map(drop).map_err(|_| Refused)
+    unsafe { protect(start, bytes, NONE) }
 }
 
 /// # Safety
@@ -154,7 +135,7 @@ pub(super) unsafe fn discard(start: usize, bytes: usize) -> Result<(), Refused> 
         }
     }
     // SAFETY: the caller's promise.
-    match unsafe { replace(start, bytes, READ_WRITE) } {
+    match unsafe { replace(start, bytes) } {
         Some(answer) => answer,
         // The addresses are nobody's now, and have to be ours again before somebody else gets them.
         None => map_exactly(start, bytes).or_else(|_| crate::sys::die("hmalloc: the kernel lost a mapping\n")),
@@ -208,12 +189,4 @@ pub(super) unsafe fn move_program_break(to: usize) -> Result<(), Refused> {
         Ok(now) if now == to => Ok(()),
         _ => Err(Refused),
     }
-}
-
-/// Whether the process may have as many addresses as it likes.
-pub(super) fn addresses_are_unlimited() -> bool {
-    let mut limit = [0u64; 2];
-    // SAFETY: the kernel writes two numbers of 64 bits.
-    let answer = unsafe { syscall!(Sysno::prlimit64, 0, RLIMIT_AS, 0, limit.as_mut_ptr()) };
-    answer.is_ok() && limit[0] == u64::MAX
 }

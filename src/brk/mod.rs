@@ -3,7 +3,7 @@
 //! | source | what it is |
 //! |---|---|
 //! | [`Linux`] | the process's program break, by the `brk` system call |
-//! | [`OwnBreak`] | a break of the heap's own: one reserved range of addresses, for programs with a libc |
+//! | [`OwnBreak`] | a break of the heap's own, in a range of addresses where nothing else grows: for programs with a libc |
 //! | [`Automatic`] | `OwnBreak` where a libc is linked, `Linux` elsewhere |
 //! | [`Bytes`] | a byte array of the program's, and no kernel at all |
 //! | [`Emulated`] | plays the kernel over a byte array; refuses and misbehaves on demand, for tests |
@@ -49,7 +49,7 @@ impl core::error::Error for Refused {}
 pub enum Source {
     /// The process's program break.
     ProgramBreak,
-    /// A reserved range of addresses, see [`OwnBreak`].
+    /// A break of the heap's own, see [`OwnBreak`].
     OwnBreak,
     /// A break inside a byte array, see [`Emulated`].
     Emulated,
