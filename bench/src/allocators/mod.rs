@@ -164,9 +164,11 @@ unsafe fn resize<C: Candidate>(payload: *mut u8, old: usize, new: usize) -> *mut
     unsafe { C::resize(payload, layout(old, WORD), new) }
 }
 
-pub(crate) static ALL: [Entry; 15] = [
+pub(crate) static ALL: [Entry; 17] = [
     entry::<own::SingleThreaded>(),
     entry::<own::Locked>(),
+    entry::<own::OnBreak>(),
+    entry::<own::LockedOnBreak>(),
     entry::<c::Mimalloc>(),
     entry::<c::Jemalloc>(),
     entry::<c::Snmalloc>(),
