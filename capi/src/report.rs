@@ -1,7 +1,7 @@
 //! The heap in one line.
 
-use crate::line::say;
 use crate::libc;
+use crate::line::say;
 use crate::shared::HEAP;
 use core::ffi::c_int;
 use core::fmt;
