@@ -45,7 +45,9 @@ pub struct Heap<B: Brk> {
     pub(crate) slack_kept: bool,
 }
 
-// SAFETY: headers are reached through this value only, and lie in memory that `B` stands for.
+// SAFETY: the handles in this value lead to headers in memory that `B` stands for (I2), and `B` may be sent. Other handles to
+// them are in those headers, or in walks (`Blocks`, `SpanInfos`), which borrow the heap and cannot be sent themselves. The
+// header of nobody, which heaps share, is never written.
 unsafe impl<B: Brk + Send> Send for Heap<B> {}
 
 impl<B: Brk> Heap<B> {

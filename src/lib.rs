@@ -51,6 +51,7 @@ mod fit;
 mod global;
 mod header;
 mod heap;
+mod leaf;
 mod line;
 mod lock;
 mod misuse;

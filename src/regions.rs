@@ -10,7 +10,8 @@
 
 use crate::brk::{Brk, Refused};
 use crate::header::{Kind, PAGE};
-use crate::page_map::{Region, metadata_pages};
+use crate::leaf::metadata_pages;
+use crate::page_map::Region;
 use crate::spans::{OutOfMemory, Spans, align_slack};
 use crate::top::New;
 
@@ -55,7 +56,8 @@ impl<B: Brk> Spans<B> {
         let pages = (mapping + bytes - start) / PAGE;
         let metadata = metadata_pages(pages);
         let before = self.span_before(start);
-        self.map.add_region(Region::new(start, pages, mapping, bytes));
+        // SAFETY: the mapping is new, and the heap's; a metadata span keeps the leaf's pages.
+        unsafe { self.map.add_region(Region::new(start, pages, mapping, bytes)) };
         let header = self.map.record(start);
         header.init(Kind::Metadata, start, metadata, 0);
         let last = self.last;

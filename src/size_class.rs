@@ -41,6 +41,8 @@ const SLAB_FRACTION: usize = 4;
 const TAIL_MAX: usize = 12;
 const BIG_SLOT: usize = 4 << 10;
 
+const _: () = assert!(CLASSES <= u8::MAX as usize + 1, "a byte holds the index of a class");
+
 /// A size class: the index of a slot size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SizeClass(u8);
@@ -88,7 +90,7 @@ impl SizeClass {
         // Multiples of the alignment are slot sizes more often than not.
         let mut class = Self::of_size(layout.pad_to_align().size().max(layout.align()))?;
         while class.slot_size() & (layout.align() - 1) != 0 {
-            class = Self(class.0 + 1);
+            class = Self::from_index(class.index() + 1);
         }
         Some(class)
     }
@@ -113,7 +115,8 @@ impl SizeClass {
     /// Index below [`CLASSES`].
     #[inline(always)]
     pub(crate) const fn index(self) -> usize {
-        // SAFETY: the table and `from_index` make no others.
+        // SAFETY: every class comes from the table, whose entries were indices into `SLOTS` when it was computed, or from
+        // `from_index`, which reduces what it is given.
         unsafe { core::hint::assert_unchecked((self.0 as usize) < CLASSES) };
         self.0 as usize
     }

@@ -189,7 +189,8 @@ impl<B: Brk> Spans<B> {
     /// The break has been raised: makes spans of what is new.
     fn apply_raise(&mut self, raise: &Raise) {
         let end = if self.map.base().is_some() { self.map.end() } else { raise.start };
-        self.map.grow(raise.base, (raise.to - raise.base) / PAGE, raise.start);
+        // SAFETY: the break has just been raised over all of it; the metadata comes first, as it was planned.
+        unsafe { self.map.grow(raise.base, (raise.to - raise.base) / PAGE, raise.start) };
         if raise.start > end {
             self.append(Kind::Foreign, end, (raise.start - end) / PAGE, 0).set_foreign_end(raise.from);
             self.counters.foreign_pages += (raise.start - end) / PAGE;
