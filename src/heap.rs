@@ -2,7 +2,8 @@
 
 use crate::blocks::{Blocks, SpanInfos};
 use crate::brk::Brk;
-use crate::check::{self, Corruption};
+use crate::check;
+use crate::corrupt::Corruption;
 use crate::header::{Kind, PAGE, Span};
 use crate::misuse::Misuse;
 use crate::size_class::{MIN_ALIGN, SizeClass};

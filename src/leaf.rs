@@ -57,6 +57,12 @@ impl Leaf {
         // SAFETY: the caller's promise; records are laid out at multiples of 64 from a multiple of 64.
         unsafe { Span::at(self.records.wrapping_add(page * RECORD)) }
     }
+
+    /// The page whose record `span` is, if it is one of `pages`, which the leaf serves.
+    pub(crate) fn page_of(self, span: Span, pages: core::ops::Range<usize>) -> Option<usize> {
+        let offset = span.address().wrapping_sub(self.records.wrapping_add(pages.start * RECORD));
+        (offset < pages.len() * RECORD && offset.is_multiple_of(RECORD)).then(|| pages.start + offset / RECORD)
+    }
 }
 
 /// The address of an array of handles, from page 0 on.

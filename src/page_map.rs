@@ -12,6 +12,7 @@
 //!
 //! Regions, which stand in for a break that cannot move, each have a page range and a leaf of their own.
 
+use crate::corrupt::corrupt;
 use crate::header::{PAGE, PAGE_SHIFT, Span};
 use crate::leaf::{Handles, Leaf, PAGES_PER_METADATA_PAGE, metadata_pages};
 
@@ -175,9 +176,31 @@ impl PageMap {
         unsafe { leaf.record(page) }
     }
 
+    /// Whether a header is the record of the page it says its span starts at. What it reads of the header may be anything,
+    /// but it must be there to be read; see [`knows`](Self::knows).
+    #[inline]
+    pub(crate) fn believes(&self, span: Span) -> bool {
+        let start = span.start.get();
+        self.contains(start) && self.record(start) == span
+    }
+
+    /// Whether `span` is the record of a page and that page's owner, found without a look at what it leads to. Its cost
+    /// grows with the number of leaves and regions.
+    pub(crate) fn knows(&self, span: Span) -> bool {
+        let below_break = (0..self.leaf_count).find_map(|leaf| {
+            let first = if leaf == 0 { 0 } else { served_by(leaf - 1) };
+            let page = self.leaves[leaf].page_of(span, first..served_by(leaf))?;
+            Some(self.base + page * PAGE)
+        });
+        let in_region = |region: &Region| Some(region.start + region.leaf.page_of(span, 0..region.pages)? * PAGE);
+        let page = below_break.or_else(|| self.regions().iter().find_map(in_region));
+        page.is_some_and(|page| self.find(page) == Some(span))
+    }
+
     #[cold]
     fn place_in_region(&self, address: usize) -> (Leaf, usize) {
-        let region = self.region_of(address).expect("only addresses of the heap have records");
+        // Only addresses of the heap have records.
+        let Some(region) = self.region_of(address) else { corrupt(2, address) };
         (region.leaf, (address - region.start) >> PAGE_SHIFT)
     }
 

@@ -89,6 +89,10 @@ impl<B: Brk> Spans<B> {
     fn give_back(&mut self, region: &Region) -> bool {
         let Some(metadata) = self.map.find(region.start) else { return false };
         let Some(free) = self.free_next(metadata).filter(|free| free.end() == region.end()) else { return false };
+        self.believe(metadata);
+        self.believe(free);
+        // Before the region is gone, and the two headers with it.
+        self.ensure_linked(metadata, free);
         let (prev, next) = (metadata.prev.get(), free.next.get());
         self.fit.remove(free);
         // SAFETY: the mapping is one that `map` returned, and its only spans are metadata and a free one. Their headers
@@ -97,13 +101,7 @@ impl<B: Brk> Spans<B> {
             self.fit.insert(free);
             return false;
         }
-        match prev {
-            Some(prev) => prev.next.set(next),
-            None => self.first = next,
-        }
-        if let Some(next) = next {
-            next.prev.set(prev);
-        }
+        self.join(prev, next);
         self.map.remove_region(region.start);
         self.counters.region_pages -= region.pages;
         true

@@ -15,6 +15,7 @@
 //! Where the page map needs another leaf, its metadata pages come right before the new free pages.
 
 use crate::brk::{Brk, Refused};
+use crate::corrupt::corrupt;
 use crate::header::{Kind, PAGE, Span};
 use crate::spans::Spans;
 
@@ -351,11 +352,9 @@ impl<B: Brk> Spans<B> {
 
     /// Makes `last` the last span and cuts it at `end`, after the break has been lowered.
     fn become_last(&mut self, last: Option<Span>, after: Option<Span>, end: usize) {
-        let last = last.expect("the first metadata page is never given up");
-        last.next.set(after);
-        if let Some(after) = after {
-            after.prev.set(Some(last));
-        }
+        // The first metadata page is never given up.
+        let Some(last) = last else { corrupt(11, end) };
+        self.join(Some(last), after);
         self.last = Some(last);
         self.top = Some(last).filter(|last| last.is(Kind::Free));
         match self.top {
