@@ -92,7 +92,7 @@ fn heaps_that_serve_nothing_are_empty() {
 
 /// A heap in an arena, and what a caller does with it.
 fn with_heap(act: impl FnOnce(&mut H<'_>)) {
-    let mut arena = vec![MaybeUninit::uninit(); 1 << 20];
+    let mut arena = Box::new_uninit_slice(1 << 20);
     let mut heap = Heap::new(Emulated::new(&mut arena));
     act(&mut heap);
     assert_eq!(heap.check(), Ok(()));
