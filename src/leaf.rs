@@ -1,31 +1,66 @@
 //! The leaves of the page map: where the records for a range of pages, and the handles for all pages before its end, lie.
 //!
 //! ```text
-//! storage of leaf k for its n pages, in n/64 metadata pages
-//! +-------+------------------------------+------------------------------------+-------+
-//! | guard | 2n handles (n in leaf 0)     | n records of 192 bytes             | guard |
-//! +-------+------------------------------+------------------------------------+-------+
+//! storage of leaf k for its n pages                                            a multiple of our page
+//! +- - -+=========+------------------------------+-------------------------+- -+=============+- - -+
+//! |     | guard   | 2n handles (n in leaf 0)     | n records of 192 bytes  |   | guard       |     |
+//! +- - -+=========+------------------------------+-------------------------+- -+=============+- - -+
+//!       kernel pages                                                           kernel pages
 //! ```
 //!
-//! The guards are bytes nobody uses, so that payload never borders on metadata.
+//! Payload may lie on both sides, and who writes past its end must not come upon headers. So the storage begins and ends
+//! with whole pages of the kernel's that are made inaccessible; what is left over at its end is part of the second
+//! guard. Where the kernel's page is no larger than ours, all payload borders on a guard directly; where it is larger, a
+//! storage may start or end amid one, which it shares with its neighbour: that much is left unused. The heap's first
+//! storage has nothing of ours below it and so no guard there.
+//!
+//! How long a storage is depends on the kernel's page alone, not on where it starts. Over pages of 4 KiB:
+//!
+//! | pages served | 64, at the start | 64 | 128 | 256 | 512 | 1024 |
+//! |---|---|---|---|---|---|---|
+//! | metadata pages | 2 | 2 | 3 | 4 | 7 | 14 |
 
 use crate::header::{Header, PAGE, Span};
 use core::cell::Cell;
-
-/// Pages that one metadata page serves.
-pub(crate) const PAGES_PER_METADATA_PAGE: usize = 64;
+use core::ops::Range;
 
 const RECORD: usize = size_of::<Header>();
 const HANDLE: usize = size_of::<Span>();
-/// Bytes at the start of a leaf's storage that nobody uses, for each of its metadata pages. At its end more are left over.
-const GUARD: usize = 1024;
 
-const _: () = assert!(2 * GUARD + PAGES_PER_METADATA_PAGE * (RECORD + 2 * HANDLE) <= PAGE, "a guard at either end");
-
-/// Metadata pages that serve `pages` pages.
-pub(crate) const fn metadata_pages(pages: usize) -> usize {
-    pages.div_ceil(PAGES_PER_METADATA_PAGE)
+/// What is right below a leaf's storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Below {
+    /// Pages of the heap, or what others have mapped.
+    Others,
+    /// The heap starts here.
+    Nothing,
 }
+
+/// Bytes of the handles and records of a leaf for `pages`.
+const fn body_bytes(pages: &Range<usize>) -> usize {
+    (pages.end * HANDLE).next_multiple_of(align_of::<Header>()) + (pages.end - pages.start) * RECORD
+}
+
+/// Metadata pages in the storage of a leaf for `pages` over kernel pages of `kernel_page` bytes. The pages are no more
+/// than there are addresses for.
+pub(crate) const fn storage_pages(pages: &Range<usize>, below: Below, kernel_page: usize) -> usize {
+    // So far is it at most from a multiple of PAGE to the next page of the kernel's.
+    let lead = kernel_page.saturating_sub(PAGE);
+    let bytes = match below {
+        Below::Others => lead + kernel_page + body_bytes(pages).next_multiple_of(kernel_page),
+        Below::Nothing => (lead + body_bytes(pages)).next_multiple_of(kernel_page),
+    };
+    (bytes + kernel_page).div_ceil(PAGE)
+}
+
+/// The table above, by example.
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(storage_pages(&(0..64), Below::Nothing, 4096) == 2 && storage_pages(&(64..128), Below::Others, 4096) == 2);
+    assert!(
+        storage_pages(&(128..256), Below::Others, 4096) == 3 && storage_pages(&(256..512), Below::Others, 4096) == 4
+    );
+};
 
 /// Where a leaf's records and its array of handles are. Plain numbers: what they lead to is there for as long as the
 /// leaf's storage stands.
@@ -40,12 +75,22 @@ impl Leaf {
     /// A place for a leaf.
     pub(crate) const NONE: Self = Self { records: 0, handles: Handles(0) };
 
-    /// Lays out a leaf for `pages` pages from number `first` in the metadata pages at `storage`.
-    pub(crate) fn new(storage: usize, first: usize, pages: usize) -> Self {
-        let handles = storage + GUARD * metadata_pages(pages);
-        let records = (handles + (first + pages) * HANDLE).next_multiple_of(align_of::<Header>());
-        debug_assert!(records + pages * RECORD + GUARD <= storage + metadata_pages(pages) * PAGE);
-        Self { records: records.wrapping_sub(first * RECORD), handles: Handles(handles) }
+    /// Lays out a leaf for `pages` in the [metadata pages](storage_pages) at `storage`, and says what its guards are.
+    pub(crate) fn new(
+        storage: usize,
+        pages: Range<usize>,
+        below: Below,
+        kernel_page: usize,
+    ) -> (Self, [Range<usize>; 2]) {
+        let low = storage.next_multiple_of(kernel_page);
+        let handles = if below == Below::Others { low + kernel_page } else { storage };
+        let records = (handles + pages.end * HANDLE).next_multiple_of(align_of::<Header>());
+        let high = (records + pages.len() * RECORD).next_multiple_of(kernel_page);
+        let end = (storage + storage_pages(&pages, below, kernel_page) * PAGE) & !(kernel_page - 1);
+        debug_assert!(high + kernel_page <= end);
+        let leaf = Self { records: records.wrapping_sub(pages.start * RECORD), handles: Handles(handles) };
+        // The first is empty where there is none.
+        (leaf, [low.min(handles)..handles, high..end])
     }
 
     /// The record of a page.
@@ -59,7 +104,7 @@ impl Leaf {
     }
 
     /// The page whose record `span` is, if it is one of `pages`, which the leaf serves.
-    pub(crate) fn page_of(self, span: Span, pages: core::ops::Range<usize>) -> Option<usize> {
+    pub(crate) fn page_of(self, span: Span, pages: Range<usize>) -> Option<usize> {
         let offset = span.address().wrapping_sub(self.records.wrapping_add(pages.start * RECORD));
         (offset < pages.len() * RECORD && offset.is_multiple_of(RECORD)).then(|| pages.start + offset / RECORD)
     }
@@ -100,7 +145,7 @@ impl Handles {
     /// # Safety
     ///
     /// The leaf that the array is in has room for the pages, and its storage stands.
-    pub(crate) unsafe fn start_as_nobodys(self, pages: core::ops::Range<usize>) {
+    pub(crate) unsafe fn start_as_nobodys(self, pages: Range<usize>) {
         for page in pages {
             let handle = core::ptr::with_exposed_provenance_mut::<Span>(self.0.wrapping_add(page * HANDLE));
             // SAFETY: the caller's promise; nobody refers to what was never written.

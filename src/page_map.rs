@@ -14,12 +14,15 @@
 
 use crate::corrupt::corrupt;
 use crate::header::{PAGE, PAGE_SHIFT, Span};
-use crate::leaf::{Handles, Leaf, PAGES_PER_METADATA_PAGE, metadata_pages};
+use crate::leaf::{Below, Handles, Leaf, storage_pages};
+use core::ops::Range;
 
 /// The most regions a heap can have. Each is at least a quarter of the heap before it, so this many are beyond any
 /// address space that refuses them no sooner.
 pub(crate) const MAX_REGIONS: usize = 64;
 
+/// Pages that leaf 0 serves.
+const FIRST_LEAF: usize = 64;
 /// Size of the table of leaves: a power of two, so that masking an index keeps it in bounds.
 const LEAF_TABLE: usize = 32;
 /// Leaves that a page number of 31 bits can reach.
@@ -30,13 +33,24 @@ const _: () = assert!(served_by(LEAVES - 1) == 1 << 31);
 
 /// First page number past those that leaves 0..=`leaf` serve.
 const fn served_by(leaf: usize) -> usize {
-    PAGES_PER_METADATA_PAGE << leaf
+    FIRST_LEAF << leaf
+}
+
+/// The pages that a leaf serves.
+const fn pages_of(leaf: usize) -> Range<usize> {
+    if leaf == 0 { 0..FIRST_LEAF } else { served_by(leaf - 1)..served_by(leaf) }
+}
+
+/// Metadata pages in a leaf's storage.
+const fn leaf_storage(leaf: usize, kernel_page: usize) -> usize {
+    let below = if leaf == 0 { Below::Nothing } else { Below::Others };
+    storage_pages(&pages_of(leaf), below, kernel_page)
 }
 
 /// The leaf that serves a page.
 #[inline(always)]
 fn leaf_of(page: usize) -> usize {
-    ((page | (PAGES_PER_METADATA_PAGE - 1)).ilog2() - (PAGES_PER_METADATA_PAGE - 1).ilog2()) as usize % LEAF_TABLE
+    ((page | (FIRST_LEAF - 1)).ilog2() - (FIRST_LEAF - 1).ilog2()) as usize % LEAF_TABLE
 }
 
 /// A range of addresses that came from the kernel as a mapping.
@@ -51,9 +65,20 @@ pub(crate) struct Region {
 }
 
 impl Region {
-    /// A region whose first pages are its leaf's storage.
-    pub(crate) fn new(start: usize, pages: usize, mapping: usize, mapping_bytes: usize) -> Self {
-        Self { start, pages, mapping, mapping_bytes, leaf: Leaf::new(start, 0, pages) }
+    /// A region whose first pages are its leaf's storage, and the leaf's guards.
+    pub(crate) fn new(
+        start: usize,
+        pages: usize,
+        mapping: Range<usize>,
+        kernel_page: usize,
+    ) -> (Self, [Range<usize>; 2]) {
+        let (leaf, guards) = Leaf::new(start, 0..pages, Below::Others, kernel_page);
+        (Self { start, pages, mapping: mapping.start, mapping_bytes: mapping.len(), leaf }, guards)
+    }
+
+    /// Metadata pages in the storage of the leaf of a region of `pages` pages.
+    pub(crate) fn storage(pages: usize, kernel_page: usize) -> usize {
+        storage_pages(&(0..pages), Below::Others, kernel_page)
     }
 
     pub(crate) fn end(&self) -> usize {
@@ -188,8 +213,7 @@ impl PageMap {
     /// grows with the number of leaves and regions.
     pub(crate) fn knows(&self, span: Span) -> bool {
         let below_break = (0..self.leaf_count).find_map(|leaf| {
-            let first = if leaf == 0 { 0 } else { served_by(leaf - 1) };
-            let page = self.leaves[leaf].page_of(span, first..served_by(leaf))?;
+            let page = self.leaves[leaf].page_of(span, pages_of(leaf))?;
             Some(self.base + page * PAGE)
         });
         let in_region = |region: &Region| Some(region.start + region.leaf.page_of(span, 0..region.pages)? * PAGE);
@@ -225,14 +249,15 @@ impl PageMap {
     }
 
     /// Metadata pages that leaves for pages up to number `pages` need beyond those that stand, and nothing if the heap
-    /// could not count that far.
-    pub(crate) fn leaf_pages_missing(&self, pages: usize) -> Option<usize> {
+    /// could not count that far, or have addresses for so many.
+    pub(crate) fn leaf_pages_missing(&self, pages: usize, kernel_page: usize) -> Option<usize> {
+        pages.checked_mul(PAGE)?;
         let (mut leaves, mut missing) = (self.leaf_count, 0);
         while leaves == 0 || served_by(leaves - 1) < pages {
             if leaves == LEAVES {
                 return None;
             }
-            missing += Self::leaf_storage(leaves);
+            missing += leaf_storage(leaves, kernel_page);
             leaves += 1;
         }
         Some(missing)
@@ -243,26 +268,35 @@ impl PageMap {
         if self.leaf_count == 0 { 0 } else { served_by(self.leaf_count - 1).saturating_sub(from) }
     }
 
-    const fn leaf_storage(leaf: usize) -> usize {
-        let first = if leaf == 0 { 0 } else { served_by(leaf - 1) };
-        metadata_pages(served_by(leaf) - first)
+    /// The end of leaf 0's storage, which is at the heap's base and serves what is left of a heap that gave all else back.
+    pub(crate) fn least_end(&self, kernel_page: usize) -> usize {
+        self.base + leaf_storage(0, kernel_page) * PAGE
     }
 
-    /// Makes page `pages - 1` the last, with new leaves in the metadata pages at `storage` where they are missing.
-    /// The new pages belong to no span yet.
+    /// Makes page `pages - 1` the last, with new leaves in the metadata pages at `storage` where they are missing, whose
+    /// guards are to be sealed. The new pages belong to no span yet.
     ///
     /// # Safety
     ///
     /// `base` is the old one if there was one. From `storage` on there are as many metadata pages as
     /// [`leaf_pages_missing`](Self::leaf_pages_missing) said, all of them the heap's and in no other use until
     /// [`shrink`](Self::shrink) gives them up.
-    pub(crate) unsafe fn grow(&mut self, base: usize, pages: usize, mut storage: usize) {
+    pub(crate) unsafe fn grow(
+        &mut self,
+        base: usize,
+        pages: usize,
+        mut storage: usize,
+        kernel_page: usize,
+        mut seal: impl FnMut(Range<usize>),
+    ) {
         debug_assert!(pages >= self.pages);
         self.base = base;
         while self.leaf_count == 0 || served_by(self.leaf_count - 1) < pages {
-            let first = if self.leaf_count == 0 { 0 } else { served_by(self.leaf_count - 1) };
-            self.leaves[self.leaf_count] = Leaf::new(storage, first, served_by(self.leaf_count) - first);
-            storage += Self::leaf_storage(self.leaf_count) * PAGE;
+            let below = if self.leaf_count == 0 { Below::Nothing } else { Below::Others };
+            let (leaf, guards) = Leaf::new(storage, pages_of(self.leaf_count), below, kernel_page);
+            guards.into_iter().for_each(&mut seal);
+            self.leaves[self.leaf_count] = leaf;
+            storage += leaf_storage(self.leaf_count, kernel_page) * PAGE;
             self.leaf_count += 1;
         }
         let handles = self.leaves[self.leaf_count - 1].handles;

@@ -38,6 +38,7 @@ pub struct Emulated<'a> {
     map_end: usize,
     mapped: usize,
     expected_use: usize,
+    sealed: usize,
     arena: PhantomData<&'a mut [MaybeUninit<u8>]>,
 }
 
@@ -65,6 +66,7 @@ impl<'a> Emulated<'a> {
             map_end: end,
             mapped: 0,
             expected_use: 0,
+            sealed: 0,
             arena: PhantomData,
         };
         let first_page_end = emulated.page_end(start);
@@ -158,6 +160,11 @@ impl<'a> Emulated<'a> {
         self.expected_use
     }
 
+    /// Bytes that were [sealed](Brk::seal), in all.
+    pub fn sealed(&self) -> usize {
+        self.sealed
+    }
+
     fn page_end(&self, address: usize) -> usize {
         address.saturating_add(self.page - 1) & !(self.page - 1)
     }
@@ -237,6 +244,13 @@ unsafe impl Brk for Emulated<'_> {
             return Err(Refused);
         }
         self.fill(start, start + bytes, 0);
+        Ok(())
+    }
+
+    /// Only counts: the bytes are an array's.
+    unsafe fn seal(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
+        debug_assert!(start.is_multiple_of(self.page) && bytes.is_multiple_of(self.page) && start + bytes <= self.end);
+        self.sealed += bytes;
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use syscalls::{Sysno, syscall};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Linux;
 
+const PROT_NONE: usize = 0;
 const PROT_READ_WRITE: usize = 1 | 2;
 const MAP_PRIVATE: usize = 2;
 #[cfg(not(any(target_arch = "mips", target_arch = "mips64")))]
@@ -74,6 +75,11 @@ unsafe impl Brk for Linux {
     unsafe fn discard(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
         // SAFETY: the caller owns the range and does not need its content. Locked pages answer EINVAL and stay.
         unsafe { syscall!(Sysno::madvise, start, bytes, MADV_DONTNEED) }.map(|_| ()).map_err(|_| Refused)
+    }
+
+    unsafe fn seal(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
+        // SAFETY: the caller owns the pages and uses none of them.
+        unsafe { syscall!(Sysno::mprotect, start, bytes, PROT_NONE) }.map(|_| ()).map_err(|_| Refused)
     }
 
     fn expect_use(&mut self, start: usize, bytes: usize) {

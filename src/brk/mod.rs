@@ -68,6 +68,17 @@ pub unsafe trait Brk {
     /// needed any more.
     unsafe fn discard(&mut self, start: usize, bytes: usize) -> Result<(), Refused>;
 
+    /// Makes whole pages inaccessible, until the break is lowered below them or their mapping is given back.
+    ///
+    /// # Safety
+    ///
+    /// The range is the caller's, both ends are multiples of [`page_size`](Brk::page_size), and nothing in it is used while
+    /// it stands.
+    unsafe fn seal(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
+        let _ = (start, bytes);
+        Err(Refused)
+    }
+
     /// Says that `bytes` bytes at `start` will soon be used throughout, so that huge pages serve them well. Advice: nothing
     /// depends on whether the kernel takes it, and by default it is not given.
     fn expect_use(&mut self, start: usize, bytes: usize) {

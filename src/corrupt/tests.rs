@@ -162,7 +162,7 @@ dies! {
     };
     a_free_span_that_the_tree_does_not_have: 4, |heap, _| {
         let large = get(heap, 2 << 20);
-        let next = get(heap, 100 << 10);
+        let next = get(heap, 2 << 20);
         free(heap, large);
         let start = span(heap, large);
         heap.spans.fit.tree = crate::treap::Treap::new();
