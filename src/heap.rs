@@ -51,6 +51,10 @@ pub struct Heap<B: Brk> {
 // header of nobody, which heaps share, is never written.
 unsafe impl<B: Brk + Send> Send for Heap<B> {}
 
+#[cfg(target_pointer_width = "64")]
+const _: () =
+    assert!(size_of::<Heap<crate::brk::Linux>>() >> 10 == 7 && size_of::<Slabs>() >> 10 == 3, "src/README.md");
+
 impl<B: Brk> Heap<B> {
     /// An empty heap that will take its memory from `brk`.
     pub const fn new(brk: B) -> Self {

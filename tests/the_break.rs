@@ -48,7 +48,7 @@ fn an_empty_heap_gives_the_break_back() {
     }
 }
 
-/// A first request so large that one metadata page does not do leaves no more than a small one.
+/// A first request so large that one leaf does not do leaves no more than a small one.
 #[test]
 fn a_large_first_request_leaves_no_more_than_a_small_one() {
     for size in [MIB, 3 * MIB, 16 * MIB, 60 * MIB, 65 * MIB] {

@@ -1,9 +1,9 @@
 //! Metadata is out of reach of who writes past an end: the kernel ends the process before a header changes.
 
-use super::kernel::{MIB, block_the_break, page, refuse};
+use super::kernel::{MIB, block_the_break, refuse};
 use super::ledger::layout;
 use crate::common::child::{Ended, observe};
-use hmalloc::brk::Linux;
+use hmalloc::brk::{Brk, Linux};
 use hmalloc::{Heap, PAGE, SpanInfo, SpanKind};
 use std::ptr::with_exposed_provenance_mut;
 
@@ -61,7 +61,11 @@ fn attack(argument: &str) {
 #[test]
 fn who_writes_past_an_end_does_not_come_upon_a_header() {
     let test = &who_writes_past_an_end_does_not_come_upon_a_header;
-    let far = page() as isize - 1;
+    if Linux.page_size() > PAGE {
+        // A block may share its last kernel page with bytes of a leaf that nobody uses: the guard begins behind them.
+        return;
+    }
+    let far = Linux.page_size() as isize - 1;
     for (which, side) in
         [("first", "above"), ("amid", "below"), ("amid", "above"), ("region", "below"), ("region", "above")]
     {
@@ -88,7 +92,7 @@ fn a_leaf_among_blocks_of_two_pages_takes_two() {
     let test = &a_leaf_among_blocks_of_two_pages_takes_two;
     let ended = observe(test, "", &[], |_| {
         let heap = over_leaves();
-        assert!(page() > PAGE || leaf(&heap, "amid").bytes <= if page() == 4096 { 2 * PAGE } else { 3 * PAGE });
+        assert!(Linux.page_size() > 4096 || leaf(&heap, "amid").bytes <= 2 * PAGE);
     });
     assert!(ended.finished, "{ended:?}");
 }
