@@ -47,6 +47,9 @@ pub(crate) struct Class {
     pub(crate) listed: Option<Span>,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Class>() == 64 && align_of::<Class>() == 64, "one cache line");
+
 impl Class {
     pub(crate) const fn new() -> Self {
         // All zeros, so that a static heap takes no room in a program's file.

@@ -2,7 +2,8 @@
 
 use crate::blocks::{Blocks, SpanInfos};
 use crate::brk::Brk;
-use crate::check::{self, Corruption};
+use crate::check;
+use crate::corrupt::Corruption;
 use crate::header::{Kind, PAGE, Span};
 use crate::misuse::Misuse;
 use crate::policy::Policy;
@@ -46,8 +47,14 @@ pub struct Heap<B: Brk> {
     pub(crate) slack_kept: bool,
 }
 
-// SAFETY: headers are reached through this value only, and lie in memory that `B` stands for.
+// SAFETY: the handles in this value lead to headers in memory that `B` stands for (I2), and `B` may be sent. Other handles to
+// them are in those headers, or in walks (`Blocks`, `SpanInfos`), which borrow the heap and cannot be sent themselves. The
+// header of nobody, which heaps share, is never written.
 unsafe impl<B: Brk + Send> Send for Heap<B> {}
+
+#[cfg(target_pointer_width = "64")]
+const _: () =
+    assert!(size_of::<Heap<crate::brk::Linux>>() >> 10 == 7 && size_of::<Slabs>() >> 10 == 3, "src/README.md");
 
 impl<B: Brk> Heap<B> {
     /// An empty heap that will take its memory from `brk`. If someone else lowers the break below its blocks, that is said

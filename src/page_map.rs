@@ -6,105 +6,51 @@
 //! moves. Each leaf also has room for the handles of all pages up to its last; the last leaf's are in use, and a heap that
 //! comes to a new leaf copies them there.
 //!
-//! ```text
-//! storage of leaf k for its n pages, in n/64 metadata pages
-//! +-------+------------------------------+------------------------------------+-------+
-//! | guard | 2n handles (n in leaf 0)     | n records of 192 bytes             | guard |
-//! +-------+------------------------------+------------------------------------+-------+
-//! ```
-//!
-//! The guards are bytes nobody uses, so that payload never borders on metadata. A leaf is stored right where the heap
-//! had to grow for it, so its records serve no used page below its storage, and a lowered break takes whole leaves with
-//! it, once the handles are back in the leaf before.
+//! A leaf is stored right where the heap had to grow for it, so its records serve no used page below its storage, and a
+//! lowered break takes whole leaves with it, once the handles are back in the leaf before. [`leaf`](crate::leaf) draws its
+//! bytes.
 //!
 //! Regions, which stand in for a break that cannot move, each have a page range and a leaf of their own.
 
-use crate::header::{Header, PAGE, PAGE_SHIFT, Span};
-use core::cell::Cell;
-
-/// Pages that one metadata page serves.
-pub(crate) const PAGES_PER_METADATA_PAGE: usize = 64;
+use crate::corrupt::corrupt;
+use crate::header::{PAGE, PAGE_SHIFT, Span};
+use crate::leaf::{Below, Handles, Leaf, storage_pages};
+use core::ops::Range;
 
 /// The most regions a heap can have. Each is at least a quarter of the heap before it, so this many are beyond any
 /// address space that refuses them no sooner.
 pub(crate) const MAX_REGIONS: usize = 64;
 
+/// Pages that leaf 0 serves.
+const FIRST_LEAF: usize = 64;
 /// Size of the table of leaves: a power of two, so that masking an index keeps it in bounds.
 const LEAF_TABLE: usize = 32;
 /// Leaves that a page number of 31 bits can reach.
 const LEAVES: usize = 26;
-const RECORD: usize = size_of::<Header>();
-const HANDLE: usize = size_of::<Span>();
-/// Bytes at the start of a leaf's storage that nobody uses, for each of its metadata pages. At its end more are left over.
-const GUARD: usize = 1024;
 
-const _: () = assert!(2 * GUARD + PAGES_PER_METADATA_PAGE * (RECORD + 2 * HANDLE) <= PAGE, "a guard at either end");
-
-/// Where the records for a range of pages and the handles for all pages before its end are.
-#[derive(Debug, Clone, Copy, Default)]
-struct Leaf {
-    /// Biased, so that page numbers index it.
-    records: usize,
-    handles: Handles,
-}
-
-impl Leaf {
-    /// Lays out a leaf for `pages` pages from number `first` in the metadata pages at `storage`.
-    fn new(storage: usize, first: usize, pages: usize) -> Self {
-        let handles = storage + GUARD * metadata_pages(pages);
-        let records = (handles + (first + pages) * HANDLE).next_multiple_of(align_of::<Header>());
-        debug_assert!(records + pages * RECORD + GUARD <= storage + metadata_pages(pages) * PAGE);
-        Self { records: records.wrapping_sub(first * RECORD), handles: Handles(handles) }
-    }
-
-    fn record(self, page: usize) -> Span {
-        // SAFETY: I2: the leaf's storage stands, and callers only ask for pages it serves; records are laid out at
-        // multiples of 64 from a multiple of 64.
-        unsafe { Span::at(self.records.wrapping_add(page * RECORD)) }
-    }
-}
-
-/// The address of an array of handles, from page 0 on.
-#[derive(Debug, Clone, Copy, Default)]
-struct Handles(usize);
-
-impl Handles {
-    #[inline(always)]
-    fn of<'a>(self, page: usize) -> &'a Cell<Span> {
-        let address = self.0.wrapping_add(page * HANDLE);
-        // SAFETY: I2: the storage of the leaf that the array is in stands, and callers only ask for pages of the heap;
-        // their handles have been written.
-        unsafe { &*core::ptr::with_exposed_provenance::<Cell<Span>>(address) }
-    }
-
-    fn owner(self, page: usize) -> Option<Span> {
-        Some(self.of(page).get()).filter(|&span| span != Span::nobody())
-    }
-
-    /// Copies the first `pages` handles to another array.
-    fn copy_to(self, other: Self, pages: usize) {
-        let (from, to) =
-            (core::ptr::with_exposed_provenance::<u8>(self.0), core::ptr::with_exposed_provenance_mut(other.0));
-        // SAFETY: both arrays are in storage that stands and have room for `pages` handles; different leaves' storage
-        // does not overlap.
-        unsafe { core::ptr::copy_nonoverlapping::<u8>(from, to, pages * HANDLE) }
-    }
-}
-
-/// Metadata pages that serve `pages` pages.
-pub(crate) const fn metadata_pages(pages: usize) -> usize {
-    pages.div_ceil(PAGES_PER_METADATA_PAGE)
-}
+const _: () = assert!(LEAVES <= LEAF_TABLE && LEAF_TABLE.is_power_of_two());
+const _: () = assert!(served_by(LEAVES - 1) == 1 << 31);
 
 /// First page number past those that leaves 0..=`leaf` serve.
 const fn served_by(leaf: usize) -> usize {
-    PAGES_PER_METADATA_PAGE << leaf
+    FIRST_LEAF << leaf
+}
+
+/// The pages that a leaf serves.
+const fn pages_of(leaf: usize) -> Range<usize> {
+    if leaf == 0 { 0..FIRST_LEAF } else { served_by(leaf - 1)..served_by(leaf) }
+}
+
+/// Metadata pages in a leaf's storage.
+const fn leaf_storage(leaf: usize, kernel_page: usize) -> usize {
+    let below = if leaf == 0 { Below::Nothing } else { Below::Others };
+    storage_pages(&pages_of(leaf), below, kernel_page)
 }
 
 /// The leaf that serves a page.
 #[inline(always)]
 fn leaf_of(page: usize) -> usize {
-    ((page | (PAGES_PER_METADATA_PAGE - 1)).ilog2() - (PAGES_PER_METADATA_PAGE - 1).ilog2()) as usize % LEAF_TABLE
+    ((page | (FIRST_LEAF - 1)).ilog2() - (FIRST_LEAF - 1).ilog2()) as usize % LEAF_TABLE
 }
 
 /// A range of addresses that came from the kernel as a mapping.
@@ -119,9 +65,20 @@ pub(crate) struct Region {
 }
 
 impl Region {
-    /// A region whose first pages are its leaf's storage.
-    pub(crate) fn new(start: usize, pages: usize, mapping: usize, mapping_bytes: usize) -> Self {
-        Self { start, pages, mapping, mapping_bytes, leaf: Leaf::new(start, 0, pages) }
+    /// A region whose first pages are its leaf's storage, and the leaf's guards.
+    pub(crate) fn new(
+        start: usize,
+        pages: usize,
+        mapping: Range<usize>,
+        kernel_page: usize,
+    ) -> (Self, [Range<usize>; 2]) {
+        let (leaf, guards) = Leaf::new(start, 0..pages, Below::Others, kernel_page);
+        (Self { start, pages, mapping: mapping.start, mapping_bytes: mapping.len(), leaf }, guards)
+    }
+
+    /// Metadata pages in the storage of the leaf of a region of `pages` pages.
+    pub(crate) fn storage(pages: usize, kernel_page: usize) -> usize {
+        storage_pages(&(0..pages), Below::Others, kernel_page)
     }
 
     pub(crate) fn end(&self) -> usize {
@@ -134,6 +91,10 @@ impl Region {
 }
 
 /// The page map of one heap.
+///
+/// While a leaf is in the table, or in a region, its storage stands (I2); the handles of all pages below `pages` have been
+/// written in the array in use, and of all pages of a region in its own. [`grow`](Self::grow), [`shrink`](Self::shrink) and
+/// their like see to that, and that is why the others are safe for any address.
 #[derive(Debug)]
 pub(crate) struct PageMap {
     /// Address of page 0, a multiple of [`PAGE`]; meaningless while there are no pages.
@@ -152,13 +113,12 @@ pub(crate) struct PageMap {
 
 impl PageMap {
     pub(crate) const fn new() -> Self {
-        const NO_LEAF: Leaf = Leaf { records: 0, handles: Handles(0) };
-        const NO_REGION: Region = Region { start: 0, pages: 0, mapping: 0, mapping_bytes: 0, leaf: NO_LEAF };
+        const NO_REGION: Region = Region { start: 0, pages: 0, mapping: 0, mapping_bytes: 0, leaf: Leaf::NONE };
         Self {
             base: 0,
             pages: 0,
-            handles: Handles(0),
-            leaves: [NO_LEAF; LEAF_TABLE],
+            handles: Handles::NONE,
+            leaves: [Leaf::NONE; LEAF_TABLE],
             leaf_count: 0,
             regions: [NO_REGION; MAX_REGIONS],
             region_count: 0,
@@ -170,20 +130,23 @@ impl PageMap {
     #[inline(always)]
     pub(crate) fn find_below_break(&self, address: usize) -> Option<Span> {
         let page = address.wrapping_sub(self.base) >> PAGE_SHIFT;
-        if page < self.pages { Some(self.handles.of(page).get()) } else { None }
+        // SAFETY: I2: a page of the heap, so its handle has been written.
+        if page < self.pages { Some(unsafe { self.handles.of(page) }.get()) } else { None }
     }
 
     /// The span that owns the page of `address`, if the page is the first of a span or any page of a slab (I5).
     #[inline]
     pub(crate) fn find(&self, address: usize) -> Option<Span> {
         let page = address.wrapping_sub(self.base) >> PAGE_SHIFT;
-        if page < self.pages { self.handles.owner(page) } else { self.find_in_regions(address) }
+        // SAFETY: I2: a page of the heap, so its handle has been written.
+        if page < self.pages { unsafe { self.handles.owner(page) } } else { self.find_in_regions(address) }
     }
 
     #[cold]
     fn find_in_regions(&self, address: usize) -> Option<Span> {
         let region = self.region_of(address)?;
-        region.leaf.handles.owner((address - region.start) >> PAGE_SHIFT)
+        // SAFETY: I2: a page of the region, so its handle has been written.
+        unsafe { region.leaf.handles.owner((address - region.start) >> PAGE_SHIFT) }
     }
 
     fn region_of(&self, address: usize) -> Option<&Region> {
@@ -217,10 +180,12 @@ impl PageMap {
         let span = span.unwrap_or(Span::nobody());
         let page = address.wrapping_sub(self.base) >> PAGE_SHIFT;
         if page < self.pages {
-            return self.handles.of(page).set(span);
+            // SAFETY: I2: a page of the heap, so its handle has been written.
+            return unsafe { self.handles.of(page) }.set(span);
         }
         let (leaf, page) = self.place_in_region(address);
-        leaf.handles.of(page).set(span);
+        // SAFETY: I2: a page of the region, so its handle has been written.
+        unsafe { leaf.handles.of(page) }.set(span);
     }
 
     /// The record for a span that starts at `address`, which is in the heap.
@@ -228,15 +193,38 @@ impl PageMap {
     pub(crate) fn record(&self, address: usize) -> Span {
         let page = address.wrapping_sub(self.base) >> PAGE_SHIFT;
         if page < self.pages {
-            return self.leaves[leaf_of(page)].record(page);
+            // SAFETY: I2: a page of the heap, so the leaf that serves it stands.
+            return unsafe { self.leaves[leaf_of(page)].record(page) };
         }
         let (leaf, page) = self.place_in_region(address);
-        leaf.record(page)
+        // SAFETY: I2: a page of the region, which its leaf serves.
+        unsafe { leaf.record(page) }
+    }
+
+    /// Whether a header is the record of the page it says its span starts at. What it reads of the header may be anything,
+    /// but it must be there to be read; see [`knows`](Self::knows).
+    #[inline]
+    pub(crate) fn believes(&self, span: Span) -> bool {
+        let start = span.start.get();
+        self.contains(start) && self.record(start) == span
+    }
+
+    /// Whether `span` is the record of a page and that page's owner, found without a look at what it leads to. Its cost
+    /// grows with the number of leaves and regions.
+    pub(crate) fn knows(&self, span: Span) -> bool {
+        let below_break = (0..self.leaf_count).find_map(|leaf| {
+            let page = self.leaves[leaf].page_of(span, pages_of(leaf))?;
+            Some(self.base + page * PAGE)
+        });
+        let in_region = |region: &Region| Some(region.start + region.leaf.page_of(span, 0..region.pages)? * PAGE);
+        let page = below_break.or_else(|| self.regions().iter().find_map(in_region));
+        page.is_some_and(|page| self.find(page) == Some(span))
     }
 
     #[cold]
     fn place_in_region(&self, address: usize) -> (Leaf, usize) {
-        let region = self.region_of(address).expect("only addresses of the heap have records");
+        // Only addresses of the heap have records.
+        let Some(region) = self.region_of(address) else { corrupt(2, address) };
         (region.leaf, (address - region.start) >> PAGE_SHIFT)
     }
 
@@ -261,14 +249,15 @@ impl PageMap {
     }
 
     /// Metadata pages that leaves for pages up to number `pages` need beyond those that stand, and nothing if the heap
-    /// could not count that far.
-    pub(crate) fn leaf_pages_missing(&self, pages: usize) -> Option<usize> {
+    /// could not count that far, or have addresses for so many.
+    pub(crate) fn leaf_pages_missing(&self, pages: usize, kernel_page: usize) -> Option<usize> {
+        pages.checked_mul(PAGE)?;
         let (mut leaves, mut missing) = (self.leaf_count, 0);
         while leaves == 0 || served_by(leaves - 1) < pages {
             if leaves == LEAVES {
                 return None;
             }
-            missing += Self::leaf_storage(leaves);
+            missing += leaf_storage(leaves, kernel_page);
             leaves += 1;
         }
         Some(missing)
@@ -279,39 +268,55 @@ impl PageMap {
         if self.leaf_count == 0 { 0 } else { served_by(self.leaf_count - 1).saturating_sub(from) }
     }
 
-    const fn leaf_storage(leaf: usize) -> usize {
-        let first = if leaf == 0 { 0 } else { served_by(leaf - 1) };
-        metadata_pages(served_by(leaf) - first)
+    /// The end of leaf 0's storage, which is at the heap's base and serves what is left of a heap that gave all else back.
+    pub(crate) fn least_end(&self, kernel_page: usize) -> usize {
+        self.base + leaf_storage(0, kernel_page) * PAGE
     }
 
-    /// Makes page `pages - 1` the last, with new leaves in the metadata pages at `storage` where they are missing.
-    /// The new pages belong to no span yet.
-    pub(crate) fn grow(&mut self, base: usize, pages: usize, mut storage: usize) {
+    /// Makes page `pages - 1` the last, with new leaves in the metadata pages at `storage` where they are missing, whose
+    /// guards are to be sealed. The new pages belong to no span yet.
+    ///
+    /// # Safety
+    ///
+    /// `base` is the old one if there was one. From `storage` on there are as many metadata pages as
+    /// [`leaf_pages_missing`](Self::leaf_pages_missing) said, all of them the heap's and in no other use until
+    /// [`shrink`](Self::shrink) gives them up.
+    pub(crate) unsafe fn grow(
+        &mut self,
+        base: usize,
+        pages: usize,
+        mut storage: usize,
+        kernel_page: usize,
+        mut seal: impl FnMut(Range<usize>),
+    ) {
         debug_assert!(pages >= self.pages);
         self.base = base;
         while self.leaf_count == 0 || served_by(self.leaf_count - 1) < pages {
-            let first = if self.leaf_count == 0 { 0 } else { served_by(self.leaf_count - 1) };
-            self.leaves[self.leaf_count] = Leaf::new(storage, first, served_by(self.leaf_count) - first);
-            storage += Self::leaf_storage(self.leaf_count) * PAGE;
+            let below = if self.leaf_count == 0 { Below::Nothing } else { Below::Others };
+            let (leaf, guards) = Leaf::new(storage, pages_of(self.leaf_count), below, kernel_page);
+            guards.into_iter().for_each(&mut seal);
+            self.leaves[self.leaf_count] = leaf;
+            storage += leaf_storage(self.leaf_count, kernel_page) * PAGE;
             self.leaf_count += 1;
         }
         let handles = self.leaves[self.leaf_count - 1].handles;
-        if handles.0 != self.handles.0 {
-            self.handles.copy_to(handles, self.pages);
+        if handles != self.handles {
+            // SAFETY: I2: the old array is in a leaf that stands, or there are no pages; the new one is the caller's.
+            unsafe { self.handles.copy_to(handles, self.pages) };
             self.handles = handles;
         }
         let old = core::mem::replace(&mut self.pages, pages);
-        for page in old..pages {
-            self.handles.of(page).set(Span::nobody());
-        }
+        // SAFETY: the last leaf serves these pages, so it has room for their handles.
+        unsafe { self.handles.start_as_nobodys(old..pages) };
     }
 
     /// Prepares for [`shrink`](Self::shrink): brings the handles that will be left to where they can stay. Until then all
     /// of them can be had back with [`stay`](Self::stay).
     pub(crate) fn prepare_to_shrink(&mut self, end: usize) {
         let handles = self.leaves[self.leaves_below(end) - 1].handles;
-        if handles.0 != self.handles.0 {
-            self.handles.copy_to(handles, (end - self.base) / PAGE);
+        if handles != self.handles {
+            // SAFETY: I2: both leaves stand; the one left serves all pages below `end`.
+            unsafe { self.handles.copy_to(handles, (end - self.base) / PAGE) };
             self.handles = handles;
         }
     }
@@ -331,18 +336,22 @@ impl PageMap {
     /// How many leaves are stored below `end`: at least one, which is at the base.
     fn leaves_below(&self, end: usize) -> usize {
         let mut leaves = self.leaf_count;
-        while leaves > 1 && self.leaves[leaves - 1].handles.0 >= end {
+        while leaves > 1 && self.leaves[leaves - 1].handles.lies_above(end) {
             leaves -= 1;
         }
         leaves
     }
 
     /// Takes in a region, if there [is room](Self::has_room_for_region). Its pages belong to no span yet.
-    pub(crate) fn add_region(&mut self, region: Region) {
+    ///
+    /// # Safety
+    ///
+    /// The region is the heap's, and its first pages, which its leaf takes, are in no other use until
+    /// [`remove_region`](Self::remove_region).
+    pub(crate) unsafe fn add_region(&mut self, region: Region) {
         debug_assert!(self.has_room_for_region());
-        for page in 0..region.pages {
-            region.leaf.handles.of(page).set(Span::nobody());
-        }
+        // SAFETY: the caller's promise; the leaf serves all pages of the region.
+        unsafe { region.leaf.handles.start_as_nobodys(0..region.pages) };
         let at = self.regions().partition_point(|other| other.start < region.start);
         self.regions.copy_within(at..self.region_count, at + 1);
         self.regions[at] = region;

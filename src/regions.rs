@@ -2,17 +2,17 @@
 //!
 //! ```text
 //! mapping
-//! +- - -+----------+---------------------------------------+
+//! +- - -+==========+---------------------------------------+
 //! |     | metadata | free                                  |
-//! +- - -+----------+---------------------------------------+
+//! +- - -+==========+---------------------------------------+
 //!       start, a multiple of PAGE                          end
 //! ```
 
 use crate::brk::{Brk, Refused};
 use crate::header::{Kind, PAGE};
-use crate::page_map::{Region, metadata_pages};
+use crate::page_map::Region;
 use crate::spans::{OutOfMemory, Spans, align_slack};
-use crate::top::New;
+use crate::top::{New, seal};
 
 /// The least a region holds if the kernel lets it, in pages.
 const REGION_MIN: usize = (1 << 20) / PAGE;
@@ -38,9 +38,8 @@ impl<B: Brk> Spans<B> {
         }
         let generous = pages.max(self.heap_pages() / REGION_FRACTION).max(REGION_MIN);
         for free in [generous, pages] {
-            // One page more covers the metadata that serves the metadata, another aligns the start.
-            let total = free + metadata_pages(free + metadata_pages(free)) + 1;
-            let Some(bytes) = (total + 1).checked_mul(PAGE) else { continue };
+            // One page more aligns the start.
+            let Some(bytes) = self.pages_around(free).and_then(|pages| (pages + 1).checked_mul(PAGE)) else { continue };
             self.counters.map_calls += 1;
             if let Ok(mapping) = self.brk.map(bytes) {
                 self.add_region(mapping, bytes);
@@ -50,12 +49,31 @@ impl<B: Brk> Spans<B> {
         Err(Refused)
     }
 
+    /// Pages of a region in which `free` pages are left beside the metadata that serves them all, even if it turns out a
+    /// page longer. Nothing if there are no addresses for so many.
+    fn pages_around(&self, free: usize) -> Option<usize> {
+        free.checked_mul(PAGE)?;
+        let (mut pages, kernel_page) = (free, self.brk.page_size());
+        loop {
+            let enough = free + Region::storage(pages + 1, kernel_page);
+            if enough <= pages {
+                return Some(pages);
+            }
+            pages = enough;
+        }
+    }
+
     fn add_region(&mut self, mapping: usize, bytes: usize) {
         let start = mapping.next_multiple_of(PAGE);
-        let pages = (mapping + bytes - start) / PAGE;
-        let metadata = metadata_pages(pages);
+        let (pages, kernel_page) = ((mapping + bytes - start) / PAGE, self.brk.page_size());
+        let metadata = Region::storage(pages, kernel_page);
         let before = self.span_before(start);
-        self.map.add_region(Region::new(start, pages, mapping, bytes));
+        let (region, guards) = Region::new(start, pages, mapping..mapping + bytes, kernel_page);
+        // Before the leaf is written, and anything handed out.
+        // SAFETY: the guards are part of the region's first pages, and its leaf leaves them alone.
+        guards.into_iter().for_each(|guard| unsafe { seal(&mut self.brk, guard) });
+        // SAFETY: the mapping is new, and the heap's; a metadata span keeps the leaf's pages.
+        unsafe { self.map.add_region(region) };
         let header = self.map.record(start);
         header.init(Kind::Metadata, start, metadata, 0);
         let last = self.last;
@@ -87,6 +105,10 @@ impl<B: Brk> Spans<B> {
     fn give_back(&mut self, region: &Region) -> bool {
         let Some(metadata) = self.map.find(region.start) else { return false };
         let Some(free) = self.free_next(metadata).filter(|free| free.end() == region.end()) else { return false };
+        self.believe(metadata);
+        self.believe(free);
+        // Before the region is gone, and the two headers with it.
+        self.ensure_linked(metadata, free);
         let (prev, next) = (metadata.prev.get(), free.next.get());
         self.fit.remove(free);
         // SAFETY: the mapping is one that `map` returned, and its only spans are metadata and a free one. Their headers
@@ -95,13 +117,7 @@ impl<B: Brk> Spans<B> {
             self.fit.insert(free);
             return false;
         }
-        match prev {
-            Some(prev) => prev.next.set(next),
-            None => self.first = next,
-        }
-        if let Some(next) = next {
-            next.prev.set(prev);
-        }
+        self.join(prev, next);
         self.map.remove_region(region.start);
         self.counters.region_pages -= region.pages;
         true

@@ -25,6 +25,7 @@
 use crate::brk::Brk;
 use crate::class::{Class, NEVER, RELIST_FRACTION};
 use crate::header::{Header, Kind, MAX_SLOTS, PAGE, Place, Span};
+use crate::list;
 use crate::size_class::{CLASSES, MIN_ALIGN, SMALL_MAX, SizeClass};
 use crate::spans::{OutOfMemory, Spans};
 use core::alloc::Layout;
@@ -210,6 +211,7 @@ impl Slabs {
 
     /// Acts on a slab whose free slots have reached its trigger. Returns the free span that an empty slab became.
     pub(crate) fn review<B>(&mut self, slab: Span, spans: &mut Spans<B>) -> Option<Span> {
+        spans.believe(slab);
         if slab.place.get() == Place::Full {
             self.list(slab);
             slab.set_place(Place::Listed, slab.capacity.get() as usize - slab.relist_at());
@@ -253,6 +255,7 @@ impl Slabs {
                 Some(slab) => slab,
                 None => self.new_slab(size_class, spans)?,
             };
+            spans.believe(next);
             self.make_current(next);
         }
     }
@@ -337,6 +340,7 @@ impl Slabs {
     pub(crate) fn release_idle<B>(&mut self, spans: &mut Spans<B>) {
         while self.empty_count > 0 {
             if let Some(slab) = self.empties[0] {
+                spans.believe(slab);
                 self.unlist(slab);
                 self.forget_empty(slab);
                 self.give_up(slab, spans);
@@ -345,6 +349,7 @@ impl Slabs {
         for index in 0..CLASSES {
             let class = &mut self.classes[index];
             if let Some(slab) = class.slab.filter(|slab| slab.live_slots() == 0) {
+                spans.believe(slab);
                 (class.word, class.slab) = (0, None);
                 self.give_up(slab, spans);
             }
@@ -352,24 +357,11 @@ impl Slabs {
     }
 
     fn list(&mut self, slab: Span) {
-        let head = &mut self.classes[slab.size_class().index()].listed;
-        slab.left.set(None);
-        slab.right.set(*head);
-        if let Some(second) = *head {
-            second.left.set(Some(slab));
-        }
-        *head = Some(slab);
+        list::push(&mut self.classes[slab.size_class().index()].listed, slab, 9);
     }
 
     fn unlist(&mut self, slab: Span) {
-        let (left, right) = (slab.left.get(), slab.right.get());
-        match left {
-            Some(left) => left.right.set(right),
-            None => self.classes[slab.size_class().index()].listed = right,
-        }
-        if let Some(right) = right {
-            right.left.set(left);
-        }
+        list::remove(&mut self.classes[slab.size_class().index()].listed, slab, 9);
     }
 
     /// Empty slabs.

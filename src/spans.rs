@@ -11,6 +11,7 @@
 //!       <--------> <-------> <-------> <-------> prev and next <-------->
 //! ```
 
+use crate::corrupt::corrupt;
 use crate::fit::Fit;
 use crate::header::{Kind, PAGE, Span};
 use crate::page_map::PageMap;
@@ -98,6 +99,7 @@ impl<B> Spans<B> {
     pub(crate) fn take_free(&mut self, pages: usize, align: usize) -> Option<Span> {
         self.hysteresis.tick();
         if let Some(span) = self.fit.best(pages.checked_add(align_slack(align))?) {
+            self.believe(span);
             self.fit.remove(span);
             let span = self.carve(span, pages, align);
             if span.zero_pages.get() > 0 {
@@ -173,6 +175,7 @@ impl<B> Spans<B> {
     /// Frees a used span and coalesces it with free neighbours (I3). Returns the free span it has become part of.
     pub(crate) fn release(&mut self, span: Span) -> Span {
         self.hysteresis.tick();
+        self.believe(span);
         if span.is(Kind::Slab) {
             self.unmap_slab(span);
         }
@@ -181,10 +184,12 @@ impl<B> Spans<B> {
         span.set_dirty_pages(span.page_count());
         let mut free = span;
         if let Some(next) = self.free_next(span) {
+            self.believe(next);
             self.unplace_free(next);
             self.absorb_next(free);
         }
         if let Some(prev) = span.prev.get().filter(|prev| prev.is(Kind::Free)) {
+            self.believe(prev);
             self.unplace_free(prev);
             free = prev;
             self.absorb_next(free);
@@ -195,6 +200,7 @@ impl<B> Spans<B> {
 
     /// Makes a used span `pages` pages long and frees the rest. Returns the free span the rest has become part of.
     pub(crate) fn shorten(&mut self, span: Span, pages: usize) -> Span {
+        self.believe(span);
         let rest = self.split(span, pages);
         self.release(rest)
     }
@@ -204,6 +210,8 @@ impl<B> Spans<B> {
         let Some(next) = self.free_next(span).filter(|next| span.page_count() + next.page_count() >= pages) else {
             return false;
         };
+        self.believe(span);
+        self.believe(next);
         self.unplace_free(next);
         self.absorb_next(span);
         if span.page_count() > pages {
@@ -213,15 +221,9 @@ impl<B> Spans<B> {
         true
     }
 
-    /// The span after this one, if it is free. It borders on this one: a region and the heap's first page start with
-    /// metadata, so nothing free follows a gap.
-    pub(crate) fn free_next(&self, span: Span) -> Option<Span> {
-        span.next.get().filter(|next| next.is(Kind::Free))
-    }
-
     /// Adds the pages of the next span, which no index holds, to this one.
     pub(crate) fn absorb_next(&mut self, span: Span) {
-        let next = span.next.get().expect("there is a span to absorb");
+        let Some(next) = span.next.get() else { corrupt(1, span.address()) };
         debug_assert!(span.end() == next.start.get());
         let (zero, next_zero) = (span.zero_pages.get(), next.zero_pages.get());
         span.zero_pages.set(if next_zero == next.pages.get() { zero + next_zero } else { next_zero });
@@ -247,45 +249,6 @@ impl<B> Spans<B> {
         for page in 1..slab.page_count() {
             self.map.set(slab.start.get() + page * PAGE, None);
         }
-    }
-
-    /// Links a new span into the list after `prev`, or before all others, and enters it in the page map.
-    pub(crate) fn link_after(&mut self, prev: Option<Span>, span: Span) {
-        let next = match prev {
-            Some(prev) => prev.next.replace(Some(span)),
-            None => self.first.replace(span),
-        };
-        span.prev.set(prev);
-        span.next.set(next);
-        if let Some(next) = next {
-            next.prev.set(Some(span));
-        }
-        if self.last == prev && prev.is_some() {
-            self.last = Some(span);
-        }
-        self.map.set(span.start.get(), Some(span));
-    }
-
-    /// Takes a span out of the list.
-    pub(crate) fn unlink(&mut self, span: Span) {
-        let (prev, next) = (span.prev.get(), span.next.get());
-        match prev {
-            Some(prev) => prev.next.set(next),
-            None => self.first = next,
-        }
-        if let Some(next) = next {
-            next.prev.set(prev);
-        }
-        if self.last == Some(span) {
-            self.last = prev;
-        }
-    }
-
-    /// The last span that starts below `address`, which lies in none.
-    pub(crate) fn span_before(&self, address: usize) -> Option<Span> {
-        let region = self.map.regions().iter().rev().find(|region| region.start < address).map(|region| region.end());
-        let heap = self.map.base().filter(|&base| base < address).map(|_| self.map.end());
-        self.map.find_around(region.max(heap)? - 1)
     }
 }
 

@@ -15,6 +15,7 @@
 //! Where the page map needs another leaf, its metadata pages come right before the new free pages.
 
 use crate::brk::{Brk, Refused};
+use crate::corrupt::corrupt;
 use crate::header::{Kind, PAGE, Span};
 use crate::line::Line;
 use crate::spans::Spans;
@@ -177,7 +178,7 @@ impl<B: Brk> Spans<B> {
             free = pages.max(step);
             loop {
                 let total = first.checked_add(free)?.checked_add(metadata)?;
-                let missing = self.map.leaf_pages_missing(total)?;
+                let missing = self.map.leaf_pages_missing(total, self.brk.page_size())?;
                 if missing == metadata {
                     break;
                 }
@@ -210,7 +211,11 @@ impl<B: Brk> Spans<B> {
     /// The break has been raised: makes spans of what is new.
     fn apply_raise(&mut self, raise: &Raise) {
         let end = if self.map.base().is_some() { self.map.end() } else { raise.start };
-        self.map.grow(raise.base, (raise.to - raise.base) / PAGE, raise.start);
+        let (kernel_page, pages) = (self.brk.page_size(), (raise.to - raise.base) / PAGE);
+        // SAFETY: a guard is part of the metadata pages, which are new, and the leaf around it leaves it alone.
+        let seal_guard = |guard| unsafe { seal(&mut self.brk, guard) };
+        // SAFETY: the break has just been raised over all of it; the metadata comes first, as it was planned.
+        unsafe { self.map.grow(raise.base, pages, raise.start, kernel_page, seal_guard) };
         if raise.start > end {
             self.append(Kind::Foreign, end, (raise.start - end) / PAGE, 0).set_foreign_end(raise.from);
             self.counters.foreign_pages += (raise.start - end) / PAGE;
@@ -353,13 +358,13 @@ impl<B: Brk> Spans<B> {
         self.brk.query().and_then(|now| self.concede(now)) == Ok(self.map.end())
     }
 
-    /// Where the heap would end if everything free at its end went, but for `keep` bytes, if that is lower than now. Metadata there serves only
-    /// pages above itself, so it can go together with all of them; of the metadata at the heap's start, the first page
-    /// serves what is left.
+    /// Where the heap would end if everything free at its end went, but for `keep` bytes, if that is lower than now.
     fn lowered_end(&self, keep: usize) -> Option<usize> {
         self.end_of_used(keep).filter(|&end| end < self.map.end())
     }
 
+    /// Metadata at the end serves only pages above itself, so it can go together with all of them; of the metadata at the
+    /// heap's start, leaf 0's storage serves what is left.
     fn end_of_used(&self, keep: usize) -> Option<usize> {
         let (mut end, mut span) = (self.map.end(), self.last?);
         loop {
@@ -373,7 +378,7 @@ impl<B: Brk> Spans<B> {
                 return Some(end);
             }
             if Some(below.start.get()) == self.map.base() {
-                return Some(if keep == 0 { below.start.get() + PAGE } else { end });
+                return Some(if keep == 0 { self.map.least_end(self.brk.page_size()) } else { end });
             }
             span = below.prev.get()?;
         }
@@ -392,11 +397,9 @@ impl<B: Brk> Spans<B> {
 
     /// Makes `last` the last span and cuts it at `end`, after the break has been lowered.
     fn become_last(&mut self, last: Option<Span>, after: Option<Span>, end: usize) {
-        let last = last.expect("the first metadata page is never given up");
-        last.next.set(after);
-        if let Some(after) = after {
-            after.prev.set(Some(last));
-        }
+        // The storage of leaf 0 is never given up.
+        let Some(last) = last else { corrupt(11, end) };
+        self.join(Some(last), after);
         self.last = Some(last);
         self.top = Some(last).filter(|last| last.is(Kind::Free));
         match self.top {
@@ -438,6 +441,18 @@ impl<B: Brk> Spans<B> {
             span = here.next.get();
         }
         given
+    }
+}
+
+/// Makes a guard of metadata inaccessible. Where that is refused it only lies between metadata and who writes past an end.
+///
+/// # Safety
+///
+/// The range is the heap's, its ends are multiples of the kernel's page, and nobody uses it before its metadata is given up.
+pub(crate) unsafe fn seal(brk: &mut impl Brk, guard: core::ops::Range<usize>) {
+    if !guard.is_empty() {
+        // SAFETY: the caller's promise.
+        let _ = unsafe { brk.seal(guard.start, guard.len()) };
     }
 }
 

@@ -92,7 +92,7 @@ fn heaps_that_serve_nothing_are_empty() {
 
 /// A heap in an arena, and what a caller does with it.
 fn with_heap(act: impl FnOnce(&mut H<'_>)) {
-    let mut arena = vec![MaybeUninit::uninit(); 1 << 20];
+    let mut arena = Box::new_uninit_slice(1 << 20);
     let mut heap = Heap::new(Emulated::new(&mut arena));
     act(&mut heap);
     assert_eq!(heap.check(), Ok(()));
@@ -185,4 +185,16 @@ fn running_out_is_an_answer() {
 fn corruption_names_its_invariant() {
     let corruption = Corruption { invariant: 7, address: 0x1234 };
     assert!(corruption.to_string().contains("I7"), "{corruption}");
+}
+
+/// The drawing in `src/README.md` is of a heap there is.
+#[test]
+fn the_heap_that_is_drawn_in_bytes() {
+    let mut arena = Box::new_uninit_slice(1 << 20);
+    let mut heap = Heap::new(Emulated::new(&mut arena));
+    for size in [16, 64, 40_000] {
+        heap.allocate(Layout::from_size_align(size, 8).unwrap()).unwrap();
+    }
+    let pages: Vec<_> = heap.spans().map(|span| span.bytes / hmalloc::PAGE).collect();
+    assert_eq!(pages, [2, 1, 1, 3, 11]);
 }

@@ -268,7 +268,7 @@ fn operations() -> impl Strategy<Value = Op> {
 fn setups() -> impl Strategy<Value = Setup> {
     let arena = prop_oneof![2 => 64_usize << 10..512 << 10, 2 => 512_usize << 10..2 << 20, 1 => 2_usize << 20..8 << 20];
     let offset = prop_oneof![Just(0), 1_usize..65_536, (0_usize..4096).prop_map(|words| words * 16)];
-    let page = prop::sample::select(vec![4096, 65_536]);
+    let page = prop::sample::select(vec![4096, 8192, 16_384, 65_536, 262_144]);
     let mappings = prop_oneof![2 => Just(0), 1 => 64_usize << 10..4 << 20];
     (arena, offset, page, any::<bool>(), any::<bool>(), mappings).prop_map(
         |(arena, offset, page, dirty, discard, mappings)| Setup { arena, offset, page, dirty, discard, mappings },

@@ -305,7 +305,9 @@ unsafe impl Brk for Emulated<'_> {
         Ok(())
     }
 
-    unsafe fn seal(&mut self, _: usize, bytes: usize) -> Result<(), Refused> {
+    /// Only counts: the bytes are an array's.
+    unsafe fn seal(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
+        debug_assert!(start.is_multiple_of(self.page) && bytes.is_multiple_of(self.page) && start + bytes <= self.end);
         self.sealed += bytes;
         Ok(())
     }

@@ -2,12 +2,11 @@
 
 use super::*;
 use crate::brk::Emulated;
-use crate::header::BITMAP_WORDS;
+use crate::header::{BITMAP_WORDS, Header};
 use crate::heap::Heap;
 use core::alloc::Layout;
 use core::mem::MaybeUninit;
 use std::boxed::Box;
-use std::vec;
 use std::vec::Vec;
 
 type Subject = Heap<Emulated<'static>>;
@@ -15,7 +14,7 @@ type Subject = Heap<Emulated<'static>>;
 /// A heap that has everything: slabs in all states, free spans in lists and tree, a large span, a fence, a region, known
 /// zeros, and a free top.
 fn subject() -> Subject {
-    let arena = Box::leak(vec![MaybeUninit::uninit(); 12 << 20].into_boxed_slice());
+    let arena = Box::leak(Box::new_uninit_slice(12 << 20));
     let mut emulated = Emulated::new(arena);
     emulated.allow_mappings(4 << 20);
     let mut heap = Heap::new(emulated);
@@ -48,6 +47,10 @@ fn indexed_free(heap: &Subject) -> Span {
     find(heap, |span| span.is(Kind::Free) && heap.spans.top != Some(span) && span.page_count() > 1)
 }
 
+fn tree_span(heap: &Subject) -> Span {
+    find(heap, |span| span.is(Kind::Free) && span.page_count() > 64 && heap.spans.top != Some(span))
+}
+
 fn listed_slab(heap: &Subject) -> Span {
     find(heap, |span| span.is(Kind::Slab) && span.place.get() == Place::Listed)
 }
@@ -70,7 +73,7 @@ fn the_subject_is_sound_and_has_everything() {
     assert_eq!(heap.check(), Ok(()));
     assert!(heap.spans.top.is_some() && heap.slabs.empty_count > 0 && !heap.spans.map.regions().is_empty());
     assert!(heap.spans.counters.foreign_pages > 0);
-    find(&heap, |span| span.is(Kind::Free) && span.page_count() > 64 && heap.spans.top != Some(span));
+    tree_span(&heap);
     find(&heap, |span| span.is(Kind::Free) && span.zero_pages.get() > 0);
     let _ = (a_large(&heap), indexed_free(&heap), listed_slab(&heap), full_slab(&heap), current_slab(&heap));
 }
@@ -141,12 +144,77 @@ fn i4_a_free_span_that_best_fit_has_lost() {
 #[test]
 fn i4_a_free_span_in_the_list_of_another_length() {
     sees(4, |heap| {
-        let tree = find(heap, |span| span.is(Kind::Free) && span.page_count() > 64 && heap.spans.top != Some(span));
+        let tree = tree_span(heap);
         heap.spans.fit.remove(tree);
         let pages = tree.pages.replace(3);
         heap.spans.fit.insert(tree);
         tree.pages.set(pages);
     });
+}
+
+#[test]
+fn i4_something_that_is_not_free_in_the_index() {
+    // At the head of a list, in the middle of it, and below and at the root of the tree.
+    sees(4, |heap| heap.spans.fit.insert(a_large(heap)));
+    sees(4, |heap| {
+        let span = find(heap, |span| span.is(Kind::Free) && span.page_count() <= 64 && heap.spans.top != Some(span));
+        span.right.set(Some(a_large(heap)));
+    });
+    sees(4, |heap| tree_span(heap).left.set(Some(a_large(heap))));
+    sees(4, |heap| {
+        let large = find(heap, |span| span.is(Kind::Large) && span.page_count() > 64);
+        tree_span(heap).right.set(Some(large));
+    });
+}
+
+#[test]
+fn i4_the_top_in_the_index() {
+    sees(4, |heap| heap.spans.fit.insert(heap.spans.top.unwrap()));
+}
+
+#[test]
+fn i4_a_header_in_the_index_that_is_no_record() {
+    sees(4, |heap| {
+        let copy = Box::leak(Box::new(MaybeUninit::<Header>::uninit()));
+        let address = core::ptr::from_mut(copy).expose_provenance();
+        // SAFETY: the copy is as long and as aligned as a record, and is never given back.
+        let forged = unsafe { Span::at(address) };
+        forged.init(Kind::Free, address_of(tree_span(heap)), tree_span(heap).page_count(), 0);
+        tree_span(heap).left.set(Some(forged));
+    });
+}
+
+#[test]
+fn i4_a_link_to_no_memory_at_all_is_not_followed() {
+    // SAFETY: no record is there; the check may compare the handle with others, and no more.
+    let wild = || Some(unsafe { Span::at(0x1000) });
+    sees(4, |heap| tree_span(heap).left.set(wild()));
+    sees(4, |heap| heap.spans.fit.lists[40] = wild());
+    sees(4, |heap| {
+        let span = find(heap, |span| span.is(Kind::Free) && span.page_count() <= 64 && heap.spans.top != Some(span));
+        span.left.set(wild());
+    });
+}
+
+#[test]
+fn i4_a_list_and_its_bit_that_disagree() {
+    sees(4, |heap| heap.spans.fit.occupied |= 1 << 40);
+    sees(4, |heap| heap.spans.fit.occupied = 0);
+}
+
+#[test]
+fn i4_a_ring_of_free_spans_that_no_list_has() {
+    sees(4, |heap| {
+        let span = find(heap, |span| span.is(Kind::Free) && span.page_count() <= 64 && heap.spans.top != Some(span));
+        span.left.set(Some(span));
+        span.right.set(Some(span));
+    });
+}
+
+#[test]
+fn i4_a_tree_out_of_order() {
+    // A second tree of the same spans would have the same seed only by chance; this one is a loop.
+    sees(4, |heap| tree_span(heap).right.set(Some(tree_span(heap))));
 }
 
 #[test]
@@ -195,12 +263,15 @@ fn i7_a_wrong_count() {
     sees(7, |heap| listed_slab(heap).until_review.set(listed_slab(heap).until_review.get() - 1));
 }
 
-/// A slab some of whose slots were never opened.
+/// A slab some of whose slots were never opened: it lies in fresh memory.
 fn partly_opened(heap: &mut Subject) -> Span {
-    let payload = heap.allocate(Layout::from_size_align(512, 16).unwrap()).unwrap();
-    let slab = heap.spans.map.find(payload.addr().get()).unwrap();
-    assert!(slab.opened.get() > 1 && slab.opened.get() < slab.capacity.get());
-    slab
+    loop {
+        let payload = heap.allocate(Layout::from_size_align(512, 16).unwrap()).unwrap();
+        let slab = heap.spans.map.find(payload.addr().get()).unwrap();
+        if (2..slab.capacity.get().min(64)).contains(&slab.opened.get()) {
+            return slab;
+        }
+    }
 }
 
 #[test]
@@ -336,6 +407,12 @@ fn i9_a_slab_on_the_list_of_another_class() {
 }
 
 #[test]
+fn i9_a_link_to_no_memory_at_all_is_not_followed() {
+    // SAFETY: no record is there; the check may compare the handle with others, and no more.
+    sees(9, |heap| listed_slab(heap).right.set(Some(unsafe { Span::at(0x1000) })));
+}
+
+#[test]
 fn i10_a_slab_that_is_missing_among_the_empty_ones() {
     sees(10, |heap| heap.slabs.empties[0] = None);
 }
@@ -397,9 +474,14 @@ fn i15_a_heap_that_does_not_start_with_metadata() {
 }
 
 #[test]
+fn i16_a_heap_that_ends_above_the_break() {
+    sees(16, |heap| heap.brk_mut().foreign_move(-1));
+}
+
+#[test]
 fn a_corruption_says_what_is_wrong_and_where() {
     use std::string::ToString;
-    let texts: Vec<_> = (1..=15).map(|invariant| Corruption { invariant, address: 0x1000 }.to_string()).collect();
+    let texts: Vec<_> = (1..=16).map(|invariant| Corruption { invariant, address: 0x1000 }.to_string()).collect();
     for (index, text) in texts.iter().enumerate() {
         assert!(text.starts_with(&std::format!("I{} at 0x1000: ", index + 1)) && !text.contains("unknown"));
     }

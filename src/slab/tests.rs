@@ -5,10 +5,17 @@ use crate::brk::Emulated;
 use crate::class::{SWEEPS_MAX, TOUCHED_BYTES};
 use crate::heap::Heap;
 use crate::misuse::MisuseKind;
-use core::mem::MaybeUninit;
+use std::boxed::Box;
 use std::collections::BTreeSet;
-use std::vec;
 use std::vec::Vec;
+
+/// Whether an interpreter runs the tests, which has time for a fraction of what follows.
+const SLOW: bool = cfg!(miri);
+
+/// The sizes for a test, or the first few of them.
+fn some<const N: usize>(sizes: [usize; N]) -> impl Iterator<Item = usize> {
+    sizes.into_iter().take(if SLOW { 2 } else { N })
+}
 
 type Subject<'a> = Heap<Emulated<'a>>;
 
@@ -35,8 +42,8 @@ fn current(heap: &Subject<'_>, size: usize) -> Span {
 /// which need not be swept so often.
 #[test]
 fn a_block_that_comes_and_goes_opens_little_at_first() {
-    for size in [128, 256, 512, 1024, 2048] {
-        let mut arena = vec![MaybeUninit::uninit(); 1 << 20];
+    for size in some([512, 256, 128, 1024, 2048]) {
+        let mut arena = Box::new_uninit_slice(1 << 20);
         let mut heap = Heap::new(Emulated::new(&mut arena));
         let mut opened = Vec::new();
         for _ in 0..2000 {
@@ -59,8 +66,8 @@ fn a_block_that_comes_and_goes_opens_little_at_first() {
 /// What is handed out and kept opens as much as is handed out, up to twice.
 #[test]
 fn blocks_that_stay_open_no_more_than_twice_their_number() {
-    for size in [64, 128, 256, 512, 1024, 2048, 4096] {
-        let mut arena = vec![MaybeUninit::uninit(); 4 << 20];
+    for size in some([4096, 2048, 1024, 512, 256, 128, 64]) {
+        let mut arena = Box::new_uninit_slice(4 << 20);
         let mut heap = Heap::new(Emulated::new(&mut arena));
         let (mut before, mut held) = (None, 0);
         for _ in 0..(1 << 20) / size {
@@ -79,7 +86,7 @@ fn blocks_that_stay_open_no_more_than_twice_their_number() {
 /// A sweep is for many slots at once: for few of them, a class rather opens more, as long as it can.
 #[test]
 fn few_free_slots_are_not_worth_a_sweep_until_there_are_no_others() {
-    let mut arena = vec![MaybeUninit::uninit(); 1 << 20];
+    let mut arena = Box::new_uninit_slice(1 << 20);
     let mut heap = Heap::new(Emulated::new(&mut arena));
     let payloads: Vec<_> = (0..32).map(|_| get(&mut heap, 128).expect("room")).collect();
     let slab = current(&heap, 128);
@@ -95,7 +102,7 @@ fn few_free_slots_are_not_worth_a_sweep_until_there_are_no_others() {
 /// Memory that was used before costs nothing to open, so a word is opened at once.
 #[test]
 fn memory_that_was_used_before_is_opened_by_the_word() {
-    let mut arena = vec![MaybeUninit::uninit(); 1 << 20];
+    let mut arena = Box::new_uninit_slice(1 << 20);
     let mut heap = Heap::new(Emulated::new(&mut arena));
     let large = get(&mut heap, 60 << 10).expect("room");
     get(&mut heap, 60 << 10).expect("room");
@@ -107,8 +114,8 @@ fn memory_that_was_used_before_is_opened_by_the_word() {
 
 #[test]
 fn a_slot_that_was_never_opened_is_no_block() {
-    for size in [64, 512, 4096] {
-        let mut arena = vec![MaybeUninit::uninit(); 1 << 20];
+    for size in some([512, 4096, 64]) {
+        let mut arena = Box::new_uninit_slice(1 << 20);
         let mut heap = Heap::new(Emulated::new(&mut arena));
         let payload = get(&mut heap, size).expect("room");
         let slab = current(&heap, size);
@@ -126,15 +133,15 @@ fn a_slot_that_was_never_opened_is_no_block() {
 /// What the common path of a free with a layout takes at its word; the rest is for those who take their time.
 #[test]
 fn a_slot_is_closely_filled_by_more_than_half_of_it() {
-    let mut arena = vec![MaybeUninit::uninit(); 8 << 20];
+    let mut arena = Box::new_uninit_slice(8 << 20);
     let mut heap = Heap::new(Emulated::new(&mut arena));
-    for class in (0..CLASSES).map(SizeClass::from_index) {
+    for class in (0..CLASSES).step_by(if SLOW { 10 } else { 1 }).map(SizeClass::from_index) {
         let size = class.slot_size();
         let own = (0..=GUESTS_MAX).map(|_| get(&mut heap, size).expect("room")).last().expect("some blocks");
         let slab = heap.spans.map.find(own).expect("a slab");
         let slot = Slot::live_at(slab, own).expect("a live block");
         assert_eq!(slab.slot_size.get() as usize, size, "after so many requests");
-        for named in 0..=2 * size {
+        for named in (0..=2 * size).step_by(if SLOW { 1 + size / 8 } else { 1 }) {
             let close = named <= size && (named > size / 2 || size == 16);
             assert_eq!(slot.fits_closely(own, layout(named)), close, "{named} of {size} bytes");
         }
@@ -195,15 +202,15 @@ impl OneClass<'_> {
 
 #[test]
 fn no_slot_is_handed_out_twice_and_none_is_lost() {
-    for size in [16, 48, 112, 128, 512, 1536, 3072, 5120, 16 << 10] {
-        let mut arena = vec![MaybeUninit::uninit(); 400 << 10];
+    for size in some([5120, 512, 16, 48, 112, 128, 1536, 3072, 16 << 10]) {
+        let mut arena = Box::new_uninit_slice(400 << 10);
         let heap = Heap::new(Emulated::new(&mut arena));
         let mut class = OneClass { heap, size, live: Vec::new(), addresses: BTreeSet::new() };
         let mut random = Random(size as u64 * 2 + 1);
-        for round in 0..24 {
+        for round in 0..if SLOW { 3 } else { 24 } {
             // From one block at a time to nearly all there are.
             let about = 1 + (random.below(1 << (round % 12 + 1)));
-            for _ in 0..3000 {
+            for _ in 0..if SLOW { 100 } else { 3000 } {
                 let many = class.live.len() >= about;
                 if !class.live.is_empty() && random.below(8) < if many { 5 } else { 3 } {
                     // The newest, the oldest, or any.
@@ -230,7 +237,7 @@ fn no_slot_is_handed_out_twice_and_none_is_lost() {
 /// A slab that is nearly full is left alone until an eighth of its slots is free, and then serves before a new one.
 #[test]
 fn a_full_slab_serves_again_once_an_eighth_of_it_is_free() {
-    let mut arena = vec![MaybeUninit::uninit(); 4 << 20];
+    let mut arena = Box::new_uninit_slice(4 << 20);
     let mut heap = Heap::new(Emulated::new(&mut arena));
     let payloads: Vec<_> = (0..64).map(|_| get(&mut heap, 512).expect("room")).collect();
     let first = heap.spans.map.find_around(payloads[0]).expect("a slab");

@@ -5,6 +5,7 @@ pub(crate) mod arena;
 pub(crate) mod broken;
 pub(crate) mod calls;
 pub(crate) mod child;
+pub(crate) mod leaves;
 pub(crate) mod oracle;
 pub(crate) mod packages;
 pub(crate) mod pattern;

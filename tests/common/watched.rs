@@ -72,6 +72,11 @@ unsafe impl Brk for Watched<'_> {
         Ok(())
     }
 
+    unsafe fn seal(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
+        // SAFETY: the caller's promise.
+        unsafe { self.brk.seal(start, bytes) }
+    }
+
     fn expect_use(&mut self, start: usize, bytes: usize) {
         self.brk.expect_use(start, bytes);
         self.log.push(Call::ExpectedUse(start..start + bytes));

@@ -1,11 +1,12 @@
 //! A heap together with its oracle: every operation is done, judged, and followed by a look at the whole heap.
 
+use super::leaves::{least_metadata, metadata_beside};
 use super::oracle::{Expected, Live, Oracle, Snapshot, Verdict, ensure};
 use super::pattern;
 use super::setup::Setup;
 use super::subject::{EmulatedHeap, Subject};
 use hmalloc::brk::Emulated;
-use hmalloc::{MisuseKind, OutOfMemory, PAGE, ResizeError};
+use hmalloc::{BlockState, MisuseKind, OutOfMemory, PAGE, ResizeError};
 use std::alloc::Layout;
 use std::ops::Range;
 use std::ptr::NonNull;
@@ -136,14 +137,21 @@ impl<'a, S: Subject<'a>> World<'a, S> {
     fn ran_out(&mut self, layout: Layout) -> Verdict {
         let now = Snapshot::of(self.subject.heap());
         now.unchanged_since(&self.last).map_err(|what| format!("out of memory for {layout:?}, but {what}"))?;
-        // Room for the block at its alignment, for the rest of the kernel's page and ours, and for metadata: a part of
-        // all that the heap spans.
-        let spanned = (self.break_now() - self.start).saturating_add(layout.size());
-        let slack = 4 * PAGE + 2 * self.quirks.page + layout.align() + spanned / 31;
+        // Room for the block at its alignment, for the rest of the kernel's page and ours, and for the leaves that are
+        // missing for all that the heap spans then.
         let room = self.maps_start - self.break_now();
+        let spanned = (self.break_now() - self.start).saturating_add(layout.size().min(room)) + layout.align();
+        let missing = metadata_beside(spanned, self.quirks.page).saturating_sub(self.metadata_below_break());
+        let slack = 4 * PAGE + 2 * self.quirks.page + layout.align() + missing;
         let fits = layout.size().checked_add(slack).is_some_and(|bytes| bytes <= room);
         ensure!(self.refused || !fits, "out of memory for {layout:?} with {room} bytes of room");
         self.audit()
+    }
+
+    /// Bytes of metadata below the break.
+    fn metadata_below_break(&self) -> usize {
+        let blocks = self.last.blocks.iter().filter(|block| block.address < self.maps_start);
+        blocks.filter(|block| block.state == BlockState::Metadata).map(|block| block.size).sum()
     }
 
     /// The first bytes of a live payload still hold its pattern.
@@ -378,7 +386,7 @@ impl<'a, S: Subject<'a>> World<'a, S> {
         if self.oracle.foreign.is_empty() {
             let (left, stats) = (self.break_now() - self.start, self.last.stats);
             ensure!(left <= PAGE + stats.metadata_bytes, "{left} bytes are left of an empty heap: {stats:?}");
-            let bound = 3 * PAGE + stats.peak_heap_bytes / 31;
+            let bound = 2 * PAGE + least_metadata(self.quirks.page) + stats.peak_heap_bytes / 31;
             ensure!(left <= bound, "{left} bytes of metadata are left of an empty heap: {stats:?}");
         }
         self.foreign_intact()

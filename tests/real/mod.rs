@@ -5,6 +5,7 @@ mod ledger;
 
 mod canary;
 mod growth;
+mod guards;
 mod neighbours;
 mod refused;
 mod threads;

@@ -1,0 +1,172 @@
+//! The leaves of the page map: where the records for a range of pages, and the handles for all pages before its end, lie.
+//!
+//! ```text
+//! storage of leaf k for its n pages                                            a multiple of our page
+//! +- - -+=========+------------------------------+-------------------------+- -+=============+- - -+
+//! |     | guard   | 2n handles (n in leaf 0)     | n records of 192 bytes  |   | guard       |     |
+//! +- - -+=========+------------------------------+-------------------------+- -+=============+- - -+
+//!       kernel pages                                                           kernel pages
+//! ```
+//!
+//! Payload may lie on both sides, and who writes past its end must not come upon headers. So the storage begins and ends
+//! with whole pages of the kernel's that are made inaccessible; what is left over at its end is part of the second
+//! guard. Where the kernel's page is no larger than ours, all payload borders on a guard directly; where it is larger, a
+//! storage may start or end amid one, which it shares with its neighbour: that much is left unused. The heap's first
+//! storage has nothing of ours below it and so no guard there.
+//!
+//! How long a storage is depends on the kernel's page alone, not on where it starts. Over pages of 4 KiB:
+//!
+//! | pages served | 64, at the start | 64 | 128 | 256 | 512 | 1024 |
+//! |---|---|---|---|---|---|---|
+//! | metadata pages | 2 | 2 | 3 | 4 | 7 | 14 |
+
+use crate::header::{Header, PAGE, Span};
+use core::cell::Cell;
+use core::ops::Range;
+
+const RECORD: usize = size_of::<Header>();
+const HANDLE: usize = size_of::<Span>();
+
+/// What is right below a leaf's storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Below {
+    /// Pages of the heap, or what others have mapped.
+    Others,
+    /// The heap starts here.
+    Nothing,
+}
+
+/// Bytes of the handles and records of a leaf for `pages`.
+const fn body_bytes(pages: &Range<usize>) -> usize {
+    (pages.end * HANDLE).next_multiple_of(align_of::<Header>()) + (pages.end - pages.start) * RECORD
+}
+
+/// Metadata pages in the storage of a leaf for `pages` over kernel pages of `kernel_page` bytes. The pages are no more
+/// than there are addresses for.
+pub(crate) const fn storage_pages(pages: &Range<usize>, below: Below, kernel_page: usize) -> usize {
+    // So far is it at most from a multiple of PAGE to the next page of the kernel's.
+    let lead = kernel_page.saturating_sub(PAGE);
+    let bytes = match below {
+        Below::Others => lead + kernel_page + body_bytes(pages).next_multiple_of(kernel_page),
+        Below::Nothing => (lead + body_bytes(pages)).next_multiple_of(kernel_page),
+    };
+    (bytes + kernel_page).div_ceil(PAGE)
+}
+
+/// The table above, by example.
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(storage_pages(&(0..64), Below::Nothing, 4096) == 2 && storage_pages(&(64..128), Below::Others, 4096) == 2);
+    assert!(
+        storage_pages(&(128..256), Below::Others, 4096) == 3 && storage_pages(&(256..512), Below::Others, 4096) == 4
+    );
+};
+
+/// Where a leaf's records and its array of handles are. Plain numbers: what they lead to is there for as long as the
+/// leaf's storage stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Leaf {
+    /// Biased, so that page numbers index it.
+    records: usize,
+    pub(crate) handles: Handles,
+}
+
+impl Leaf {
+    /// A place for a leaf.
+    pub(crate) const NONE: Self = Self { records: 0, handles: Handles(0) };
+
+    /// Lays out a leaf for `pages` in the [metadata pages](storage_pages) at `storage`, and says what its guards are.
+    pub(crate) fn new(
+        storage: usize,
+        pages: Range<usize>,
+        below: Below,
+        kernel_page: usize,
+    ) -> (Self, [Range<usize>; 2]) {
+        let low = storage.next_multiple_of(kernel_page);
+        let handles = if below == Below::Others { low + kernel_page } else { storage };
+        let records = (handles + pages.end * HANDLE).next_multiple_of(align_of::<Header>());
+        let high = (records + pages.len() * RECORD).next_multiple_of(kernel_page);
+        let end = (storage + storage_pages(&pages, below, kernel_page) * PAGE) & !(kernel_page - 1);
+        debug_assert!(high + kernel_page <= end);
+        let leaf = Self { records: records.wrapping_sub(pages.start * RECORD), handles: Handles(handles) };
+        // The first is empty where there is none.
+        (leaf, [low.min(handles)..handles, high..end])
+    }
+
+    /// The record of a page.
+    ///
+    /// # Safety
+    ///
+    /// The leaf serves the page, and its storage stands for as long as the handle is used.
+    pub(crate) unsafe fn record(self, page: usize) -> Span {
+        // SAFETY: the caller's promise; records are laid out at multiples of 64 from a multiple of 64.
+        unsafe { Span::at(self.records.wrapping_add(page * RECORD)) }
+    }
+
+    /// The page whose record `span` is, if it is one of `pages`, which the leaf serves.
+    pub(crate) fn page_of(self, span: Span, pages: Range<usize>) -> Option<usize> {
+        let offset = span.address().wrapping_sub(self.records.wrapping_add(pages.start * RECORD));
+        (offset < pages.len() * RECORD && offset.is_multiple_of(RECORD)).then(|| pages.start + offset / RECORD)
+    }
+}
+
+/// The address of an array of handles, from page 0 on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Handles(usize);
+
+impl Handles {
+    pub(crate) const NONE: Self = Self(0);
+
+    /// The handle of a page.
+    ///
+    /// # Safety
+    ///
+    /// The leaf that the array is in has room for the page, its storage stands for `'a`, and the handle has been written.
+    #[inline(always)]
+    pub(crate) unsafe fn of<'a>(self, page: usize) -> &'a Cell<Span> {
+        let address = self.0.wrapping_add(page * HANDLE);
+        // SAFETY: the caller's promise. Handles are only ever reached as cells, or written when there is no reference.
+        unsafe { &*core::ptr::with_exposed_provenance::<Cell<Span>>(address) }
+    }
+
+    /// The owner of a page, unless it is [`Span::nobody`].
+    ///
+    /// # Safety
+    ///
+    /// As for [`of`](Self::of).
+    pub(crate) unsafe fn owner(self, page: usize) -> Option<Span> {
+        // SAFETY: the caller's promise.
+        Some(unsafe { self.of(page) }.get()).filter(|&span| span != Span::nobody())
+    }
+
+    /// Writes handles of [`Span::nobody`] for pages that had none: the memory may hold anything, zeros mostly, which are
+    /// no handles, so it is not looked at.
+    ///
+    /// # Safety
+    ///
+    /// The leaf that the array is in has room for the pages, and its storage stands.
+    pub(crate) unsafe fn start_as_nobodys(self, pages: Range<usize>) {
+        for page in pages {
+            let handle = core::ptr::with_exposed_provenance_mut::<Span>(self.0.wrapping_add(page * HANDLE));
+            // SAFETY: the caller's promise; nobody refers to what was never written.
+            unsafe { handle.write(Span::nobody()) }
+        }
+    }
+
+    /// Copies the first `pages` handles to another array.
+    ///
+    /// # Safety
+    ///
+    /// Both arrays are in the storage of different leaves that stand and have room for `pages` handles.
+    pub(crate) unsafe fn copy_to(self, other: Self, pages: usize) {
+        let (from, to) =
+            (core::ptr::with_exposed_provenance::<u8>(self.0), core::ptr::with_exposed_provenance_mut(other.0));
+        // SAFETY: the caller's promise; different leaves' storage does not overlap.
+        unsafe { core::ptr::copy_nonoverlapping::<u8>(from, to, pages * HANDLE) }
+    }
+
+    /// Whether the array lies at or above `end`.
+    pub(crate) fn lies_above(self, end: usize) -> bool {
+        self.0 >= end
+    }
+}
