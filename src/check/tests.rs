@@ -83,6 +83,11 @@ fn the_subject_is_sound_and_has_everything() {
 
 /// Breaks one thing in a sound heap; `check` must answer with that invariant's number.
 fn sees(invariant: u8, corrupt: impl Fn(&mut Subject)) {
+    // An interpreter looks at memory, not at verdicts, and takes a second for each subject: it follows the forged links, and
+    // leaves out what only changes numbers.
+    if cfg!(miri) && ![1, 2, 4, 9, 16].contains(&invariant) {
+        return;
+    }
     let mut heap = subject();
     corrupt(&mut heap);
     assert_eq!(heap.check().expect_err("the corruption is not seen").invariant, invariant);
