@@ -98,7 +98,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     /// An interpreter has time for fewer.
-    const STEPS: usize = if cfg!(miri) { 500 } else { 20_000 };
+    const STEPS: usize = if cfg!(miri) { 60 } else { 20_000 };
 
     #[test]
     fn best_is_the_shortest_that_suffices_whatever_came_and_went() {

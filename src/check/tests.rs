@@ -11,24 +11,27 @@ use std::vec::Vec;
 
 type Subject = Heap<Emulated<'static>>;
 
+/// An interpreter has time for a third of it.
+const SCALE: usize = if cfg!(miri) { 1 } else { 3 };
+
 /// A heap that has everything: slabs in all states, free spans in lists and tree, a large span, a fence, a region, known
 /// zeros, and a free top.
 fn subject() -> Subject {
-    let arena = Box::leak(Box::new_uninit_slice(12 << 20));
+    let arena = Box::leak(Box::new_uninit_slice((3 + 3 * SCALE) << 20));
     let mut emulated = Emulated::new(arena);
-    emulated.allow_mappings(4 << 20);
+    emulated.allow_mappings((1 + SCALE) << 20);
     let mut heap = Heap::new(emulated);
     let mut allocate = |size| heap.allocate(Layout::from_size_align(size, 16).unwrap()).unwrap().as_ptr();
-    let small: Vec<_> = (0..601).map(|_| allocate(1000)).collect();
+    let small: Vec<_> = (0..SCALE * 200 + 1).map(|_| allocate(1000)).collect();
     let tree = allocate(1300 << 10);
     allocate(40 << 10);
     let listed = allocate(100 << 10);
     allocate(40 << 10);
     heap.brk_mut().foreign_move(5000);
-    let last = heap.allocate(Layout::from_size_align(2 << 20, 16).unwrap()).unwrap();
+    let last = heap.allocate(Layout::from_size_align(SCALE * (640 << 10), 16).unwrap()).unwrap();
     heap.brk_mut().fail_after(0);
-    heap.allocate(Layout::from_size_align(3 << 20, 16).unwrap()).unwrap();
-    for payload in [tree, listed, last.as_ptr()].into_iter().chain(small[16..300].iter().copied()) {
+    heap.allocate(Layout::from_size_align(SCALE << 20, 16).unwrap()).unwrap();
+    for payload in [tree, listed, last.as_ptr()].into_iter().chain(small[16..SCALE * 100].iter().copied()) {
         // SAFETY: nothing uses the block.
         unsafe { heap.free(payload) }.unwrap();
     }
@@ -80,6 +83,11 @@ fn the_subject_is_sound_and_has_everything() {
 
 /// Breaks one thing in a sound heap; `check` must answer with that invariant's number.
 fn sees(invariant: u8, corrupt: impl Fn(&mut Subject)) {
+    // An interpreter looks at memory, not at verdicts, and takes a second for each subject: it follows the forged links, and
+    // leaves out what only changes numbers.
+    if cfg!(miri) && ![1, 2, 4, 9, 16].contains(&invariant) {
+        return;
+    }
     let mut heap = subject();
     corrupt(&mut heap);
     assert_eq!(heap.check().expect_err("the corruption is not seen").invariant, invariant);

@@ -15,7 +15,7 @@ pub(crate) fn spans(count: usize) -> Vec<Span> {
 }
 
 /// Nodes in the tree of each test of its depth; an interpreter has time for fewer.
-const NODES: usize = if cfg!(miri) { 300 } else { 10_000 };
+const NODES: usize = if cfg!(miri) { 64 } else { 10_000 };
 
 /// A tree of spans that start at these pages.
 fn tree_at(pages: impl Iterator<Item = usize>) -> (Treap, Vec<Span>) {
