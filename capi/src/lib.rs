@@ -17,6 +17,8 @@ mod environment;
 mod family;
 mod libc;
 mod line;
+#[cfg(feature = "preload")]
+mod log;
 mod panic;
 mod policy;
 mod report;

@@ -121,8 +121,25 @@ pub(crate) fn environment() -> Option<impl Iterator<Item = &'static core::ffi::C
             return None;
         }
         entry = entry.wrapping_add(1);
-        // SAFETY: an entry of the environment is a string. It is read when the library is initialized, in a misuse
-        // before that, and at exit: not while the program is free to change it from another thread.
+        // SAFETY: an entry of the environment is a string. It is read when the library is initialized, or in a
+        // misuse before that: not while the program is free to change it from another thread.
         Some(unsafe { core::ffi::CStr::from_ptr(text) })
     }))
+}
+
+#[cfg(feature = "preload")]
+type Getauxval = extern "C" fn(usize) -> usize;
+#[cfg(feature = "preload")]
+weak!(hmalloc_c_getauxval, "getauxval", Getauxval);
+
+/// An entry of the auxiliary vector. `None` if libc does not tell. `errno` is as before.
+#[cfg(feature = "preload")]
+pub(crate) fn auxiliary(kind: usize) -> Option<usize> {
+    let (ask, errno) = (linked!(hmalloc_c_getauxval)?, linked!(hmalloc_c_errno)?());
+    // SAFETY: `errno` points to the thread's own. It tells an entry of 0 from one that is missing.
+    unsafe {
+        let before = errno.replace(0);
+        let value = ask(kind);
+        (errno.replace(before) == 0).then_some(value)
+    }
 }

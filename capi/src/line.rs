@@ -2,10 +2,9 @@
 
 use core::ffi::c_int;
 use core::fmt::{self, Write};
-use syscalls::{Errno, Sysno, syscall};
-
-/// The file descriptor of standard error.
-pub(crate) const STDERR: c_int = 2;
+pub(crate) use hmalloc::process::STDERR;
+use hmalloc::process::write_line;
+use syscalls::Errno;
 
 /// A line under construction on the stack. What does not fit is left out.
 struct Line {
@@ -27,20 +26,10 @@ impl Write for Line {
     }
 }
 
-/// Writes `hmalloc: TEXT` and a newline. One write, unless that is interrupted or cut short.
-pub(crate) fn say(descriptor: c_int, text: fmt::Arguments<'_>) -> Result<(), ()> {
+/// Writes `hmalloc: TEXT` and a newline, as the crate writes a misuse.
+pub(crate) fn say(descriptor: c_int, text: fmt::Arguments<'_>) -> Result<(), Errno> {
     let mut line = Line { bytes: [0; Line::MAX], length: 0 };
     let _ = write!(line, "hmalloc: {text}");
     line.bytes[line.length] = b'\n';
-    let mut left = &line.bytes[..=line.length];
-    while !left.is_empty() {
-        // SAFETY: the kernel reads the bytes.
-        match unsafe { syscall!(Sysno::write, descriptor, left.as_ptr(), left.len()) } {
-            Ok(0) => return Err(()),
-            Ok(count) => left = &left[count.min(left.len())..],
-            Err(Errno::EINTR) => {}
-            Err(_) => return Err(()),
-        }
-    }
-    Ok(())
+    write_line(descriptor, &line.bytes[..=line.length])
 }

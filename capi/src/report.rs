@@ -1,11 +1,11 @@
 //! The heap in one line.
 
 use crate::line::say;
-use crate::{libc, shared};
+use crate::shared;
 use core::ffi::c_int;
 use core::fmt;
 use hmalloc::{Corruption, Stats};
-use syscalls::{Sysno, syscall};
+use syscalls::{Errno, Sysno, syscall};
 
 /// What the numbers are, and whether the heap is sound.
 struct Summary {
@@ -35,7 +35,7 @@ pub(crate) fn check() -> Result<(), Corruption> {
 }
 
 /// Writes the summary to `descriptor`. A heap whose links cannot be trusted is not counted.
-pub(crate) fn print(descriptor: c_int) -> Result<(), ()> {
+pub(crate) fn print(descriptor: c_int) -> Result<(), Errno> {
     // SAFETY: no arguments, no effects.
     let process = unsafe { syscall!(Sysno::getpid) }.unwrap_or(0);
     let (check, stats) = shared::with(|heap| {
@@ -44,5 +44,5 @@ pub(crate) fn print(descriptor: c_int) -> Result<(), ()> {
         let stats = if check.is_ok() { heap.stats() } else { Stats::default() };
         (check, stats)
     });
-    say(descriptor, format_args!("{}", Summary { process, stats, check })).inspect_err(|()| libc::set_errno(libc::EIO))
+    say(descriptor, format_args!("{}", Summary { process, stats, check }))
 }

@@ -62,7 +62,7 @@ static AT_START: extern "C" fn() = at_start;
 extern "C" fn at_start() {
     prepare();
     #[cfg(feature = "preload")]
-    crate::environment::choose_policy();
+    crate::environment::read();
 }
 
 /// Registers the fork handlers, once. It happens as early as possible, with the first use of the heap: handlers run
