@@ -24,3 +24,5 @@ mod preload;
 mod promises;
 #[path = "capi/report.rs"]
 mod report;
+#[path = "capi/scopes.rs"]
+mod scopes;

@@ -143,3 +143,20 @@ pub(crate) fn auxiliary(kind: usize) -> Option<usize> {
         (errno.replace(before) == 0).then_some(value)
     }
 }
+
+#[cfg(feature = "preload")]
+type Fwrite = unsafe extern "C" fn(*const c_void, usize, usize, *mut c_void) -> usize;
+#[cfg(feature = "preload")]
+weak!(hmalloc_c_fwrite, "fwrite", Fwrite);
+
+/// Writes to a `FILE` of libc's, and says whether it took all of it.
+///
+/// # Safety
+///
+/// `stream` is one.
+#[cfg(feature = "preload")]
+pub(crate) unsafe fn write_stream(stream: *mut c_void, bytes: &[u8]) -> bool {
+    let Some(write) = linked!(hmalloc_c_fwrite) else { return false };
+    // SAFETY: libc reads the bytes; of the stream, the caller's promise.
+    unsafe { write(bytes.as_ptr().cast(), 1, bytes.len(), stream) == bytes.len() }
+}

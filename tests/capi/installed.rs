@@ -23,7 +23,7 @@ pub(crate) const FAMILY: [&str; 11] = [
 ];
 
 /// The functions of a libc for which the shared library answers.
-pub(crate) const STANDARD: [&str; 17] = [
+pub(crate) const STANDARD: [&str; 30] = [
     "malloc",
     "free",
     "calloc",
@@ -39,8 +39,21 @@ pub(crate) const STANDARD: [&str; 17] = [
     "free_aligned_sized",
     "malloc_trim",
     "malloc_stats",
+    "mallinfo",
     "mallinfo2",
+    "malloc_info",
     "mallopt",
+    "cfree",
+    "__libc_malloc",
+    "__libc_free",
+    "__libc_calloc",
+    "__libc_realloc",
+    "__libc_memalign",
+    "__libc_valloc",
+    "__libc_pvalloc",
+    "__libc_mallopt",
+    "__libc_mallinfo",
+    "__posix_memalign",
 ];
 
 /// The repository's folder `capi`.
@@ -98,7 +111,13 @@ impl Installed {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/capi");
         // The compiler knows what malloc does, and would leave out what is to be tested.
         let flags = ["-std=gnu11", "-O1", "-fno-builtin", "-Wall", "-Wextra", "-Werror", "-pthread"];
-        let quiet = ["-Wno-unused-result", "-Wno-use-after-free", "-Wno-free-nonheap-object", "-Wno-unused-function"];
+        let quiet = [
+            "-Wno-unused-result",
+            "-Wno-use-after-free",
+            "-Wno-free-nonheap-object",
+            "-Wno-unused-function",
+            "-Wno-deprecated-declarations",
+        ];
         succeed(command("cc").args(flags).args(quiet).arg(folder.join(source)).arg("-o").arg(&program));
         program
     }
