@@ -24,5 +24,7 @@ mod preload;
 mod promises;
 #[path = "capi/report.rs"]
 mod report;
+#[path = "capi/run.rs"]
+mod run;
 #[path = "capi/scopes.rs"]
 mod scopes;

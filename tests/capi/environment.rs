@@ -1,7 +1,7 @@
 //! What the environment says is settled at start, and is not heard by a program with more rights than its caller. What
 //! `HMALLOC_LOG` names is written to only if it is what it seems.
 
-use crate::installed::{Installed, aborted, cases, command, describe, run, succeed};
+use crate::installed::{Installed, aborted, as_root, cases, command, describe, run, succeed};
 use crate::packages;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -78,17 +78,6 @@ fn a_program_with_more_rights_does_not_listen() {
         succeed(&mut logged(&installed, &program, "errno_is_left_alone", &log));
         assert_eq!(log.exists(), hears, "{secure:?}");
     }
-}
-
-/// Files that run as root, or in root's group, whoever starts them. Only root can make such.
-fn as_root(program: &str) -> Command {
-    // SAFETY: asks for a number.
-    if unsafe { libc::geteuid() } == 0 {
-        return command(program);
-    }
-    let mut sudo = command(packages::program(&["sudo"], "sudo"));
-    sudo.args(["-n", program]);
-    sudo
 }
 
 /// The real thing: a set-user-ID and a set-group-ID program of root's, linked with the library, that nobody starts. The

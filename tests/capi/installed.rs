@@ -1,5 +1,6 @@
 //! A prefix with the libraries, and programs compiled against it.
 
+use crate::packages;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
@@ -158,4 +159,16 @@ pub(crate) fn cases(program: &Path) -> Vec<String> {
     let names: Vec<String> = succeed(&mut command(program)).lines().map(str::to_owned).collect();
     assert!(!names.is_empty());
     names
+}
+
+/// A command of root's: who is not root needs `sudo` without a password. Only root makes files that run with the rights
+/// of others.
+pub(crate) fn as_root(program: &str) -> Command {
+    // SAFETY: asks for a number.
+    if unsafe { libc::geteuid() } == 0 {
+        return command(program);
+    }
+    let mut sudo = command(packages::program(&["sudo"], "sudo"));
+    sudo.args(["-n", program]);
+    sudo
 }

@@ -55,7 +55,8 @@ fn malloc_info_has_the_shape_of_glibcs() {
     let program = installed.directory.path().join("info");
     let text = "#include <malloc.h>\n#include <stdio.h>\n#include <stdlib.h>\nint main(void) { int i;\n\
         for (i = 0; i < 1000; i++) { char *volatile block = malloc(i * 100); if (i % 3) free(block); }\n\
-        return malloc_info(0, stdout); }\n";
+        setbuf(stdout, NULL);\n\
+        fprintf(stderr, \"type=\\\"current\\\" size=\\\"%zu\\\"\", mallinfo2().arena); return malloc_info(0, stdout); }\n";
     fs::write(&source, text).expect("a source file");
     succeed(command("cc").args(["-w", "-fno-builtin"]).arg(&source).arg("-o").arg(&program));
     let shape = |info: String| {
@@ -65,7 +66,9 @@ fn malloc_info_has_the_shape_of_glibcs() {
         succeed(command("sh").args(["-c", script, "sh", SHAPE]).arg(file))
     };
     let (ours, glibcs) = (succeed(&mut installed.preloaded(&program)), succeed(&mut command(&program)));
-    assert_ne!(ours, glibcs);
+    // The figures are those of the other doors.
+    let told = run(&mut installed.preloaded(&program)).stderr;
+    assert!(!told.is_empty() && ours.contains(&*String::from_utf8_lossy(&told)), "{ours}");
     assert!(!ours.contains("type=\"rest\" count=\"0\""), "{ours}");
     assert_eq!(shape(ours), shape(glibcs));
 }
