@@ -3,6 +3,7 @@
 use crate::line::{STDERR, say};
 use crate::report;
 use core::ffi::{CStr, c_int};
+use core::fmt;
 use syscalls::{Errno, Sysno, syscall};
 
 const MIPS: bool = cfg!(any(target_arch = "mips", target_arch = "mips64"));
@@ -19,10 +20,39 @@ const O_NONBLOCK: usize = if MIPS { 0o200 } else { 0o4000 };
 const O_NOFOLLOW: usize = if ARM_OR_POWERPC { 0o100_000 } else { 0o400_000 };
 const O_CLOEXEC: usize = 0o2_000_000;
 
+/// What is likely, by name: the `syscalls` crate knows all, in a table that the loader would have to relocate in each process.
+const NAMES: [(Errno, &str); 12] = [
+    (Errno::EACCES, "EACCES"),
+    (Errno::EAGAIN, "EAGAIN"),
+    (Errno::EFBIG, "EFBIG"),
+    (Errno::EISDIR, "EISDIR"),
+    (Errno::ELOOP, "ELOOP"),
+    (Errno::EMFILE, "EMFILE"),
+    (Errno::ENAMETOOLONG, "ENAMETOOLONG"),
+    (Errno::ENOENT, "ENOENT"),
+    (Errno::ENOSPC, "ENOSPC"),
+    (Errno::ENOTDIR, "ENOTDIR"),
+    (Errno::ENXIO, "ENXIO"),
+    (Errno::EROFS, "EROFS"),
+];
+
+/// An error, as its name or its number.
+struct Reason(Errno);
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match NAMES.iter().find(|(known, _)| *known == self.0) {
+            Some((_, name)) => f.write_str(name),
+            None => write!(f, "error {}", self.0.into_raw()),
+        }
+    }
+}
+
 /// Appends the summary of the heap to a file. If that cannot be, standard error gets the reason and the summary.
 pub(crate) fn print(path: &CStr) {
     if let Err(reason) = append(path) {
-        let _ = say(STDERR, format_args!("HMALLOC_LOG cannot be written, {reason:?}: standard error it is"));
+        let reason = Reason(reason);
+        let _ = say(STDERR, format_args!("HMALLOC_LOG cannot be written, {reason}: standard error it is"));
         let _ = report::print(STDERR);
     }
 }
