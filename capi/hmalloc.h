@@ -7,7 +7,9 @@
  *                  A program linked with it has all of its memory from here. It reads the environment: see below.
  *
  * All functions may be called from any thread, before main, in constructors and at exit, and in the child of a fork. As
- * with malloc, not from a signal handler that may have interrupted one of them.
+ * with malloc, not from a signal handler that may have interrupted one of them. One lock serves all threads; it does not hand
+ * on priority, so a real-time thread may wait for one of low priority that is interrupted inside. The child of a vfork shares
+ * the heap with its parent.
  *
  * Memory is aligned for any object (to 16 bytes). Running out of it, or asking for more than PTRDIFF_MAX bytes, is answered
  * with NULL, and errno is ENOMEM if there is a libc. errno is otherwise left alone. A size of 0 gets a block of its own.
@@ -20,12 +22,18 @@
  *                   block it lies in
  *   HMALLOC_ABORT   that line, and the process dies by SIGABRT; this is the policy unless another one is set
  *
- * The environment, read by libhmalloc.so only:
+ * A line that cannot be written is lost, and raises no signal; a standard error that is full is waited for, two seconds at
+ * most. A handler of SIGABRT runs before the process dies, and may use these functions.
+ *
+ * libhmalloc.so does not replace the malloc of a program that defines its own, nor that of a plugin that is loaded with
+ * RTLD_DEEPBIND and not linked with this library.
+ *
+ * The environment, read by libhmalloc.so only, once, at start, and not in a program with more rights than its caller:
  *
  *   HMALLOC_POLICY  ignore, report or abort; what the program sets itself prevails
  *   HMALLOC_STATS   1: at exit, the heap in one line on standard error
  *   HMALLOC_CHECK   1: at exit, the heap is checked; if it is corrupt, that is said and the process dies by SIGABRT
- *   HMALLOC_LOG     a path: the line of HMALLOC_STATS is appended to that file instead
+ *   HMALLOC_LOG     a path: the line of HMALLOC_STATS is appended to that file instead; no symbolic link
  */
 #ifndef HMALLOC_H
 #define HMALLOC_H

@@ -90,6 +90,12 @@ pub use resize::ResizeError;
 pub use spans::OutOfMemory;
 pub use stats::Stats;
 
+/// How a line gets out and how the process dies, for the package `capi` alone: no part of the crate's contract.
+#[doc(hidden)]
+pub mod process {
+    pub use crate::sys::{STDERR, abort, write_line};
+}
+
 /// The README's examples are compiled with the others.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

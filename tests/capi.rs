@@ -4,6 +4,8 @@
 //! The C programs are in `tests/capi`. A test that needs a program of the machine names the Debian package to install if
 //! it is missing.
 
+#[path = "capi/environment.rs"]
+mod environment;
 #[path = "capi/fork.rs"]
 mod fork;
 #[path = "capi/hostile.rs"]
@@ -20,3 +22,9 @@ mod packages;
 mod preload;
 #[path = "capi/promises.rs"]
 mod promises;
+#[path = "capi/report.rs"]
+mod report;
+#[path = "capi/run.rs"]
+mod run;
+#[path = "capi/scopes.rs"]
+mod scopes;

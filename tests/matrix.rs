@@ -2,8 +2,8 @@
 //! them.
 //!
 //! On each, the probe is asked: a control (a misaligned word without any heap), stage 1's misaligned payload, the
-//! payloads of all other heaps, the production heap's self-check on the real break, and its threads; and the main job
-//! has to count as it does on this machine. `qemu/expected.txt` says what is known. Where it says that the control
+//! payloads of all other heaps, the production heap's self-check on the real break, its threads, and how it reports and
+//! dies; and the main job has to count as it does on this machine. `qemu/expected.txt` says what is known. Where it says that the control
 //! dies and it does not, nothing can be observed here, and that is a failure, not a pass.
 
 #[path = "common/packages.rs"]
@@ -114,6 +114,12 @@ impl Machine {
         assert_eq!(kept, 10 + usize::from(limit), "{said}");
     }
 
+    fn reports(&self) {
+        assert_eq!(self.survives("report"), "");
+        let output = self.probe(&["abort"]);
+        assert_eq!(output.status.signal(), Some(6), "probe abort: {}\n{}", output.status, stderr(&output));
+    }
+
     fn counts_words(&self) {
         let text = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/words.rs")).expect("a text");
         let arguments = ["--quiet", "--top", "1000000", "-"];
@@ -130,6 +136,7 @@ fn examine(architecture: &str) {
     machine.aligned();
     machine.self_check();
     assert!(machine.survives("threads").starts_with("4 threads"));
+    machine.reports();
     machine.counts_words();
 }
 

@@ -1,29 +1,67 @@
 //! What the environment asks of the shared library. The static one does not look: who runs a program has no say in what
-//! its author chose.
-//! `capi/README.md` has the table of the variables.
+//! its author chose. `capi/README.md` has the table of the variables.
+//!
+//! The environment is copied once, at start. Later it is the program's: it may have moved, freed or overwritten it. A
+//! program with more rights than its caller does not look at all.
 
 use crate::line::{STDERR, say};
-use crate::panic::abort;
-use crate::{libc, policy, report};
-use core::ffi::{CStr, c_int};
+use crate::{libc, log, policy, report};
+use core::cell::UnsafeCell;
+use core::ffi::CStr;
+use core::sync::atomic::AtomicU8;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use hmalloc::Policy;
+use hmalloc::process::abort;
 use syscalls::{Sysno, syscall};
 
-const AT_FDCWD: isize = -100;
-const O_WRONLY: usize = 1;
-const O_CREAT: usize = 0o100;
-const O_APPEND: usize = if cfg!(any(target_arch = "mips", target_arch = "mips64")) { 0o10 } else { 0o2000 };
+/// What the kernel takes as a path, the closing 0 included.
+const PATH_MAX: usize = 4096;
+/// In the auxiliary vector: the program has more rights than its caller.
+const AT_SECURE: usize = 23;
+
+/// One of the three below. Only ever raised.
+static STATE: AtomicU8 = AtomicU8::new(UNREAD);
+const UNREAD: u8 = 0;
+/// A thread is writing to [`WISHES`].
+const READING: u8 = 1;
+const READ: u8 = 2;
+
+/// What is to happen at exit.
+struct Wishes {
+    stats: bool,
+    check: bool,
+    /// A string; empty for standard error.
+    log: [u8; PATH_MAX],
+}
+
+struct Settled(UnsafeCell<Wishes>);
+
+// SAFETY: the thread that has raised `STATE` to `READING` writes; everyone reads only after `READ`.
+unsafe impl Sync for Settled {}
+
+static WISHES: Settled = Settled(UnsafeCell::new(Wishes { stats: false, check: false, log: [0; PATH_MAX] }));
 
 #[used]
 #[unsafe(link_section = ".fini_array")]
 static AT_EXIT: extern "C" fn() = at_exit;
 
-/// Does what `HMALLOC_POLICY` says, unless the program has chosen itself. A word that is none of the three is named.
-/// Before there is an environment nothing is settled, and it is looked for again.
+/// Reads the environment, the first time that there is one.
 #[cold]
-pub(crate) fn choose_policy() {
-    let Some(mut entries) = libc::environment() else { return };
-    let policy = match value_of("HMALLOC_POLICY", &mut entries).map_or(&b""[..], CStr::to_bytes) {
+pub(crate) fn read() {
+    if libc::environment().is_none() || STATE.compare_exchange(UNREAD, READING, Relaxed, Relaxed).is_err() {
+        return;
+    }
+    if !is_secure() {
+        choose_policy();
+        // SAFETY: this thread has raised the state to `READING`, which no other can do.
+        note(unsafe { &mut *WISHES.0.get() });
+    }
+    STATE.store(READ, Release);
+}
+
+/// Does what `HMALLOC_POLICY` says, unless the program has chosen itself. A word that is none of the three is named.
+fn choose_policy() {
+    let policy = match variable("HMALLOC_POLICY").map_or(&b""[..], CStr::to_bytes) {
         b"ignore" => Policy::Ignore,
         b"report" => Policy::Report,
         b"abort" | b"" => Policy::Abort,
@@ -35,28 +73,36 @@ pub(crate) fn choose_policy() {
     policy::set_unless_chosen(policy);
 }
 
-extern "C" fn at_exit() {
-    if is_on("HMALLOC_STATS") {
-        let log = variable("HMALLOC_LOG").and_then(open);
-        let _ = report::print(log.unwrap_or(STDERR));
-        if let Some(log) = log {
-            // SAFETY: opened above, and nobody else knows of it.
-            let _ = unsafe { syscall!(Sysno::close, log) };
+fn note(wishes: &mut Wishes) {
+    wishes.stats = is_on("HMALLOC_STATS");
+    wishes.check = is_on("HMALLOC_CHECK");
+    let path = variable("HMALLOC_LOG").map_or(&[0][..], CStr::to_bytes_with_nul);
+    match wishes.log.get_mut(..path.len()) {
+        Some(place) => place.copy_from_slice(path),
+        None => {
+            let _ = say(STDERR, format_args!("HMALLOC_LOG is no path, being too long: standard error it is"));
         }
     }
-    if is_on("HMALLOC_CHECK")
+}
+
+extern "C" fn at_exit() {
+    if STATE.load(Acquire) != READ {
+        return;
+    }
+    // SAFETY: after `READ`, no thread writes.
+    let wishes = unsafe { &*WISHES.0.get() };
+    if wishes.stats {
+        match CStr::from_bytes_until_nul(&wishes.log) {
+            Ok(path) if !path.is_empty() => log::print(path),
+            _ => drop(report::print(STDERR)),
+        }
+    }
+    if wishes.check
         && let Err(corruption) = report::check()
     {
         let _ = say(STDERR, format_args!("the heap is corrupt at exit: {corruption}"));
         abort();
     }
-}
-
-fn open(path: &CStr) -> Option<c_int> {
-    let flags = O_WRONLY | O_CREAT | O_APPEND;
-    // SAFETY: the kernel reads the path.
-    let opened = unsafe { syscall!(Sysno::openat, AT_FDCWD, path.as_ptr(), flags, 0o666) };
-    opened.ok().and_then(|descriptor| c_int::try_from(descriptor).ok())
 }
 
 fn is_on(name: &str) -> bool {
@@ -65,12 +111,25 @@ fn is_on(name: &str) -> bool {
 
 /// The value of an environment variable.
 fn variable(name: &str) -> Option<&'static CStr> {
-    value_of(name, &mut libc::environment()?)
-}
-
-fn value_of(name: &str, entries: &mut impl Iterator<Item = &'static CStr>) -> Option<&'static CStr> {
-    entries.find_map(|entry| {
+    libc::environment()?.find_map(|entry| {
         let value = entry.to_bytes_with_nul().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
         CStr::from_bytes_with_nul(value).ok()
     })
+}
+
+/// Whether the program has more rights than its caller, who wrote the environment. Where libc does not hand on what the
+/// kernel says about that, the user and group numbers tell; they do not tell of capabilities.
+fn is_secure() -> bool {
+    libc::auxiliary(AT_SECURE).map_or_else(has_other_ids, |secure| secure != 0)
+}
+
+fn has_other_ids() -> bool {
+    // The calls of these two that are not named so know numbers of 16 bits only.
+    #[cfg(any(target_arch = "x86", target_arch = "arm"))]
+    let calls = [Sysno::getuid32, Sysno::geteuid32, Sysno::getgid32, Sysno::getegid32];
+    #[cfg(not(any(target_arch = "x86", target_arch = "arm")))]
+    let calls = [Sysno::getuid, Sysno::geteuid, Sysno::getgid, Sysno::getegid];
+    // SAFETY: no arguments, no effects.
+    let [user, effective_user, group, effective_group] = calls.map(|call| unsafe { syscall!(call) });
+    user != effective_user || group != effective_group
 }

@@ -1,6 +1,6 @@
 //! The functions of `hmalloc.h`, which documents them.
 
-use crate::libc::{EINVAL, set_errno};
+use crate::libc::{EINVAL, EIO, set_errno};
 use crate::shared::HEAP;
 use crate::{policy, report, request};
 use core::ffi::{c_int, c_void};
@@ -48,7 +48,13 @@ extern "C" fn husable_size(payload: *const c_void) -> usize {
 
 #[unsafe(no_mangle)]
 extern "C" fn hmalloc_stats_print(descriptor: c_int) -> c_int {
-    report::print(descriptor).map_or(-1, |()| 0)
+    match report::print(descriptor) {
+        Ok(()) => 0,
+        Err(_) => {
+            set_errno(EIO);
+            -1
+        }
+    }
 }
 
 #[unsafe(no_mangle)]

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! family    hmalloc, hfree, ...           both libraries
-//! standard  malloc, free, ...             the shared library (feature `preload`)
+//! standard  malloc, free, ...             the shared library (feature `preload`); glibc: other names for them;
+//!                                         figures: mallinfo and its kin; environment, log: what is asked of it
 //! request   what C asks of an allocator, as layouts; errno; misuse
 //! shared    the one heap
 //! libc      what is used of a libc where there is one
@@ -12,14 +13,21 @@
 //! the last destructor.
 #![no_std]
 
-#[cfg(feature = "preload")]
-mod environment;
-mod family;
 #[macro_use]
 #[path = "../../src/weak.rs"]
 mod weak;
+
+#[cfg(feature = "preload")]
+mod environment;
+mod family;
+#[cfg(feature = "preload")]
+mod figures;
+#[cfg(feature = "preload")]
+mod glibc;
 mod libc;
 mod line;
+#[cfg(feature = "preload")]
+mod log;
 mod panic;
 mod policy;
 mod report;

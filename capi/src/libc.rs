@@ -2,6 +2,8 @@
 //! linked in for it.
 
 use core::ffi::c_int;
+#[cfg(feature = "preload")]
+use core::ffi::c_void;
 
 type Errno = extern "C" fn() -> *mut c_int;
 
@@ -41,8 +43,42 @@ pub(crate) fn environment() -> Option<impl Iterator<Item = &'static core::ffi::C
             return None;
         }
         entry = entry.wrapping_add(1);
-        // SAFETY: an entry of the environment is a string. It is read when the library is initialized, in a misuse
-        // before that, and at exit: not while the program is free to change it from another thread.
+        // SAFETY: an entry of the environment is a string. It is read when the library is initialized, or in a
+        // misuse before that: not while the program is free to change it from another thread.
         Some(unsafe { core::ffi::CStr::from_ptr(text) })
     }))
+}
+
+#[cfg(feature = "preload")]
+type Getauxval = extern "C" fn(usize) -> usize;
+#[cfg(feature = "preload")]
+weak!(hmalloc_c_getauxval, "getauxval", Getauxval);
+
+/// An entry of the auxiliary vector. `None` if libc does not tell. `errno` is as before.
+#[cfg(feature = "preload")]
+pub(crate) fn auxiliary(kind: usize) -> Option<usize> {
+    let (ask, errno) = (linked!(hmalloc_c_getauxval)?, linked!(hmalloc_c_errno)?());
+    // SAFETY: `errno` points to the thread's own. It tells an entry of 0 from one that is missing.
+    unsafe {
+        let before = errno.replace(0);
+        let value = ask(kind);
+        (errno.replace(before) == 0).then_some(value)
+    }
+}
+
+#[cfg(feature = "preload")]
+type Fwrite = unsafe extern "C" fn(*const c_void, usize, usize, *mut c_void) -> usize;
+#[cfg(feature = "preload")]
+weak!(hmalloc_c_fwrite, "fwrite", Fwrite);
+
+/// Writes to a `FILE` of libc's, and says whether it took all of it.
+///
+/// # Safety
+///
+/// `stream` is one.
+#[cfg(feature = "preload")]
+pub(crate) unsafe fn write_stream(stream: *mut c_void, bytes: &[u8]) -> bool {
+    let Some(write) = linked!(hmalloc_c_fwrite) else { return false };
+    // SAFETY: libc reads the bytes; of the stream, the caller's promise.
+    unsafe { write(bytes.as_ptr().cast(), 1, bytes.len(), stream) == bytes.len() }
 }

@@ -2,45 +2,45 @@
 
 use core::ffi::c_int;
 use core::fmt::{self, Write};
-use syscalls::{Errno, Sysno, syscall};
+pub(crate) use hmalloc::process::STDERR;
+use hmalloc::process::write_line;
+use syscalls::Errno;
 
-/// The file descriptor of standard error.
-pub(crate) const STDERR: c_int = 2;
-
-/// A line under construction on the stack. What does not fit is left out.
-struct Line {
-    bytes: [u8; Self::MAX],
+/// Text under construction on the stack. What does not fit is left out.
+pub(crate) struct Text<const MAX: usize> {
+    bytes: [u8; MAX],
     length: usize,
 }
 
-impl Line {
-    const MAX: usize = 512;
+impl<const MAX: usize> Text<MAX> {
+    pub(crate) const fn new() -> Self {
+        Self { bytes: [0; MAX], length: 0 }
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
 }
 
-impl Write for Line {
+impl<const MAX: usize> Write for Text<MAX> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        for &byte in text.as_bytes().iter().take(Self::MAX - 1 - self.length) {
-            self.bytes[self.length] = byte;
+        for (place, &byte) in self.bytes.iter_mut().skip(self.length).zip(text.as_bytes()) {
+            *place = byte;
             self.length += 1;
         }
         Ok(())
     }
 }
 
-/// Writes `hmalloc: TEXT` and a newline. One write, unless that is interrupted or cut short.
-pub(crate) fn say(descriptor: c_int, text: fmt::Arguments<'_>) -> Result<(), ()> {
-    let mut line = Line { bytes: [0; Line::MAX], length: 0 };
+/// The longest line, its newline included.
+const LINE: usize = 512;
+
+/// Writes `hmalloc: TEXT` and a newline, as the crate writes a misuse.
+pub(crate) fn say(descriptor: c_int, text: fmt::Arguments<'_>) -> Result<(), Errno> {
+    let mut line = Text::<LINE>::new();
     let _ = write!(line, "hmalloc: {text}");
-    line.bytes[line.length] = b'\n';
-    let mut left = &line.bytes[..=line.length];
-    while !left.is_empty() {
-        // SAFETY: the kernel reads the bytes.
-        match unsafe { syscall!(Sysno::write, descriptor, left.as_ptr(), left.len()) } {
-            Ok(0) => return Err(()),
-            Ok(count) => left = &left[count.min(left.len())..],
-            Err(Errno::EINTR) => {}
-            Err(_) => return Err(()),
-        }
-    }
-    Ok(())
+    // Where there is no room for the newline, it goes over the last byte.
+    line.length = line.length.min(LINE - 1);
+    let _ = line.write_str("\n");
+    write_line(descriptor, line.as_bytes())
 }

@@ -18,7 +18,7 @@ const BY_NUMBER: [(u8, Policy); 3] = [(1, Policy::Ignore), (2, Policy::Report), 
 pub(crate) fn apply(call: &str, misuse: &Misuse) {
     #[cfg(feature = "preload")]
     if POLICY.load(Relaxed) == UNSET {
-        crate::environment::choose_policy();
+        crate::environment::read();
     }
     current().apply(call, misuse);
 }

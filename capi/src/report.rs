@@ -1,13 +1,12 @@
 //! The heap in one line.
 
-use crate::libc;
 use crate::line::say;
 use crate::shared::HEAP;
 use core::ffi::c_int;
 use core::fmt;
 use hmalloc::brk::Source;
 use hmalloc::{Corruption, Stats};
-use syscalls::{Sysno, syscall};
+use syscalls::{Errno, Sysno, syscall};
 
 /// What the numbers are, and whether the heap is sound.
 struct Summary {
@@ -41,7 +40,7 @@ pub(crate) fn check() -> Result<(), Corruption> {
 }
 
 /// Writes the summary to `descriptor`. A heap whose links cannot be trusted is not counted.
-pub(crate) fn print(descriptor: c_int) -> Result<(), ()> {
+pub(crate) fn print(descriptor: c_int) -> Result<(), Errno> {
     // SAFETY: no arguments, no effects.
     let process = unsafe { syscall!(Sysno::getpid) }.unwrap_or(0);
     let (check, stats) = HEAP.with(|heap| {
@@ -50,5 +49,5 @@ pub(crate) fn print(descriptor: c_int) -> Result<(), ()> {
         let stats = if check.is_ok() { heap.stats() } else { Stats::default() };
         (check, stats)
     });
-    say(descriptor, format_args!("{}", Summary { process, stats, check })).inspect_err(|()| libc::set_errno(libc::EIO))
+    say(descriptor, format_args!("{}", Summary { process, stats, check }))
 }

@@ -15,5 +15,5 @@ static AT_START: extern "C" fn() = at_start;
 extern "C" fn at_start() {
     let _ = HEAP.usable_size(core::ptr::null());
     #[cfg(feature = "preload")]
-    crate::environment::choose_policy();
+    crate::environment::read();
 }

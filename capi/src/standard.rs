@@ -6,7 +6,6 @@ use crate::shared::HEAP;
 use crate::{report, request};
 use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
-use hmalloc::SpanKind;
 use hmalloc::brk::{Brk, Linux};
 
 // SAFETY (of every `no_mangle` here): the names are a libc's, and this library answers for all of them.
@@ -44,7 +43,7 @@ unsafe extern "C" fn reallocarray(payload: *mut c_void, count: usize, size: usiz
 /// # Safety
 ///
 /// As for `request::resize`.
-unsafe fn resize(call: &str, payload: *mut c_void, size: usize) -> *mut c_void {
+pub(crate) unsafe fn resize(call: &str, payload: *mut c_void, size: usize) -> *mut c_void {
     if size == 0 && !payload.is_null() {
         // SAFETY: the caller's promise.
         unsafe { request::free(call, payload) };
@@ -56,7 +55,7 @@ unsafe fn resize(call: &str, payload: *mut c_void, size: usize) -> *mut c_void {
 
 /// Unlike its siblings, it answers with the error and leaves `errno` alone.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn posix_memalign(place: *mut *mut c_void, align: usize, size: usize) -> c_int {
+pub(crate) unsafe extern "C" fn posix_memalign(place: *mut *mut c_void, align: usize, size: usize) -> c_int {
     if !align.is_power_of_two() || align < size_of::<*mut c_void>() {
         return EINVAL;
     }
@@ -77,7 +76,7 @@ extern "C" fn aligned_alloc(align: usize, size: usize) -> *mut c_void {
 
 /// As glibc's: an alignment that is not a power of two is rounded up to one.
 #[unsafe(no_mangle)]
-extern "C" fn memalign(align: usize, size: usize) -> *mut c_void {
+pub(crate) extern "C" fn memalign(align: usize, size: usize) -> *mut c_void {
     match align.checked_next_power_of_two() {
         Some(align) => request::allocate_aligned(align, size),
         None => {
@@ -88,12 +87,12 @@ extern "C" fn memalign(align: usize, size: usize) -> *mut c_void {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn valloc(size: usize) -> *mut c_void {
+pub(crate) extern "C" fn valloc(size: usize) -> *mut c_void {
     request::allocate_aligned(Linux.page_size(), size)
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn pvalloc(size: usize) -> *mut c_void {
+pub(crate) extern "C" fn pvalloc(size: usize) -> *mut c_void {
     // What cannot be rounded up is refused as it is.
     let size = size.checked_next_multiple_of(Linux.page_size()).unwrap_or(size);
     request::allocate_aligned(Linux.page_size(), size)
@@ -128,47 +127,6 @@ extern "C" fn malloc_stats() {
 
 /// There is nothing to tune: every setting is accepted, and none has an effect.
 #[unsafe(no_mangle)]
-extern "C" fn mallopt(_: c_int, _: c_int) -> c_int {
+pub(crate) extern "C" fn mallopt(_: c_int, _: c_int) -> c_int {
     1
-}
-
-/// glibc's `struct mallinfo2`.
-#[repr(C)]
-#[derive(Default)]
-struct Mallinfo2 {
-    /// Bytes below the break.
-    arena: usize,
-    /// How many stretches are free.
-    ordblks: usize,
-    smblks: usize,
-    hblks: usize,
-    /// Bytes in mappings.
-    hblkhd: usize,
-    usmblks: usize,
-    fsmblks: usize,
-    /// Bytes in use.
-    uordblks: usize,
-    /// Bytes that are free.
-    fordblks: usize,
-    /// Bytes at the top, which could be trimmed.
-    keepcost: usize,
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn mallinfo2() -> Mallinfo2 {
-    HEAP.with(|heap| {
-        let stats = heap.stats();
-        let free = heap.spans().filter(|span| span.kind == SpanKind::Free);
-        let last = heap.spans().last().filter(|span| span.kind == SpanKind::Free);
-        Mallinfo2 {
-            arena: stats.heap_bytes - stats.mapped_bytes,
-            ordblks: free.count(),
-            hblks: stats.map_calls,
-            hblkhd: stats.mapped_bytes,
-            uordblks: stats.live_bytes,
-            fordblks: stats.free_bytes,
-            keepcost: last.map_or(0, |span| span.bytes),
-            ..Mallinfo2::default()
-        }
-    })
 }

@@ -1,5 +1,6 @@
 //! A prefix with the libraries, and programs compiled against it.
 
+use crate::packages;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
@@ -23,7 +24,7 @@ pub(crate) const FAMILY: [&str; 11] = [
 ];
 
 /// The functions of a libc for which the shared library answers.
-pub(crate) const STANDARD: [&str; 17] = [
+pub(crate) const STANDARD: [&str; 30] = [
     "malloc",
     "free",
     "calloc",
@@ -39,8 +40,21 @@ pub(crate) const STANDARD: [&str; 17] = [
     "free_aligned_sized",
     "malloc_trim",
     "malloc_stats",
+    "mallinfo",
     "mallinfo2",
+    "malloc_info",
     "mallopt",
+    "cfree",
+    "__libc_malloc",
+    "__libc_free",
+    "__libc_calloc",
+    "__libc_realloc",
+    "__libc_memalign",
+    "__libc_valloc",
+    "__libc_pvalloc",
+    "__libc_mallopt",
+    "__libc_mallinfo",
+    "__posix_memalign",
 ];
 
 /// The repository's folder `capi`.
@@ -98,7 +112,13 @@ impl Installed {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/capi");
         // The compiler knows what malloc does, and would leave out what is to be tested.
         let flags = ["-std=gnu11", "-O1", "-fno-builtin", "-Wall", "-Wextra", "-Werror", "-pthread"];
-        let quiet = ["-Wno-unused-result", "-Wno-use-after-free", "-Wno-free-nonheap-object", "-Wno-unused-function"];
+        let quiet = [
+            "-Wno-unused-result",
+            "-Wno-use-after-free",
+            "-Wno-free-nonheap-object",
+            "-Wno-unused-function",
+            "-Wno-deprecated-declarations",
+        ];
         succeed(command("cc").args(flags).args(quiet).arg(folder.join(source)).arg("-o").arg(&program));
         program
     }
@@ -139,4 +159,16 @@ pub(crate) fn cases(program: &Path) -> Vec<String> {
     let names: Vec<String> = succeed(&mut command(program)).lines().map(str::to_owned).collect();
     assert!(!names.is_empty());
     names
+}
+
+/// A command of root's: who is not root needs `sudo` without a password. Only root makes files that run with the rights
+/// of others.
+pub(crate) fn as_root(program: &str) -> Command {
+    // SAFETY: asks for a number.
+    if unsafe { libc::geteuid() } == 0 {
+        return command(program);
+    }
+    let mut sudo = command(packages::program(&["sudo"], "sudo"));
+    sudo.args(["-n", program]);
+    sudo
 }

@@ -183,3 +183,41 @@ fn abort_on_foreign_block(program: &Path) {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(aborted(output.status) && stderr.starts_with("hmalloc: hfree: 0x"), "{}", describe(&output));
 }
+
+/// The names that follow `Sysno::` in the sources under a folder.
+fn system_calls(folder: &Path, names: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+        if entry.is_dir() {
+            system_calls(&entry, names);
+        } else if entry.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(entry).expect("a source file");
+            let rests = text.split("Sysno::").skip(1);
+            names.extend(
+                rests
+                    .filter_map(|rest| rest.split(|c: char| c != '_' && !c.is_ascii_alphanumeric()).next())
+                    .map(str::to_owned),
+            );
+        }
+    }
+}
+
+/// Whoever writes a sandbox reads it there.
+#[test]
+fn the_readme_lists_every_system_call() {
+    let mut called = BTreeSet::new();
+    for folder in [capi().join("src"), capi().join("../src")] {
+        system_calls(&folder, &mut called);
+    }
+    let readme = fs::read_to_string(capi().join("README.md")).expect("capi/README.md");
+    let (_, section) = readme.split_once("\n## System calls\n").expect("the section");
+    let listed: BTreeSet<_> = section
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.contains('`'))
+        .filter_map(|line| line.split('|').nth(2))
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .map(str::to_owned)
+        .collect();
+    assert!(called.contains("write"));
+    let other = set(&["getauxval"]);
+    assert_eq!(listed.difference(&other).cloned().collect::<BTreeSet<_>>(), called);
+}

@@ -1,6 +1,6 @@
 //! Programs of the machine, unmodified, on the preloaded library: the same output, and a sound heap in each process.
 
-use crate::installed::{Installed, aborted, capi, command, describe, run, succeed};
+use crate::installed::{Installed, aborted, command, describe, run, succeed};
 use crate::packages;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -180,21 +180,6 @@ fn cargo_builds_a_crate() {
             shell.envs(known.or_else(home).map(|path| (name, path)));
         }
     });
-}
-
-#[test]
-fn hmalloc_run_works_from_a_clone_and_from_a_prefix() {
-    let installed = Installed::new();
-    for script in [capi().join("hmalloc-run"), installed.prefix().join("bin/hmalloc-run")] {
-        let mut run_it = command(&script);
-        run_it.env("HMALLOC_STATS", "1").args(["perl", "-e", "print \"@ARGV\\n\"; exit 3", "two words"]);
-        let output = run(&mut run_it);
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(3), "{}", describe(&output));
-        assert_eq!(output.stdout, b"two words\n");
-        assert!(stderr.starts_with("hmalloc: process ") && stderr.ends_with("; sound\n"), "{stderr}");
-        assert_eq!(run(&mut command(&script)).status.code(), Some(2));
-    }
 }
 
 /// Headers are overwritten, as no program can do by an overflow: the check at exit notices, and says so.

@@ -373,6 +373,108 @@ static void own_mallinfo2_counts_what_is_in_use(void)
     EXPECT(mallinfo2().uordblks <= before + 100);
 }
 
+/* glibc has both, but not every field for both: those are compared that this heap fills in. */
+static void own_mallinfo_is_mallinfo2(void)
+{
+    void *blocks[100];
+    struct mallinfo old;
+    struct mallinfo2 wide;
+    size_t i;
+    for (i = 0; i < COUNT(blocks); i++)
+        blocks[i] = malloc(i * 1000);
+    for (i = 0; i < COUNT(blocks); i += 2)
+        free(blocks[i]);
+    old = mallinfo();
+    wide = mallinfo2();
+    EXPECT(old.uordblks >= 50 * 50000 - 50000 && (size_t)old.arena >= (size_t)old.uordblks + (size_t)old.fordblks / 2);
+    EXPECT((size_t)old.arena == wide.arena && (size_t)old.ordblks == wide.ordblks && (size_t)old.smblks == wide.smblks);
+    EXPECT((size_t)old.hblks == wide.hblks && (size_t)old.hblkhd == wide.hblkhd && (size_t)old.usmblks == wide.usmblks);
+    EXPECT((size_t)old.fsmblks == wide.fsmblks && (size_t)old.uordblks == wide.uordblks);
+    EXPECT((size_t)old.fordblks == wide.fordblks && (size_t)old.keepcost == wide.keepcost);
+    for (i = 1; i < COUNT(blocks); i += 2)
+        free(blocks[i]);
+}
+
+/* More than an int can hold, none of it touched. */
+static void own_mallinfo_does_not_wrap(void)
+{
+    void *blocks[20];
+    size_t i;
+    for (i = 0; i < COUNT(blocks); i++)
+        EXPECT((blocks[i] = malloc((size_t)128 << 20)) != NULL);
+    EXPECT(mallinfo().uordblks == INT_MAX && mallinfo2().uordblks >= (size_t)20 * (128 << 20));
+    for (i = 0; i < COUNT(blocks); i++)
+        free(blocks[i]);
+    malloc_trim(0);
+    EXPECT(mallinfo().uordblks < INT_MAX && mallinfo().uordblks >= 0);
+}
+
+/* The stream allocates while it is written to. */
+static void malloc_info_writes_to_a_stream_that_allocates(void)
+{
+    char *text = NULL, *kept = malloc(100000);
+    size_t size = 0;
+    FILE *stream = open_memstream(&text, &size);
+    EXPECT(stream && malloc_info(0, stream) == 0 && fclose(stream) == 0);
+    EXPECT(size > 100 && strncmp(text, "<malloc version=\"1\">\n", 21) == 0 && strcmp(text + size - 10, "</malloc>\n") == 0);
+    free(text);
+    free(kept);
+}
+
+static void malloc_info_knows_no_options(void)
+{
+    EXPECT(malloc_info(1, stdout) == EINVAL && malloc_info(-1, stdout) == EINVAL);
+}
+
+static void own_malloc_info_says_that_it_was_not_written(void)
+{
+    FILE *full = fopen("/dev/full", "w");
+    EXPECT(full && setvbuf(full, NULL, _IONBF, 0) == 0);
+    errno = BEFORE;
+    EXPECT(malloc_info(0, full) == -1 && errno == ENOSPC);
+    fclose(full);
+}
+
+extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
+extern void *__libc_memalign(size_t, size_t), *__libc_valloc(size_t), *__libc_pvalloc(size_t);
+extern void __libc_free(void *);
+extern int __libc_mallopt(int, int);
+extern int __posix_memalign(void **, size_t, size_t) __attribute__((weak));
+extern void cfree(void *) __attribute__((weak));
+
+static void the_names_of_glibc_are_the_same_heap(void)
+{
+    size_t i;
+    for (i = 0; i < COUNT(SIZES); i++) {
+        void *blocks[] = {__libc_malloc(SIZES[i]), __libc_calloc(SIZES[i], 1), __libc_realloc(malloc(7), SIZES[i] + 1),
+            __libc_memalign(256, SIZES[i]), __libc_valloc(SIZES[i]), __libc_pvalloc(SIZES[i])};
+        size_t j;
+        for (j = 0; j < COUNT(blocks); j++) {
+            EXPECT(blocks[j] && malloc_usable_size(blocks[j]) >= SIZES[i]);
+            EXPECT(aligned(blocks[j], j < 3 ? 16 : j == 3 ? 256 : (size_t)sysconf(_SC_PAGESIZE)));
+            EXPECT(j != 1 || zero(blocks[j], SIZES[i]));
+            blocks[j] = j % 2 ? realloc(blocks[j], SIZES[i] + 100) : __libc_realloc(blocks[j], SIZES[i] + 100);
+            free(blocks[j]);
+        }
+        __libc_free(malloc(SIZES[i]));
+        __libc_free(aligned_alloc(64, SIZES[i]));
+    }
+    __libc_free(NULL);
+    EXPECT(__libc_mallopt(M_MMAP_MAX, 10) == 1);
+    errno = BEFORE;
+    EXPECT(__libc_malloc(huge) == NULL && errno == ENOMEM);
+}
+
+static void own_old_names_of_glibc_are_the_same_heap(void)
+{
+    void *block = NULL;
+    EXPECT(__posix_memalign && __posix_memalign(&block, 512, 1000) == 0 && aligned(block, 512));
+    free(block);
+    EXPECT(cfree && __posix_memalign(&block, 3, 1000) == EINVAL);
+    cfree(malloc(1000));
+    cfree(NULL);
+}
+
 static void mallopt_accepts_settings(void)
 {
     EXPECT(mallopt(M_MMAP_THRESHOLD, 1 << 20) == 1 && mallopt(M_TRIM_THRESHOLD, 1 << 20) == 1);
@@ -515,6 +617,13 @@ int main(int argc, char **argv)
         CASE(own_sized_frees_take_what_was_asked_for),
         CASE(own_malloc_trim_says_whether_it_gave_back),
         CASE(own_mallinfo2_counts_what_is_in_use),
+        CASE(own_mallinfo_is_mallinfo2),
+        CASE(own_mallinfo_does_not_wrap),
+        CASE(malloc_info_writes_to_a_stream_that_allocates),
+        CASE(malloc_info_knows_no_options),
+        CASE(own_malloc_info_says_that_it_was_not_written),
+        CASE(the_names_of_glibc_are_the_same_heap),
+        CASE(own_old_names_of_glibc_are_the_same_heap),
         CASE(mallopt_accepts_settings),
         CASE(libc_hands_out_blocks_for_free),
         CASE(blocks_cross_threads),

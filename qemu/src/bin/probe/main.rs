@@ -11,6 +11,7 @@
 mod access;
 mod alignment;
 mod clone;
+mod report;
 mod selfcheck;
 mod steps;
 mod threads;
@@ -27,6 +28,8 @@ usage: probe control load|store|atomic   a misaligned word without any heap
        probe aligned                     payloads of stages 2 to 5 and of the production heap
        probe selfcheck                   the production heap on the real break
        probe threads                     the production heap under four threads
+       probe report                      lines to a broken and to a full pipe
+       probe abort                       death by SIGABRT
 ";
 
 fn main(process: Process) -> i32 {
@@ -39,6 +42,8 @@ fn main(process: Process) -> i32 {
         (b"aligned", None) => alignment::aligned(&mut output),
         (b"selfcheck", None) => selfcheck::run(&mut output),
         (b"threads", None) => threads::run(&mut output),
+        (b"report", None) => report::run(),
+        (b"abort", None) => hmalloc::process::abort(),
         _ => {
             say(format_args!("{USAGE}"));
             return 2;
