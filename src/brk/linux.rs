@@ -1,6 +1,7 @@
 //! The program break of a running Linux process, and mappings, by raw system calls.
 
-use super::{Brk, Refused, Source, memory};
+use super::memory::{self, Area};
+use super::{Brk, Refused, Source};
 use crate::fork;
 use crate::seat::Seat;
 
@@ -41,6 +42,13 @@ unsafe extern "C" {
 
 // glibc remembers in this word where the break is, and moves it from there without asking the kernel.
 weak!(hmalloc_curbrk, "__curbrk", &'static core::sync::atomic::AtomicUsize);
+
+impl Linux {
+    /// Whose mapping `start` is in: regions lie above the break.
+    fn area(self, start: usize) -> Area {
+        if memory::program_break().is_ok_and(|end| start < end) { Area::ProgramBreak } else { Area::Mapping }
+    }
+}
 
 /// Does `step` while no other heap moves the break.
 fn in_turn<R>(step: impl FnOnce() -> R) -> R {
@@ -90,12 +98,12 @@ unsafe impl Brk for Linux {
 
     unsafe fn discard(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
         // SAFETY: the caller's promise.
-        unsafe { memory::discard(start, bytes) }
+        unsafe { memory::discard(start, bytes, self.area(start)) }
     }
 
     unsafe fn seal(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
         // SAFETY: the caller's promise.
-        unsafe { memory::seal(start, bytes) }
+        unsafe { memory::seal(start, bytes, Area::ProgramBreak) }
     }
 
     fn expect_use(&mut self, start: usize, bytes: usize) {

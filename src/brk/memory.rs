@@ -1,8 +1,8 @@
 //! Memory by raw system calls: mappings, protection, and giving pages back.
 
 use super::Refused;
-use core::sync::atomic::AtomicU8;
 use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicBool, AtomicU8};
 use syscalls::{Errno, Sysno, syscall};
 
 /// Where the numbers of MIPS differ from everybody else's.
@@ -44,7 +44,7 @@ unsafe fn mmap(address: usize, bytes: usize, protection: usize, flags: usize) ->
 /// A readable, writable mapping at an address of the kernel's choice.
 pub(super) fn map(bytes: usize) -> Result<usize, Refused> {
     // SAFETY: without an address it disturbs nothing that exists.
-    unsafe { mmap(0, bytes, READ_WRITE, 0) }.map_err(|_| Refused)
+    unsafe { mmap(0, bytes, READ_WRITE, NORESERVE) }.map_err(|_| Refused)
 }
 
 /// A readable, writable mapping at exactly `address`, where nothing is mapped yet.
@@ -62,38 +62,50 @@ pub(super) fn map_exactly(address: usize, bytes: usize) -> Result<(), Refused> {
     }
 }
 
-/// Puts a new mapping in the place of an old one. `None` if the kernel took that away and did not put the new one there:
-/// the addresses are anybody's then.
+/// What becomes of pages that get a new mapping.
+#[derive(Clone, Copy)]
+enum Anew {
+    /// They are zero.
+    Zero,
+    /// They are inaccessible.
+    Sealed,
+}
+
+/// Puts a new mapping in the place of an old one. Every libc's own `malloc` needs `mmap`, so no filter can be against it.
 ///
 /// # Safety
 ///
 /// The range consists of pages of the caller's that are readable and writable, and its content is not needed any more.
-unsafe fn replace(start: usize, bytes: usize) -> Option<Result<(), Refused>> {
+unsafe fn replace(start: usize, bytes: usize, anew: Anew, flags: usize) -> Result<(), Refused> {
+    let protection = match anew {
+        Anew::Zero => READ_WRITE,
+        Anew::Sealed => NONE,
+    };
     // SAFETY: the caller owns the range.
-    if unsafe { mmap(start, bytes, READ_WRITE, FIXED | NORESERVE) }.is_ok() {
-        return Some(Ok(()));
+    if unsafe { mmap(start, bytes, protection, FIXED | flags) }.is_ok() {
+        return Ok(());
     }
     // Refused before or after the old mapping went? Only where all of it still stands can this succeed.
     // SAFETY: as above; it is readable and writable already.
-    unsafe { protect(start, bytes, READ_WRITE) }.is_ok().then_some(Err(Refused))
-}
-
-/// # Safety
-///
-/// The range is the caller's, and not used in a way that `protection` forbids.
-unsafe fn protect(start: usize, bytes: usize, protection: usize) -> Result<(), Refused> {
-    // SAFETY: the caller's promise.
-    unsafe { syscall!(Sysno::mprotect, start, bytes, protection) }.map(drop).map_err(|_| Refused)
+    if unsafe { syscall!(Sysno::mprotect, start, bytes, READ_WRITE) }.is_ok() {
+        return Err(Refused);
+    }
+    // The addresses are nobody's now, and have to be ours again before somebody else gets them.
+    map_exactly(start, bytes).or_else(|_| crate::sys::die("hmalloc: the kernel took a mapping away\n"))
 }
 
 /// Makes pages inaccessible.
 ///
 /// # Safety
 ///
-/// The range is the caller's, and nothing in it is used while it is inaccessible.
-pub(super) unsafe fn seal(start: usize, bytes: usize) -> Result<(), Refused> {
-    // SAFETY: the caller owns the range.
-    unsafe { protect(start, bytes, NONE) }
+/// The range consists of pages of the caller's, and nothing in it is used while it is inaccessible.
+pub(super) unsafe fn seal(start: usize, bytes: usize, area: Area) -> Result<(), Refused> {
+    match area {
+        // SAFETY: the caller's promise.
+        Area::ProgramBreak => unsafe { syscall!(Sysno::mprotect, start, bytes, NONE) }.map(drop).map_err(|_| Refused),
+        // SAFETY: as above.
+        Area::Mapping => unsafe { replace(start, bytes, Anew::Sealed, NORESERVE) },
+    }
 }
 
 /// # Safety
@@ -104,12 +116,15 @@ pub(super) unsafe fn unmap(start: usize, bytes: usize) -> Result<(), Refused> {
     unsafe { syscall!(Sysno::munmap, start, bytes) }.map(drop).map_err(|_| Refused)
 }
 
-/// Whether a filter may stand between this thread and the kernel. One that kills on a call cannot be tried out, so where
-/// there is one, only calls are made that every libc's own `malloc` needs.
+/// Whether a filter may stand between this thread and the kernel. One that kills on a call cannot be tried out, so under
+/// one no advice is given.
 fn is_filtered() -> bool {
     // SAFETY: a question without effects. A kernel without filters answers EINVAL; another error is a filter's.
     !matches!(unsafe { syscall!(Sysno::prctl, PR_GET_SECCOMP) }, Ok(0) | Err(Errno::EINVAL))
 }
+
+/// Whether huge pages were asked for, so that mappings differ in more than their addresses.
+static ADVISED: AtomicBool = AtomicBool::new(false);
 
 /// Whether `madvise` does what it says: not asked yet, yes, no.
 static DISCARDS: AtomicU8 = AtomicU8::new(UNKNOWN);
@@ -117,16 +132,27 @@ const UNKNOWN: u8 = 0;
 const YES: u8 = 1;
 const NO: u8 = 2;
 
+/// Which mapping it is that pages belong to.
+#[derive(Clone, Copy)]
+pub(super) enum Area {
+    /// The program break's.
+    ProgramBreak,
+    /// An own break's, or one of [`map`].
+    Mapping,
+}
+
 /// Returns the memory of a range to the kernel, and keeps its addresses: on success it reads as zero.
 ///
-/// `madvise` does that best, and is believed after it was seen to: emulators and filters may answer 0 and do nothing.
-/// Elsewhere a new mapping takes the place of the old one.
+/// In the program break `madvise` does that, which is believed after it was seen to work: emulators and filters may answer
+/// 0 and do nothing. Elsewhere a new mapping takes the place of the old one, and the kernel joins it with its neighbours
+/// again; unless those were advised to use huge pages, where `madvise` leaves fewer mappings behind.
 ///
 /// # Safety
 ///
 /// The range consists of pages of the caller's that are readable and writable, and its content is not needed any more.
-pub(super) unsafe fn discard(start: usize, bytes: usize) -> Result<(), Refused> {
-    if DISCARDS.load(Relaxed) != NO && !is_filtered() {
+pub(super) unsafe fn discard(start: usize, bytes: usize, area: Area) -> Result<(), Refused> {
+    let may_advise = matches!(area, Area::ProgramBreak) || ADVISED.load(Relaxed);
+    if may_advise && DISCARDS.load(Relaxed) != NO && !is_filtered() {
         // SAFETY: the caller's promise.
         let answer = unsafe { discard_by_advice(start, bytes) };
         // Locked memory answers EINVAL, and stays.
@@ -134,12 +160,12 @@ pub(super) unsafe fn discard(start: usize, bytes: usize) -> Result<(), Refused> 
             return answer;
         }
     }
+    let flags = match area {
+        Area::ProgramBreak => 0,
+        Area::Mapping => NORESERVE,
+    };
     // SAFETY: the caller's promise.
-    match unsafe { replace(start, bytes) } {
-        Some(answer) => answer,
-        // The addresses are nobody's now, and have to be ours again before somebody else gets them.
-        None => map_exactly(start, bytes).or_else(|_| crate::sys::die("hmalloc: the kernel lost a mapping\n")),
-    }
+    unsafe { replace(start, bytes, Anew::Zero, flags) }
 }
 
 /// # Safety
@@ -165,6 +191,7 @@ unsafe fn discard_by_advice(start: usize, bytes: usize) -> Result<(), Refused> {
 /// Asks for huge pages.
 pub(super) fn expect_use(start: usize, bytes: usize) {
     if !is_filtered() {
+        ADVISED.store(true, Relaxed);
         // SAFETY: the advice changes which pages back the range, not what is in them. A kernel without huge pages answers
         // EINVAL, and then nothing was lost.
         let _ = unsafe { syscall!(Sysno::madvise, start, bytes, MADV_HUGEPAGE) };

@@ -15,7 +15,8 @@
 //! What lies in the way all the same stops the range there: the kernel is told to replace nothing, a raise is refused,
 //! and the heap goes on in regions.
 
-use super::{Brk, Refused, Source, memory};
+use super::memory::{self, Area};
+use super::{Brk, Refused, Source};
 use core::cell::Cell;
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::Relaxed;
@@ -138,12 +139,12 @@ unsafe impl Brk for OwnBreak {
 
     unsafe fn discard(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
         // SAFETY: the caller's promise.
-        unsafe { memory::discard(start, bytes) }
+        unsafe { memory::discard(start, bytes, Area::Mapping) }
     }
 
     unsafe fn seal(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
         // SAFETY: the caller's promise.
-        unsafe { memory::seal(start, bytes) }
+        unsafe { memory::seal(start, bytes, Area::Mapping) }
     }
 
     fn expect_use(&mut self, start: usize, bytes: usize) {
