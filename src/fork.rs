@@ -161,6 +161,7 @@ fn after() {
 macro_rules! fork_handler {
     ($jump:literal) => {
         core::arch::global_asm!(
+            ".ifndef __fork_handler",
             ".pushsection .text.hmalloc_fork_handler,\"ax\",%progbits",
             ".weak __fork_handler",
             ".hidden __fork_handler",
@@ -168,6 +169,7 @@ macro_rules! fork_handler {
             "__fork_handler:",
             concat!($jump, " {handler}"),
             ".popsection",
+            ".endif",
             handler = sym fork_handler,
         );
     };

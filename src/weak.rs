@@ -21,6 +21,8 @@ macro_rules! weak {
     ($word:ident, $symbol:literal, $type:ty) => {
         core::arch::global_asm!(
             concat!(".weak ", $symbol),
+            // Two copies of this library may become one module: of a word that says the same one is enough.
+            concat!(".ifndef ", stringify!($word)),
             concat!(".pushsection .data.rel.ro.", stringify!($word), ", \"aw\""),
             ".balign 8",
             concat!(".weak ", stringify!($word)),
@@ -28,6 +30,7 @@ macro_rules! weak {
             concat!(stringify!($word), ":"),
             concat!(word_directive!(), " ", $symbol),
             ".popsection",
+            ".endif",
         );
         unsafe extern "C" {
             static $word: Option<$type>;

@@ -25,6 +25,7 @@ pub struct Linux;
 
 // One for all copies of this library in a program: the linker keeps the first of several weak definitions.
 core::arch::global_asm!(
+    ".ifndef hmalloc_program_break",
     ".pushsection .bss.hmalloc_program_break,\"aw\",%nobits",
     ".weak hmalloc_program_break",
     ".hidden hmalloc_program_break",
@@ -32,6 +33,7 @@ core::arch::global_asm!(
     "hmalloc_program_break:",
     ".zero 64",
     ".popsection",
+    ".endif",
 );
 
 unsafe extern "C" {
