@@ -16,9 +16,9 @@
 //!
 //! How long a storage is depends on the kernel's page alone, not on where it starts. Over pages of 4 KiB:
 //!
-//! | pages served | 64, at the start | 64 | 128 | 256 | 512 | 1024 |
+//! | pages served | 60, at the start | 68 | 128 | 256 | 512 | 1024 |
 //! |---|---|---|---|---|---|---|
-//! | metadata pages | 2 | 2 | 3 | 4 | 7 | 14 |
+//! | metadata pages | 1 | 2 | 3 | 4 | 7 | 14 |
 
 use crate::header::{Header, PAGE, Span};
 use core::cell::Cell;
@@ -56,7 +56,7 @@ pub(crate) const fn storage_pages(pages: &Range<usize>, below: Below, kernel_pag
 /// The table above, by example.
 #[cfg(target_pointer_width = "64")]
 const _: () = {
-    assert!(storage_pages(&(0..64), Below::Nothing, 4096) == 2 && storage_pages(&(64..128), Below::Others, 4096) == 2);
+    assert!(storage_pages(&(0..60), Below::Nothing, 4096) == 1 && storage_pages(&(60..128), Below::Others, 4096) == 2);
     assert!(
         storage_pages(&(128..256), Below::Others, 4096) == 3 && storage_pages(&(256..512), Below::Others, 4096) == 4
     );

@@ -1,9 +1,10 @@
 //! From an address to the header of the span that owns it, in constant time, reading nothing near the address.
 //!
 //! The heap's pages are numbered from its first one. The page map proper is one array of handles, one for each page. The
-//! records that headers are written into come in **leaves**: leaf 0 holds those of pages 0..64, and leaf k those of pages
-//! 64·2^(k-1)..64·2^k, so the leaf of a page is a count of leading zeros, the heap can double 25 times, and no record ever
-//! moves. Each leaf also has room for the handles of all pages up to its last; the last leaf's are in use, and a heap that
+//! records that headers are written into come in **leaves**: leaf 0 holds those of pages 0..60, leaf 1 those of
+//! pages 60..128, and each later one doubles that, so the leaf of a page is a count of leading zeros, the heap can double
+//! 25 times, and no record ever moves. The first leaf and its guard fit one page of metadata, which is what an empty heap
+//! keeps. Each leaf also has room for the handles of all pages up to its last; the last leaf's are in use, and a heap that
 //! comes to a new leaf copies them there.
 //!
 //! A leaf is stored right where the heap had to grow for it, so its records serve no used page below its storage, and a
@@ -22,18 +23,20 @@ use core::ops::Range;
 pub(crate) const MAX_REGIONS: usize = 64;
 
 /// Pages that leaf 0 serves.
-const FIRST_LEAF: usize = 64;
+const FIRST_LEAF: usize = 60;
+/// Leaf k serves the pages below 2^k times so many.
+const DOUBLED: usize = 64;
 /// Size of the table of leaves: a power of two, so that masking an index keeps it in bounds.
 const LEAF_TABLE: usize = 32;
 /// Leaves that a page number of 31 bits can reach.
 const LEAVES: usize = 26;
 
 const _: () = assert!(LEAVES <= LEAF_TABLE && LEAF_TABLE.is_power_of_two());
-const _: () = assert!(served_by(LEAVES - 1) == 1 << 31);
+const _: () = assert!(served_by(LEAVES - 1) == 1 << 31 && FIRST_LEAF < DOUBLED);
 
 /// First page number past those that leaves 0..=`leaf` serve.
 const fn served_by(leaf: usize) -> usize {
-    FIRST_LEAF << leaf
+    if leaf == 0 { FIRST_LEAF } else { DOUBLED << leaf }
 }
 
 /// The pages that a leaf serves.
@@ -50,7 +53,8 @@ const fn leaf_storage(leaf: usize, kernel_page: usize) -> usize {
 /// The leaf that serves a page.
 #[inline(always)]
 fn leaf_of(page: usize) -> usize {
-    ((page | (FIRST_LEAF - 1)).ilog2() - (FIRST_LEAF - 1).ilog2()) as usize % LEAF_TABLE
+    let doublings = (page | (DOUBLED - 1)).ilog2() - (DOUBLED - 1).ilog2();
+    (doublings as usize).max((page >= FIRST_LEAF) as usize) % LEAF_TABLE
 }
 
 /// A range of addresses that came from the kernel as a mapping.

@@ -4,7 +4,6 @@ mod common;
 
 use common::arena::Arena;
 use common::calls::{MIB, free, get, layout};
-use common::leaves::least_metadata;
 use common::pattern::first_other_than;
 use common::setup::Setup;
 use common::subject::EmulatedHeap;
@@ -65,8 +64,7 @@ fn a_full_heap_is_mostly_payload() {
         let mut heap = Heap::new(arena.brk());
         heap.brk_mut().set_cap(4 * MIB);
         let requested = fill(&mut heap, size).len() * size;
-        // The guards of three leaves; in a large heap they weigh nothing.
-        let used = requested * 100 / (4 * MIB - 3 * PAGE);
+        let used = requested * 100 / (4 * MIB);
         assert!(used >= percent, "{used} % of the arena hold blocks of {size} bytes");
         assert!(used <= 100);
     }
@@ -77,10 +75,10 @@ fn a_full_heap_is_mostly_payload() {
 fn the_last_bytes_below_the_cap_are_used() {
     let mut arena = Arena::new(8 * MIB);
     let mut heap = Heap::new(arena.brk());
-    // The heap starts with metadata, and everything else fits exactly.
-    heap.brk_mut().set_cap(least_metadata(4096) + 10 * PAGE);
+    // The heap's first page is metadata, and everything else fits exactly.
+    heap.brk_mut().set_cap(PAGE + 10 * PAGE);
     let ten: Vec<NonNull<u8>> = fill(&mut heap, PAGE);
-    assert_eq!(ten.len(), 10, "all pages but the first two are payload");
+    assert_eq!(ten.len(), 10, "all pages but the first are payload");
     assert_eq!(heap.stats().free_bytes, 0);
 }
 

@@ -31,7 +31,7 @@ extern size_t hmalloc_trim(size_t);
 #endif
 
 #define PAGE 16384
-#define METADATA (2 * PAGE)
+#define METADATA PAGE
 #define CONTENT 0x5A
 
 /* Live to the end, and must be as they were. */

@@ -190,7 +190,7 @@ fn a_corrupt_heap_is_noticed_at_exit() {
     let text = "#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n\
         static unsigned long first(void) { static void *block; block = malloc(1); return (unsigned long)block; }\n\
         __attribute__((constructor)) static void keep(void) { first(); }\n\
-        int main(void) { memset((char *)(first() / 16384 * 16384) - 32768 + 960, 0x77, 8); return 0; }\n";
+        int main(void) { memset((char *)(first() / 16384 * 16384) - 16384 + 768, 0x77, 8); return 0; }\n";
     fs::write(&source, text).expect("a source file");
     let program = installed.directory.path().join("corrupt");
     succeed(command("cc").arg(&source).arg("-o").arg(&program));

@@ -2,8 +2,8 @@
 
 use hmalloc::PAGE;
 
-/// Pages that the first leaf serves; each later one doubles the heap.
-const FIRST: usize = 64;
+/// Pages that the first leaf serves. The second serves those up to 128, and each later one doubles that.
+const FIRST: usize = 60;
 /// Bytes that a page has in its leaf: a record, and its handle in leaf 0.
 const RECORD: usize = 192;
 const HANDLE: usize = size_of::<usize>();
@@ -24,10 +24,11 @@ const fn storage(pages: usize, end: usize, page: usize) -> usize {
 
 /// Bytes of metadata in a heap that has `bytes` bytes beside it.
 pub(crate) fn metadata_beside(bytes: usize, page: usize) -> usize {
-    let (mut metadata, mut served) = (least_metadata(page), FIRST);
+    let (mut metadata, mut served, mut doubled) = (least_metadata(page), FIRST, 64);
     while served * PAGE < bytes + metadata {
-        metadata += storage(served, 2 * served, page);
-        served *= 2;
+        doubled *= 2;
+        metadata += storage(doubled - served, doubled, page);
+        served = doubled;
     }
     metadata
 }

@@ -10,6 +10,8 @@ use std::ptr::with_exposed_provenance_mut;
 /// A heap of blocks of two pages that has come to its third leaf.
 fn over_leaves() -> Heap<Linux> {
     let mut heap = Heap::new(Linux);
+    // An odd number of pages, so that blocks of two end where the second leaf begins.
+    heap.allocate(layout(3 * PAGE)).expect("memory");
     for _ in 0..90 {
         heap.allocate(layout(2 * PAGE)).expect("memory");
     }
