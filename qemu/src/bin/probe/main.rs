@@ -17,6 +17,7 @@ mod threads;
 
 use access::Access;
 use core::fmt::Write;
+use hmalloc::Hmalloc;
 use hmalloc_qemu::{Output, Process, STDOUT, program, say};
 
 program!(main);
@@ -27,6 +28,7 @@ usage: probe control load|store|atomic   a misaligned word without any heap
        probe aligned                     payloads of stages 2 to 5 and of the production heap
        probe selfcheck                   the production heap on the real break
        probe threads                     the production heap under four threads
+       probe source                      where the production heap's memory comes from, unless told otherwise
 ";
 
 fn main(process: Process) -> i32 {
@@ -39,6 +41,10 @@ fn main(process: Process) -> i32 {
         (b"aligned", None) => alignment::aligned(&mut output),
         (b"selfcheck", None) => selfcheck::run(&mut output),
         (b"threads", None) => threads::run(&mut output),
+        (b"source", None) => {
+            let _ = writeln!(output, "{:?}", Hmalloc::new().stats().source);
+            Ok(())
+        }
         _ => {
             say(format_args!("{USAGE}"));
             return 2;
