@@ -58,11 +58,13 @@ fn a_move_that_cannot_be_is_refused_and_changes_nothing() {
 #[test]
 fn one_heap_has_the_arena_and_the_others_nothing() {
     static ARENA: Arena<MIB> = Arena::new();
-    let (mut first, mut second) = (Heap::new(Bytes::new(&ARENA)), Heap::new(Bytes::new(&ARENA)));
-    assert!(first.allocate(layout(100)).is_ok());
-    assert_eq!(second.allocate(layout(100)), Err(OutOfMemory));
-    assert_eq!((second.check(), second.stats().heap_bytes), (Ok(()), 0));
-    drop(first);
+    let mut second = Heap::new(Bytes::new(&ARENA));
+    {
+        let mut first = Heap::new(Bytes::new(&ARENA));
+        assert!(first.allocate(layout(100)).is_ok());
+        assert_eq!(second.allocate(layout(100)), Err(OutOfMemory));
+        assert_eq!((second.check(), second.stats().heap_bytes), (Ok(()), 0));
+    }
     // Its blocks may be in use still: a heap gives nothing back when it is dropped.
     assert_eq!(second.allocate(layout(100)), Err(OutOfMemory));
 }
@@ -94,14 +96,14 @@ fn running_out_is_an_answer_and_freeing_helps() {
     for _ in 0..3 {
         let mut blocks = Vec::new();
         for size in [MIB, 100_000, 1000, 16] {
-            blocks.extend(std::iter::from_fn(|| HEAP.allocate_zeroed(layout(size)).ok()).map(|block| {
+            while let Ok(block) = HEAP.allocate_zeroed(layout(size)) {
                 // SAFETY: the block is `size` bytes long.
                 unsafe {
                     assert!(std::slice::from_raw_parts(block.as_ptr(), size).iter().all(|&byte| byte == 0));
                     block.write_bytes(0xDD, size);
                 }
-                block
-            }));
+                blocks.push(block);
+            }
             assert_eq!(HEAP.check(), Ok(()));
         }
         let stats = HEAP.stats();

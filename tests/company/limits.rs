@@ -48,3 +48,8 @@ fn mappings_at_many_distances_are_left_alone() {
 fn freed_memory_goes_back_and_comes_again_as_zeros() {
     limits("returned");
 }
+
+#[test]
+fn a_filter_that_kills_for_unusual_calls() {
+    limits("filtered");
+}

@@ -39,7 +39,7 @@ fn compile(source: &Path) -> Output {
     run(cargo("check", For::Glibc).args(["--bin", "refused"]).env("HMALLOC_REFUSED", source))
 }
 
-/// Each file says in comments at its top what the compiler has to say.
+/// Each file says in comments at its top what the compiler has to say, and nothing else is wrong with it.
 #[test]
 fn what_safe_code_must_not_do_does_not_compile() {
     let folder = package().join("refused");
@@ -57,18 +57,22 @@ fn what_safe_code_must_not_do_does_not_compile() {
         assert_refused(&path, &reasons);
         count += 1;
     }
-    assert!(count >= 19, "{count} programs");
+    assert!(count >= 21, "{count} programs");
 }
 
 fn assert_refused(path: &Path, reasons: &[&str]) {
     let output = compile(path);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success(), "{} compiles", path.display());
-    for reason in reasons {
-        assert!(said.contains(reason), "{}: {reason:?} is not what the compiler says:\n{said}", path.display());
-    }
-    // Nothing else is wrong with it.
     let errors = said.lines().filter(|line| line.starts_with("error") && !line.contains("could not compile"));
-    let other: Vec<_> = errors.filter(|line| !reasons.iter().any(|reason| line.contains(reason))).collect();
-    assert!(other.is_empty(), "{}: {other:#?}", path.display());
+    let errors: Vec<_> = errors.collect();
+    let missing: Vec<_> = reasons.iter().filter(|reason| !errors.iter().any(|line| says(line, reason))).collect();
+    let other: Vec<_> = errors.iter().filter(|line| !reasons.iter().any(|reason| says(line, reason))).collect();
+    assert!(missing.is_empty() && other.is_empty(), "{}: {missing:#?} not said, but {other:#?}", path.display());
+}
+
+/// Whether a line begins with a reason, in which `…` stands for a name's path: compilers write those differently.
+fn says(line: &str, reason: &str) -> bool {
+    let (before, after) = reason.split_once('…').unwrap_or((reason, ""));
+    line.strip_prefix(before).is_some_and(|rest| rest.contains(after))
 }

@@ -1,5 +1,5 @@
-// error[E0133]: call to unsafe function `Heap::<B>::free` is unsafe
-// error[E0133]: call to unsafe function `Heap::<B>::resize` is unsafe
+// error[E0133]: call to unsafe function `…free` is unsafe
+// error[E0133]: call to unsafe function `…resize` is unsafe
 fn main() {
     let mut heap = Heap::new(OwnBreak::new());
     let block = heap.allocate(Layout::new::<u64>()).unwrap();

@@ -1,6 +1,6 @@
-// error[E0133]: call to unsafe function `Hmalloc::<L, B>::free` is unsafe
-// error[E0133]: call to unsafe function `Hmalloc::<L, B>::resize` is unsafe
-// error[E0133]: call to unsafe function `Hmalloc::<L, B>::free_sized` is unsafe
+// error[E0133]: call to unsafe function `…free` is unsafe
+// error[E0133]: call to unsafe function `…resize` is unsafe
+// error[E0133]: call to unsafe function `…free_sized` is unsafe
 fn main() {
     let heap = Hmalloc::new();
     let block = heap.allocate(Layout::new::<u64>()).unwrap().as_ptr();

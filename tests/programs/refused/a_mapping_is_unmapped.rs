@@ -1,4 +1,4 @@
-// error[E0133]: call to unsafe function `unmap` is unsafe
+// error[E0133]: call to unsafe function `…unmap` is unsafe
 fn main() {
     let start = OwnBreak::new().map(4096).unwrap();
     OwnBreak::new().unmap(start, 4096).unwrap();

@@ -1,4 +1,5 @@
-// error[E0200]: the trait `Brk` requires an `unsafe impl` declaration
+// error[E0200]: the trait `…Brk` requires an `unsafe impl` declaration
+// error: implementation of an `unsafe` method
 struct Mine;
 impl Brk for Mine {
     fn query(&self) -> Result<usize, Refused> { Ok(4096) }

@@ -1,4 +1,5 @@
 // error: implementation of an `unsafe` trait
+// error: implementation of an `unsafe` method
 struct Mine;
 unsafe impl Brk for Mine {
     fn query(&self) -> Result<usize, Refused> { Ok(4096) }

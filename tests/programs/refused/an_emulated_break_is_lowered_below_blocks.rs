@@ -1,4 +1,4 @@
-// error[E0133]: call to unsafe function `Emulated::<'a>::foreign_move_below` is unsafe
+// error[E0133]: call to unsafe function `…foreign_move_below` is unsafe
 fn main() {
     let mut arena = vec![MaybeUninit::uninit(); 1 << 20];
     let mut heap = Heap::new(Emulated::new(&mut arena));

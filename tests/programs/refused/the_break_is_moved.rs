@@ -1,4 +1,4 @@
-// error[E0133]: call to unsafe function `hmalloc::brk::Brk::move_break` is unsafe
+// error[E0133]: call to unsafe function `…move_break` is unsafe
 fn main() {
     let end = Linux.query().unwrap();
     Linux.move_break(end, end - 4096).unwrap();

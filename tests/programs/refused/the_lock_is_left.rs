@@ -1,4 +1,4 @@
-// error[E0133]: call to unsafe function `Hmalloc::<Futex, B>::after_fork` is unsafe
+// error[E0133]: call to unsafe function `…after_fork` is unsafe
 fn main() {
     Hmalloc::new().after_fork();
 }

@@ -1,6 +1,6 @@
 //! A heap that meets limits, and neighbours in its own break.
 //!
-//!     limits space | data | started | modest | neighbour | neighbours | returned
+//!     limits space | data | started | modest | neighbour | neighbours | returned | filtered
 
 use company::{HEAP, KIB, MIB, Pile, Resource, assert_sound, finish, limit, status, word};
 use hmalloc::brk::Source;
@@ -15,6 +15,7 @@ fn main() {
         "neighbour" => neighbour(),
         "neighbours" => neighbours(),
         "returned" => returned(),
+        "filtered" => filtered(),
         other => panic!("no such program: {other}"),
     }
     assert_eq!(HEAP.stats().source, Source::OwnBreak);
@@ -216,5 +217,45 @@ fn returned() {
         let mut small: Vec<Vec<u8>> = (0..20_000).map(|index| vec![0; index % 3000]).collect();
         assert!(small.iter().all(|block| block.iter().all(|&byte| byte == 0)), "small blocks are zero again");
         small.iter_mut().for_each(|block| block.fill(round));
+    }
+}
+
+/// Killed by the kernel for any of the calls that a heap can do without, and that a filter may not have heard of.
+fn filtered() {
+    kill_for([libc::SYS_madvise, libc::SYS_brk, libc::SYS_mremap, libc::SYS_unshare, libc::SYS_gettid]);
+    let mut pile = Pile::new(6);
+    for _ in 0..10 {
+        let mut blocks = fill(64);
+        let mut index = 0;
+        // Free memory between blocks, which cannot go by lowering the break.
+        blocks.retain(|_| {
+            index += 1;
+            index % 5 == 0
+        });
+        pile.churn(200, 60 * KIB);
+        let resident = status("VmRSS");
+        HEAP.trim(0);
+        assert!(status("VmRSS") <= resident - 8 * MIB, "memory goes back all the same");
+        assert_sound();
+        assert!(blocks.iter().all(|block| block.iter().all(|&byte| byte == 0xAA)));
+    }
+    pile.verify();
+}
+
+fn kill_for<const N: usize>(calls: [libc::c_long; N]) {
+    let step = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+    let answer = libc::BPF_RET | libc::BPF_K;
+    // The number of the call is the first word of what a filter sees.
+    let mut program = vec![step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0)];
+    for call in calls {
+        program.push(step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, call as u32));
+        program.push(step(answer, 0, 0, libc::SECCOMP_RET_KILL_PROCESS));
+    }
+    program.push(step(answer, 0, 0, libc::SECCOMP_RET_ALLOW));
+    let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+    // SAFETY: the kernel copies the program, which is `len` steps long.
+    unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter), 0, "no seccomp");
     }
 }
