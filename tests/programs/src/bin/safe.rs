@@ -95,19 +95,36 @@ fn swapped() {
     static ARENAS: [Arena<{ 2 << 20 }>; 3] = [const { Arena::new() }; 3];
     let mut bytes = arena(12 * MIB);
     let mut parts = bytes.chunks_mut(4 * MIB);
-    exchange([(); 3].map(|()| {
+    let emulated = [(); 3].map(|()| {
         let mut brk = Emulated::new(parts.next().expect("a part"));
         brk.allow_mappings(MIB);
         brk
-    }));
+    });
+    exchange(emulated, tease);
     let mut arenas = ARENAS.iter();
-    exchange([(); 3].map(|()| Bytes::new(arenas.next().expect("an arena"))));
-    exchange([(); 3].map(|()| OwnBreak::new()));
-    exchange([(); 3].map(|()| Automatic::new()));
-    exchange([Linux; 3]);
+    exchange([(); 3].map(|()| Bytes::new(arenas.next().expect("an arena"))), |_, _| ());
+    exchange([(); 3].map(|()| OwnBreak::new()), |_, _| ());
+    exchange([(); 3].map(|()| Automatic::new()), |_, _| ());
+    exchange([Linux; 3], |_, _| ());
 }
 
-fn exchange<B: Brk>(sources: [B; 3]) {
+/// Does something to an emulated break that its safe functions allow.
+fn tease(brk: &mut Emulated<'_>, random: &mut Random) {
+    let flag = random.below(2) == 0;
+    match random.below(9) {
+        0 => brk.set_dirty(flag),
+        1 => brk.allow_discard(flag),
+        2 => brk.refuse_lowering(flag),
+        3 => brk.set_cap(if flag { usize::MAX } else { random.below(4 * MIB) }),
+        4 => brk.fail_once(random.below(4)),
+        5 => brk.fail_after(if flag { usize::MAX } else { random.below(20) }),
+        6 => brk.foreign_move(random.below(200 * KIB) as isize - 100 * KIB as isize),
+        7 => drop(brk.map(random.below(100 * KIB))),
+        _ => drop(catch_unwind(AssertUnwindSafe(|| brk.allow_mappings(random.below(2 * MIB))))),
+    }
+}
+
+fn exchange<B: Brk>(sources: [B; 3], tease: impl Fn(&mut B, &mut Random)) {
     // A heap that finds another break below its blocks goes on without its content, as the policy says.
     let mut heaps = sources.map(|source| Heap::with_policy(source, Policy::Ignore));
     let mut random = Random::new(11);
@@ -121,6 +138,7 @@ fn exchange<B: Brk>(sources: [B; 3]) {
             1 => drop(heaps[one].trim(random.below(100 * KIB))),
             2 => drop(heaps[one].allocate_zeroed(layout(random.below(100 * KIB)))),
             3 if one != other => heaps.swap(one, other),
+            4 => tease(heaps[one].brk_mut(), &mut random),
             _ => drop(heaps[one].allocate(layout(random.below(20 * KIB)))),
         }
         if step % 50 == 0 {
@@ -132,6 +150,10 @@ fn exchange<B: Brk>(sources: [B; 3]) {
 /// More heaps than there are locks, all at once; then they move, go, and the process forks.
 fn many() {
     let mut heaps: Vec<Hmalloc> = (0..40).map(|_| Hmalloc::new()).collect();
+    for heap in &heaps {
+        assert!(heap.allocate(layout(1)).is_ok());
+        assert_eq!(heap.stats().mapped_bytes, 0, "each has a break of its own");
+    }
     for round in 0..4 {
         thread::scope(|scope| {
             for start in 0..4 {
