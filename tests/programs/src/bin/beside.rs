@@ -16,21 +16,7 @@ static ROUNDS: AtomicUsize = AtomicUsize::new(0);
 fn main() {
     let (mode, rounds) = (word(1), number(2));
     let trims = mode == "trim";
-    let heap = thread::spawn(move || {
-        let mut pile = Pile::new(9);
-        for round in 0.. {
-            pile.churn(30, 400 * KIB);
-            if trims {
-                HEAP.trim(0);
-            }
-            // Goes on until both have had their turns.
-            if round >= rounds && ROUNDS.load(Relaxed) >= rounds {
-                break;
-            }
-        }
-        pile.verify();
-        DONE.store(true, Relaxed);
-    });
+    let heap = thread::spawn(move || use_heap(rounds, trims));
     let mut random = Random::new(3);
     while !DONE.load(Relaxed) {
         match mode.as_str() {
@@ -43,6 +29,22 @@ fn main() {
     }
     heap.join().expect("the heap's thread ends");
     finish();
+}
+
+fn use_heap(rounds: usize, trims: bool) {
+    let mut pile = Pile::new(9);
+    for round in 0.. {
+        pile.churn(30, 400 * KIB);
+        if trims {
+            HEAP.trim(0);
+        }
+        // Goes on until both have had their turns.
+        if round >= rounds && ROUNDS.load(Relaxed) >= rounds {
+            break;
+        }
+    }
+    pile.verify();
+    DONE.store(true, Relaxed);
 }
 
 /// Blocks of the main thread's arena, which is at the break.
