@@ -41,6 +41,8 @@ use core::ptr::NonNull;
 /// also in a signal handler that interrupted a call to the heap. Without a libc, such a program calls
 /// [`before_fork`](Self::before_fork) and [`after_fork`](Self::after_fork). A child made by the bare system call while
 /// another thread was in the heap cannot use it: the first call dies with a line that says so.
+/// A shared library that brings a heap of its own must not be unloaded while another thread forks: glibc does not wait for
+/// handlers that it is running.
 ///
 /// # Limits
 ///

@@ -86,10 +86,13 @@ impl<'a> Emulated<'a> {
     ///
     /// # Panics
     ///
-    /// If `bytes` is not a power of two, or the break has moved already.
+    /// If `bytes` is not a power of two, or the break has moved already, or mappings exist.
     pub fn set_page_size(&mut self, bytes: usize) {
-        assert!(bytes.is_power_of_two() && self.current == self.start);
+        assert!(bytes.is_power_of_two() && self.current == self.start && self.mapped == 0);
         self.page = bytes;
+        // Mappings start at a page, too: the break's last page must not reach into the first of them.
+        self.limit = self.page_end(self.limit).min(self.end);
+        self.map_end = self.limit;
         let first_page_end = self.page_end(self.start);
         self.fill(self.start, first_page_end, STALE);
     }

@@ -7,8 +7,9 @@ use crate::seat::Seat;
 
 /// The calling process's own program break.
 ///
-/// A process has one break. Every `Heap<Linux>` and every copy of this library takes turns on it, and what one of them
-/// raised is fenced off by the others; see [`Heap`](crate::Heap).
+/// A process has one break. Every `Heap<Linux>` takes turns on it, of all copies of this crate that are linked into the same
+/// program or shared library, and what one of them raised is fenced off by the others; see [`Heap`](crate::Heap). A program
+/// and a library that it loads take no turns: there, as where a libc is linked, use [`OwnBreak`](super::OwnBreak).
 ///
 /// # Where a libc is linked
 ///

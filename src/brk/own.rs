@@ -27,8 +27,8 @@ const WIDE: bool = cfg!(target_pointer_width = "64");
 const ABOVE_BREAK: u64 = if WIDE { 16 << 30 } else { 256 << 20 };
 /// From one range of a process to the next, at best, and where the machine has fewer addresses.
 const APART: [u64; 2] = if WIDE { [1 << 40, 16 << 30] } else { [512 << 20, 128 << 20] };
-/// Places that are tried for a range.
-const PLACES: usize = 8;
+/// Places that are tried for a range, at each distance. A range that a heap has left behind still has its place.
+const PLACES: usize = 32;
 /// A range starts at a multiple of what one huge page covers.
 const HUGE: usize = 2 << 20;
 /// What is mapped at first, untouched: enough for the heap's first step.
@@ -39,8 +39,9 @@ static RANGES: AtomicUsize = AtomicUsize::new(0);
 
 /// A break of the heap's own, for programs in which others use the program break: every program with a libc.
 ///
-/// At its first use it finds a range of addresses where nothing else grows, and raises and lowers its break there. There
-/// can be any number of them in a process. Dropping one returns nothing.
+/// At its first use it finds a range of addresses where nothing else grows, and raises and lowers its break there. There is
+/// room for forty of them in a process where addresses have 47 bits; the heaps of others live in regions. Dropping one
+/// returns nothing.
 #[derive(Debug, Default)]
 pub struct OwnBreak {
     /// Where the range starts; 0 before it exists.

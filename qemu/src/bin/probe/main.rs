@@ -18,6 +18,7 @@ mod threads;
 
 use access::Access;
 use core::fmt::Write;
+use hmalloc::Hmalloc;
 use hmalloc_qemu::{Output, Process, STDOUT, program, say};
 
 program!(main);
@@ -30,6 +31,7 @@ usage: probe control load|store|atomic   a misaligned word without any heap
        probe threads                     the production heap under four threads
        probe report                      lines to a broken and to a full pipe
        probe abort                       death by SIGABRT
+       probe source                      where the production heap's memory comes from, unless told otherwise
 ";
 
 fn main(process: Process) -> i32 {
@@ -44,6 +46,10 @@ fn main(process: Process) -> i32 {
         (b"threads", None) => threads::run(&mut output),
         (b"report", None) => report::run(),
         (b"abort", None) => hmalloc::process::abort(),
+        (b"source", None) => {
+            let _ = writeln!(output, "{:?}", Hmalloc::new().stats().source);
+            Ok(())
+        }
         _ => {
             say(format_args!("{USAGE}"));
             return 2;
