@@ -1,4 +1,4 @@
-/* hmalloc: a heap over the raw brk system call that checks every pointer it is given.
+/* hmalloc: a heap over raw system calls that checks every pointer it is given.
  *
  * C89 to C23 and C++. Two libraries define what is declared here:
  *
@@ -7,7 +7,8 @@
  *                  A program linked with it has all of its memory from here. It reads the environment: see below.
  *
  * All functions may be called from any thread, before main, in constructors and at exit, and in the child of a fork. As
- * with malloc, not from a signal handler that may have interrupted one of them. One lock serves all threads; it does not hand
+ * with malloc, not from a signal handler that may have interrupted one of them: that ends the process with one line. fork in
+ * such a handler is fine. One lock serves all threads; it does not hand
  * on priority, so a real-time thread may wait for one of low priority that is interrupted inside. The child of a vfork shares
  * the heap with its parent.
  *

@@ -318,7 +318,8 @@ impl<B: Brk> Heap<B> {
         &self.spans.brk
     }
 
-    /// The kernel underneath. Moving its break is what a foreign user of the break does: allowed at any time.
+    /// The kernel underneath. Raising its break, or an emulated one's faults, are what others do to a heap: allowed at any
+    /// time. If it is exchanged for another one, the heap grows there from then on, and what it has stays where it is.
     pub fn brk_mut(&mut self) -> &mut B {
         &mut self.spans.brk
     }
