@@ -42,8 +42,13 @@ const SLEEP: usize = 10;
 const PATIENCE: u32 = 50;
 /// The same for a thread that only wants to know whether it may fork.
 pub(crate) const FORK_PATIENCE: u32 = 10;
+/// How often a waiter is woken for nothing before others stand back for it. The lock is otherwise not fair: who is awake
+/// gets it at once, which serves all of them best.
+const OUTRUN_MAX: u32 = 50;
 /// Sleeps in vain between two looks at who else is there.
 const LOOK_EVERY: u32 = 100;
+/// Sleeps in vain before the first look where a filter may kill who looks: so many that nothing is lost by it.
+const FILTERED_PATIENCE: u32 = 500;
 
 /// Whether thread pointers tell threads apart here, see [`use_thread_pointers`].
 static THREAD_POINTERS: AtomicBool = AtomicBool::new(false);
@@ -69,8 +74,9 @@ impl Endless {
                  process was made by a bare system call while another thread was in it\n"
             }
             Self::Lent => {
-                "hmalloc: the heap is used in another way inside of `with` or `inspect`: waiting for it would never end \
-                 (`snapshot` shows blocks without holding it)\n"
+                "hmalloc: the heap is used in another way inside of `with` or `inspect`, or in a signal handler that \
+                 interrupted a long call to it: waiting for it would never end (`snapshot` shows blocks without holding \
+                 it)\n"
             }
             Self::Interrupted => {
                 "hmalloc: waiting for the heap would never end: a signal handler interrupted a call to it in its own \
@@ -89,6 +95,8 @@ pub(crate) struct Seat {
     lender: AtomicU32,
     /// The holder's thread pointer; stale while nobody holds the lock, and for an instant after.
     holder: AtomicUsize,
+    /// 1 if a waiter was outrun again and again by those who leave the lock and take it again at once.
+    starving: AtomicU32,
     /// How many locks share this seat.
     pub(crate) users: AtomicU32,
 }
@@ -116,6 +124,7 @@ impl Seat {
             word: AtomicU32::new(VACANT),
             lender: AtomicU32::new(0),
             holder: AtomicUsize::new(0),
+            starving: AtomicU32::new(0),
             users: AtomicU32::new(0),
         }
     }
@@ -167,26 +176,50 @@ impl Seat {
         if lender != 0 && lender == tasks::thread_id() {
             return Err(Endless::Lent);
         }
-        let mut in_vain = 0;
-        while self.word.swap(CONTENDED, Acquire) != FREE {
+        self.sleep_until(|in_vain| self.doubt(in_vain, patience))
+    }
+
+    /// Takes the lock unless nobody leaves it for so many sleeps. For a caller who holds others that the holder may want.
+    #[cold]
+    pub(crate) fn take_briefly(&self, sleeps: u32) -> bool {
+        self.sleep_until(|in_vain| if in_vain < sleeps { Ok(()) } else { Err(()) }).is_ok()
+    }
+
+    /// Takes the lock, or gives up for the reason that `doubt` has after so many sleeps in vain.
+    fn sleep_until<E>(&self, doubt: impl Fn(u32) -> Result<(), E>) -> Result<(), E> {
+        let (mut in_vain, mut outrun) = (0, 0);
+        let mut answer = Ok(());
+        while answer.is_ok() && self.word.swap(CONTENDED, Acquire) != FREE {
             if tasks::futex_wait(&self.word, CONTENDED, SLEEP) {
                 in_vain += 1;
-                self.doubt(in_vain, patience)?;
+                answer = doubt(in_vain);
             } else {
-                in_vain = 0;
+                (in_vain, outrun) = (0, outrun + 1);
+            }
+            if outrun >= OUTRUN_MAX {
+                self.starving.store(1, Relaxed);
             }
         }
-        self.note_holder();
-        Ok(())
+        if outrun >= OUTRUN_MAX {
+            self.starving.store(0, Relaxed);
+            tasks::futex_wake_one(&self.starving);
+        }
+        if answer.is_ok() {
+            self.note_holder();
+        }
+        answer
     }
 
     /// What a waiter has reason to believe after so many sleeps in which nobody left the lock.
     fn doubt(&self, in_vain: u32, patience: u32) -> Result<(), Endless> {
-        if in_vain % LOOK_EVERY == 1 && tasks::is_alone() {
+        let look = in_vain % LOOK_EVERY == 1 && (in_vain > FILTERED_PATIENCE || !tasks::is_filtered());
+        if look && tasks::is_alone() {
             return Err(Endless::Alone);
         }
+        // Who lends is known by name. It is not the waiter, and takes as long as it likes.
+        let lent = self.lender.load(Relaxed) != 0;
         let thread = this_thread();
-        if in_vain >= patience && thread != 0 && self.holder.load(Relaxed) == thread {
+        if in_vain >= patience && thread != 0 && !lent && self.holder.load(Relaxed) == thread {
             return Err(Endless::Interrupted);
         }
         Ok(())
@@ -202,10 +235,14 @@ impl Seat {
         self.word.swap(FREE, Release) == CONTENDED
     }
 
-    /// Wakes one sleeper.
+    /// Wakes one sleeper. If somebody starves, the caller stands back for a moment, or until that one is served.
     #[cold]
     pub(crate) fn wake(&self) {
         tasks::futex_wake_one(&self.word);
+        if self.starving.load(Relaxed) != 0 && tasks::futex_wait(&self.starving, 1, SLEEP) {
+            // Who starves says so again; who was lost by a fork does not.
+            self.starving.store(0, Relaxed);
+        }
     }
 
     /// Notes that the caller, who holds the lock, lends out what it protects; or does so no more.

@@ -1,6 +1,7 @@
 //! Memory by raw system calls: mappings, protection, and giving pages back.
 
 use super::Refused;
+use crate::tasks::is_filtered;
 use core::sync::atomic::AtomicU8;
 use core::sync::atomic::Ordering::Relaxed;
 use syscalls::{Errno, Sysno, syscall};
@@ -22,7 +23,6 @@ const NORESERVE: usize = match () {
 const NO_FILE: usize = usize::MAX;
 const MADV_DONTNEED: usize = 4;
 const MADV_HUGEPAGE: usize = 14;
-const PR_GET_SECCOMP: usize = 21;
 
 /// `mmap` takes its arguments in registers on most architectures; 32-bit ones count the file offset (zero here) in
 /// pages under the name `mmap2`, and s390x takes a pointer to them.
@@ -102,13 +102,6 @@ pub(super) unsafe fn seal(start: usize, bytes: usize) -> Result<(), Refused> {
 pub(super) unsafe fn unmap(start: usize, bytes: usize) -> Result<(), Refused> {
     // SAFETY: the caller's promise.
     unsafe { syscall!(Sysno::munmap, start, bytes) }.map(drop).map_err(|_| Refused)
-}
-
-/// Whether a filter may stand between this thread and the kernel. One that kills on a call cannot be tried out, so where
-/// there is one, only calls are made that every libc's own `malloc` needs.
-fn is_filtered() -> bool {
-    // SAFETY: a question without effects. A kernel without filters answers EINVAL; another error is a filter's.
-    !matches!(unsafe { syscall!(Sysno::prctl, PR_GET_SECCOMP) }, Ok(0) | Err(Errno::EINVAL))
 }
 
 /// Whether `madvise` does what it says: not asked yet, yes, no.
