@@ -20,3 +20,5 @@ mod packages;
 mod preload;
 #[path = "capi/promises.rs"]
 mod promises;
+#[path = "capi/storms.rs"]
+mod storms;
