@@ -44,7 +44,11 @@ unsafe fn mmap(address: usize, bytes: usize, protection: usize, flags: usize) ->
 /// A readable, writable mapping at an address of the kernel's choice.
 pub(super) fn map(bytes: usize) -> Result<usize, Refused> {
     // SAFETY: without an address it disturbs nothing that exists.
-    unsafe { mmap(0, bytes, READ_WRITE, 0) }.map_err(|_| Refused)
+    match unsafe { mmap(0, bytes, READ_WRITE, 0) } {
+        // No kernel maps there: a filter answers without asking it.
+        Ok(0) | Err(_) => Err(Refused),
+        Ok(mapped) => Ok(mapped),
+    }
 }
 
 /// A readable, writable mapping at exactly `address`, where nothing is mapped yet.
@@ -70,20 +74,22 @@ pub(super) fn map_exactly(address: usize, bytes: usize) -> Result<(), Refused> {
 /// The range consists of pages of the caller's that are readable and writable, and its content is not needed any more.
 unsafe fn replace(start: usize, bytes: usize) -> Option<Result<(), Refused>> {
     // SAFETY: the caller owns the range.
-    if unsafe { mmap(start, bytes, READ_WRITE, FIXED | NORESERVE) }.is_ok() {
-        return Some(Ok(()));
+    match unsafe { mmap(start, bytes, READ_WRITE, FIXED | NORESERVE) } {
+        Ok(mapped) if mapped == start => Some(Ok(())),
+        // The one error that a kernel may find after the old mapping went. That has left a gap then, in which this finds
+        // the same error; any other answer is a filter's, which has asked no kernel.
+        // SAFETY: as above; it is readable and writable already.
+        Err(Errno::ENOMEM) if unsafe { protect(start, bytes, READ_WRITE) } == Err(Errno::ENOMEM) => None,
+        _ => Some(Err(Refused)),
     }
-    // Refused before or after the old mapping went? Only where all of it still stands can this succeed.
-    // SAFETY: as above; it is readable and writable already.
-    unsafe { protect(start, bytes, READ_WRITE) }.is_ok().then_some(Err(Refused))
 }
 
 /// # Safety
 ///
 /// The range is the caller's, and not used in a way that `protection` forbids.
-unsafe fn protect(start: usize, bytes: usize, protection: usize) -> Result<(), Refused> {
+unsafe fn protect(start: usize, bytes: usize, protection: usize) -> Result<(), Errno> {
     // SAFETY: the caller's promise.
-    unsafe { syscall!(Sysno::mprotect, start, bytes, protection) }.map(drop).map_err(|_| Refused)
+    unsafe { syscall!(Sysno::mprotect, start, bytes, protection) }.map(drop)
 }
 
 /// Makes pages inaccessible.
@@ -93,7 +99,7 @@ unsafe fn protect(start: usize, bytes: usize, protection: usize) -> Result<(), R
 /// The range is the caller's, and nothing in it is used while it is inaccessible.
 pub(super) unsafe fn seal(start: usize, bytes: usize) -> Result<(), Refused> {
     // SAFETY: the caller owns the range.
-    unsafe { protect(start, bytes, NONE) }
+    unsafe { protect(start, bytes, NONE) }.map_err(|_| Refused)
 }
 
 /// # Safety
@@ -167,8 +173,11 @@ pub(super) fn expect_use(start: usize, bytes: usize) {
 /// The program break.
 pub(super) fn program_break() -> Result<usize, Refused> {
     // SAFETY: the kernel never moves the break to 0; it answers where the break is. An emulator or a filter may answer in
-    // the errno range, which `syscalls` turns into `Err`.
-    unsafe { syscall!(Sysno::brk, 0) }.map_err(|_| Refused)
+    // the errno range, which `syscalls` turns into `Err`, or 0.
+    match unsafe { syscall!(Sysno::brk, 0) } {
+        Ok(0) | Err(_) => Err(Refused),
+        Ok(now) => Ok(now),
+    }
 }
 
 /// Moves the program break. The kernel answers with the old one on failure.
