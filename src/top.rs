@@ -18,6 +18,7 @@ use crate::brk::{Brk, Refused};
 use crate::header::{Kind, PAGE, Span};
 use crate::line::Line;
 use crate::spans::Spans;
+use core::ops::Range;
 
 /// The least by which the break is raised if the kernel lets it, in pages.
 const STEP_MIN: usize = (256 << 10) / PAGE;
@@ -271,6 +272,20 @@ impl<B: Brk> Spans<B> {
                 Ok(self.map.end())
             }
         }
+    }
+
+    /// The end of the heap where it is not there any more, for a look that changes nothing: a break that was lowered below
+    /// blocks is reported, and nothing of it mended.
+    pub(crate) fn lost_memory(&self) -> Range<usize> {
+        if self.map.base().is_none() {
+            return 0..0;
+        }
+        let end = self.map.end();
+        let now = self.brk.query().map_or(end, |now| now.min(end));
+        if now < end && self.top.is_none_or(|top| top.start.get() > now) {
+            self.report_loss(now);
+        }
+        now..end
     }
 
     #[cold]
