@@ -4,7 +4,9 @@ mod kernel;
 mod ledger;
 
 mod canary;
+mod filters;
 mod growth;
+mod lowered;
 mod neighbours;
 mod refused;
 mod threads;
