@@ -165,6 +165,50 @@ fn a_child_that_shares_memory_waits_for_its_parents_threads() {
     });
 }
 
+static LENDING: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn lend(_: *mut libc::c_void) -> i32 {
+    crate::processes::LENT.with(|_| {
+        LENDING.store(true, SeqCst);
+        let time = libc::timespec { tv_sec: 1, tv_nsec: 200_000_000 };
+        // SAFETY: sleeps.
+        unsafe { libc::syscall(libc::SYS_nanosleep, &raw const time, 0) };
+    });
+    0
+}
+
+/// Its parent waits longer than one would wait for oneself, and forks meanwhile.
+#[test]
+fn a_thread_with_its_parents_thread_pointer_lends_a_heap() {
+    scenario(&a_thread_with_its_parents_thread_pointer_lends_a_heap, || {
+        let stack = vec![0_u8; 256 << 10].leak();
+        let top = stack.as_mut_ptr_range().end.cast::<libc::c_void>();
+        let flags = libc::CLONE_VM
+            | libc::CLONE_FS
+            | libc::CLONE_FILES
+            | libc::CLONE_SIGHAND
+            | libc::CLONE_THREAD
+            | libc::CLONE_SYSVSEM;
+        for fork in [false, true] {
+            LENDING.store(false, SeqCst);
+            // SAFETY: the stack is that thread's alone: the one before has left the heap, and with it all that it does.
+            let thread = unsafe { libc::clone(lend, top.with_addr(top.addr() & !15), flags, std::ptr::null_mut()) };
+            assert!(thread > 0, "a thread");
+            while !LENDING.load(SeqCst) {
+                std::thread::yield_now();
+            }
+            let work = || use_heap(&crate::processes::LENT, 1, 5);
+            if fork {
+                in_child(work)
+            } else {
+                work()
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert_eq!(crate::processes::LENT.check(), Ok(()));
+    });
+}
+
 /// `Command` uses `posix_spawn`; with something to be done before `exec` it forks.
 #[test]
 fn programs_are_executed_while_one_is_inside() {

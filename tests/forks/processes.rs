@@ -7,6 +7,9 @@ use std::hint::black_box;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
+/// A heap that somebody lends out for long.
+pub(crate) static LENT: Hmalloc = Hmalloc::new();
+
 /// A child that hangs dies after so many seconds.
 pub(crate) const PATIENCE: u32 = 60;
 /// The signal and the line of a process that waits for itself.
