@@ -2,6 +2,7 @@
 
 use crate::installed::{Installed, aborted, cases, command, describe, run, succeed};
 use crate::packages;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -33,6 +34,18 @@ fn streams_under_the_shared_library() {
 fn handlers_under_the_shared_library() {
     let installed = Installed::new();
     weather(&installed.compile("handlers.c"), |program| installed.preloaded(program));
+}
+
+#[test]
+fn filters_that_kill() {
+    let installed = Installed::new();
+    let program = installed.compile("sandbox.c");
+    for name in cases(&program) {
+        let output = run(installed.preloaded(&program).arg(&name));
+        let killed = output.status.signal() == Some(libc::SIGSYS);
+        let control = name == "a_call_that_is_not_listed_kills";
+        assert!(if control { killed } else { output.status.success() }, "{name}: {}", describe(&output));
+    }
 }
 
 fn with_the_archive(installed: &Installed, compiler: &Path, flags: &[&str]) -> PathBuf {
