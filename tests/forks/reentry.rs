@@ -7,7 +7,7 @@ use hmalloc::{Block, BlockState, Hmalloc};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 static OTHER: Hmalloc = Hmalloc::new();
-const LINE: &str = "hmalloc: the heap is used in another way inside of `with` or `inspect`: ";
+const LINE: &str = "hmalloc: the heap is used in another way inside of `with` or `inspect`, or in a signal handler ";
 
 #[track_caller]
 fn assert_dies(ended: &Ended) {
