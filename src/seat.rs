@@ -215,7 +215,9 @@ impl Seat {
     /// What a waiter has reason to believe after so many sleeps in which nobody left the lock.
     fn doubt(&self, in_vain: u32, patience: u32) -> Result<(), Endless> {
         let look = in_vain % LOOK_EVERY == 1 && (in_vain > FILTERED_PATIENCE || !tasks::is_filtered());
-        if look && tasks::is_alone() {
+        // Looked at when nobody else is there any more: who was may have left it, or a fork has, in the child of which
+        // the waiter goes on.
+        if look && tasks::is_alone() && self.word.load(Relaxed) != FREE {
             return Err(Endless::Alone);
         }
         // Who lends is known by name. It is not the waiter, and takes as long as it likes.
