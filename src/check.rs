@@ -16,6 +16,7 @@ fn ensure(holds: bool, invariant: u8, address: usize) -> Result<(), Corruption> 
 }
 
 pub(crate) fn check<B: Brk>(spans: &Spans<B>, slabs: &Slabs) -> Result<(), Corruption> {
+    in_memory(spans)?;
     tiling(spans)?;
     ends(spans)?;
     free_spans(spans)?;
@@ -62,8 +63,14 @@ fn area_from<B>(spans: &Spans<B>, address: usize) -> Option<(usize, usize)> {
     regions.chain(heap).filter(|&(start, _)| start >= address).min()
 }
 
-/// I11, I15 and I16. A kernel that does not say where the break is proves nothing.
-fn ends<B: Brk>(spans: &Spans<B>) -> Result<(), Corruption> {
+/// I16, before anything is read that may be gone. A kernel that does not say where the break is proves nothing.
+fn in_memory<B: Brk>(spans: &Spans<B>) -> Result<(), Corruption> {
+    let Some(end) = spans.map.base().map(|_| spans.map.end()) else { return Ok(()) };
+    ensure(spans.brk.query().map_or(true, |break_now| end <= break_now), 16, end)
+}
+
+/// I11 and I15.
+fn ends<B>(spans: &Spans<B>) -> Result<(), Corruption> {
     let base = spans.map.base();
     let starts = spans.map.regions().iter().map(|region| region.start).chain(base);
     for start in starts {
@@ -71,9 +78,7 @@ fn ends<B: Brk>(spans: &Spans<B>) -> Result<(), Corruption> {
     }
     let end = base.map(|_| spans.map.end());
     ensure(spans.last.map(Span::end) == end, 11, end.unwrap_or(0))?;
-    ensure(spans.top == spans.last.filter(|last| last.is(Kind::Free)), 11, end.unwrap_or(0))?;
-    let in_memory = spans.brk.query().map_or(true, |break_now| end.is_none_or(|end| end <= break_now));
-    ensure(in_memory, 16, end.unwrap_or(0))
+    ensure(spans.top == spans.last.filter(|last| last.is(Kind::Free)), 11, end.unwrap_or(0))
 }
 
 /// I3 and I14.

@@ -16,19 +16,25 @@
 use crate::lock::SEATS;
 use crate::seat::{self, Endless, FORK_PATIENCE, Seat};
 use crate::{libc, tasks};
-use core::sync::atomic::Ordering::{AcqRel, Relaxed};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 
 static REGISTERED: AtomicBool = AtomicBool::new(false);
 /// Held while a heap gets its seat, and by who forks.
 static CLAIM: Seat = Seat::new();
 
-// Who forks. Written while all locks are held, and read by others only to find that it is not they.
+// Who forks. Written while `CLAIM` is held, `FORKER` last, and read by others only to find that it is not they.
 static FORKER: AtomicU32 = AtomicU32::new(0);
 static FORKER_PROCESS: AtomicU32 = AtomicU32::new(0);
 static FORKER_POINTER: AtomicUsize = AtomicUsize::new(0);
-/// One bit for each seat: the forking thread has taken it for the fork.
+/// One bit for each seat: the forking thread has taken it for the fork. The vacant seat's bit stands for `CLAIM`. It is
+/// not zero only while `FORKER` is not, so that a handler that interrupts these functions and forks finds either a fork
+/// that is none of its business, or nothing that it could overwrite.
 static TAKEN: AtomicU32 = AtomicU32::new(0);
+/// How many signal handlers of the forking thread fork, too, between its own handlers here.
+static NESTED: AtomicU32 = AtomicU32::new(0);
+/// Rounds in which locks are only tried, before they are waited for while others are held.
+const ROUNDS: u32 = 2;
 
 const _: () = assert!(SEATS.len() <= 32, "a bit for each seat");
 
@@ -57,7 +63,7 @@ pub(crate) fn while_none_forks<R>(claim: impl FnOnce() -> R) -> R {
 
 /// Whether the caller is the thread that forks.
 fn is_forker() -> bool {
-    let forker = FORKER.load(Relaxed);
+    let forker = FORKER.load(Acquire);
     // The child has another thread id, and one thread. Threads that share a thread pointer have different ids.
     forker != 0
         && FORKER_POINTER.load(Relaxed) == seat::this_thread()
@@ -93,27 +99,31 @@ pub(crate) fn leave(seat: &Seat) {
     }
 }
 
-/// Takes every lock but those that the caller has already, and returns one bit for each. Who holds one may wait for
-/// another, so nobody is waited for while a lock is held.
+/// Takes every lock but those that the caller has already, and returns one bit for each.
+///
+/// Who holds one may wait for another (a heap used inside of another's `with`), so nobody is waited for in earnest while
+/// a lock is held: what was taken is left, and the busy one comes first in the next round. Where many are busy nearly all
+/// the time, they are never all free; then each is waited for, in every round a little longer.
 fn take_all() -> u32 {
     let (mut own, mut wanted) = (0, 0);
-    loop {
+    for round in 0_u32.. {
         let mut taken = 0;
-        if wanted != 0 && own & bit(wanted) == 0 {
+        if wanted != 0 {
             if take_for_fork(&SEATS[wanted]) { taken = bit(wanted) } else { own |= bit(wanted) }
         }
         let open = |&at: &usize| !SEATS[at].is_vacant() && (own | taken) & bit(at) == 0;
         let mut more = 0;
-        match (1..SEATS.len()).filter(open).find(|&at| !try_take(at, &mut more)) {
+        match (1..SEATS.len()).filter(open).find(|&at| !try_take(at, round.saturating_sub(ROUNDS), &mut more)) {
             None => return taken | more,
             Some(busy) => wanted = busy,
         }
         leave_all(taken | more);
     }
+    0
 }
 
-fn try_take(at: usize, taken: &mut u32) -> bool {
-    let got = SEATS[at].try_take();
+fn try_take(at: usize, sleeps: u32, taken: &mut u32) -> bool {
+    let got = SEATS[at].try_take() || sleeps > 0 && SEATS[at].take_briefly(sleeps);
     *taken |= if got { bit(at) } else { 0 };
     got
 }
@@ -124,14 +134,19 @@ fn leave_all(taken: u32) {
 
 extern "C" fn before() {
     libc::lock_streams();
-    if !take_for_fork(&CLAIM) {
-        // A signal handler forks that interrupted the first use of a heap, which goes on when it returns.
+    if is_forker() {
+        // A signal handler forks that interrupted the fork of its own thread, which holds everything.
+        NESTED.fetch_add(1, Relaxed);
         return;
     }
-    TAKEN.store(take_all() | bit(0), Relaxed);
+    // Not taken if a signal handler forks that interrupted the first use of a heap. That goes on when it returns, and
+    // keeps other threads from forking meanwhile.
+    let claim = if take_for_fork(&CLAIM) { bit(0) } else { 0 };
+    let taken = take_all() | claim;
     FORKER_POINTER.store(seat::this_thread(), Relaxed);
     FORKER_PROCESS.store(tasks::process_id(), Relaxed);
-    FORKER.store(tasks::thread_id(), Relaxed);
+    FORKER.store(tasks::thread_id(), Release);
+    TAKEN.store(taken, Release);
 }
 
 extern "C" fn parent() {
@@ -147,8 +162,12 @@ extern "C" fn child() {
 }
 
 fn after() {
-    FORKER.store(0, Relaxed);
-    let taken = TAKEN.swap(0, Relaxed);
+    if NESTED.load(Relaxed) > 0 {
+        NESTED.fetch_sub(1, Relaxed);
+        return;
+    }
+    let taken = TAKEN.swap(0, AcqRel);
+    FORKER.store(0, Release);
     leave_all(taken);
     if taken & bit(0) != 0 {
         leave(&CLAIM);

@@ -216,7 +216,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// }
     /// ```
     pub fn snapshot(&self, into: &mut [Block]) -> usize {
-        self.in_turn(|heap| {
+        self.with(|heap| {
             let mut count = 0;
             for block in heap.blocks() {
                 if let Some(place) = into.get_mut(count) {
@@ -239,13 +239,13 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     ///
     /// The first [`Corruption`] found.
     pub fn check(&self) -> Result<(), Corruption> {
-        self.in_turn(|heap| heap.check())
+        self.with(|heap| heap.check())
     }
 
     /// Returns free memory to the kernel but for `keep` bytes below the break. Returns how many bytes that was. See
     /// [`Heap::trim`].
     pub fn trim(&self, keep: usize) -> usize {
-        self.in_turn(|heap| heap.trim(keep))
+        self.with(|heap| heap.trim(keep))
     }
 
     /// [`Heap::allocate`] in turn with other threads.

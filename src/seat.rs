@@ -3,16 +3,19 @@
 //! A futex lock in one word, after Drepper, "Futexes Are Tricky" (2011), section 5:
 //!
 //! ```text
-//! 0  vacant: not in use as a lock, nobody gets it
-//! 1  free
-//! 2  held, nobody sleeps
-//! 3  held, somebody may sleep
+//! 0            vacant: not in use as a lock, nobody gets it
+//! 1            free
+//! holder + 2   held, nobody sleeps
+//! holder + 3   held, somebody may sleep
 //!
-//! take   1 -> 2; otherwise set 3 and sleep while it is 3, until the swap to 3 finds 1
-//! leave  set 1; if it was 3, wake one sleeper
+//! take   1 -> holder + 2; otherwise set the lowest bit and sleep while the word stays, until it is 1
+//! leave  set 1; if the lowest bit was set, wake one sleeper
 //! ```
 //!
-//! A thread that slept takes the lock as 3, for others may still sleep: at worst one wake too many. Nothing here needs
+//! The holder is some bits of its thread pointer. It is in the same word, so that it is never another one's: not even for
+//! the instant between two instructions, in which a thread may be interrupted, and kept from running for long.
+//!
+//! A thread that slept takes the lock with the lowest bit set, for others may still sleep: at worst one wake too many. Nothing here needs
 //! thread-local storage, so it works in threads made by a bare `clone`.
 //!
 //! Three kinds of waiting never end, and each is recognized on the slow path only:
@@ -27,12 +30,13 @@
 use crate::libc;
 use crate::{sys, tasks};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
+use core::sync::atomic::{AtomicBool, AtomicU32};
 
 const VACANT: u32 = 0;
 const FREE: u32 = 1;
 const HELD: u32 = 2;
-const CONTENDED: u32 = 3;
+/// Added to a held word.
+const CONTENDED: u32 = 1;
 
 /// How often a waiter looks before it sleeps. The lock is held for some tens of nanoseconds; sleeping takes microseconds.
 const SPINS: u32 = 100;
@@ -42,8 +46,13 @@ const SLEEP: usize = 10;
 const PATIENCE: u32 = 50;
 /// The same for a thread that only wants to know whether it may fork.
 pub(crate) const FORK_PATIENCE: u32 = 10;
+/// How often a waiter is woken for nothing before others stand back for it. The lock is otherwise not fair: who is awake
+/// gets it at once, which serves all of them best.
+const OUTRUN_MAX: u32 = 50;
 /// Sleeps in vain between two looks at who else is there.
 const LOOK_EVERY: u32 = 100;
+/// Sleeps in vain before the first look where a filter may kill who looks: so many that nothing is lost by it.
+const FILTERED_PATIENCE: u32 = 500;
 
 /// Whether thread pointers tell threads apart here, see [`use_thread_pointers`].
 static THREAD_POINTERS: AtomicBool = AtomicBool::new(false);
@@ -69,8 +78,9 @@ impl Endless {
                  process was made by a bare system call while another thread was in it\n"
             }
             Self::Lent => {
-                "hmalloc: the heap is used in another way inside of `with` or `inspect`: waiting for it would never end \
-                 (`snapshot` shows blocks without holding it)\n"
+                "hmalloc: the heap is used in another way inside of `with` or `inspect`, or in a signal handler that \
+                 interrupted a long call to it: waiting for it would never end (`snapshot` shows blocks without holding \
+                 it)\n"
             }
             Self::Interrupted => {
                 "hmalloc: waiting for the heap would never end: a signal handler interrupted a call to it in its own \
@@ -87,8 +97,8 @@ pub(crate) struct Seat {
     word: AtomicU32,
     /// Thread id of the task that lends out what the lock protects, or 0.
     lender: AtomicU32,
-    /// The holder's thread pointer; stale while nobody holds the lock, and for an instant after.
-    holder: AtomicUsize,
+    /// 1 if a waiter was outrun again and again by those who leave the lock and take it again at once.
+    starving: AtomicU32,
     /// How many locks share this seat.
     pub(crate) users: AtomicU32,
 }
@@ -110,12 +120,19 @@ pub(crate) fn this_thread() -> usize {
     unsafe { libc::thread_pointer() }
 }
 
+/// The word of a lock that the caller holds. Only [`HELD`] where thread pointers tell nothing.
+#[inline(always)]
+fn held_by_caller() -> u32 {
+    // Thread pointers are multiples of 16, and of these the next 30 bits differ: threads have room for their stacks.
+    HELD | (this_thread() >> 2) as u32 & !3
+}
+
 impl Seat {
     pub(crate) const fn new() -> Self {
         Self {
             word: AtomicU32::new(VACANT),
             lender: AtomicU32::new(0),
-            holder: AtomicUsize::new(0),
+            starving: AtomicU32::new(0),
             users: AtomicU32::new(0),
         }
     }
@@ -133,19 +150,7 @@ impl Seat {
     /// Takes the lock if it is free.
     #[inline(always)]
     pub(crate) fn try_take(&self) -> bool {
-        if self.word.compare_exchange(FREE, HELD, Acquire, Relaxed).is_err() {
-            return false;
-        }
-        self.note_holder();
-        true
-    }
-
-    #[inline(always)]
-    fn note_holder(&self) {
-        if THREAD_POINTERS.load(Relaxed) {
-            // SAFETY: set only if there is a libc.
-            self.holder.store(unsafe { libc::thread_pointer() }, Relaxed);
-        }
+        self.word.compare_exchange(FREE, held_by_caller(), Acquire, Relaxed).is_ok()
     }
 
     /// Takes the lock, however long that takes, or says why it would take for ever.
@@ -167,26 +172,58 @@ impl Seat {
         if lender != 0 && lender == tasks::thread_id() {
             return Err(Endless::Lent);
         }
-        let mut in_vain = 0;
-        while self.word.swap(CONTENDED, Acquire) != FREE {
-            if tasks::futex_wait(&self.word, CONTENDED, SLEEP) {
-                in_vain += 1;
-                self.doubt(in_vain, patience)?;
-            } else {
-                in_vain = 0;
+        self.sleep_until(|in_vain| self.doubt(in_vain, patience))
+    }
+
+    /// Takes the lock unless nobody leaves it for so many sleeps. For a caller who holds others that the holder may want.
+    #[cold]
+    pub(crate) fn take_briefly(&self, sleeps: u32) -> bool {
+        self.sleep_until(|in_vain| if in_vain < sleeps { Ok(()) } else { Err(()) }).is_ok()
+    }
+
+    /// Takes the lock, or gives up for the reason that `doubt` has after so many sleeps in vain.
+    fn sleep_until<E>(&self, doubt: impl Fn(u32) -> Result<(), E>) -> Result<(), E> {
+        let (mut in_vain, mut outrun) = (0, 0);
+        let answer = loop {
+            let seen = self.word.load(Relaxed);
+            let to = if seen == FREE { held_by_caller() | CONTENDED } else { seen | CONTENDED };
+            if seen != to && self.word.compare_exchange(seen, to, Acquire, Relaxed).is_err() {
+                continue;
             }
+            if seen == FREE {
+                break Ok(());
+            }
+            if tasks::futex_wait(&self.word, to, SLEEP) {
+                in_vain += 1;
+                if let Err(reason) = doubt(in_vain) {
+                    break Err(reason);
+                }
+            } else {
+                (in_vain, outrun) = (0, outrun + 1);
+            }
+            if outrun >= OUTRUN_MAX {
+                self.starving.store(1, Relaxed);
+            }
+        };
+        if outrun >= OUTRUN_MAX {
+            self.starving.store(0, Relaxed);
+            tasks::futex_wake_one(&self.starving);
         }
-        self.note_holder();
-        Ok(())
+        answer
     }
 
     /// What a waiter has reason to believe after so many sleeps in which nobody left the lock.
     fn doubt(&self, in_vain: u32, patience: u32) -> Result<(), Endless> {
-        if in_vain % LOOK_EVERY == 1 && tasks::is_alone() {
+        let look = in_vain % LOOK_EVERY == 1 && (in_vain > FILTERED_PATIENCE || !tasks::is_filtered());
+        // Looked at when nobody else is there any more: who was may have left it, or a fork has, in the child of which
+        // the waiter goes on.
+        if look && tasks::is_alone() && self.word.load(Relaxed) != FREE {
             return Err(Endless::Alone);
         }
-        let thread = this_thread();
-        if in_vain >= patience && thread != 0 && self.holder.load(Relaxed) == thread {
+        // Who lends is known by name. It is not the waiter, and takes as long as it likes.
+        let lent = self.lender.load(Relaxed) != 0;
+        let mine = held_by_caller();
+        if in_vain >= patience && mine != HELD && !lent && self.word.load(Relaxed) == mine | CONTENDED {
             return Err(Endless::Interrupted);
         }
         Ok(())
@@ -199,13 +236,17 @@ impl Seat {
     /// The caller holds the lock.
     #[inline(always)]
     pub(crate) unsafe fn leave(&self) -> bool {
-        self.word.swap(FREE, Release) == CONTENDED
+        self.word.swap(FREE, Release) & CONTENDED != 0
     }
 
-    /// Wakes one sleeper.
+    /// Wakes one sleeper. If somebody starves, the caller stands back for a moment, or until that one is served.
     #[cold]
     pub(crate) fn wake(&self) {
         tasks::futex_wake_one(&self.word);
+        if self.starving.load(Relaxed) != 0 && tasks::futex_wait(&self.starving, 1, SLEEP) {
+            // Who starves says so again; who was lost by a fork does not.
+            self.starving.store(0, Relaxed);
+        }
     }
 
     /// Notes that the caller, who holds the lock, lends out what it protects; or does so no more.

@@ -6,6 +6,7 @@ use syscalls::{Errno, Sysno, syscall};
 const FUTEX_WAIT_PRIVATE: usize = 128;
 const FUTEX_WAKE_PRIVATE: usize = 1 | 128;
 const CLONE_VM: usize = 0x100;
+const PR_GET_SECCOMP: usize = 21;
 
 /// The calling thread's id, never 0.
 pub(crate) fn thread_id() -> u32 {
@@ -26,6 +27,14 @@ pub(crate) fn is_alone() -> bool {
     // SAFETY: a task that shares its memory with none has nothing to give up by no longer sharing it; for any other this
     // flag is refused. Either way nothing changes.
     unsafe { syscall!(Sysno::unshare, CLONE_VM) }.is_ok()
+}
+
+/// Whether a filter may stand between this thread and the kernel. One that kills on a call cannot be tried out, so where
+/// there is one, only calls are made that every libc's own `malloc` needs.
+#[cold]
+pub(crate) fn is_filtered() -> bool {
+    // SAFETY: a question without effects. A kernel without filters answers EINVAL; another error is a filter's.
+    !matches!(unsafe { syscall!(Sysno::prctl, PR_GET_SECCOMP) }, Ok(0) | Err(Errno::EINVAL))
 }
 
 /// Sleeps for at most some milliseconds while `word` holds `value`; may return at any time. True if the time is over.

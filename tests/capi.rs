@@ -28,3 +28,5 @@ mod report;
 mod run;
 #[path = "capi/scopes.rs"]
 mod scopes;
+#[path = "capi/storms.rs"]
+mod storms;

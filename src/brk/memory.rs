@@ -1,6 +1,7 @@
 //! Memory by raw system calls: mappings, protection, and giving pages back.
 
 use super::Refused;
+use crate::tasks::is_filtered;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicU8};
 use syscalls::{Errno, Sysno, syscall};
@@ -22,7 +23,6 @@ const NORESERVE: usize = match () {
 const NO_FILE: usize = usize::MAX;
 const MADV_DONTNEED: usize = 4;
 const MADV_HUGEPAGE: usize = 14;
-const PR_GET_SECCOMP: usize = 21;
 
 /// `mmap` takes its arguments in registers on most architectures; 32-bit ones count the file offset (zero here) in
 /// pages under the name `mmap2`, and s390x takes a pointer to them.
@@ -44,7 +44,11 @@ unsafe fn mmap(address: usize, bytes: usize, protection: usize, flags: usize) ->
 /// A readable, writable mapping at an address of the kernel's choice.
 pub(super) fn map(bytes: usize) -> Result<usize, Refused> {
     // SAFETY: without an address it disturbs nothing that exists.
-    unsafe { mmap(0, bytes, READ_WRITE, NORESERVE) }.map_err(|_| Refused)
+    match unsafe { mmap(0, bytes, READ_WRITE, NORESERVE) } {
+        // No kernel maps there: a filter answers without asking it.
+        Ok(0) | Err(_) => Err(Refused),
+        Ok(mapped) => Ok(mapped),
+    }
 }
 
 /// A readable, writable mapping at exactly `address`, where nothing is mapped yet.
@@ -53,12 +57,13 @@ pub(super) fn map_exactly(address: usize, bytes: usize) -> Result<(), Refused> {
     // hint, which replaces nothing either.
     match unsafe { mmap(address, bytes, READ_WRITE, FIXED_NOREPLACE | NORESERVE) } {
         Ok(mapped) if mapped == address => Ok(()),
+        // No kernel maps there: a filter answers without asking it.
+        Ok(0) | Err(_) => Err(Refused),
         Ok(elsewhere) => {
             // SAFETY: this mapping was made right now, and nobody knows of it.
             let _ = unsafe { unmap(elsewhere, bytes) };
             Err(Refused)
         }
-        Err(_) => Err(Refused),
     }
 }
 
@@ -82,16 +87,25 @@ unsafe fn replace(start: usize, bytes: usize, anew: Anew, flags: usize) -> Resul
         Anew::Sealed => NONE,
     };
     // SAFETY: the caller owns the range.
-    if unsafe { mmap(start, bytes, protection, FIXED | flags) }.is_ok() {
-        return Ok(());
+    match unsafe { mmap(start, bytes, protection, FIXED | flags) } {
+        Ok(mapped) if mapped == start => Ok(()),
+        // The one error that a kernel may find after the old mapping went. That has left a gap then, in which this finds
+        // the same error; any other answer is a filter's, which has asked no kernel.
+        // SAFETY: as above; it is readable and writable already.
+        Err(Errno::ENOMEM) if unsafe { protect(start, bytes, READ_WRITE) } == Err(Errno::ENOMEM) => {
+            // The addresses are nobody's now, and have to be ours again before somebody else gets them.
+            map_exactly(start, bytes).or_else(|_| crate::sys::die("hmalloc: the kernel took a mapping away\n"))
+        }
+        _ => Err(Refused),
     }
-    // Refused before or after the old mapping went? Only where all of it still stands can this succeed.
-    // SAFETY: as above; it is readable and writable already.
-    if unsafe { syscall!(Sysno::mprotect, start, bytes, READ_WRITE) }.is_ok() {
-        return Err(Refused);
-    }
-    // The addresses are nobody's now, and have to be ours again before somebody else gets them.
-    map_exactly(start, bytes).or_else(|_| crate::sys::die("hmalloc: the kernel took a mapping away\n"))
+}
+
+/// # Safety
+///
+/// The range is the caller's, and not used in a way that `protection` forbids.
+unsafe fn protect(start: usize, bytes: usize, protection: usize) -> Result<(), Errno> {
+    // SAFETY: the caller's promise.
+    unsafe { syscall!(Sysno::mprotect, start, bytes, protection) }.map(drop)
 }
 
 /// Makes pages inaccessible.
@@ -102,7 +116,7 @@ unsafe fn replace(start: usize, bytes: usize, anew: Anew, flags: usize) -> Resul
 pub(super) unsafe fn seal(start: usize, bytes: usize, area: Area) -> Result<(), Refused> {
     match area {
         // SAFETY: the caller's promise.
-        Area::ProgramBreak => unsafe { syscall!(Sysno::mprotect, start, bytes, NONE) }.map(drop).map_err(|_| Refused),
+        Area::ProgramBreak => unsafe { protect(start, bytes, NONE) }.map_err(|_| Refused),
         // SAFETY: as above.
         Area::Mapping => unsafe { replace(start, bytes, Anew::Sealed, NORESERVE) },
     }
@@ -114,13 +128,6 @@ pub(super) unsafe fn seal(start: usize, bytes: usize, area: Area) -> Result<(), 
 pub(super) unsafe fn unmap(start: usize, bytes: usize) -> Result<(), Refused> {
     // SAFETY: the caller's promise.
     unsafe { syscall!(Sysno::munmap, start, bytes) }.map(drop).map_err(|_| Refused)
-}
-
-/// Whether a filter may stand between this thread and the kernel. One that kills on a call cannot be tried out, so under
-/// one no advice is given.
-fn is_filtered() -> bool {
-    // SAFETY: a question without effects. A kernel without filters answers EINVAL; another error is a filter's.
-    !matches!(unsafe { syscall!(Sysno::prctl, PR_GET_SECCOMP) }, Ok(0) | Err(Errno::EINVAL))
 }
 
 /// Whether huge pages were asked for, so that mappings differ in more than their addresses.
@@ -201,8 +208,11 @@ pub(super) fn expect_use(start: usize, bytes: usize) {
 /// The program break.
 pub(super) fn program_break() -> Result<usize, Refused> {
     // SAFETY: the kernel never moves the break to 0; it answers where the break is. An emulator or a filter may answer in
-    // the errno range, which `syscalls` turns into `Err`.
-    unsafe { syscall!(Sysno::brk, 0) }.map_err(|_| Refused)
+    // the errno range, which `syscalls` turns into `Err`, or 0.
+    match unsafe { syscall!(Sysno::brk, 0) } {
+        Ok(0) | Err(_) => Err(Refused),
+        Ok(now) => Ok(now),
+    }
 }
 
 /// Moves the program break. The kernel answers with the old one on failure.

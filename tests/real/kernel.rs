@@ -86,23 +86,39 @@ pub(crate) fn unblock_the_break(address: usize) {
     assert_eq!(unsafe { libc::munmap(address as *mut libc::c_void, page()) }, 0);
 }
 
-/// From now on the kernel answers `calls` of this thread with `errno`, by a seccomp filter.
+/// From now on the kernel answers `calls` of this thread with `errno`, by a seccomp filter; with 0 if that is 0, and does
+/// nothing.
 pub(crate) fn refuse<const N: usize>(calls: [libc::c_long; N], errno: libc::c_int) {
+    filter(&calls, libc::SECCOMP_RET_ERRNO | errno as u32, libc::SECCOMP_RET_ALLOW);
+}
+
+/// From now on `calls` of this thread end the process.
+pub(crate) fn kill<const N: usize>(calls: [libc::c_long; N]) {
+    filter(&calls, libc::SECCOMP_RET_KILL_PROCESS, libc::SECCOMP_RET_ALLOW);
+}
+
+/// From now on all calls of this thread but `calls` end the process.
+pub(crate) fn allow_only(calls: &[libc::c_long]) {
+    filter(calls, libc::SECCOMP_RET_ALLOW, libc::SECCOMP_RET_KILL_PROCESS);
+}
+
+fn filter(calls: &[libc::c_long], listed: u32, other: u32) {
     let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     let equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
     let answer = (libc::BPF_RET | libc::BPF_K) as u16;
     let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
-    let mut program = [step(answer, 0, 0, libc::SECCOMP_RET_ALLOW); 16];
+    let mut program = [step(answer, 0, 0, other); 32];
     // The number of the call is the first word of what a filter sees.
     program[0] = step(load, 0, 0, 0);
-    for (index, call) in calls.into_iter().enumerate() {
-        program[1 + index * 2] = step(equal, 0, 1, call as u32);
-        program[2 + index * 2] = step(answer, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32);
+    for (index, call) in calls.iter().enumerate() {
+        program[1 + index * 2] = step(equal, 0, 1, *call as u32);
+        program[2 + index * 2] = step(answer, 0, 0, listed);
     }
     let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
-    // SAFETY: the kernel copies the program, which is `len` steps long.
+    // SAFETY: the kernel copies the program, which is `len` steps long. One filter may already forbid to ask for another.
     unsafe {
-        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter), 0, "no seccomp");
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        let added = libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const filter);
+        assert_eq!(added, 0, "no seccomp");
     }
 }

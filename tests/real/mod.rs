@@ -4,8 +4,10 @@ mod kernel;
 mod ledger;
 
 mod canary;
+mod filters;
 mod growth;
 mod guards;
+mod lowered;
 mod neighbours;
 mod refused;
 mod threads;

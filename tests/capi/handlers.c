@@ -1,0 +1,252 @@
+/* Signal handlers that fork or allocate, and children that share memory. Without FAMILY the program's own malloc is tried. */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "expect.h"
+
+#ifdef FAMILY
+#include "hmalloc.h"
+#define malloc hmalloc
+#define realloc hrealloc
+#define free hfree
+#define CHECK() EXPECT(hmalloc_check() == 0)
+#else
+#define CHECK() EXPECT(hmalloc_check == NULL || hmalloc_check() == 0)
+#endif
+
+enum { FORKS = 200, STACK = 65536 };
+
+extern char **environ;
+static atomic_int done, forked, in_child, shared_rounds;
+
+/* Only the heap: no libc function that a thread without a thread pointer of its own must not call. */
+static void use_the_heap(unsigned seed, int rounds)
+{
+    void *blocks[16] = {0};
+    int i;
+    for (i = 0; i < rounds; i++) {
+        void **slot = &blocks[(seed = seed * 1103515245 + 12345) >> 16 & 15];
+        size_t size = (seed >> 8) % (seed & 64 ? 300 : 40000) + 1;
+        *slot = realloc(*slot, size);
+        EXPECT(*slot != NULL);
+        *(volatile char *)*slot = (char)seed;
+    }
+    for (i = 0; i < 16; i++)
+        free(blocks[i]);
+}
+
+static void *busy(void *seed)
+{
+    while (!atomic_load(&done))
+        use_the_heap((unsigned)(uintptr_t)seed, 100);
+    return NULL;
+}
+
+static void fork_here(int signal)
+{
+    int status;
+    pid_t process = fork();
+    (void)signal;
+    EXPECT(process >= 0);
+    if (process == 0) {
+        alarm(60);
+        atomic_store(&in_child, 1);
+        return;
+    }
+    EXPECT(waitpid(process, &status, 0) == process && status == 0);
+    atomic_fetch_add(&forked, 1);
+}
+
+static void allocate_here(int signal)
+{
+    (void)signal;
+    use_the_heap(1, 20);
+}
+
+static void handle(int signal, void (*handler)(int))
+{
+    struct sigaction action = {0};
+    action.sa_handler = handler;
+    action.sa_flags = SA_RESTART;
+    EXPECT(sigaction(signal, &action, NULL) == 0);
+}
+
+static void start_timer(int microseconds)
+{
+    struct itimerval time = {{0, 0}, {0, microseconds}};
+    EXPECT(setitimer(ITIMER_PROF, &time, NULL) == 0);
+}
+
+static void forks_in_handlers(int threads)
+{
+    pthread_t thread[3];
+    sigset_t set;
+    int i, before;
+    sigemptyset(&set);
+    sigaddset(&set, SIGPROF);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    for (i = 0; i < threads; i++)
+        EXPECT(pthread_create(&thread[i], NULL, busy, (void *)(uintptr_t)(i + 1)) == 0);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    handle(SIGPROF, fork_here);
+    for (before = -1; (i = atomic_load(&forked)) < FORKS / (threads + 1);) {
+        if (i != before)
+            start_timer(1000);
+        before = i;
+        use_the_heap((unsigned)i, 10);
+        if (atomic_load(&in_child)) {
+            use_the_heap(7, 1000);
+            CHECK();
+            _exit(0);
+        }
+    }
+    atomic_store(&done, 1);
+    for (i = 0; i < threads; i++)
+        pthread_join(thread[i], NULL);
+    CHECK();
+}
+
+static void one_thread_forks(void) { forks_in_handlers(0); }
+static void one_of_many_forks(void) { forks_in_handlers(3); }
+
+#ifdef __GLIBC__
+static atomic_int nest;
+
+/* Registered before the heap's own, so that it runs between those. (musl knows no .preinit_array.) */
+static void prepare_fork(void)
+{
+    if (atomic_exchange(&nest, 0) && !atomic_load(&in_child)) {
+        use_the_heap(3, 10);
+        raise(SIGUSR1);
+        use_the_heap(3, 10);
+    }
+}
+
+static void register_first(void) { pthread_atfork(prepare_fork, NULL, NULL); }
+
+__attribute__((section(".preinit_array"), used)) static void (*const first)(void) = register_first;
+
+static void a_fork_inside_a_fork(void)
+{
+    pthread_t thread[3];
+    int i, status;
+    for (i = 0; i < 3; i++)
+        EXPECT(pthread_create(&thread[i], NULL, busy, (void *)(uintptr_t)(i + 1)) == 0);
+    handle(SIGUSR1, fork_here);
+    for (i = 0; i < FORKS; i++) {
+        pid_t process;
+        atomic_store(&nest, 1);
+        process = fork();
+        EXPECT(process >= 0);
+        if (process == 0) {
+            alarm(60);
+            use_the_heap((unsigned)i, 100);
+            CHECK();
+            _exit(0);
+        }
+        EXPECT(waitpid(process, &status, 0) == process && status == 0);
+        if (atomic_load(&in_child))
+            _exit(0);
+        use_the_heap((unsigned)i, 100);
+    }
+    EXPECT(atomic_load(&forked) == FORKS);
+    atomic_store(&done, 1);
+    for (i = 0; i < 3; i++)
+        pthread_join(thread[i], NULL);
+    CHECK();
+}
+#endif
+
+static void an_allocating_handler_dies(void)
+{
+    handle(SIGPROF, allocate_here);
+    for (;;) {
+        start_timer(300);
+        use_the_heap(1, 2000);
+    }
+}
+
+static void programs_are_executed(void)
+{
+    static char *const arguments[] = {"true", NULL};
+    pthread_t thread[3];
+    int i, status;
+    for (i = 0; i < 3; i++)
+        EXPECT(pthread_create(&thread[i], NULL, busy, (void *)(uintptr_t)(i + 1)) == 0);
+    for (i = 0; i < FORKS; i++) {
+        pid_t process = vfork();
+        if (process == 0) {
+            execve("/bin/true", arguments, environ);
+            _exit(9);
+        }
+        EXPECT(waitpid(process, &status, 0) == process && status == 0);
+        EXPECT(posix_spawn(&process, "/bin/true", NULL, NULL, arguments, environ) == 0);
+        EXPECT(waitpid(process, &status, 0) == process && status == 0);
+    }
+    atomic_store(&done, 1);
+    for (i = 0; i < 3; i++)
+        pthread_join(thread[i], NULL);
+    CHECK();
+}
+
+static int allocate_on_shared_pointer(void *seed)
+{
+    while (!atomic_load(&done)) {
+        use_the_heap((unsigned)(uintptr_t)seed, 100);
+        atomic_fetch_add(&shared_rounds, 1);
+    }
+    atomic_store(&shared_rounds, -1);
+    return 0;
+}
+
+/* A thread without CLONE_SETTLS has its parent's thread pointer, and nothing can see that. */
+static void a_thread_with_a_shared_pointer(void)
+{
+    static char stack[STACK] __attribute__((aligned(16)));
+    int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+    int i, status, rounds;
+    EXPECT(clone(allocate_on_shared_pointer, stack + STACK, flags, (void *)9) > 0);
+    for (i = 0; i < FORKS; i++) {
+        pid_t process = fork();
+        EXPECT(process >= 0);
+        if (process == 0) {
+            alarm(60);
+            use_the_heap((unsigned)i, 100);
+            CHECK();
+            _exit(0);
+        }
+        EXPECT(waitpid(process, &status, 0) == process && status == 0);
+        use_the_heap((unsigned)i, 1000);
+    }
+    rounds = atomic_load(&shared_rounds);
+    EXPECT(rounds > 0);
+    atomic_store(&done, 1);
+    while (atomic_load(&shared_rounds) != -1)
+        sched_yield();
+    CHECK();
+}
+
+int main(int argc, char **argv)
+{
+    static const struct named cases[] = {
+        {"one_thread_forks", one_thread_forks},
+        {"one_of_many_forks", one_of_many_forks},
+#ifdef __GLIBC__
+        {"a_fork_inside_a_fork", a_fork_inside_a_fork},
+#endif
+        {"programs_are_executed", programs_are_executed},
+        {"a_thread_with_a_shared_pointer", a_thread_with_a_shared_pointer},
+        {"an_allocating_handler_dies", an_allocating_handler_dies},
+    };
+    if (argc > 1)
+        alarm(300);
+    return run_named(cases, sizeof cases / sizeof *cases, argc, argv);
+}

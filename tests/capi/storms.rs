@@ -1,0 +1,76 @@
+//! Forks in signal handlers and among streams, and children that share memory, under both libraries and on two libcs.
+
+use crate::installed::{Installed, aborted, cases, command, describe, run, succeed};
+use crate::packages;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The case that has to end by SIGABRT.
+const DIES: &str = "an_allocating_handler_dies";
+
+/// Runs every case of a program, made runnable by `prepare`.
+fn weather(program: &Path, prepare: impl Fn(&Path) -> Command) {
+    for name in cases(program) {
+        let output = run(prepare(program).arg(&name));
+        if name == DIES {
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            let said =
+                stderr.starts_with("hmalloc: waiting for the heap would never end: a signal handler interrupted");
+            assert!(aborted(output.status) && said && stderr.lines().count() == 1, "{}", describe(&output));
+        } else {
+            assert!(output.status.success(), "{name} of {program:?}: {}", describe(&output));
+        }
+    }
+}
+
+#[test]
+fn streams_under_the_shared_library() {
+    let installed = Installed::new();
+    weather(&installed.compile("streams.c"), |program| installed.preloaded(program));
+}
+
+#[test]
+fn handlers_under_the_shared_library() {
+    let installed = Installed::new();
+    weather(&installed.compile("handlers.c"), |program| installed.preloaded(program));
+}
+
+#[test]
+fn filters_that_kill() {
+    let installed = Installed::new();
+    let program = installed.compile("sandbox.c");
+    for name in cases(&program) {
+        let output = run(installed.preloaded(&program).arg(&name));
+        let killed = output.status.signal() == Some(libc::SIGSYS);
+        let control = name == "a_call_that_is_not_listed_kills";
+        assert!(if control { killed } else { output.status.success() }, "{name}: {}", describe(&output));
+    }
+}
+
+fn with_the_archive(installed: &Installed, compiler: &Path, flags: &[&str]) -> PathBuf {
+    let program = installed.directory.path().join("handlers-family");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/capi/handlers.c");
+    let mut compile = command(compiler);
+    compile.args(["-std=gnu11", "-O1", "-fno-builtin", "-pthread", "-DFAMILY"]).args(flags).arg("-I");
+    compile.arg(installed.prefix().join("include")).arg(source).arg(installed.archive());
+    succeed(compile.arg("-o").arg(&program));
+    program
+}
+
+#[test]
+fn handlers_with_the_archive() {
+    let installed = Installed::new();
+    for flags in [&[][..], &["-static"]] {
+        weather(&with_the_archive(&installed, Path::new("cc"), flags), |program| command(program));
+    }
+}
+
+#[test]
+fn handlers_with_the_archive_on_musl() {
+    let installed = Installed::new();
+    let compiler = packages::program(&["musl-gcc"], "musl-tools");
+    for flags in [&[][..], &["-static"]] {
+        weather(&with_the_archive(&installed, &compiler, flags), |program| command(program));
+    }
+}
