@@ -93,6 +93,13 @@ impl Leaf {
         (leaf, [low.min(handles)..handles, high..end])
     }
 
+    /// The guards that are certain to belong to a leaf with others below it: a kernel page on either side.
+    pub(crate) fn guards(self, pages: Range<usize>, kernel_page: usize) -> [Range<usize>; 2] {
+        let records_end = self.records.wrapping_add(pages.end * RECORD);
+        let (low, high) = (self.handles.0 - kernel_page, records_end.next_multiple_of(kernel_page));
+        [low..self.handles.0, high..high + kernel_page]
+    }
+
     /// The record of a page.
     ///
     /// # Safety

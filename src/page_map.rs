@@ -325,6 +325,12 @@ impl PageMap {
         }
     }
 
+    /// The guards of the leaves that a heap that ends at `end` gives up.
+    pub(crate) fn guards_from(&self, end: usize, kernel_page: usize) -> impl Iterator<Item = Range<usize>> {
+        let leaves = self.leaves;
+        (self.leaves_below(end)..self.leaf_count).flat_map(move |leaf| leaves[leaf].guards(pages_of(leaf), kernel_page))
+    }
+
     /// The heap does not shrink after all.
     pub(crate) fn stay(&mut self) {
         self.handles = self.leaves[self.leaf_count - 1].handles;

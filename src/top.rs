@@ -343,7 +343,7 @@ impl<B: Brk> Spans<B> {
         self.for_dropped(end, |fit, span| fit.remove(span));
         self.map.prepare_to_shrink(end);
         // SAFETY: all spans from `end` on are free, foreign ones that border on `to` but for what their owner left.
-        if unsafe { self.move_break(old_end, to) }.is_err() {
+        if unsafe { self.lower_over_guards(old_end, to) }.is_err() {
             self.map.stay();
             self.for_dropped(end, |fit, span| fit.insert(span));
             return 0;
@@ -351,6 +351,28 @@ impl<B: Brk> Spans<B> {
         self.become_last(last, after, end);
         self.counters.foreign_pages -= fenced;
         old_end - to
+    }
+
+    /// Lowers the break over leaves and their guards, or leaves both as they are.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Brk::move_break`].
+    unsafe fn lower_over_guards(&mut self, from: usize, to: usize) -> Result<(), Refused> {
+        let kernel_page = self.brk.page_size();
+        let sealed = self.map.guards_from(to, kernel_page).next().is_some();
+        if sealed {
+            // SAFETY: the heap ends at `from`, and nothing from `to` on is used.
+            unsafe { self.brk.unseal(to, from - to) };
+        }
+        // SAFETY: the caller's promise.
+        let lowered = unsafe { self.move_break(from, to) };
+        if sealed && lowered.is_err() {
+            let map = &self.map;
+            // SAFETY: a leaf's guards are used by nobody while it stands, which it still does.
+            map.guards_from(to, kernel_page).for_each(|guard| unsafe { seal(&mut self.brk, guard) });
+        }
+        lowered
     }
 
     /// Whether the break stands at the heap's end. A break below is noticed here as when the heap grows.

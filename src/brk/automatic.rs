@@ -71,6 +71,11 @@ unsafe impl Brk for Automatic {
         either!(mut self, source => unsafe { source.seal(start, bytes) })
     }
 
+    unsafe fn unseal(&mut self, start: usize, bytes: usize) {
+        // SAFETY: the caller's promise.
+        either!(mut self, source => unsafe { source.unseal(start, bytes) });
+    }
+
     fn expect_use(&mut self, start: usize, bytes: usize) {
         either!(mut self, source => source.expect_use(start, bytes));
     }

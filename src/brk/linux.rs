@@ -109,6 +109,14 @@ unsafe impl Brk for Linux {
         unsafe { memory::seal(start, bytes, Area::ProgramBreak) }
     }
 
+    unsafe fn unseal(&mut self, start: usize, bytes: usize) {
+        let (start, end) = (start.next_multiple_of(self.page_size()), start + bytes);
+        if start < end {
+            // SAFETY: the caller's promise.
+            unsafe { memory::unseal(start, end - start) }
+        }
+    }
+
     fn expect_use(&mut self, start: usize, bytes: usize) {
         memory::expect_use(start, bytes);
     }

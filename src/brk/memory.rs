@@ -122,6 +122,16 @@ pub(super) unsafe fn seal(start: usize, bytes: usize, area: Area) -> Result<(), 
     }
 }
 
+/// Makes pages accessible again.
+///
+/// # Safety
+///
+/// The range is the caller's.
+pub(super) unsafe fn unseal(start: usize, bytes: usize) {
+    // SAFETY: the caller's promise. Refused, they stay inaccessible.
+    let _ = unsafe { protect(start, bytes, READ_WRITE) };
+}
+
 /// # Safety
 ///
 /// The caller owns the mapping and is done with it.

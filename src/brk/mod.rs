@@ -114,6 +114,16 @@ pub unsafe trait Brk {
         Err(Refused)
     }
 
+    /// Makes accessible what [`seal`](Brk::seal) made inaccessible, right before the break is lowered below it. Linux takes
+    /// sealed pages away like any others, so by default nothing is done; emulators of its break (qemu-user) write to them.
+    ///
+    /// # Safety
+    ///
+    /// The range is the caller's, and lies below the break.
+    unsafe fn unseal(&mut self, start: usize, bytes: usize) {
+        let _ = (start, bytes);
+    }
+
     /// Says that `bytes` bytes at `start`, which are the caller's, will soon be used throughout, so that huge pages serve
     /// them well. Advice: nothing depends on whether the kernel takes it, and by default it is not given.
     fn expect_use(&mut self, start: usize, bytes: usize) {
