@@ -222,7 +222,7 @@ fn returned() {
 
 /// Killed by the kernel for any of the calls that a heap can do without, and that a filter may not have heard of.
 fn filtered() {
-    kill_for([libc::SYS_madvise, libc::SYS_brk, libc::SYS_mremap, libc::SYS_unshare, libc::SYS_gettid]);
+    kill_for([libc::SYS_madvise, libc::SYS_brk, libc::SYS_mremap, libc::SYS_unshare, libc::SYS_prctl]);
     let mut pile = Pile::new(6);
     for _ in 0..10 {
         let mut blocks = fill(64);
