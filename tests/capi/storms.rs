@@ -4,7 +4,7 @@ use crate::installed::{Installed, aborted, cases, command, describe, run, succee
 use crate::packages;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 
 /// The case that has to end by SIGABRT.
 const DIES: &str = "an_allocating_handler_dies";
@@ -56,6 +56,36 @@ fn with_the_archive(installed: &Installed, compiler: &Path, flags: &[&str]) -> P
     compile.arg(installed.prefix().join("include")).arg(source).arg(installed.archive());
     succeed(compile.arg("-o").arg(&program));
     program
+}
+
+/// Programs that keep the processors busy until this is dropped: who holds a lock is kept from running for long.
+struct Load(Vec<Child>);
+
+impl Load {
+    fn new() -> Self {
+        let spin = |_| command("sh").args(["-c", "while :; do :; done"]).spawn().expect("a shell");
+        Self((0..2 * std::thread::available_parallelism().map_or(2, usize::from)).map(spin).collect())
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+#[test]
+fn handlers_on_a_busy_machine() {
+    let installed = Installed::new();
+    let program = with_the_archive(&installed, Path::new("cc"), &[]);
+    let _load = Load::new();
+    for name in ["one_of_many_forks", "a_thread_with_a_shared_pointer"].repeat(2) {
+        let output = run(command(&program).arg(name));
+        assert!(output.status.success(), "{name}: {}", describe(&output));
+    }
 }
 
 #[test]

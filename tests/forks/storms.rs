@@ -124,8 +124,12 @@ fn many_heaps_that_are_always_held() {
 #[test]
 fn heaps_come_and_go_beside_forks() {
     scenario(&heaps_come_and_go_beside_forks, || {
+        let rounds = AtomicUsize::new(0);
         let come_and_go = |number| {
             // A dropped heap keeps its memory, so there are not too many of them.
+            if rounds.fetch_add(1, Relaxed) >= 10 {
+                return std::thread::yield_now();
+            }
             let heaps: Vec<Hmalloc> = (0..40).map(|_| Hmalloc::new()).collect();
             for _ in 0..50 {
                 heaps.iter().for_each(|heap| use_heap(heap, number, 1));
