@@ -23,7 +23,7 @@ pub(crate) fn is_linked() -> bool {
         linked!(hmalloc_libc_uclibc_main),
         linked!(hmalloc_libc_relibc_start),
     ];
-    !cfg!(miri) && marks.iter().any(Option::is_some)
+    marks.iter().any(Option::is_some)
 }
 
 /// The calling thread's thread pointer: no other thread of a program with a libc has it, and a thread keeps it through

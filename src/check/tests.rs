@@ -30,7 +30,7 @@ fn subject() -> Subject {
     heap.brk_mut().foreign_move(5000);
     let last = heap.allocate(Layout::from_size_align(SCALE * (640 << 10), 16).unwrap()).unwrap();
     heap.brk_mut().fail_after(0);
-    heap.allocate(Layout::from_size_align(SCALE << 20, 16).unwrap()).unwrap();
+    heap.allocate(Layout::from_size_align((SCALE << 20) + PAGE, 16).unwrap()).unwrap();
     for payload in [tree, listed, last.as_ptr()].into_iter().chain(small[16..SCALE * 100].iter().copied()) {
         // SAFETY: nothing uses the block.
         unsafe { heap.free(payload) }.unwrap();
