@@ -75,6 +75,7 @@ fn data_is_plain_and_errors_are_errors() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "makes system calls")]
 fn heaps_that_serve_nothing_are_empty() {
     for heap in [&HEAP, &POLITE] {
         let stats = heap.stats();
