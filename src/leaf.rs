@@ -100,6 +100,12 @@ impl Leaf {
         [low..self.handles.0, high..high + kernel_page]
     }
 
+    /// Address of the record of a page, which the leaf serves.
+    #[inline]
+    pub(crate) fn record_address(self, page: usize) -> usize {
+        self.records.wrapping_add(page * RECORD)
+    }
+
     /// The record of a page.
     ///
     /// # Safety
@@ -107,7 +113,7 @@ impl Leaf {
     /// The leaf serves the page, and its storage stands for as long as the handle is used.
     pub(crate) unsafe fn record(self, page: usize) -> Span {
         // SAFETY: the caller's promise; records are laid out at multiples of 64 from a multiple of 64.
-        unsafe { Span::at(self.records.wrapping_add(page * RECORD)) }
+        unsafe { Span::at(self.record_address(page)) }
     }
 
     /// The page whose record `span` is, if it is one of `pages`, which the leaf serves.

@@ -210,7 +210,16 @@ impl PageMap {
     #[inline]
     pub(crate) fn believes(&self, span: Span) -> bool {
         let start = span.start.get();
-        self.contains(start) && self.record(start) == span
+        let page = start.wrapping_sub(self.base) >> PAGE_SHIFT;
+        if page < self.pages {
+            return self.leaves[leaf_of(page)].record_address(page) == span.address();
+        }
+        self.is_record_in_region(start, span)
+    }
+
+    #[cold]
+    fn is_record_in_region(&self, start: usize, span: Span) -> bool {
+        self.region_of(start).is_some() && self.record(start) == span
     }
 
     /// Whether `span` is the record of a page and that page's owner, found without a look at what it leads to. Its cost

@@ -124,7 +124,7 @@ pub(crate) fn this_thread() -> usize {
 #[inline(always)]
 fn held_by_caller() -> u32 {
     // Thread pointers are multiples of 16, and of these the next 30 bits differ: threads have room for their stacks.
-    HELD | (this_thread() >> 2) as u32 & !3
+    HELD | (this_thread() >> 4 << 2) as u32
 }
 
 impl Seat {
