@@ -94,9 +94,15 @@ impl Futex {
 
 impl Drop for Futex {
     fn drop(&mut self) {
-        if self.seat.load(Relaxed) != 0 {
-            self.seat().users.fetch_sub(1, Relaxed);
+        if self.seat.load(Relaxed) == 0 {
+            return;
         }
+        let seat = self.seat();
+        if seat.users.load(Relaxed) == 1 {
+            // The next heap here is not to wait for a `before_fork` without an `after_fork`.
+            seat.reset();
+        }
+        seat.users.fetch_sub(1, Relaxed);
     }
 }
 

@@ -147,6 +147,11 @@ impl Seat {
         let _ = self.word.compare_exchange(VACANT, FREE, Release, Relaxed);
     }
 
+    /// Makes the lock free, whoever holds it. For its last user, who goes.
+    pub(crate) fn reset(&self) {
+        self.word.store(FREE, Release);
+    }
+
     /// Takes the lock if it is free.
     #[inline(always)]
     pub(crate) fn try_take(&self) -> bool {
