@@ -15,8 +15,8 @@
 //! The holder is some bits of its thread pointer. It is in the same word, so that it is never another one's: not even for
 //! the instant between two instructions, in which a thread may be interrupted, and kept from running for long.
 //!
-//! A thread that slept takes the lock with the lowest bit set, for others may still sleep: at worst one wake too many. Nothing here needs
-//! thread-local storage, so it works in threads made by a bare `clone`.
+//! A thread that slept takes the lock with the lowest bit set, for others may still sleep: at worst one wake too many.
+//! Nothing here needs thread-local storage, so it works in threads made by a bare `clone`.
 //!
 //! Three kinds of waiting never end, and each is recognized on the slow path only:
 //!
@@ -221,9 +221,8 @@ impl Seat {
             return Err(Endless::Alone);
         }
         // Who lends is known by name. It is not the waiter, and takes as long as it likes.
-        let lent = self.lender.load(Relaxed) != 0;
         let mine = held_by_caller();
-        if in_vain >= patience && mine != HELD && !lent && self.word.load(Relaxed) == mine | CONTENDED {
+        if in_vain >= patience && mine != HELD && !self.is_lent() && self.word.load(Relaxed) == mine | CONTENDED {
             return Err(Endless::Interrupted);
         }
         Ok(())
@@ -249,6 +248,11 @@ impl Seat {
         }
     }
 
+    /// Whether what the lock protects is lent out.
+    pub(crate) fn is_lent(&self) -> bool {
+        self.lender.load(Relaxed) != 0
+    }
+
     /// Notes that the caller, who holds the lock, lends out what it protects; or does so no more.
     pub(crate) fn set_lender(&self, thread: u32) {
         self.lender.store(thread, Relaxed);
@@ -256,7 +260,7 @@ impl Seat {
 
     /// Writes down who lends, if anybody does: the caller, who has become another thread by a fork.
     pub(crate) fn renew_lender(&self) {
-        if self.lender.load(Relaxed) != 0 {
+        if self.is_lent() {
             self.set_lender(tasks::thread_id());
         }
     }
