@@ -54,17 +54,15 @@ impl Linux {
 }
 
 /// Does `step` while no other heap moves the break.
-fn in_turn<R>(step: impl FnOnce() -> R) -> R {
+fn in_turn(step: impl FnOnce() -> Result<(), Refused>) -> Result<(), Refused> {
     // SAFETY: a zeroed seat, as large and as aligned as the definition above.
     let seat = unsafe { &MOVING };
     seat.open();
-    // Who holds it and does not exist in this process, or was interrupted, has left nothing half done: the kernel keeps
-    // the break.
-    let taken = seat.take().is_ok();
+    // Held by a thread that is not in this process, or that this call interrupted between the look and the move: the
+    // break is left to that one, and the heap goes on in regions.
+    seat.take().map_err(|_| Refused)?;
     let result = step();
-    if taken {
-        fork::leave(seat);
-    }
+    fork::leave(seat);
     result
 }
 
