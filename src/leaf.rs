@@ -3,7 +3,7 @@
 //! ```text
 //! storage of leaf k for its n pages                                            a multiple of our page
 //! +- - -+=========+------------------------------+-------------------------+- -+=============+- - -+
-//! |     | guard   | 2n handles (n in leaf 0)     | n records of 192 bytes  |   | guard       |     |
+//! |     | guard   | handles of pages 0 to last   | n records of 192 bytes  |   | guard       |     |
 //! +- - -+=========+------------------------------+-------------------------+- -+=============+- - -+
 //!       kernel pages                                                           kernel pages
 //! ```
@@ -93,10 +93,14 @@ impl Leaf {
         (leaf, [low.min(handles)..handles, high..end])
     }
 
+    /// Address past the last record of a leaf for `pages`.
+    pub(crate) fn records_end(self, pages: &Range<usize>) -> usize {
+        self.records.wrapping_add(pages.end * RECORD)
+    }
+
     /// The guards that are certain to belong to a leaf with others below it: a kernel page on either side.
-    pub(crate) fn guards(self, pages: Range<usize>, kernel_page: usize) -> [Range<usize>; 2] {
-        let records_end = self.records.wrapping_add(pages.end * RECORD);
-        let (low, high) = (self.handles.0 - kernel_page, records_end.next_multiple_of(kernel_page));
+    pub(crate) fn guards(self, pages: &Range<usize>, kernel_page: usize) -> [Range<usize>; 2] {
+        let (low, high) = (self.handles.0 - kernel_page, self.records_end(pages).next_multiple_of(kernel_page));
         [low..self.handles.0, high..high + kernel_page]
     }
 

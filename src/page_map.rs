@@ -314,6 +314,12 @@ impl PageMap {
         unsafe { self.handles.start_as_nobodys(old..pages) };
     }
 
+    /// Address past the last leaf's records, which are the highest that the heap has below its end.
+    pub(crate) fn records_end(&self) -> usize {
+        let last = self.leaf_count - 1;
+        self.leaves[last].records_end(&pages_of(last))
+    }
+
     /// Prepares for [`shrink`](Self::shrink): brings the handles that will be left to where they can stay. Until then all
     /// of them can be had back with [`stay`](Self::stay).
     pub(crate) fn prepare_to_shrink(&mut self, end: usize) {
@@ -328,7 +334,8 @@ impl PageMap {
     /// The guards of the leaves that a heap that ends at `end` gives up.
     pub(crate) fn guards_from(&self, end: usize, kernel_page: usize) -> impl Iterator<Item = Range<usize>> {
         let leaves = self.leaves;
-        (self.leaves_below(end)..self.leaf_count).flat_map(move |leaf| leaves[leaf].guards(pages_of(leaf), kernel_page))
+        (self.leaves_below(end)..self.leaf_count)
+            .flat_map(move |leaf| leaves[leaf].guards(&pages_of(leaf), kernel_page))
     }
 
     /// The heap does not shrink after all.

@@ -258,31 +258,33 @@ impl<B: Brk> Spans<B> {
 
     /// Deals with a break that someone else has lowered below the heap's end, and returns where it is then. Free pages
     /// at the top are conceded. Where blocks lay, their content is lost, and the policy says what that means: if the
-    /// process is to go on, the break is raised over them again, so that at least their addresses are the heap's.
+    /// process is to go on, the break is raised over them again, so that at least their addresses are the heap's. Where
+    /// headers lay, it cannot go on.
     fn concede(&mut self, from: usize) -> Result<usize, Refused> {
         if self.map.base().is_none() || from >= self.map.end() {
             return Ok(from);
         }
-        let end = from & !(PAGE - 1);
-        match self.top.filter(|top| top.start.get() <= end) {
+        let (end, headers_left) = (from & !(PAGE - 1), from >= self.map.records_end());
+        let top = self.top.filter(|_| headers_left);
+        match top.filter(|top| top.start.get() <= end) {
             Some(top) => {
                 self.cut(top, end);
                 Ok(from)
             }
             None => {
-                self.report_loss(from);
+                self.report_loss(from, top);
                 // SAFETY: raising takes nothing away.
                 unsafe { self.move_break(from, self.map.end()) }?;
-                Ok(self.map.end())
+                if headers_left { Ok(self.map.end()) } else { corrupt(16, from) }
             }
         }
     }
 
     #[cold]
-    fn report_loss(&self, from: usize) {
+    fn report_loss(&self, from: usize, top: Option<Span>) {
         let mut line = Line::new();
         line.text("hmalloc: the break was lowered to ").address(from).text(", below blocks in use that end at ");
-        line.address(self.top.map_or(self.map.end(), |top| top.start.get())).text("\n");
+        line.address(top.map_or(self.map.end(), |top| top.start.get())).text("\n");
         self.policy.say(&line);
     }
 
@@ -322,8 +324,8 @@ impl<B: Brk> Spans<B> {
     /// Lowers the break so that at most `keep` bytes, rounded up to pages, are free at the top. Returns by how much.
     pub(crate) fn lower(&mut self, keep: usize) -> usize {
         let keep = keep.checked_next_multiple_of(PAGE).unwrap_or(usize::MAX);
-        // Only a break that stands exactly at our end is ours to lower. A look at it may find that the end has changed.
-        if self.lowered_end(keep).is_none() || !self.is_break_at_end() {
+        // Only a break that stands exactly at our end is ours to lower. No header is read before that is known.
+        if self.map.base().is_none() || !self.is_break_at_end() {
             return 0;
         }
         let Some(end) = self.lowered_end(keep) else { return 0 };
