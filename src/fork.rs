@@ -205,7 +205,11 @@ fork_handler!("tail");
 #[allow(dead_code, reason = "not every architecture has musl, and then nothing jumps here")]
 extern "C" fn fork_handler(when: core::ffi::c_int) {
     match when {
-        ..0 => before(),
+        ..0 => {
+            // A program may fork before any heap is used.
+            prepare();
+            before();
+        }
         0 => parent(),
         _ => child(),
     }
