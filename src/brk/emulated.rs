@@ -301,7 +301,7 @@ unsafe impl Brk for Emulated<'_> {
     }
 
     unsafe fn discard(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
-        if !self.discard {
+        if !self.discard || start < self.start || start + bytes > self.end {
             return Err(Refused);
         }
         self.fill(start, start + bytes, 0);

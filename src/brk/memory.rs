@@ -80,7 +80,7 @@ enum Anew {
 ///
 /// # Safety
 ///
-/// The range consists of pages of the caller's that are readable and writable, and its content is not needed any more.
+/// The range consists of pages of the caller's, and its content is not needed any more.
 unsafe fn replace(start: usize, bytes: usize, anew: Anew, flags: usize) -> Result<(), Refused> {
     let protection = match anew {
         Anew::Zero => READ_WRITE,
@@ -91,7 +91,7 @@ unsafe fn replace(start: usize, bytes: usize, anew: Anew, flags: usize) -> Resul
         Ok(mapped) if mapped == start => Ok(()),
         // The one error that a kernel may find after the old mapping went. That has left a gap then, in which this finds
         // the same error; any other answer is a filter's, which has asked no kernel.
-        // SAFETY: as above; it is readable and writable already.
+        // SAFETY: as above. It is readable and writable already, or a guard, which at worst is one no longer.
         Err(Errno::ENOMEM) if unsafe { protect(start, bytes, READ_WRITE) } == Err(Errno::ENOMEM) => {
             // The addresses are nobody's now, and have to be ours again before somebody else gets them.
             map_exactly(start, bytes).or_else(|_| crate::sys::die("hmalloc: the kernel took a mapping away\n"))
