@@ -1,4 +1,5 @@
-//! The leaves of the page map: where the records for a range of pages, and the handles for all pages before its end, lie.
+//! The leaves of the page map: where the records for a range of pages, and the handles for all pages before its end,
+//! lie.
 //!
 //! ```text
 //! storage of leaf k for its n pages                                            a multiple of our page
@@ -8,10 +9,10 @@
 //!       kernel pages                                                           kernel pages
 //! ```
 //!
-//! Payload may lie on both sides, and who writes past its end must not come upon headers. So the storage begins and ends
-//! with whole pages of the kernel's that are made inaccessible; what is left over at its end is part of the second
-//! guard. Where the kernel's page is no larger than ours, all payload borders on a guard directly; where it is larger, a
-//! storage may start or end amid one, which it shares with its neighbour: that much is left unused. The heap's first
+//! Payload may lie on both sides, and who writes past its end must not come upon headers. So the storage begins and
+//! ends with whole pages of the kernel's that are made inaccessible; what is left over at its end is part of the second
+//! guard. Where the kernel's page is no larger than ours, all payload borders on a guard directly; where it is larger,
+//! a storage may start or end amid one, which it shares with its neighbour: that much is left unused. The heap's first
 //! storage has nothing of ours below it and so no guard there.
 //!
 //! How long a storage is depends on the kernel's page alone, not on where it starts. Over pages of 4 KiB:
@@ -132,7 +133,8 @@ impl Handles {
     ///
     /// # Safety
     ///
-    /// The leaf that the array is in has room for the page, its storage stands for `'a`, and the handle has been written.
+    /// The leaf that the array is in has room for the page, its storage stands for `'a`, and the handle has been
+    /// written.
     #[inline(always)]
     pub(crate) unsafe fn of<'a>(self, page: usize) -> &'a Cell<Span> {
         let address = self.0.wrapping_add(page * HANDLE);
@@ -150,8 +152,8 @@ impl Handles {
         Some(unsafe { self.of(page) }.get()).filter(|&span| span != Span::nobody())
     }
 
-    /// Writes handles of [`Span::nobody`] for pages that had none: the memory may hold anything, zeros mostly, which are
-    /// no handles, so it is not looked at.
+    /// Writes handles of [`Span::nobody`] for pages that had none: the memory may hold anything, zeros mostly, which
+    /// are no handles, so it is not looked at.
     ///
     /// # Safety
     ///

@@ -1,8 +1,8 @@
 //! How threads take turns in a heap.
 //!
 //! The locks of all heaps stand in one table of [`Seat`]s, outside of the heaps themselves, so that a thread that forks
-//! finds them wherever their heaps have been moved to. A lock is an offset into that table. The first seat is vacant for
-//! good: that is where a lock begins, so that its first use ends on the slow path, where it gets a seat of its own.
+//! finds them wherever their heaps have been moved to. A lock is an offset into that table. The first seat is vacant
+//! for good: that is where a lock begins, so that its first use ends on the slow path, where it gets a seat of its own.
 //!
 //! ```text
 //! SEATS    | vacant | heap's | other heap's | ...          one cache line each

@@ -7,9 +7,10 @@ use crate::seat::Seat;
 
 /// The calling process's own program break.
 ///
-/// A process has one break. Every `Heap<Linux>` takes turns on it, of all copies of this crate that are linked into the same
-/// program or shared library, and what one of them raised is fenced off by the others; see [`Heap`](crate::Heap). A program
-/// and a library that it loads take no turns: there, as where a libc is linked, use [`OwnBreak`](super::OwnBreak).
+/// A process has one break. Every `Heap<Linux>` takes turns on it, of all copies of this crate that are linked into the
+/// same program or shared library, and what one of them raised is fenced off by the others; see [`Heap`](crate::Heap).
+/// A program and a library that it loads take no turns: there, as where a libc is linked, use
+/// [`OwnBreak`](super::OwnBreak).
 ///
 /// # Where a libc is linked
 ///
@@ -66,8 +67,8 @@ fn in_turn(step: impl FnOnce() -> Result<(), Refused>) -> Result<(), Refused> {
     result
 }
 
-// SAFETY: this is the kernel whose behaviour the trait describes. A move succeeds only where the kernel answers with the
-// very break that was asked for.
+// SAFETY: this is the kernel whose behaviour the trait describes. A move succeeds only where the kernel answers with
+// the very break that was asked for.
 unsafe impl Brk for Linux {
     fn query(&self) -> Result<usize, Refused> {
         memory::program_break()
@@ -78,8 +79,8 @@ unsafe impl Brk for Linux {
             if memory::program_break()? != from {
                 return Err(Refused);
             }
-            // SAFETY: nothing above `to` is used again: what is below `from` by the caller's promise, and the break stands
-            // at `from`.
+            // SAFETY: nothing above `to` is used again: what is below `from` by the caller's promise, and the break
+            // stands at `from`.
             unsafe { memory::move_program_break(to) }?;
             if let Some(word) = linked!(hmalloc_curbrk) {
                 word.store(to, core::sync::atomic::Ordering::Relaxed);
