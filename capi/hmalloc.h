@@ -7,10 +7,9 @@
  *                  A program linked with it has all of its memory from here. It reads the environment: see below.
  *
  * All functions may be called from any thread, before main, in constructors and at exit, and in the child of a fork. As
- * with malloc, not from a signal handler that may have interrupted one of them: that ends the process with one line. fork in
- * such a handler is fine. One lock serves all threads; it does not hand
- * on priority, so a real-time thread may wait for one of low priority that is interrupted inside. The child of a vfork shares
- * the heap with its parent.
+ * with malloc, not from a signal handler that may have interrupted one of them: that ends the process with one line.
+ * fork in such a handler is fine. One lock serves all threads; it does not hand on priority, so a real-time thread may
+ * wait for one of low priority that is interrupted inside. The child of a vfork shares the heap with its parent.
  *
  * Memory is aligned for any object (to 16 bytes). Running out of it, or asking for more than PTRDIFF_MAX bytes, is answered
  * with NULL, and errno is ENOMEM if there is a libc. errno is otherwise left alone. A size of 0 gets a block of its own.

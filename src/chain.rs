@@ -1,8 +1,8 @@
 //! The list of all spans in address order: linking, unlinking, and whom to believe.
 //!
 //! A header can only be reached by a handle, and handles lie in memory. So what is about to be relinked is looked at
-//! first: a header is believed if it is the record of the page it says its span starts at, and a link is written through
-//! only if it leads back. What fails ends the process (see [`corrupt`]).
+//! first: a header is believed if it is the record of the page it says its span starts at, and a link is written
+//! through only if it leads back. What fails ends the process (see [`corrupt`]).
 
 use crate::corrupt::corrupt;
 use crate::header::{Kind, Span};

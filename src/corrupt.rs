@@ -1,4 +1,5 @@
-//! What the heap does when it finds itself corrupt in the middle of its work: it says so in one line and ends the process.
+//! What the heap does when it finds itself corrupt in the middle of its work: it says so in one line and ends the
+//! process.
 //!
 //! It is not a misuse, which is found before anything has changed: some write that was not the heap's has been in its
 //! headers. To go on would be to write where those say, so nothing is tried again and nothing is unwound.

@@ -9,9 +9,10 @@
 //! child    leave every lock, then make the list anew
 //! ```
 //!
-//! Between the first and the others, handlers of the program's own may allocate: the thread that forks is remembered, and
-//! gets its turn without a lock. A lock that it holds already, because it forks in a signal handler that interrupted a
-//! call, or inside of `with`, is left to it, in the child as well: that call goes on when the handler returns.
+//! Between the first and the others, handlers of the program's own may allocate: the thread that forks is remembered,
+//! and gets its turn without a lock. A lock that it holds already, because it forks in a signal handler that
+//! interrupted a call, or inside of `with`, is left to it, in the child as well: that call goes on when the handler
+//! returns.
 
 use crate::lock::SEATS;
 use crate::seat::{self, Endless, FORK_PATIENCE, Seat};
@@ -101,9 +102,9 @@ pub(crate) fn leave(seat: &Seat) {
 
 /// Takes every lock but those that the caller has already, and returns one bit for each.
 ///
-/// Who holds one may wait for another (a heap used inside of another's `with`), so nobody is waited for in earnest while
-/// a lock is held: what was taken is left, and the busy one comes first in the next round. Where many are busy nearly all
-/// the time, they are never all free; then each is waited for, in every round a little longer.
+/// Who holds one may wait for another (a heap used inside of another's `with`), so nobody is waited for in earnest
+/// while a lock is held: what was taken is left, and the busy one comes first in the next round. Where many are busy
+/// nearly all the time, they are never all free; then each is waited for, in every round a little longer.
 fn take_all() -> u32 {
     let (mut own, mut wanted) = (0, 0);
     for round in 0_u32.. {
@@ -175,8 +176,8 @@ fn after() {
 }
 
 // musl calls this around `fork`. It is weak there, as it is here: a program that calls `pthread_atfork` brings another
-// one, which is used then. A static program has no other way to hear of a fork, for a weak reference to `pthread_atfork`
-// brings nothing in. Elsewhere nobody calls it.
+// one, which is used then. A static program has no other way to hear of a fork, for a weak reference to
+// `pthread_atfork` brings nothing in. Elsewhere nobody calls it.
 macro_rules! fork_handler {
     ($jump:literal) => {
         core::arch::global_asm!(
@@ -205,7 +206,11 @@ fork_handler!("tail");
 #[allow(dead_code, reason = "not every architecture has musl, and then nothing jumps here")]
 extern "C" fn fork_handler(when: core::ffi::c_int) {
     match when {
-        ..0 => before(),
+        ..0 => {
+            // A program may fork before any heap is used.
+            prepare();
+            before();
+        }
         0 => parent(),
         _ => child(),
     }

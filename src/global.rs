@@ -27,8 +27,8 @@ use core::ptr::NonNull;
 /// # fn main() {}
 /// ```
 ///
-/// It may be used from any number of threads and needs no thread-local storage. Running out is an answer (null). A pointer
-/// or layout that cannot be a live block's is handled as its [`Policy`] says; nothing in the heap changes.
+/// It may be used from any number of threads and needs no thread-local storage. Running out is an answer (null). A
+/// pointer or layout that cannot be a live block's is handled as its [`Policy`] says; nothing in the heap changes.
 ///
 /// # Where the memory comes from
 ///
@@ -41,16 +41,17 @@ use core::ptr::NonNull;
 /// also in a signal handler that interrupted a call to the heap. Without a libc, such a program calls
 /// [`before_fork`](Self::before_fork) and [`after_fork`](Self::after_fork). A child made by the bare system call while
 /// another thread was in the heap cannot use it: the first call dies with a line that says so.
-/// A shared library that brings a heap of its own must not be unloaded while another thread forks: glibc does not wait for
-/// handlers that it is running.
+/// A shared library that brings a heap of its own must not be unloaded while another thread forks: glibc does not wait
+/// for handlers that it is running.
 ///
 /// # Limits
 ///
-/// A signal handler must not use the heap if it may have interrupted a call to it: that dies with a line, too, after half
-/// a second if other threads live. A thread of low priority that is interrupted inside the heap makes others wait,
-/// whatever their priority; the call that holds the lock is some tens of nanoseconds long, a few microseconds when it
-/// asks the kernel. Heaps that share one of the 31 locks (from the 31st heap on) must not be used inside each other's
-/// [`with`](Self::with).
+/// A signal handler must not use the heap if it may have interrupted a call to it: that dies with a line, too, after
+/// half a second if other threads live; without a libc, or where thread pointers are not read (they are on x86, x86_64,
+/// aarch64, riscv64 and loongarch64), it waits while they do. A thread of low priority that is interrupted inside the
+/// heap makes others wait, whatever their priority; the call that holds the lock is some tens of nanoseconds long, a
+/// few microseconds when it asks the kernel. Heaps that share one of the 31 locks (from the 31st heap on) must not be
+/// used inside each other's [`with`](Self::with).
 #[derive(Debug)]
 pub struct Hmalloc<L = Futex, B: Brk = Automatic> {
     lock: L,
@@ -96,8 +97,8 @@ impl<B: Brk> Hmalloc<Futex, B> {
     ///
     /// # Safety
     ///
-    /// The calling thread, or the one it is a copy of, has called [`before_fork`](Self::before_fork) and used nothing of
-    /// the heap since.
+    /// The calling thread, or the one it is a copy of, has called [`before_fork`](Self::before_fork) once and used
+    /// nothing of the heap since; and not in a signal handler that may have interrupted a call to the heap.
     pub unsafe fn after_fork(&self) {
         fork::leave(self.lock.seat());
     }
@@ -160,8 +161,10 @@ impl<L: Lock> Drop for Lent<'_, L> {
 /// Ends the caller's turn.
 #[inline(always)]
 fn end<L: Lock>(lock: &L, turn: Turn) {
+    if turn == Turn::Forking {
+        lock.lend(false);
     // SAFETY: the callers have the turn, and the heap is not touched after it.
-    if turn == Turn::Taken && unsafe { lock.unlock() } {
+    } else if unsafe { lock.unlock() } {
         lock.wake();
     }
 }
@@ -187,9 +190,9 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         result
     }
 
-    /// Lends the heap to `use_heap` while nobody else can use it. `use_heap` must not use this heap in another way: if it
-    /// does, for instance by growing a `Vec` or by its first `println!` where this is the global allocator, the process
-    /// dies with one line. A panic that unwinds ends the turn.
+    /// Lends the heap to `use_heap` while nobody else can use it. `use_heap` must not use this heap in another way: if
+    /// it does, for instance by growing a `Vec` or by its first `println!` where this is the global allocator, the
+    /// process dies with one line. A panic that unwinds ends the turn.
     pub fn with<R>(&self, use_heap: impl FnOnce(&mut Heap<B>) -> R) -> R {
         let lent = Lent { lock: &self.lock, turn: self.begin() };
         lent.lock.lend(true);
@@ -264,16 +267,16 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         };
         // SAFETY: as above.
         if unsafe { self.lock.unlock() } {
-            return self.wake_for(payload);
+            return self.wake_for(Ok(payload));
         }
         Ok(payload)
     }
 
     #[cold]
     #[inline(never)]
-    fn wake_for(&self, payload: NonNull<u8>) -> Result<NonNull<u8>, OutOfMemory> {
+    fn wake_for<R>(&self, result: R) -> R {
         self.lock.wake();
-        Ok(payload)
+        result
     }
 
     #[cold]
@@ -454,9 +457,7 @@ unsafe impl<L: Lock, B: Brk> GlobalAlloc for Hmalloc<L, B> {
         }
         // SAFETY: as above.
         if unsafe { self.lock.unlock() } {
-            return self
-                .wake_for(NonNull::new(payload).unwrap_or(NonNull::dangling()))
-                .map_or(payload, NonNull::as_ptr);
+            return self.wake_for(payload);
         }
         payload
     }

@@ -319,7 +319,8 @@ impl<B: Brk> Heap<B> {
     }
 
     /// The kernel underneath. Raising its break, or an emulated one's faults, are what others do to a heap: allowed at any
-    /// time. If it is exchanged for another one, the heap grows there from then on, and what it has stays where it is.
+    /// time. If it is exchanged for another one, what the heap has stays where it is, and the heap grows there from then
+    /// on; a lower break is taken for one that someone else has lowered.
     pub fn brk_mut(&mut self) -> &mut B {
         &mut self.spans.brk
     }

@@ -1,17 +1,18 @@
-//! The leaves of the page map: where the records for a range of pages, and the handles for all pages before its end, lie.
+//! The leaves of the page map: where the records for a range of pages, and the handles for all pages before its end,
+//! lie.
 //!
 //! ```text
 //! storage of leaf k for its n pages                                            a multiple of our page
 //! +- - -+=========+------------------------------+-------------------------+- -+=============+- - -+
-//! |     | guard   | 2n handles (n in leaf 0)     | n records of 192 bytes  |   | guard       |     |
+//! |     | guard   | handles of pages 0 to last   | n records of 192 bytes  |   | guard       |     |
 //! +- - -+=========+------------------------------+-------------------------+- -+=============+- - -+
 //!       kernel pages                                                           kernel pages
 //! ```
 //!
-//! Payload may lie on both sides, and who writes past its end must not come upon headers. So the storage begins and ends
-//! with whole pages of the kernel's that are made inaccessible; what is left over at its end is part of the second
-//! guard. Where the kernel's page is no larger than ours, all payload borders on a guard directly; where it is larger, a
-//! storage may start or end amid one, which it shares with its neighbour: that much is left unused. The heap's first
+//! Payload may lie on both sides, and who writes past its end must not come upon headers. So the storage begins and
+//! ends with whole pages of the kernel's that are made inaccessible; what is left over at its end is part of the second
+//! guard. Where the kernel's page is no larger than ours, all payload borders on a guard directly; where it is larger,
+//! a storage may start or end amid one, which it shares with its neighbour: that much is left unused. The heap's first
 //! storage has nothing of ours below it and so no guard there.
 //!
 //! How long a storage is depends on the kernel's page alone, not on where it starts. Over pages of 4 KiB:
@@ -93,10 +94,14 @@ impl Leaf {
         (leaf, [low.min(handles)..handles, high..end])
     }
 
+    /// Address past the last record of a leaf for `pages`.
+    pub(crate) fn records_end(self, pages: &Range<usize>) -> usize {
+        self.records.wrapping_add(pages.end * RECORD)
+    }
+
     /// The guards that are certain to belong to a leaf with others below it: a kernel page on either side.
-    pub(crate) fn guards(self, pages: Range<usize>, kernel_page: usize) -> [Range<usize>; 2] {
-        let records_end = self.records.wrapping_add(pages.end * RECORD);
-        let (low, high) = (self.handles.0 - kernel_page, records_end.next_multiple_of(kernel_page));
+    pub(crate) fn guards(self, pages: &Range<usize>, kernel_page: usize) -> [Range<usize>; 2] {
+        let (low, high) = (self.handles.0 - kernel_page, self.records_end(pages).next_multiple_of(kernel_page));
         [low..self.handles.0, high..high + kernel_page]
     }
 
@@ -134,7 +139,8 @@ impl Handles {
     ///
     /// # Safety
     ///
-    /// The leaf that the array is in has room for the page, its storage stands for `'a`, and the handle has been written.
+    /// The leaf that the array is in has room for the page, its storage stands for `'a`, and the handle has been
+    /// written.
     #[inline(always)]
     pub(crate) unsafe fn of<'a>(self, page: usize) -> &'a Cell<Span> {
         let address = self.0.wrapping_add(page * HANDLE);
@@ -152,8 +158,8 @@ impl Handles {
         Some(unsafe { self.of(page) }.get()).filter(|&span| span != Span::nobody())
     }
 
-    /// Writes handles of [`Span::nobody`] for pages that had none: the memory may hold anything, zeros mostly, which are
-    /// no handles, so it is not looked at.
+    /// Writes handles of [`Span::nobody`] for pages that had none: the memory may hold anything, zeros mostly, which
+    /// are no handles, so it is not looked at.
     ///
     /// # Safety
     ///

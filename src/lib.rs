@@ -1,5 +1,5 @@
-//! A heap for Linux over raw system calls: no libc needed, and every pointer given to `free` is checked exactly, in constant
-//! time, in release builds.
+//! A heap for Linux over raw system calls: no libc needed, and every pointer given to `free` is checked exactly, in
+//! constant time, in release builds.
 //!
 //! ```no_run
 //! #[global_allocator]
@@ -9,14 +9,14 @@
 //!
 //! # A guided tour
 //!
-//! [`Hmalloc`] is a lock, a [`Policy`] and a [`Heap`] over [`brk::Automatic`]: the program break, or where a libc is linked a
-//! break of its own. The same `Heap` over [`brk::Emulated`] lives in a byte array, where tests can refuse its system calls
-//! and move the break behind its back.
+//! [`Hmalloc`] is a lock, a [`Policy`] and a [`Heap`] over [`brk::Automatic`]: the program break, or where a libc is
+//! linked a break of its own. The same `Heap` over [`brk::Emulated`] lives in a byte array, where tests can refuse its
+//! system calls and move the break behind its back.
 //!
 //! A heap is a row of **spans**, each a run of 16 KiB [pages](PAGE) with a **header** out of line. A request of up to
-//! 16 KiB gets a **slot** of a **slab**: a span cut into equal pieces for one **size class**, with one bit a slot in its
-//! header. A larger request gets a span of its own. Free spans coalesce; the last one, the **top**, is where the break is
-//! raised and lowered.
+//! 16 KiB gets a **slot** of a **slab**: a span cut into equal pieces for one **size class**, with one bit a slot in
+//! its header. A larger request gets a span of its own. Free spans coalesce; the last one, the **top**, is where the
+//! break is raised and lowered.
 //!
 //! An address leads to the header of its page through the **page map**, and from there arithmetic and one bit tell
 //! whether a live payload starts exactly there. Whatever does not is a [`Misuse`], which says what was found instead.
@@ -29,9 +29,9 @@
 //! - **Size**: a block is up to 1/8 larger than its request (up to 15 bytes below 128), and above 16 KiB up to a page
 //!   larger. One that was resized may have up to half of it to spare. A request of 0 bytes gets a block.
 //! - **Running out** is an answer: [`OutOfMemory`], or null. The heap is as it was. Nothing here panics.
-//! - **Beside a libc** nothing is shared with its `malloc`: the heap has a range of addresses of its own. On the program break
-//!   ([`brk::Linux`]) what others raise it over is left alone, and it is lowered only from where this heap left it. If a break
-//!   cannot be raised, memory comes from mappings.
+//! - **Beside a libc** nothing is shared with its `malloc`: the heap has a range of addresses of its own. On the
+//!   program break ([`brk::Linux`]) what others raise it over is left alone, and it is lowered only from where this
+//!   heap left it. If a break cannot be raised, memory comes from mappings.
 //! - **Across `fork`**, in programs with threads, in signal handlers: see [`Hmalloc`].
 //! - **Zeroed memory** that the kernel just handed out is not written again.
 //! - **Architectures**: x86, x86_64, arm, aarch64, riscv64 and loongarch64 on stable Rust; mips, mips64, powerpc,

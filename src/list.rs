@@ -1,8 +1,8 @@
 //! Doubly linked lists of spans, through `left` and `right`: free spans of one length, slabs of one size class.
 //!
-//! Links lie in headers. Before a list writes through one, it looks whether the link leads back: a forged or torn one ends
-//! the process instead of becoming a write of somebody's choice. It costs a comparison each, in cache lines that are
-//! written anyway.
+//! Links lie in headers. Before a list writes through one, it looks whether the link leads back: a forged or torn one
+//! ends the process instead of becoming a write of somebody's choice. It costs a comparison each, in cache lines that
+//! are written anyway.
 
 use crate::corrupt::corrupt;
 use crate::header::Span;

@@ -1,8 +1,8 @@
 //! How threads take turns in a heap.
 //!
 //! The locks of all heaps stand in one table of [`Seat`]s, outside of the heaps themselves, so that a thread that forks
-//! finds them wherever their heaps have been moved to. A lock is an offset into that table. The first seat is vacant for
-//! good: that is where a lock begins, so that its first use ends on the slow path, where it gets a seat of its own.
+//! finds them wherever their heaps have been moved to. A lock is an offset into that table. The first seat is vacant
+//! for good: that is where a lock begins, so that its first use ends on the slow path, where it gets a seat of its own.
 //!
 //! ```text
 //! SEATS    | vacant | heap's | other heap's | ...          one cache line each
@@ -11,7 +11,7 @@
 //! ```
 
 use crate::fork;
-use crate::seat::Seat;
+use crate::seat::{Endless, Seat};
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -25,7 +25,8 @@ pub(crate) static SEATS: [Seat; SEAT_COUNT] = [const { Seat::new() }; SEAT_COUNT
 pub enum Turn {
     /// By its lock, which is to be left.
     Taken,
-    /// The caller's thread is about to fork and holds every lock: there is nothing to leave.
+    /// The caller's thread is about to fork and holds every lock: there is nothing to leave. The lock counts as
+    /// [lent](Lock::lend) until the turn ends, so that the thread cannot get a second one meanwhile.
     Forking,
 }
 
@@ -119,6 +120,11 @@ unsafe impl Lock for Futex {
     fn wait(&self) -> Turn {
         let seat = self.find_seat();
         if fork::forks_with(seat) {
+            // Nobody but this thread can have borrowed what it has locked.
+            if seat.is_lent() {
+                Endless::Lent.die()
+            }
+            self.lend(true);
             return Turn::Forking;
         }
         match seat.take() {

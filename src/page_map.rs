@@ -1,15 +1,15 @@
 //! From an address to the header of the span that owns it, in constant time, reading nothing near the address.
 //!
-//! The heap's pages are numbered from its first one. The page map proper is one array of handles, one for each page. The
-//! records that headers are written into come in **leaves**: leaf 0 holds those of pages 0..60, leaf 1 those of
-//! pages 60..128, and each later one doubles that, so the leaf of a page is a count of leading zeros, the heap can double
-//! 25 times, and no record ever moves. The first leaf and its guard fit one page of metadata, which is what an empty heap
-//! keeps. Each leaf also has room for the handles of all pages up to its last; the last leaf's are in use, and a heap that
-//! comes to a new leaf copies them there.
+//! The heap's pages are numbered from its first one. The page map proper is one array of handles, one for each page.
+//! The records that headers are written into come in **leaves**: leaf 0 holds those of pages 0..60, leaf 1 those of
+//! pages 60..128, and each later one doubles that, so the leaf of a page is a count of leading zeros, the heap can
+//! double 25 times, and no record ever moves. The first leaf and its guard fit one page of metadata, which is what an
+//! empty heap keeps. Each leaf also has room for the handles of all pages up to its last; the last leaf's are in use,
+//! and a heap that comes to a new leaf copies them there.
 //!
 //! A leaf is stored right where the heap had to grow for it, so its records serve no used page below its storage, and a
-//! lowered break takes whole leaves with it, once the handles are back in the leaf before. [`leaf`](crate::leaf) draws its
-//! bytes.
+//! lowered break takes whole leaves with it, once the handles are back in the leaf before. [`leaf`](crate::leaf) draws
+//! its bytes.
 //!
 //! Regions, which stand in for a break that cannot move, each have a page range and a leaf of their own.
 
@@ -96,9 +96,9 @@ impl Region {
 
 /// The page map of one heap.
 ///
-/// While a leaf is in the table, or in a region, its storage stands (I2); the handles of all pages below `pages` have been
-/// written in the array in use, and of all pages of a region in its own. [`grow`](Self::grow), [`shrink`](Self::shrink) and
-/// their like see to that, and that is why the others are safe for any address.
+/// While a leaf is in the table, or in a region, its storage stands (I2); the handles of all pages below `pages` have
+/// been written in the array in use, and of all pages of a region in its own. [`grow`](Self::grow),
+/// [`shrink`](Self::shrink) and their like see to that, and that is why the others are safe for any address.
 #[derive(Debug)]
 pub(crate) struct PageMap {
     /// Address of page 0, a multiple of [`PAGE`]; meaningless while there are no pages.
@@ -129,8 +129,8 @@ impl PageMap {
         }
     }
 
-    /// What [`find`](Self::find) answers for an address between the heap's base and its end; [`Span::nobody`] stands for
-    /// nothing there.
+    /// What [`find`](Self::find) answers for an address between the heap's base and its end; [`Span::nobody`] stands
+    /// for nothing there.
     #[inline(always)]
     pub(crate) fn find_below_break(&self, address: usize) -> Option<Span> {
         let page = address.wrapping_sub(self.base) >> PAGE_SHIFT;
@@ -205,8 +205,8 @@ impl PageMap {
         unsafe { leaf.record(page) }
     }
 
-    /// Whether a header is the record of the page it says its span starts at. What it reads of the header may be anything,
-    /// but it must be there to be read; see [`knows`](Self::knows).
+    /// Whether a header is the record of the page it says its span starts at. What it reads of the header may be
+    /// anything, but it must be there to be read; see [`knows`](Self::knows).
     #[inline]
     pub(crate) fn believes(&self, span: Span) -> bool {
         let start = span.start.get();
@@ -281,13 +281,14 @@ impl PageMap {
         if self.leaf_count == 0 { 0 } else { served_by(self.leaf_count - 1).saturating_sub(from) }
     }
 
-    /// The end of leaf 0's storage, which is at the heap's base and serves what is left of a heap that gave all else back.
+    /// The end of leaf 0's storage, which is at the heap's base and serves what is left of a heap that gave all else
+    /// back.
     pub(crate) fn least_end(&self, kernel_page: usize) -> usize {
         self.base + leaf_storage(0, kernel_page) * PAGE
     }
 
-    /// Makes page `pages - 1` the last, with new leaves in the metadata pages at `storage` where they are missing, whose
-    /// guards are to be sealed. The new pages belong to no span yet.
+    /// Makes page `pages - 1` the last, with new leaves in the metadata pages at `storage` where they are missing,
+    /// whose guards are to be sealed. The new pages belong to no span yet.
     ///
     /// # Safety
     ///
@@ -323,8 +324,14 @@ impl PageMap {
         unsafe { self.handles.start_as_nobodys(old..pages) };
     }
 
-    /// Prepares for [`shrink`](Self::shrink): brings the handles that will be left to where they can stay. Until then all
-    /// of them can be had back with [`stay`](Self::stay).
+    /// Address past the last leaf's records, which are the highest that the heap has below its end.
+    pub(crate) fn records_end(&self) -> usize {
+        let last = self.leaf_count - 1;
+        self.leaves[last].records_end(&pages_of(last))
+    }
+
+    /// Prepares for [`shrink`](Self::shrink): brings the handles that will be left to where they can stay. Until then
+    /// all of them can be had back with [`stay`](Self::stay).
     pub(crate) fn prepare_to_shrink(&mut self, end: usize) {
         let handles = self.leaves[self.leaves_below(end) - 1].handles;
         if handles != self.handles {
@@ -337,7 +344,8 @@ impl PageMap {
     /// The guards of the leaves that a heap that ends at `end` gives up.
     pub(crate) fn guards_from(&self, end: usize, kernel_page: usize) -> impl Iterator<Item = Range<usize>> {
         let leaves = self.leaves;
-        (self.leaves_below(end)..self.leaf_count).flat_map(move |leaf| leaves[leaf].guards(pages_of(leaf), kernel_page))
+        (self.leaves_below(end)..self.leaf_count)
+            .flat_map(move |leaf| leaves[leaf].guards(&pages_of(leaf), kernel_page))
     }
 
     /// The heap does not shrink after all.

@@ -12,20 +12,21 @@
 //! leave  set 1; if the lowest bit was set, wake one sleeper
 //! ```
 //!
-//! The holder is some bits of its thread pointer. It is in the same word, so that it is never another one's: not even for
-//! the instant between two instructions, in which a thread may be interrupted, and kept from running for long.
+//! The holder is some bits of its thread pointer. It is in the same word, so that it is never another one's: not even
+//! for the instant between two instructions, in which a thread may be interrupted, and kept from running for long.
 //!
-//! A thread that slept takes the lock with the lowest bit set, for others may still sleep: at worst one wake too many. Nothing here needs
-//! thread-local storage, so it works in threads made by a bare `clone`.
+//! A thread that slept takes the lock with the lowest bit set, for others may still sleep: at worst one wake too many.
+//! Nothing here needs thread-local storage, so it works in threads made by a bare `clone`.
 //!
 //! Three kinds of waiting never end, and each is recognized on the slow path only:
 //!
-//! - **Nobody else is there.** If no other task shares this memory, then the lock is held by the waiter itself (a signal
-//!   handler that interrupted it), or by a thread of the process that this one was copied from. `unshare(CLONE_VM)` says
-//!   whether that is so, and changes nothing.
+//! - **Nobody else is there.** If no other task shares this memory, then the lock is held by the waiter itself (a
+//!   signal handler that interrupted it), or by a thread of the process that this one was copied from.
+//!   `unshare(CLONE_VM)` says whether that is so, and changes nothing.
 //! - **The waiter lent it out** and comes back for it: the lender's thread id is written down.
-//! - **The waiter interrupted itself** while other threads live: the holder's thread pointer is the waiter's. As threads
-//!   made by a bare `clone` may share one, it is believed only if the holder makes no progress in half a second of sleep.
+//! - **The waiter interrupted itself** while other threads live: the holder's thread pointer is the waiter's. As
+//!   threads made by a bare `clone` may share one, it is believed only if the holder makes no progress in half a second
+//!   of sleep.
 
 use crate::libc;
 use crate::{sys, tasks};
@@ -38,7 +39,8 @@ const HELD: u32 = 2;
 /// Added to a held word.
 const CONTENDED: u32 = 1;
 
-/// How often a waiter looks before it sleeps. The lock is held for some tens of nanoseconds; sleeping takes microseconds.
+/// How often a waiter looks before it sleeps. The lock is held for some tens of nanoseconds; sleeping takes
+/// microseconds.
 const SPINS: u32 = 100;
 /// How long a waiter sleeps at a time, in milliseconds. Whoever leaves the lock wakes it sooner.
 const SLEEP: usize = 10;
@@ -46,8 +48,8 @@ const SLEEP: usize = 10;
 const PATIENCE: u32 = 50;
 /// The same for a thread that only wants to know whether it may fork.
 pub(crate) const FORK_PATIENCE: u32 = 10;
-/// How often a waiter is woken for nothing before others stand back for it. The lock is otherwise not fair: who is awake
-/// gets it at once, which serves all of them best.
+/// How often a waiter is woken for nothing before others stand back for it. The lock is otherwise not fair: who is
+/// awake gets it at once, which serves all of them best.
 const OUTRUN_MAX: u32 = 50;
 /// Sleeps in vain between two looks at who else is there.
 const LOOK_EVERY: u32 = 100;
@@ -180,7 +182,8 @@ impl Seat {
         self.sleep_until(|in_vain| self.doubt(in_vain, patience))
     }
 
-    /// Takes the lock unless nobody leaves it for so many sleeps. For a caller who holds others that the holder may want.
+    /// Takes the lock unless nobody leaves it for so many sleeps. For a caller who holds others that the holder may
+    /// want.
     #[cold]
     pub(crate) fn take_briefly(&self, sleeps: u32) -> bool {
         self.sleep_until(|in_vain| if in_vain < sleeps { Ok(()) } else { Err(()) }).is_ok()
@@ -226,9 +229,8 @@ impl Seat {
             return Err(Endless::Alone);
         }
         // Who lends is known by name. It is not the waiter, and takes as long as it likes.
-        let lent = self.lender.load(Relaxed) != 0;
         let mine = held_by_caller();
-        if in_vain >= patience && mine != HELD && !lent && self.word.load(Relaxed) == mine | CONTENDED {
+        if in_vain >= patience && mine != HELD && !self.is_lent() && self.word.load(Relaxed) == mine | CONTENDED {
             return Err(Endless::Interrupted);
         }
         Ok(())
@@ -254,6 +256,11 @@ impl Seat {
         }
     }
 
+    /// Whether what the lock protects is lent out.
+    pub(crate) fn is_lent(&self) -> bool {
+        self.lender.load(Relaxed) != 0
+    }
+
     /// Notes that the caller, who holds the lock, lends out what it protects; or does so no more.
     pub(crate) fn set_lender(&self, thread: u32) {
         self.lender.store(thread, Relaxed);
@@ -261,7 +268,7 @@ impl Seat {
 
     /// Writes down who lends, if anybody does: the caller, who has become another thread by a fork.
     pub(crate) fn renew_lender(&self) {
-        if self.lender.load(Relaxed) != 0 {
+        if self.is_lent() {
             self.set_lender(tasks::thread_id());
         }
     }

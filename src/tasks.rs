@@ -24,13 +24,13 @@ pub(crate) fn process_id() -> u32 {
 /// cannot be known, as under a filter that refuses the question.
 #[cold]
 pub(crate) fn is_alone() -> bool {
-    // SAFETY: a task that shares its memory with none has nothing to give up by no longer sharing it; for any other this
-    // flag is refused. Either way nothing changes.
+    // SAFETY: a task that shares its memory with none has nothing to give up by no longer sharing it; for any other
+    // this flag is refused. Either way nothing changes.
     unsafe { syscall!(Sysno::unshare, CLONE_VM) }.is_ok()
 }
 
-/// Whether a filter may stand between this thread and the kernel. One that kills on a call cannot be tried out, so where
-/// there is one, only calls are made that every libc's own `malloc` needs.
+/// Whether a filter may stand between this thread and the kernel. One that kills on a call cannot be tried out, so
+/// where there is one, only calls are made that every libc's own `malloc` needs.
 #[cold]
 pub(crate) fn is_filtered() -> bool {
     // SAFETY: a question without effects. A kernel without filters answers EINVAL; another error is a filter's.

@@ -28,8 +28,8 @@ const STEP_MAX: usize = (16 << 20) / PAGE;
 const STEP_FRACTION: usize = 16;
 /// What one huge page covers, in bytes, on most architectures. Elsewhere it is a step like any other.
 const HUGE: usize = 2 << 20;
-/// From this size on, in pages, a heap of slabs grows by whole huge pages: a fault less for every 4 KiB, and fewer misses
-/// in the translation of addresses. Below, the unused part of one would weigh too much.
+/// From this size on, in pages, a heap of slabs grows by whole huge pages: a fault less for every 4 KiB, and fewer
+/// misses in the translation of addresses. Below, the unused part of one would weigh too much.
 const HUGE_FROM: usize = (32 << 20) / PAGE;
 /// The least that is worth giving back unasked, in pages.
 const TRIM_MIN: usize = (1 << 20) / PAGE;
@@ -90,8 +90,8 @@ impl Hysteresis {
         }
     }
 
-    /// Dirty pages in one span from which on they are worth giving back. Who has crossed the threshold and not grown since
-    /// is on the way down: no mistake is to be feared then, and little is to be left behind.
+    /// Dirty pages in one span from which on they are worth giving back. Who has crossed the threshold and not grown
+    /// since is on the way down: no mistake is to be feared then, and little is to be left behind.
     fn threshold(&self, heap_pages: usize) -> usize {
         if self.trimmed_at.is_some() {
             return TRIM_MIN;
@@ -194,8 +194,8 @@ impl<B: Brk> Spans<B> {
         Some(Raise { base, from, start, metadata, free, to, borders_on_old: ours && metadata == 0 })
     }
 
-    /// Whether a raise for `pages` pages asks for huge ones. A large block may be used in a few places only, so a heap that
-    /// does not consist of slabs does not.
+    /// Whether a raise for `pages` pages asks for huge ones. A large block may be used in a few places only, so a heap
+    /// that does not consist of slabs does not.
     fn grows_by_huge_pages(&self, pages: usize) -> bool {
         let heap_pages = self.heap_pages();
         heap_pages >= HUGE_FROM && self.counters.slab_pages > heap_pages / 2 && pages < HUGE / PAGE
@@ -258,31 +258,33 @@ impl<B: Brk> Spans<B> {
 
     /// Deals with a break that someone else has lowered below the heap's end, and returns where it is then. Free pages
     /// at the top are conceded. Where blocks lay, their content is lost, and the policy says what that means: if the
-    /// process is to go on, the break is raised over them again, so that at least their addresses are the heap's.
+    /// process is to go on, the break is raised over them again, so that at least their addresses are the heap's. Where
+    /// headers lay, it cannot go on.
     fn concede(&mut self, from: usize) -> Result<usize, Refused> {
         if self.map.base().is_none() || from >= self.map.end() {
             return Ok(from);
         }
-        let end = from & !(PAGE - 1);
-        match self.top.filter(|top| top.start.get() <= end) {
+        let (end, headers_left) = (from & !(PAGE - 1), from >= self.map.records_end());
+        let top = self.top.filter(|_| headers_left);
+        match top.filter(|top| top.start.get() <= end) {
             Some(top) => {
                 self.cut(top, end);
                 Ok(from)
             }
             None => {
-                self.report_loss(from);
+                self.report_loss(from, top);
                 // SAFETY: raising takes nothing away.
                 unsafe { self.move_break(from, self.map.end()) }?;
-                Ok(self.map.end())
+                if headers_left { Ok(self.map.end()) } else { corrupt(16, from) }
             }
         }
     }
 
     #[cold]
-    fn report_loss(&self, from: usize) {
+    fn report_loss(&self, from: usize, top: Option<Span>) {
         let mut line = Line::new();
         line.text("hmalloc: the break was lowered to ").address(from).text(", below blocks in use that end at ");
-        line.address(self.top.map_or(self.map.end(), |top| top.start.get())).text("\n");
+        line.address(top.map_or(self.map.end(), |top| top.start.get())).text("\n");
         self.policy.say(&line);
     }
 
@@ -305,8 +307,8 @@ impl<B: Brk> Spans<B> {
         free.dirty_pages() >= self.hysteresis.threshold(self.heap_pages())
     }
 
-    /// What a heap does on its own when [`wants_trim`](Self::wants_trim) says so of the free span around `address`: keeps a
-    /// quarter of the top, gives back the pages of any other span.
+    /// What a heap does on its own when [`wants_trim`](Self::wants_trim) says so of the free span around `address`:
+    /// keeps a quarter of the top, gives back the pages of any other span.
     pub(crate) fn trim_some(&mut self, address: usize) {
         let free = self.map.find_around(address).filter(|span| span.is(Kind::Free));
         let given = match free {
@@ -322,8 +324,8 @@ impl<B: Brk> Spans<B> {
     /// Lowers the break so that at most `keep` bytes, rounded up to pages, are free at the top. Returns by how much.
     pub(crate) fn lower(&mut self, keep: usize) -> usize {
         let keep = keep.checked_next_multiple_of(PAGE).unwrap_or(usize::MAX);
-        // Only a break that stands exactly at our end is ours to lower. A look at it may find that the end has changed.
-        if self.lowered_end(keep).is_none() || !self.is_break_at_end() {
+        // Only a break that stands exactly at our end is ours to lower. No header is read before that is known.
+        if self.map.base().is_none() || !self.is_break_at_end() {
             return 0;
         }
         let Some(end) = self.lowered_end(keep) else { return 0 };
@@ -385,8 +387,8 @@ impl<B: Brk> Spans<B> {
         self.end_of_used(keep).filter(|&end| end < self.map.end())
     }
 
-    /// Metadata at the end serves only pages above itself, so it can go together with all of them; of the metadata at the
-    /// heap's start, leaf 0's storage serves what is left.
+    /// Metadata at the end serves only pages above itself, so it can go together with all of them; of the metadata at
+    /// the heap's start, leaf 0's storage serves what is left.
     fn end_of_used(&self, keep: usize) -> Option<usize> {
         let (mut end, mut span) = (self.map.end(), self.last?);
         loop {
@@ -466,11 +468,13 @@ impl<B: Brk> Spans<B> {
     }
 }
 
-/// Makes a guard of metadata inaccessible. Where that is refused it only lies between metadata and who writes past an end.
+/// Makes a guard of metadata inaccessible. Where that is refused it only lies between metadata and who writes past an
+/// end.
 ///
 /// # Safety
 ///
-/// The range is the heap's, its ends are multiples of the kernel's page, and nobody uses it before its metadata is given up.
+/// The range is the heap's, its ends are multiples of the kernel's page, and nobody uses it before its metadata is
+/// given up.
 pub(crate) unsafe fn seal(brk: &mut impl Brk, guard: core::ops::Range<usize>) {
     if !guard.is_empty() {
         // SAFETY: the caller's promise.

@@ -1,5 +1,5 @@
-//! A search tree of free spans whose shape no program can choose: a treap (Aragon and Seidel, "Randomized search trees",
-//! 1989), ordered by length and then by address.
+//! A search tree of free spans whose shape no program can choose: a treap (Aragon and Seidel, "Randomized search
+//! trees", 1989), ordered by length and then by address.
 //!
 //! ```text
 //!              (90 pages)          smaller keys to the left, larger to the right;
@@ -50,8 +50,8 @@ impl Treap {
         Self { root: None, seed: 0 }
     }
 
-    /// A seed from what differs between runs and between heaps where addresses are randomised: those of the heap's memory,
-    /// of the heap itself and of the stack. It is no secret, only nothing that a program comes upon by itself.
+    /// A seed from what differs between runs and between heaps where addresses are randomised: those of the heap's
+    /// memory, of the heap itself and of the stack. It is no secret, only nothing that a program comes upon by itself.
     fn reseed(&mut self, span: Span) {
         let stack = 0_u8;
         let addresses = [span.start.get(), (&raw const *self).addr(), (&raw const stack).addr()];
@@ -128,8 +128,8 @@ impl Treap {
         best
     }
 
-    /// How many steps down from the root a span is, if it is where its start and length say. A sound tree of `most` spans
-    /// is no deeper than that, so a damaged one does not hang who asks.
+    /// How many steps down from the root a span is, if it is where its start and length say. A sound tree of `most`
+    /// spans is no deeper than that, so a damaged one does not hang who asks.
     pub(crate) fn depth_of(&self, span: Span, most: usize) -> Option<usize> {
         let mut node = self.root;
         for depth in 0..most {

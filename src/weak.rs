@@ -1,7 +1,7 @@
 //! Weak references to what a libc may bring: null where there is none, and nothing is linked in for them.
 //!
-//! Rust has no stable weak reference; the assembler has. A word in read-only data holds the symbol's address, or 0. Also
-//! read by `capi`, whose words are its own.
+//! Rust has no stable weak reference; the assembler has. A word in read-only data holds the symbol's address, or 0.
+//! Also read by `capi`, whose words are its own.
 
 #[cfg(target_pointer_width = "64")]
 macro_rules! word_directive {

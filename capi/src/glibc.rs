@@ -1,5 +1,5 @@
-//! glibc's other names for the family. A wrapper of `malloc` in another library calls them to get at the real one; blocks
-//! from there are freed by `free`, so they have to be from here.
+//! glibc's other names for the family. A wrapper of `malloc` in another library calls them to get at the real one;
+//! blocks from there are freed by `free`, so they have to be from here.
 
 use crate::figures::{Mallinfo, mallinfo};
 use crate::{request, standard};

@@ -20,7 +20,8 @@ const O_NONBLOCK: usize = if MIPS { 0o200 } else { 0o4000 };
 const O_NOFOLLOW: usize = if ARM_OR_POWERPC { 0o100_000 } else { 0o400_000 };
 const O_CLOEXEC: usize = 0o2_000_000;
 
-/// What is likely, by name: the `syscalls` crate knows all, in a table that the loader would have to relocate in each process.
+/// What is likely, by name: the `syscalls` crate knows all, in a table that the loader would have to relocate in each
+/// process.
 const NAMES: [(Errno, &str); 12] = [
     (Errno::EACCES, "EACCES"),
     (Errno::EAGAIN, "EAGAIN"),
@@ -65,8 +66,8 @@ fn append(path: &CStr) -> Result<(), Errno> {
     result
 }
 
-/// A path that ends in a symbolic link is refused. What is opened never becomes the controlling terminal nor the property
-/// of a program that another thread executes, and is not waited for: a FIFO without a reader is refused, too.
+/// A path that ends in a symbolic link is refused. What is opened never becomes the controlling terminal nor the
+/// property of a program that another thread executes, and is not waited for: a FIFO without a reader is refused, too.
 fn open(path: &CStr) -> Result<c_int, Errno> {
     let flags = O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
     // SAFETY: the kernel reads the path.

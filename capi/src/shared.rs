@@ -10,8 +10,8 @@ pub(crate) static HEAP: Hmalloc = Hmalloc::new();
 #[unsafe(link_section = ".init_array")]
 static AT_START: extern "C" fn() = at_start;
 
-/// At the latest now the heap is used, and its fork handlers are registered: a first use inside another fork handler would
-/// come too late, for libc holds a lock of its own then.
+/// At the latest now the heap is used, and its fork handlers are registered: a first use inside another fork handler
+/// would come too late, for libc holds a lock of its own then.
 extern "C" fn at_start() {
     let _ = HEAP.usable_size(core::ptr::null());
     #[cfg(feature = "preload")]

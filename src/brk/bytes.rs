@@ -83,8 +83,8 @@ impl Bytes {
     }
 }
 
-// SAFETY: the break stays inside an arena that is this value's alone. Bytes that were below the break before are cleared
-// when it is raised over them again, all others are zero from the start.
+// SAFETY: the break stays inside an arena that is this value's alone. Bytes that were below the break before are
+// cleared when it is raised over them again, all others are zero from the start.
 unsafe impl Brk for Bytes {
     fn query(&self) -> Result<usize, Refused> {
         Ok(self.claim()? + self.below.get())

@@ -141,8 +141,8 @@ impl<'a> Emulated<'a> {
         self.map_end = limit;
     }
 
-    /// Someone else moves the break by `bytes`: up, writing into what they take, or down. It stays within the arena, and
-    /// does not go below where the heap has raised it to.
+    /// Someone else moves the break by `bytes`: up, writing into what they take, or down. It stays within the arena,
+    /// and does not go below where the heap has raised it to.
     pub fn foreign_move(&mut self, bytes: isize) {
         let floor = self.raised;
         self.shift_foreign(bytes, floor);
@@ -152,8 +152,9 @@ impl<'a> Emulated<'a> {
     ///
     /// # Safety
     ///
-    /// Memory of the heap that is above the break afterwards may be overwritten: nothing of it is used any more, neither
-    /// blocks by their holders nor the heap, except that it may be asked where the break is and told that it was lowered.
+    /// Memory of the heap that is above the break afterwards may be overwritten: nothing of it is used any more,
+    /// neither blocks by their holders nor the heap, except that it may be asked where the break is and told that it
+    /// was lowered.
     pub unsafe fn foreign_move_below(&mut self, bytes: isize) {
         let floor = self.start;
         self.shift_foreign(bytes, floor);
@@ -301,7 +302,7 @@ unsafe impl Brk for Emulated<'_> {
     }
 
     unsafe fn discard(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
-        if !self.discard {
+        if !self.discard || start < self.start || start + bytes > self.end {
             return Err(Refused);
         }
         self.fill(start, start + bytes, 0);

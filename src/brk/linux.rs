@@ -7,9 +7,10 @@ use crate::seat::Seat;
 
 /// The calling process's own program break.
 ///
-/// A process has one break. Every `Heap<Linux>` takes turns on it, of all copies of this crate that are linked into the same
-/// program or shared library, and what one of them raised is fenced off by the others; see [`Heap`](crate::Heap). A program
-/// and a library that it loads take no turns: there, as where a libc is linked, use [`OwnBreak`](super::OwnBreak).
+/// A process has one break. Every `Heap<Linux>` takes turns on it, of all copies of this crate that are linked into the
+/// same program or shared library, and what one of them raised is fenced off by the others; see [`Heap`](crate::Heap).
+/// A program and a library that it loads take no turns: there, as where a libc is linked, use
+/// [`OwnBreak`](super::OwnBreak).
 ///
 /// # Where a libc is linked
 ///
@@ -54,22 +55,20 @@ impl Linux {
 }
 
 /// Does `step` while no other heap moves the break.
-fn in_turn<R>(step: impl FnOnce() -> R) -> R {
+fn in_turn(step: impl FnOnce() -> Result<(), Refused>) -> Result<(), Refused> {
     // SAFETY: a zeroed seat, as large and as aligned as the definition above.
     let seat = unsafe { &MOVING };
     seat.open();
-    // Who holds it and does not exist in this process, or was interrupted, has left nothing half done: the kernel keeps
-    // the break.
-    let taken = seat.take().is_ok();
+    // Held by a thread that is not in this process, or that this call interrupted between the look and the move: the
+    // break is left to that one, and the heap goes on in regions.
+    seat.take().map_err(|_| Refused)?;
     let result = step();
-    if taken {
-        fork::leave(seat);
-    }
+    fork::leave(seat);
     result
 }
 
-// SAFETY: this is the kernel whose behaviour the trait describes. A move succeeds only where the kernel answers with the
-// very break that was asked for.
+// SAFETY: this is the kernel whose behaviour the trait describes. A move succeeds only where the kernel answers with
+// the very break that was asked for.
 unsafe impl Brk for Linux {
     fn query(&self) -> Result<usize, Refused> {
         memory::program_break()
@@ -80,8 +79,8 @@ unsafe impl Brk for Linux {
             if memory::program_break()? != from {
                 return Err(Refused);
             }
-            // SAFETY: nothing above `to` is used again: what is below `from` by the caller's promise, and the break stands
-            // at `from`.
+            // SAFETY: nothing above `to` is used again: what is below `from` by the caller's promise, and the break
+            // stands at `from`.
             unsafe { memory::move_program_break(to) }?;
             if let Some(word) = linked!(hmalloc_curbrk) {
                 word.store(to, core::sync::atomic::Ordering::Relaxed);

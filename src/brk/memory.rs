@@ -76,11 +76,12 @@ enum Anew {
     Sealed,
 }
 
-/// Puts a new mapping in the place of an old one. Every libc's own `malloc` needs `mmap`, so no filter can be against it.
+/// Puts a new mapping in the place of an old one. Every libc's own `malloc` needs `mmap`, so no filter can be against
+/// it.
 ///
 /// # Safety
 ///
-/// The range consists of pages of the caller's that are readable and writable, and its content is not needed any more.
+/// The range consists of pages of the caller's, and its content is not needed any more.
 unsafe fn replace(start: usize, bytes: usize, anew: Anew, flags: usize) -> Result<(), Refused> {
     let protection = match anew {
         Anew::Zero => READ_WRITE,
@@ -89,9 +90,9 @@ unsafe fn replace(start: usize, bytes: usize, anew: Anew, flags: usize) -> Resul
     // SAFETY: the caller owns the range.
     match unsafe { mmap(start, bytes, protection, FIXED | flags) } {
         Ok(mapped) if mapped == start => Ok(()),
-        // The one error that a kernel may find after the old mapping went. That has left a gap then, in which this finds
-        // the same error; any other answer is a filter's, which has asked no kernel.
-        // SAFETY: as above; it is readable and writable already.
+        // The one error that a kernel may find after the old mapping went. That has left a gap then, in which this
+        // finds the same error; any other answer is a filter's, which has asked no kernel.
+        // SAFETY: as above. It is readable and writable already, or a guard, which at worst is one no longer.
         Err(Errno::ENOMEM) if unsafe { protect(start, bytes, READ_WRITE) } == Err(Errno::ENOMEM) => {
             // The addresses are nobody's now, and have to be ours again before somebody else gets them.
             map_exactly(start, bytes).or_else(|_| crate::sys::die("hmalloc: the kernel took a mapping away\n"))
@@ -160,9 +161,9 @@ pub(super) enum Area {
 
 /// Returns the memory of a range to the kernel, and keeps its addresses: on success it reads as zero.
 ///
-/// In the program break `madvise` does that, which is believed after it was seen to work: emulators and filters may answer
-/// 0 and do nothing. Elsewhere a new mapping takes the place of the old one, and the kernel joins it with its neighbours
-/// again; unless those were advised to use huge pages, where `madvise` leaves fewer mappings behind.
+/// In the program break `madvise` does that, which is believed after it was seen to work: emulators and filters may
+/// answer 0 and do nothing. Elsewhere a new mapping takes the place of the old one, and the kernel joins it with its
+/// neighbours again; unless those were advised to use huge pages, where `madvise` leaves fewer mappings behind.
 ///
 /// # Safety
 ///
@@ -209,16 +210,16 @@ unsafe fn discard_by_advice(start: usize, bytes: usize) -> Result<(), Refused> {
 pub(super) fn expect_use(start: usize, bytes: usize) {
     if !is_filtered() {
         ADVISED.store(true, Relaxed);
-        // SAFETY: the advice changes which pages back the range, not what is in them. A kernel without huge pages answers
-        // EINVAL, and then nothing was lost.
+        // SAFETY: the advice changes which pages back the range, not what is in them. A kernel without huge pages
+        // answers EINVAL, and then nothing was lost.
         let _ = unsafe { syscall!(Sysno::madvise, start, bytes, MADV_HUGEPAGE) };
     }
 }
 
 /// The program break.
 pub(super) fn program_break() -> Result<usize, Refused> {
-    // SAFETY: the kernel never moves the break to 0; it answers where the break is. An emulator or a filter may answer in
-    // the errno range, which `syscalls` turns into `Err`, or 0.
+    // SAFETY: the kernel never moves the break to 0; it answers where the break is. An emulator or a filter may answer
+    // in the errno range, which `syscalls` turns into `Err`, or 0.
     match unsafe { syscall!(Sysno::brk, 0) } {
         Ok(0) | Err(_) => Err(Refused),
         Ok(now) => Ok(now),

@@ -68,7 +68,8 @@ pub enum Source {
 ///
 /// - after `move_break(from, to)` raised the break, every byte from `from` up to `to` may be read and written until the
 ///   break is lowered below it, and nobody but the caller and those who moved the break themselves owns it;
-/// - whole pages of [`page_size`](Brk::page_size) bytes that lay above the break read as zero once it is raised over them;
+/// - whole pages of [`page_size`](Brk::page_size) bytes that lay above the break read as zero once it is raised over
+///   them;
 /// - a mapping from `map` is readable, writable, zero, aligned to `page_size`, and belongs to the caller;
 /// - a call that returns [`Refused`] has changed nothing.
 pub unsafe trait Brk {
@@ -114,8 +115,9 @@ pub unsafe trait Brk {
         Err(Refused)
     }
 
-    /// Makes accessible what [`seal`](Brk::seal) made inaccessible, right before the break is lowered below it. Linux takes
-    /// sealed pages away like any others, so by default nothing is done; emulators of its break (qemu-user) write to them.
+    /// Makes accessible what [`seal`](Brk::seal) made inaccessible, right before the break is lowered below it. Linux
+    /// takes sealed pages away like any others, so by default nothing is done; emulators of its break (qemu-user) write
+    /// to them.
     ///
     /// # Safety
     ///
@@ -124,8 +126,8 @@ pub unsafe trait Brk {
         let _ = (start, bytes);
     }
 
-    /// Says that `bytes` bytes at `start`, which are the caller's, will soon be used throughout, so that huge pages serve
-    /// them well. Advice: nothing depends on whether the kernel takes it, and by default it is not given.
+    /// Says that `bytes` bytes at `start`, which are the caller's, will soon be used throughout, so that huge pages
+    /// serve them well. Advice: nothing depends on whether the kernel takes it, and by default it is not given.
     fn expect_use(&mut self, start: usize, bytes: usize) {
         let _ = (start, bytes);
     }

@@ -8,9 +8,9 @@
 //! ```
 //!
 //! A libc's break grows upwards from below, and the kernel places mappings downwards from above: there are tens of TiB
-//! between them, and that is where the range begins. It takes addresses as it takes memory, no sooner. One that reserved
-//! a TiB ahead would keep every other mapping away, too; but a program that then sets a limit on its own address space
-//! (`RLIMIT_AS`) could not map another byte, nor start a thread, and `mlockall` would count all of it.
+//! between them, and that is where the range begins. It takes addresses as it takes memory, no sooner. One that
+//! reserved a TiB ahead would keep every other mapping away, too; but a program that then sets a limit on its own
+//! address space (`RLIMIT_AS`) could not map another byte, nor start a thread, and `mlockall` would count all of it.
 //!
 //! What lies in the way all the same stops the range there: the kernel is told to replace nothing, a raise is refused,
 //! and the heap goes on in regions.
@@ -39,9 +39,9 @@ static RANGES: AtomicUsize = AtomicUsize::new(0);
 
 /// A break of the heap's own, for programs in which others use the program break: every program with a libc.
 ///
-/// At its first use it finds a range of addresses where nothing else grows, and raises and lowers its break there. There is
-/// room for forty of them in a process where addresses have 47 bits; the heaps of others live in regions. Dropping one
-/// returns nothing.
+/// At its first use it finds a range of addresses where nothing else grows, and raises and lowers its break there.
+/// There is room for forty of them in a process where addresses have 47 bits; the heaps of others live in regions.
+/// Dropping one returns nothing.
 #[derive(Debug, Default)]
 pub struct OwnBreak {
     /// Where the range starts; 0 before it exists.

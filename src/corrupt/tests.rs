@@ -1,5 +1,5 @@
-//! What a forged header or link would do: each test forges one in a process of its own, which must end there and then, by
-//! SIGABRT, with the line that says what is wrong.
+//! What a forged header or link would do: each test forges one in a process of its own, which must end there and then,
+//! by SIGABRT, with the line that says what is wrong.
 
 use super::*;
 use crate::brk::Emulated;

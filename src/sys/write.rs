@@ -15,8 +15,8 @@ const PATIENCE: usize = 2;
 const ATTEMPTS: usize = 1 << 16;
 const POLLOUT: i16 = 4;
 
-/// The last line was given up for lack of room. The next one does not wait: a program that reports a thousand lines to a
-/// pipe that no process reads loses [`PATIENCE`] once.
+/// The last line was given up for lack of room. The next one does not wait: a program that reports a thousand lines to
+/// a pipe that no process reads loses [`PATIENCE`] once.
 static GAVE_UP: AtomicBool = AtomicBool::new(false);
 
 /// The kernel's `struct pollfd`.
@@ -32,8 +32,8 @@ pub(crate) fn write_to_stderr(line: &[u8]) {
     let _ = write_line(STDERR, line);
 }
 
-/// Writes a line of at most 4096 bytes, in one write unless the kernel cuts it short. Neither a signal nor a broken or a
-/// full pipe ends or stops the caller: a line that finds no room within [`PATIENCE`] is given up.
+/// Writes a line of at most 4096 bytes, in one write unless the kernel cuts it short. Neither a signal nor a broken or
+/// a full pipe ends or stops the caller: a line that finds no room within two seconds is given up.
 ///
 /// Room for a whole line is what a pipe or a socket means by being writable. A terminal means room for one byte, so a
 /// terminal that is stopped may make the caller wait; so may a pipe that another writer fills between look and write.

@@ -5,6 +5,8 @@ use crate::child::{Ended, observe, scenario};
 use crate::processes::{fork, in_child, use_collections, use_heap, wait};
 use hmalloc::{Block, BlockState, Hmalloc};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
 
 static OTHER: Hmalloc = Hmalloc::new();
 const LINE: &str = "hmalloc: the heap is used in another way inside of `with` or `inspect`, or in a signal handler ";
@@ -60,6 +62,33 @@ fn a_panic_where_the_heap_is_the_global_one() {
 #[test]
 fn with_inside_of_with() {
     dies(&with_inside_of_with, || OTHER.with(|_| OTHER.with(|_| ())));
+}
+
+static NEST: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn before_fork() {
+    if NEST.swap(false, SeqCst) {
+        OTHER.with(|_| OTHER.with(|_| ()));
+    }
+}
+
+extern "C" fn register_first() {
+    // SAFETY: the handler is a function of this program.
+    assert_eq!(unsafe { libc::pthread_atfork(Some(before_fork), None, None) }, 0);
+}
+
+/// Registered before the heap's own handlers, so that `before_fork` runs while the thread that forks has all locks.
+#[used]
+#[unsafe(link_section = ".preinit_array")]
+static FIRST: extern "C" fn() = register_first;
+
+#[test]
+fn with_inside_of_with_in_a_thread_that_forks() {
+    dies(&with_inside_of_with_in_a_thread_that_forks, || {
+        OTHER.with(|_| ());
+        NEST.store(true, SeqCst);
+        wait(fork(|| ()));
+    });
 }
 
 #[test]

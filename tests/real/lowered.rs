@@ -104,6 +104,29 @@ fn below_blocks_is_ignored_and_the_heap_goes_on() {
     }
 }
 
+/// Without its headers a heap knows nothing of what it holds, whatever the policy.
+#[test]
+fn below_headers_ends_the_process_with_a_line() {
+    const LINE: &str = ": the heap ends above the break\n";
+    for policy in [Policy::Abort, Policy::Report, Policy::Ignore] {
+        let ended = observe(&below_headers_ends_the_process_with_a_line, &format!("{policy:?}"), &[], |argument| {
+            let policies = [Policy::Abort, Policy::Report, Policy::Ignore];
+            let policy = policies.into_iter().find(|policy| format!("{policy:?}") == argument).expect("a policy");
+            let mut heap = Heap::with_policy(Linux, policy);
+            (0..80).for_each(|_| _ = heap.allocate(layout(200 * KIB)).expect("memory"));
+            move_break(-(10 * MIB as isize));
+            heap.trim(0);
+        });
+        assert!(!ended.finished && ended.signal == Some(libc::SIGABRT), "{policy:?}: {ended:#?}");
+        let lines = ended.stderr.lines().count();
+        match policy {
+            Policy::Abort => assert!(ended.stderr.contains("below blocks in use") && lines == 1, "{ended:#?}"),
+            Policy::Report => assert!(ended.stderr.ends_with(LINE) && lines == 2, "{ended:#?}"),
+            Policy::Ignore => assert!(ended.stderr.ends_with(LINE) && lines == 1, "{ended:#?}"),
+        }
+    }
+}
+
 #[test]
 fn into_the_free_top_is_conceded() {
     scenario(&into_the_free_top_is_conceded, || {
