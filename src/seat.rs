@@ -29,6 +29,7 @@
 //!   of sleep.
 
 use crate::libc;
+use crate::tasks::Awake;
 use crate::{sys, tasks};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicU32};
@@ -51,6 +52,8 @@ pub(crate) const FORK_PATIENCE: u32 = 10;
 /// How often a waiter is woken for nothing before others stand back for it. The lock is otherwise not fair: who is
 /// awake gets it at once, which serves all of them best.
 const OUTRUN_MAX: u32 = 50;
+/// So many disturbances, as by a fast timer's signals, count as one sleep in vain.
+const DISTURBED_MAX: u32 = 200;
 /// Sleeps in vain between two looks at who else is there.
 const LOOK_EVERY: u32 = 100;
 /// Sleeps in vain before the first look where a filter may kill who looks: so many that nothing is lost by it.
@@ -191,7 +194,7 @@ impl Seat {
 
     /// Takes the lock, or gives up for the reason that `doubt` has after so many sleeps in vain.
     fn sleep_until<E>(&self, doubt: impl Fn(u32) -> Result<(), E>) -> Result<(), E> {
-        let (mut in_vain, mut outrun) = (0, 0);
+        let (mut in_vain, mut outrun, mut disturbed) = (0, 0, 0);
         let answer = loop {
             let seen = self.word.load(Relaxed);
             let to = if seen == FREE { held_by_caller() | CONTENDED } else { seen | CONTENDED };
@@ -201,13 +204,15 @@ impl Seat {
             if seen == FREE {
                 break Ok(());
             }
-            if tasks::futex_wait(&self.word, to, SLEEP) {
-                in_vain += 1;
-                if let Err(reason) = doubt(in_vain) {
-                    break Err(reason);
+            match tasks::futex_wait(&self.word, to, SLEEP) {
+                Awake::Called => (in_vain, outrun) = (0, outrun + 1),
+                Awake::Disturbed if disturbed < DISTURBED_MAX => disturbed += 1,
+                Awake::Late | Awake::Disturbed => {
+                    (in_vain, disturbed) = (in_vain + 1, 0);
+                    if let Err(reason) = doubt(in_vain) {
+                        break Err(reason);
+                    }
                 }
-            } else {
-                (in_vain, outrun) = (0, outrun + 1);
             }
             if outrun >= OUTRUN_MAX {
                 self.starving.store(1, Relaxed);
@@ -250,7 +255,7 @@ impl Seat {
     #[cold]
     pub(crate) fn wake(&self) {
         tasks::futex_wake_one(&self.word);
-        if self.starving.load(Relaxed) != 0 && tasks::futex_wait(&self.starving, 1, SLEEP) {
+        if self.starving.load(Relaxed) != 0 && tasks::futex_wait(&self.starving, 1, SLEEP) != Awake::Called {
             // Who starves says so again; who was lost by a fork does not.
             self.starving.store(0, Relaxed);
         }

@@ -37,14 +37,29 @@ pub(crate) fn is_filtered() -> bool {
     !matches!(unsafe { syscall!(Sysno::prctl, PR_GET_SECCOMP) }, Ok(0) | Err(Errno::EINVAL))
 }
 
-/// Sleeps for at most some milliseconds while `word` holds `value`; may return at any time. True if the time is over.
+/// How a sleep ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Awake {
+    /// The time is over.
+    Late,
+    /// By somebody, or the word has changed.
+    Called,
+    /// By a signal, or it did not begin: a filter refuses it.
+    Disturbed,
+}
+
+/// Sleeps for at most some milliseconds while `word` holds `value`; may return at any time.
 #[cold]
-pub(crate) fn futex_wait(word: &AtomicU32, value: u32, milliseconds: usize) -> bool {
+pub(crate) fn futex_wait(word: &AtomicU32, value: u32, milliseconds: usize) -> Awake {
     let time = [milliseconds / 1000, milliseconds % 1000 * 1_000_000];
     // SAFETY: the kernel reads the word, compares it, and reads the time: seconds and nanoseconds of one word each. The
     // caller looks again after any other answer.
     let answer = unsafe { syscall!(Sysno::futex, word.as_ptr(), FUTEX_WAIT_PRIVATE, value, time.as_ptr()) };
-    answer == Err(Errno::ETIMEDOUT)
+    match answer {
+        Ok(_) | Err(Errno::EAGAIN) => Awake::Called,
+        Err(Errno::ETIMEDOUT) => Awake::Late,
+        Err(_) => Awake::Disturbed,
+    }
 }
 
 /// Wakes one sleeper on `word`.

@@ -29,8 +29,9 @@ const ABOVE_BREAK: u64 = if WIDE { 16 << 30 } else { 256 << 20 };
 const APART: [u64; 2] = if WIDE { [1 << 40, 16 << 30] } else { [512 << 20, 128 << 20] };
 /// Places that are tried for a range, at each distance. A range that a heap has left behind still has its place.
 const PLACES: usize = 32;
-/// A range starts at a multiple of what one huge page covers.
-const HUGE: usize = 2 << 20;
+/// Ranges start at a multiple of this: of what huge pages cover, and of so much that a program break that has grown
+/// meanwhile leads another copy of this library to the same places, where it finds those that are taken.
+const ROUND: u64 = if WIDE { 1 << 30 } else { 2 << 20 };
 /// What is mapped at first, untouched: enough for the heap's first step.
 const FIRST: usize = 512 << 10;
 
@@ -97,7 +98,7 @@ fn find_range() -> Result<usize, Refused> {
     for apart in APART {
         for _ in 0..PLACES {
             let place = above + apart * (RANGES.fetch_add(1, Relaxed) % PLACES) as u64;
-            let Ok(start) = usize::try_from(place.next_multiple_of(HUGE as u64)) else { continue };
+            let Ok(start) = usize::try_from(place.next_multiple_of(ROUND)) else { continue };
             if memory::map_exactly(start, FIRST).is_ok() {
                 return Ok(start);
             }
