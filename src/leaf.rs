@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Payload may lie on both sides, and who writes past its end must not come upon headers. So the storage begins and
-//! ends with whole pages of the kernel's that are made inaccessible; what is left over at its end is part of the second
+//! ends with whole kernel pages that are made inaccessible; what is left over at its end is part of the second
 //! guard. Where the kernel's page is no larger than ours, all payload borders on a guard directly; where it is larger,
 //! a storage may start or end amid one, which it shares with its neighbour: that much is left unused. The heap's first
 //! storage has nothing of ours below it and so no guard there.
@@ -45,7 +45,7 @@ const fn body_bytes(pages: &Range<usize>) -> usize {
 /// Metadata pages in the storage of a leaf for `pages` over kernel pages of `kernel_page` bytes. The pages are no more
 /// than there are addresses for.
 pub(crate) const fn storage_pages(pages: &Range<usize>, below: Below, kernel_page: usize) -> usize {
-    // So far is it at most from a multiple of PAGE to the next page of the kernel's.
+    // The most that lies between a multiple of PAGE and the next kernel page.
     let lead = kernel_page.saturating_sub(PAGE);
     let bytes = match below {
         Below::Others => lead + kernel_page + body_bytes(pages).next_multiple_of(kernel_page),

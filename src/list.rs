@@ -1,7 +1,7 @@
 //! Doubly linked lists of spans, through `left` and `right`: free spans of one length, slabs of one size class.
 //!
 //! Links lie in headers. Before a list writes through one, it looks whether the link leads back: a forged or torn one
-//! ends the process instead of becoming a write of somebody's choice. It costs a comparison each, in cache lines that
+//! ends the process instead of becoming a write at a forged address. It costs a comparison each, in cache lines that
 //! are written anyway.
 
 use crate::corrupt::corrupt;

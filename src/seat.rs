@@ -163,7 +163,7 @@ impl Seat {
         self.word.compare_exchange(FREE, held_by_caller(), Acquire, Relaxed).is_ok()
     }
 
-    /// Takes the lock, however long that takes, or says why it would take for ever.
+    /// Takes the lock, however long that takes, or says why the wait would never end.
     #[cold]
     pub(crate) fn take(&self) -> Result<(), Endless> {
         self.take_within(PATIENCE)
@@ -271,7 +271,7 @@ impl Seat {
         self.lender.store(thread, Relaxed);
     }
 
-    /// Writes down who lends, if anybody does: the caller, who has become another thread by a fork.
+    /// Renews the lender's thread id in the child of a fork, if the heap is lent out: its one thread has a new id.
     pub(crate) fn renew_lender(&self) {
         if self.is_lent() {
             self.set_lender(tasks::thread_id());

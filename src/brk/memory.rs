@@ -41,7 +41,7 @@ unsafe fn mmap(address: usize, bytes: usize, protection: usize, flags: usize) ->
     unsafe { syscall!(MMAP, address, bytes, protection, flags, NO_FILE, 0) }
 }
 
-/// A readable, writable mapping at an address of the kernel's choice.
+/// A readable, writable mapping at an address that the kernel chooses.
 pub(super) fn map(bytes: usize) -> Result<usize, Refused> {
     // SAFETY: without an address it disturbs nothing that exists.
     match unsafe { mmap(0, bytes, READ_WRITE, NORESERVE) } {
@@ -94,7 +94,7 @@ unsafe fn replace(start: usize, bytes: usize, anew: Anew, flags: usize) -> Resul
         // finds the same error; any other answer is a filter's, which has asked no kernel.
         // SAFETY: as above. It is readable and writable already, or a guard, which at worst is one no longer.
         Err(Errno::ENOMEM) if unsafe { protect(start, bytes, READ_WRITE) } == Err(Errno::ENOMEM) => {
-            // The addresses are nobody's now, and have to be ours again before somebody else gets them.
+            // The addresses are free now: take them again before another mapping does.
             map_exactly(start, bytes).or_else(|_| crate::sys::die("hmalloc: the kernel took a mapping away\n"))
         }
         _ => Err(Refused),
