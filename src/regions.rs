@@ -11,8 +11,8 @@
 use crate::brk::{Brk, Refused};
 use crate::header::{Kind, PAGE};
 use crate::page_map::Region;
+use crate::raise::{New, seal};
 use crate::spans::{OutOfMemory, Spans, align_slack};
-use crate::top::{New, seal};
 
 /// The least a region holds if the kernel lets it, in pages.
 const REGION_MIN: usize = (1 << 20) / PAGE;

@@ -1,7 +1,7 @@
 //! The header list: every page of the heap belongs to one span, and the spans are linked in address order.
 //!
 //! This is the central part of the heap. It hands out runs of pages, splits and coalesces free ones, and asks
-//! [`top`](crate::top) and [`regions`](crate::regions) for more.
+//! [`raise`](crate::raise) and [`regions`](crate::regions) for more; [`thrift`](crate::thrift) gives back what is free.
 //!
 //! ```text
 //!  first                                                              last = top     (end)  break
@@ -16,7 +16,7 @@ use crate::fit::Fit;
 use crate::header::{Kind, PAGE, Span};
 use crate::page_map::PageMap;
 use crate::policy::Policy;
-use crate::top::Hysteresis;
+use crate::thrift::Hysteresis;
 
 /// The heap could not get the memory: the kernel refused both the break and a mapping, or the request exceeds what
 /// addresses can express. Nothing has changed.

@@ -1,0 +1,204 @@
+//! The top: the free span at the heap's end, where the break is raised and lowered.
+//!
+//! The kernel is asked first and the spans change only when it agreed, so a refusal leaves the heap as it was.
+//!
+//! ```text
+//! raising when the break is ours                 raising when someone else has moved it
+//!  ------+-----------+                            ------+-----------+
+//!   used | top       |  break                      used | free      |  end      break
+//!  ------+-----------+                            ------+-----------+- - - - - -+
+//!  ------+-----------+-----------+                ------+-----------+-----------+----------+
+//!   used | top                   |  break          used | free      | foreign   | top      |  break
+//!  ------+-----------------------+                ------+-----------+-----------+----------+
+//! ```
+//!
+//! Where the page map needs another leaf, its metadata pages come right before the new free pages.
+
+use crate::brk::{Brk, Refused};
+use crate::header::{Kind, PAGE, Span};
+use crate::spans::Spans;
+
+/// The least by which the break is raised if the kernel lets it, in pages.
+const STEP_MIN: usize = (256 << 10) / PAGE;
+/// The most by which it is raised beyond a request.
+const STEP_MAX: usize = (16 << 20) / PAGE;
+/// A step is this fraction of the heap between the two.
+const STEP_FRACTION: usize = 16;
+/// What one huge page covers, in bytes, on most architectures. Elsewhere it is a step like any other.
+const HUGE: usize = 2 << 20;
+/// From this size on, in pages, a heap of slabs grows by whole huge pages: a fault less for every 4 KiB, and fewer
+/// misses in the translation of addresses. Below, the unused part of one would weigh too much.
+const HUGE_FROM: usize = (32 << 20) / PAGE;
+/// How often in a row someone else may move the break between a look at it and a raise.
+const OUTRUN_MAX: usize = 100;
+
+/// What a raise would do.
+struct Raise {
+    base: usize,
+    /// Where the break is now; above the heap's end if it is not ours.
+    from: usize,
+    /// The first new page.
+    start: usize,
+    metadata: usize,
+    free: usize,
+    to: usize,
+    /// Whether the new free pages follow the heap's old ones without anything between.
+    borders_on_old: bool,
+}
+
+/// Where the pages that a raise is for may lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum New {
+    /// Above the old end, wherever that puts them.
+    Anywhere,
+    /// Right behind the heap's old last page, or the break is not moved.
+    Behind,
+}
+
+impl<B: Brk> Spans<B> {
+    /// # Safety
+    ///
+    /// As for [`Brk::move_break`].
+    pub(crate) unsafe fn move_break(&mut self, from: usize, to: usize) -> Result<(), Refused> {
+        self.counters.brk_calls += 1;
+        // SAFETY: the caller's promise.
+        unsafe { self.brk.move_break(from, to) }
+    }
+
+    /// Raises the break until the top has at least `pages` pages.
+    pub(crate) fn raise(&mut self, pages: usize, new: New) -> Result<(), Refused> {
+        for _ in 0..OUTRUN_MAX {
+            let from = self.concede(self.brk.query()?)?;
+            if self.raise_from(from, pages, new).is_ok() {
+                return Ok(());
+            }
+            // Refused by the kernel, or outrun by someone else who moved the break meanwhile?
+            if self.brk.query() == Ok(from) {
+                break;
+            }
+        }
+        Err(Refused)
+    }
+
+    fn raise_from(&mut self, from: usize, pages: usize, new: New) -> Result<(), Refused> {
+        let step = (self.heap_pages() / STEP_FRACTION).clamp(STEP_MIN, STEP_MAX);
+        for step in [step, 0] {
+            let raise = self.plan_raise(from, pages, step).filter(|raise| new == New::Anywhere || raise.borders_on_old);
+            let Some(raise) = raise else { continue };
+            // SAFETY: raising takes nothing away.
+            if unsafe { self.move_break(from, raise.to) }.is_ok() {
+                if self.grows_by_huge_pages(pages) {
+                    self.expect_use(raise.start, raise.to);
+                }
+                self.apply_raise(&raise);
+                return Ok(());
+            }
+        }
+        Err(Refused)
+    }
+
+    fn plan_raise(&self, from: usize, pages: usize, step: usize) -> Option<Raise> {
+        let start = from.checked_next_multiple_of(PAGE)?;
+        let base = self.map.base().unwrap_or(start);
+        let first = (start - base) / PAGE;
+        let ours = self.map.base().is_some() && start == self.map.end();
+        let short = pages.saturating_sub(self.top.filter(|_| ours).map_or(0, Span::page_count)).max(1);
+        let room = self.map.served_beyond(first);
+        let (mut metadata, mut free) = (0, short.max(step).min(room));
+        if short > room {
+            // Metadata comes between the old top and the new one, which has to hold all pages by itself.
+            free = pages.max(step);
+            loop {
+                let total = first.checked_add(free)?.checked_add(metadata)?;
+                let missing = self.map.leaf_pages_missing(total, self.brk.page_size())?;
+                if missing == metadata {
+                    break;
+                }
+                metadata = missing;
+            }
+        }
+        let mut to = start.checked_add((metadata + free).checked_mul(PAGE)?)?;
+        if metadata == 0 && step > 0 && self.grows_by_huge_pages(pages) {
+            let more = (to.checked_next_multiple_of(HUGE)? - to) / PAGE;
+            let more = more.min(room - free);
+            (free, to) = (free + more, to + more * PAGE);
+        }
+        Some(Raise { base, from, start, metadata, free, to, borders_on_old: ours && metadata == 0 })
+    }
+
+    /// Whether a raise for `pages` pages asks for huge ones. A large block may be used in a few places only, so a heap
+    /// that does not consist of slabs does not.
+    fn grows_by_huge_pages(&self, pages: usize) -> bool {
+        let heap_pages = self.heap_pages();
+        heap_pages >= HUGE_FROM && self.counters.slab_pages > heap_pages / 2 && pages < HUGE / PAGE
+    }
+
+    fn expect_use(&mut self, start: usize, end: usize) {
+        let (start, end) = (start.next_multiple_of(HUGE), end & !(HUGE - 1));
+        if start < end {
+            self.brk.expect_use(start, end - start);
+        }
+    }
+
+    /// The break has been raised: makes spans of what is new.
+    fn apply_raise(&mut self, raise: &Raise) {
+        let end = if self.map.base().is_some() { self.map.end() } else { raise.start };
+        let (kernel_page, pages) = (self.brk.page_size(), (raise.to - raise.base) / PAGE);
+        // SAFETY: a guard is part of the metadata pages, which are new, and the leaf around it leaves it alone.
+        let seal_guard = |guard| unsafe { seal(&mut self.brk, guard) };
+        // SAFETY: the break has just been raised over all of it; the metadata comes first, as it was planned.
+        unsafe { self.map.grow(raise.base, pages, raise.start, kernel_page, seal_guard) };
+        if raise.start > end {
+            self.append(Kind::Foreign, end, (raise.start - end) / PAGE, 0).set_foreign_end(raise.from);
+            self.counters.foreign_pages += (raise.start - end) / PAGE;
+        }
+        if raise.metadata > 0 {
+            self.append(Kind::Metadata, raise.start, raise.metadata, 0);
+        }
+        // The kernel's page in which the break stood holds bytes of whoever used it.
+        let start = raise.start + raise.metadata * PAGE;
+        let zero_from = raise.from.next_multiple_of(self.brk.page_size()).clamp(start, raise.to);
+        let zero = (raise.to - zero_from) / PAGE;
+        match self.top {
+            Some(top) => {
+                let known = if zero == raise.free { top.zero_pages.get() as usize } else { 0 };
+                top.zero_pages.set((known + zero) as u32);
+                top.pages.set((top.page_count() + raise.free) as u32);
+            }
+            None => self.top = Some(self.append(Kind::Free, start, raise.free, zero)),
+        }
+        self.hysteresis.note_growth();
+        self.note_peak();
+    }
+
+    /// A new last span.
+    fn append(&mut self, kind: Kind, start: usize, pages: usize, zero: usize) -> Span {
+        if let Some(top) = self.top.take() {
+            self.fit.insert(top);
+        }
+        let span = self.map.record(start);
+        span.init(kind, start, pages, zero);
+        let prev = self.last.or_else(|| self.span_before(start));
+        self.link_after(prev, span);
+        self.last = Some(span);
+        span
+    }
+
+    pub(crate) fn note_peak(&mut self) {
+        self.counters.peak_pages = self.counters.peak_pages.max(self.heap_pages());
+    }
+}
+
+/// Makes a guard of metadata inaccessible. Where that is refused it only lies between metadata and who writes past an
+/// end.
+///
+/// # Safety
+///
+/// The range is the heap's, its ends are multiples of the kernel's page, and nobody uses it before its metadata is
+/// given up.
+pub(crate) unsafe fn seal(brk: &mut impl Brk, guard: core::ops::Range<usize>) {
+    if !guard.is_empty() {
+        // SAFETY: the caller's promise.
+        let _ = unsafe { brk.seal(guard.start, guard.len()) };
+    }
+}
