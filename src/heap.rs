@@ -138,7 +138,7 @@ impl<B: Brk> Heap<B> {
         found.then_some(coarse).ok_or(OutOfMemory)
     }
 
-    fn take_large(&mut self, layout: Layout) -> Result<Span, OutOfMemory> {
+    pub(crate) fn take_large(&mut self, layout: Layout) -> Result<Span, OutOfMemory> {
         self.slabs.take_span(pages_of(layout.size()), layout.align(), &mut self.spans)
     }
 
@@ -326,7 +326,7 @@ impl<B: Brk> Heap<B> {
     }
 }
 
-fn payload_of(span: Span) -> NonNull<u8> {
+pub(crate) fn payload_of(span: Span) -> NonNull<u8> {
     debug_assert!(span.is(Kind::Large));
     let payload = core::ptr::with_exposed_provenance_mut(span.start.get());
     // SAFETY: a span starts at a page of the heap, which is not the null page.

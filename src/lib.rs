@@ -71,6 +71,7 @@ mod page_map;
 mod policy;
 mod raise;
 mod regions;
+mod relocate;
 mod resize;
 mod seat;
 mod size_class;

@@ -1,10 +1,11 @@
 //! Resizing a block: in place if its slot or span allows, else by moving it.
 
 use crate::brk::Brk;
-use crate::header::Span;
-use crate::heap::Heap;
+use crate::header::{PAGE, Span};
+use crate::heap::{Heap, payload_of};
 use crate::misuse::Misuse;
 use crate::raise::New;
+use crate::relocate::room_to_grow;
 use crate::size_class::{SMALL_MAX, SizeClass};
 use crate::spans::OutOfMemory;
 use crate::validate::{Live, admit, admit_slot, pages_of};
@@ -98,23 +99,39 @@ impl<B: Brk> Heap<B> {
             return Ok(same);
         }
         let old_bytes = live.bytes();
-        match self.allocate(with_room_to_grow(old_bytes, new)).or_else(|_| self.allocate(new)) {
-            Ok(moved) => {
-                // SAFETY: the old block is live and the new one is not it; each is at least as long as what is copied.
-                unsafe { moved.copy_from_nonoverlapping(same, old_bytes.min(new.size())) };
-                self.free_live(live);
-                Ok(moved)
-            }
-            Err(_) if aligned && new.size() <= old_bytes => {
-                self.slack_kept = true;
-                Ok(same)
-            }
-            Err(refused) => Err(refused),
+        let moved = match live {
+            Live::Large(span) if SizeClass::of(new).is_none() => self.move_large(span, new),
+            _ => self.move_copied(live, same, new),
+        };
+        if moved.is_err() && aligned && new.size() <= old_bytes {
+            self.slack_kept = true;
+            return Ok(same);
         }
+        moved
+    }
+
+    fn move_copied(&mut self, live: Live, from: NonNull<u8>, new: Layout) -> Result<NonNull<u8>, OutOfMemory> {
+        let old_bytes = live.bytes();
+        let moved = self.allocate(with_room_to_grow(old_bytes, new)).or_else(|_| self.allocate(new))?;
+        // SAFETY: the old block is live and the new one is not it; each is at least as long as what is copied.
+        unsafe { moved.copy_from_nonoverlapping(from, old_bytes.min(new.size())) };
+        self.free_live(live);
+        Ok(moved)
+    }
+
+    /// Moves a large block that stays one.
+    fn move_large(&mut self, span: Span, new: Layout) -> Result<NonNull<u8>, OutOfMemory> {
+        let held = span.page_count();
+        let roomy = if new.align() <= PAGE { self.spans.take_to_grow(held, pages_of(new.size())) } else { None };
+        let moved = roomy.map_or_else(|| self.take_large(new), Ok)?;
+        let zeros_left = self.spans.move_content(span, moved, span.bytes().min(new.size()));
+        let free = self.spans.release_with(span, if zeros_left { held } else { 0 });
+        self.settle(free);
+        Ok(payload_of(moved))
     }
 
     /// A slot is kept while the request fills more than half of it; a large block while the request stays large and the
-    /// pages behind it can be had.
+    /// pages behind it can be had. What it is too long for is freed, but for room to grow.
     fn resize_in_place(&mut self, live: Live, new: Layout) -> bool {
         let class = SizeClass::of(new);
         match live {
@@ -128,7 +145,7 @@ impl<B: Brk> Heap<B> {
 
     fn resize_span(&mut self, span: Span, pages: usize) -> bool {
         let held = span.page_count();
-        if pages < held {
+        if pages + room_to_grow(pages) < held {
             let free = self.spans.shorten(span, pages);
             self.settle(free);
         }

@@ -122,7 +122,7 @@ impl<B> Spans<B> {
     }
 
     /// Cuts a free span that no index holds into a free lead, the used span, and a free remainder.
-    fn carve(&mut self, mut span: Span, pages: usize, align: usize) -> Span {
+    pub(crate) fn carve(&mut self, mut span: Span, pages: usize, align: usize) -> Span {
         let lead = pages_to_align(span, align).unwrap_or(0);
         if lead > 0 {
             let rest = self.split(span, lead);
@@ -174,14 +174,19 @@ impl<B> Spans<B> {
 
     /// Frees a used span and coalesces it with free neighbours (I3). Returns the free span it has become part of.
     pub(crate) fn release(&mut self, span: Span) -> Span {
+        self.release_with(span, 0)
+    }
+
+    /// [`release`](Self::release) for a span whose last `zero` pages are known to read as zero and have no memory.
+    pub(crate) fn release_with(&mut self, span: Span, zero: usize) -> Span {
         self.hysteresis.tick();
         self.believe(span);
         if span.is(Kind::Slab) {
             self.unmap_slab(span);
         }
         span.kind.set(Kind::Free);
-        span.zero_pages.set(0);
-        span.set_dirty_pages(span.page_count());
+        span.zero_pages.set(zero as u32);
+        span.set_dirty_pages(span.page_count() - zero);
         let mut free = span;
         if let Some(next) = self.free_next(span) {
             self.believe(next);

@@ -66,6 +66,11 @@ unsafe impl Brk for Automatic {
         either!(mut self, source => unsafe { source.discard(start, bytes) })
     }
 
+    unsafe fn relocate(&mut self, from: usize, to: usize, bytes: usize) -> Result<(), Refused> {
+        // SAFETY: the caller's promise.
+        either!(mut self, source => unsafe { source.relocate(from, to, bytes) })
+    }
+
     unsafe fn seal(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
         // SAFETY: the caller's promise.
         either!(mut self, source => unsafe { source.seal(start, bytes) })

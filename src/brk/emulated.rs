@@ -40,6 +40,9 @@ pub struct Emulated<'a> {
     refuse_lowering: bool,
     dirty: bool,
     discard: bool,
+    /// Relocations that are granted from now on.
+    relocations: usize,
+    relocated: usize,
     /// Where the next mapping would start.
     map_end: usize,
     mapped: usize,
@@ -71,6 +74,8 @@ impl<'a> Emulated<'a> {
             refuse_lowering: false,
             dirty: false,
             discard: false,
+            relocations: 0,
+            relocated: 0,
             map_end: end,
             mapped: 0,
             expected_use: 0,
@@ -127,6 +132,16 @@ impl<'a> Emulated<'a> {
     /// its owner's and cannot be given back.
     pub fn allow_discard(&mut self, allow: bool) {
         self.discard = allow;
+    }
+
+    /// Grants the next `count` calls of [`Brk::relocate`], by moving the bytes; by default they are refused.
+    pub fn allow_relocations(&mut self, count: usize) {
+        self.relocations = count;
+    }
+
+    /// Bytes that were relocated, in all.
+    pub fn relocated(&self) -> usize {
+        self.relocated
     }
 
     /// Sets the arena's last `bytes` bytes aside for [`Brk::map`]; 0 refuses every mapping, which is the default.
@@ -306,6 +321,21 @@ unsafe impl Brk for Emulated<'_> {
             return Err(Refused);
         }
         self.fill(start, start + bytes, 0);
+        Ok(())
+    }
+
+    unsafe fn relocate(&mut self, from: usize, to: usize, bytes: usize) -> Result<(), Refused> {
+        let inside = |start: usize| start >= self.start && start.checked_add(bytes).is_some_and(|end| end <= self.end);
+        debug_assert!([from, to, bytes].iter().all(|number| number.is_multiple_of(self.page)));
+        if self.relocations == 0 || !inside(from) || !inside(to) || from.abs_diff(to) < bytes {
+            return Err(Refused);
+        }
+        self.relocations -= 1;
+        self.relocated += bytes;
+        let [source, target] = [from, to].map(core::ptr::with_exposed_provenance_mut::<u8>);
+        // SAFETY: both ranges lie in the arena, which this value borrows exclusively, and do not overlap.
+        unsafe { target.copy_from_nonoverlapping(source, bytes) };
+        self.fill(from, from + bytes, 0);
         Ok(())
     }
 

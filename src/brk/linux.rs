@@ -103,6 +103,11 @@ unsafe impl Brk for Linux {
         unsafe { memory::discard(start, bytes, self.area(start)) }
     }
 
+    unsafe fn relocate(&mut self, from: usize, to: usize, bytes: usize) -> Result<(), Refused> {
+        // SAFETY: the caller's promise.
+        unsafe { memory::relocate(from, to, bytes, self.area(from)) }
+    }
+
     unsafe fn seal(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
         // SAFETY: the caller's promise.
         unsafe { memory::seal(start, bytes, Area::ProgramBreak) }

@@ -21,6 +21,10 @@ const NORESERVE: usize = match () {
     () => 0x4000,
 };
 const NO_FILE: usize = usize::MAX;
+const MREMAP_MAYMOVE: usize = 1;
+const MREMAP_FIXED: usize = 2;
+/// Keeps the old mapping, empty (Linux 5.7): no gap is left for somebody else's.
+const MREMAP_DONTUNMAP: usize = 4;
 const MADV_DONTNEED: usize = 4;
 const MADV_HUGEPAGE: usize = 14;
 
@@ -159,6 +163,16 @@ pub(super) enum Area {
     Mapping,
 }
 
+impl Area {
+    /// With what flags its pages are mapped.
+    fn flags(self) -> usize {
+        match self {
+            Self::ProgramBreak => 0,
+            Self::Mapping => NORESERVE,
+        }
+    }
+}
+
 /// Returns the memory of a range to the kernel, and keeps its addresses: on success it reads as zero.
 ///
 /// In the program break `madvise` does that, which is believed after it was seen to work: emulators and filters may
@@ -178,12 +192,8 @@ pub(super) unsafe fn discard(start: usize, bytes: usize, area: Area) -> Result<(
             return answer;
         }
     }
-    let flags = match area {
-        Area::ProgramBreak => 0,
-        Area::Mapping => NORESERVE,
-    };
     // SAFETY: the caller's promise.
-    unsafe { replace(start, bytes, Anew::Zero, flags) }
+    unsafe { replace(start, bytes, Anew::Zero, area.flags()) }
 }
 
 /// # Safety
@@ -203,6 +213,32 @@ unsafe fn discard_by_advice(start: usize, bytes: usize) -> Result<(), Refused> {
         let zero = unsafe { first.read_volatile() } == 0;
         DISCARDS.store(if zero { YES } else { NO }, Relaxed);
     }
+    Ok(())
+}
+
+/// Moves the memory of a range to another one, page by page and without a copy, and leaves zeros behind.
+///
+/// Refused are pages of more than one mapping (advice for huge pages makes several), kernels before 5.7, a limit on
+/// addresses that leaves no room for the range a second time, and any system call filter.
+///
+/// # Safety
+///
+/// Both ranges consist of pages of the caller's that are readable and writable, they do not overlap, and the content
+/// of `to` is not needed any more.
+pub(super) unsafe fn relocate(from: usize, to: usize, bytes: usize, area: Area) -> Result<(), Refused> {
+    if is_filtered() {
+        return Err(Refused);
+    }
+    let flags = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
+    // SAFETY: the caller's promise.
+    match unsafe { syscall!(Sysno::mremap, from, bytes, bytes, flags, to) } {
+        Ok(moved) if moved == to => {}
+        _ => return Err(Refused),
+    }
+    // The old mapping is empty, and this only lets the kernel join it with its neighbours; but qemu-user takes it for
+    // gone until it is mapped anew.
+    // SAFETY: its content has just been moved away. Refused, it stays as it is: empty.
+    let _ = unsafe { replace(from, bytes, Anew::Zero, area.flags()) };
     Ok(())
 }
 

@@ -103,6 +103,18 @@ pub unsafe trait Brk {
     /// needed any more.
     unsafe fn discard(&mut self, start: usize, bytes: usize) -> Result<(), Refused>;
 
+    /// Moves the memory of `bytes` bytes at `from` to `to` without copying it, so that pages never touched stay so: on
+    /// success `to` reads as `from` did, and `from` as zero. By default this is refused.
+    ///
+    /// # Safety
+    ///
+    /// Both ranges are the caller's and do not overlap, their ends are multiples of [`page_size`](Brk::page_size), and
+    /// the content of `to` is not needed any more.
+    unsafe fn relocate(&mut self, from: usize, to: usize, bytes: usize) -> Result<(), Refused> {
+        let _ = (from, to, bytes);
+        Err(Refused)
+    }
+
     /// Makes whole pages inaccessible, until the break is lowered below them or their mapping is returned. By default
     /// this is refused, and then they stay as they are.
     ///

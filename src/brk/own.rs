@@ -144,6 +144,11 @@ unsafe impl Brk for OwnBreak {
         unsafe { memory::discard(start, bytes, Area::Mapping) }
     }
 
+    unsafe fn relocate(&mut self, from: usize, to: usize, bytes: usize) -> Result<(), Refused> {
+        // SAFETY: the caller's promise.
+        unsafe { memory::relocate(from, to, bytes, Area::Mapping) }
+    }
+
     unsafe fn seal(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
         // SAFETY: the caller's promise.
         unsafe { memory::seal(start, bytes, Area::Mapping) }
