@@ -54,6 +54,8 @@ pub(crate) enum Place {
     Current,
     /// Left alone until an eighth of its slots are free.
     Full,
+    /// Wholly used; listed as soon as one slot is freed, because memory is short.
+    Spent,
     /// On its class's list.
     Listed,
     /// On its class's list, and one of the slabs that are remembered as wholly free.

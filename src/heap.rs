@@ -128,6 +128,7 @@ impl<B: Brk> Heap<B> {
         if self.slabs.has_slot(class) {
             return Ok(class);
         }
+        self.spans.begin_request();
         let host = self.slabs.host(class);
         if self.slabs.has_slot(host) || self.slabs.refill(host, &mut self.spans).is_ok() {
             return Ok(host);
@@ -139,6 +140,7 @@ impl<B: Brk> Heap<B> {
     }
 
     pub(crate) fn take_large(&mut self, layout: Layout) -> Result<Span, OutOfMemory> {
+        self.spans.begin_request();
         self.slabs.take_span(pages_of(layout.size()), layout.align(), &mut self.spans)
     }
 

@@ -74,6 +74,7 @@ mod regions;
 mod relocate;
 mod resize;
 mod seat;
+mod shortage;
 mod size_class;
 mod slab;
 mod spans;

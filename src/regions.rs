@@ -16,6 +16,8 @@ use crate::spans::{OutOfMemory, Spans, align_slack};
 
 /// The least a region holds if the kernel lets it, in pages.
 const REGION_MIN: usize = (1 << 20) / PAGE;
+/// The least it is wished to hold after refusals, in pages.
+const REGION_LEAST: usize = REGION_MIN / 4;
 /// A region is at least this fraction of the heap, so that their number grows with the logarithm of its size.
 const REGION_FRACTION: usize = 4;
 
@@ -27,26 +29,52 @@ impl<B: Brk> Spans<B> {
         }
         let enough = pages.checked_add(align_slack(align)).filter(|&pages| pages <= u32::MAX as usize);
         let enough = enough.ok_or(OutOfMemory)?;
-        self.raise(enough, New::Anywhere).or_else(|_| self.map_region(enough)).map_err(|_| OutOfMemory)?;
+        self.grow(enough)?;
         self.take_free(pages, align).ok_or(OutOfMemory)
     }
 
-    /// Maps a region in which at least `pages` pages are free.
+    /// Gets at least `pages` free pages in a row from the kernel.
+    fn grow(&mut self, pages: usize) -> Result<(), OutOfMemory> {
+        // What the kernel has refused in this request it need not be asked again.
+        if pages >= self.refused {
+            return Err(OutOfMemory);
+        }
+        let grown = self.raise(pages, New::Anywhere).or_else(|_| self.map_region(pages));
+        // Regions in which nothing is live may be in the way of a longer one.
+        let grown = grown.or_else(|_| if self.give_back_regions() > 0 { self.map_region(pages) } else { Err(Refused) });
+        if grown.is_err() {
+            (self.refused, self.short) = (pages, Some(self.short.unwrap_or(1)));
+        }
+        grown.map_err(|_| OutOfMemory)
+    }
+
+    /// Maps a region in which at least `pages` pages are free: more if the kernel lets it, else half of that, and so on.
     fn map_region(&mut self, pages: usize) -> Result<(), Refused> {
         if !self.map.has_room_for_region() {
             return Err(Refused);
         }
-        let generous = pages.max(self.heap_pages() / REGION_FRACTION).max(REGION_MIN);
-        for free in [generous, pages] {
-            // One page more aligns the start.
-            let Some(bytes) = self.pages_around(free).and_then(|pages| (pages + 1).checked_mul(PAGE)) else { continue };
-            self.counters.map_calls += 1;
-            if let Ok(mapping) = self.brk.map(bytes) {
-                self.add_region(mapping, bytes);
-                return Ok(());
+        let usual = (self.heap_pages() / REGION_FRACTION).max(REGION_MIN);
+        let mut wish = usual.min(self.region_most).max(pages);
+        while self.try_region(wish).is_err() {
+            if wish == pages {
+                return Err(Refused);
             }
+            // A small region hardly holds more than its metadata.
+            wish = Some(wish / 2).filter(|&half| half > pages && half >= REGION_LEAST).unwrap_or(pages);
+            self.region_most = wish;
         }
-        Err(Refused)
+        self.short = Some(wish).filter(|&wish| wish < usual.max(pages));
+        self.region_most = wish.saturating_mul(2).max(REGION_MIN);
+        Ok(())
+    }
+
+    fn try_region(&mut self, free: usize) -> Result<(), Refused> {
+        // One page more aligns the start.
+        let bytes = self.pages_around(free).and_then(|pages| (pages + 1).checked_mul(PAGE)).ok_or(Refused)?;
+        self.counters.map_calls += 1;
+        let mapping = self.brk.map(bytes)?;
+        self.add_region(mapping, bytes);
+        Ok(())
     }
 
     /// Pages of a region in which `free` pages are left beside the metadata that serves them all, even if it turns out a

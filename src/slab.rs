@@ -14,11 +14,11 @@
 //!
 //! A slot that was freed since its word was taken over is in neither: its class finds it the next time it comes by.
 //!
-//! A slab stands in one of four places (I9):
+//! A slab stands in one of five places (I9):
 //!
 //! - **current** of its class;
 //! - **full**: becomes listed after an eighth of its slots have been freed, so that a class does not come back to it for
-//!   a single slot;
+//!   a single slot; or, where memory is [short](crate::shortage), at once (**spent**);
 //! - **listed**: its class will come to it;
 //! - **empty**: listed and wholly free; up to four are kept, others go back to the spans.
 
@@ -26,6 +26,7 @@ use crate::brk::Brk;
 use crate::class::{Class, NEVER, RELIST_FRACTION};
 use crate::header::{Header, Kind, MAX_SLOTS, PAGE, Place, Span};
 use crate::list;
+use crate::shortage::Shortage;
 use crate::size_class::{CLASSES, MIN_ALIGN, SMALL_MAX, SizeClass};
 use crate::spans::{OutOfMemory, Spans};
 use core::alloc::Layout;
@@ -49,6 +50,7 @@ pub(crate) struct Slabs {
     pub(crate) empty_count: usize,
     /// The count of span operations when idle slabs were last taken apart.
     released_at: u32,
+    pub(crate) shortage: Shortage,
 }
 
 impl Span {
@@ -68,17 +70,17 @@ impl Span {
         let until_review = self.until_review.get() as usize;
         match self.place.get() {
             Place::Current => None,
-            Place::Full => Some(self.relist_at() - until_review),
+            Place::Full | Place::Spent => Some(self.relist_at() - until_review),
             Place::Listed | Place::Empty => Some(self.capacity.get() as usize - until_review),
         }
     }
 
     /// How many slots of a full slab must be free for it to be listed.
-    fn relist_at(self) -> usize {
-        (self.capacity.get() as usize / RELIST_FRACTION).max(1)
+    pub(crate) fn relist_at(self) -> usize {
+        if self.place.get() == Place::Spent { 1 } else { (self.capacity.get() as usize / RELIST_FRACTION).max(1) }
     }
 
-    fn set_place(self, place: Place, until_review: usize) {
+    pub(crate) fn set_place(self, place: Place, until_review: usize) {
         self.place.set(place);
         self.until_review.set(until_review as u16);
     }
@@ -169,6 +171,7 @@ impl Slabs {
             empties: [None; EMPTIES_MAX],
             empty_count: 0,
             released_at: 0,
+            shortage: Shortage::new(),
         }
     }
 
@@ -212,9 +215,8 @@ impl Slabs {
     /// Acts on a slab whose free slots have reached its trigger. Returns the free span that an empty slab became.
     pub(crate) fn review<B>(&mut self, slab: Span, spans: &mut Spans<B>) -> Option<Span> {
         spans.believe(slab);
-        if slab.place.get() == Place::Full {
-            self.list(slab);
-            slab.set_place(Place::Listed, slab.capacity.get() as usize - slab.relist_at());
+        if matches!(slab.place.get(), Place::Full | Place::Spent) {
+            self.list_with(slab, slab.relist_at());
             if slab.until_review.get() > 0 {
                 return None;
             }
@@ -248,9 +250,9 @@ impl Slabs {
                     return Ok(());
                 }
                 class.slab = None;
-                let free = slab.capacity.get() as usize - slab.live_slots();
-                slab.set_place(Place::Full, slab.relist_at() - free);
+                self.leave(slab);
             }
+            let class = &self.classes[size_class.index()];
             let next = match class.listed {
                 Some(slab) => slab,
                 None => self.new_slab(size_class, spans)?,
@@ -267,7 +269,7 @@ impl Slabs {
                 self.unlist(slab);
                 self.forget_empty(slab);
             }
-            Place::Full | Place::Current => {}
+            Place::Full | Place::Spent | Place::Current => {}
         }
         slab.set_place(Place::Current, NEVER as usize);
         let class = &mut self.classes[slab.size_class().index()];
@@ -278,8 +280,11 @@ impl Slabs {
 
     fn new_slab<B: Brk>(&mut self, size_class: SizeClass, spans: &mut Spans<B>) -> Result<Span, OutOfMemory> {
         let pages = size_class.slab_pages(self.classes[size_class.index()].pages as usize);
-        // A shorter free span comes before a higher break: it would be left over for ever if slabs kept growing.
-        let shorter = spans.longest_free(pages).filter(|&pages| size_class.fills(pages)).unwrap_or(pages);
+        self.look_ahead(spans);
+        // A shorter free span comes before a higher break: it would be left over for ever if slabs kept growing. Where
+        // memory is short the kernel is asked once, for as little as will do.
+        let wanted = if self.shortage.is_there() { 1 } else { pages };
+        let shorter = spans.longest_free(pages).filter(|&pages| size_class.fills(pages)).unwrap_or(wanted);
         match self.take_span(shorter, 1, spans).or_else(|_| spans.take(1, 1)) {
             Ok(span) => {
                 Self::cut(span, size_class);
@@ -288,8 +293,21 @@ impl Slabs {
                 Ok(span)
             }
             // A full slab with a few free slots is left alone until nothing else is to be had.
-            Err(refused) => spans.iter().find(|&span| self.has_unlisted_slots(span, size_class)).ok_or(refused),
+            Err(refused) => {
+                self.look_at_all(spans);
+                self.classes[size_class.index()].listed.ok_or(refused)
+            }
         }
+    }
+
+    /// Puts a slab that its class has left where its free slots say.
+    fn leave(&mut self, slab: Span) {
+        let free = slab.capacity.get() as usize - slab.live_slots();
+        slab.set_place(Place::Full, slab.relist_at());
+        if self.shortage.is_there() {
+            return self.find_slots_of(slab, free);
+        }
+        slab.set_place(Place::Full, slab.relist_at() - free);
     }
 
     /// A used span of `pages` pages at a multiple of `align` bytes. Before the heap grows for it, the slabs in which nothing
@@ -312,13 +330,6 @@ impl Slabs {
             self.release_idle(spans);
             spans.take_free(pages, align).ok_or(refused)
         })
-    }
-
-    fn has_unlisted_slots(&self, span: Span, size_class: SizeClass) -> bool {
-        span.is(Kind::Slab)
-            && span.size_class() == size_class
-            && span.place.get() == Place::Full
-            && span.counted_free() != Some(0)
     }
 
     /// Makes a used span a slab, all of whose slots are free.
@@ -356,8 +367,10 @@ impl Slabs {
         }
     }
 
-    fn list(&mut self, slab: Span) {
+    /// Puts a slab with `free` free slots on its class's list.
+    pub(crate) fn list_with(&mut self, slab: Span, free: usize) {
         list::push(&mut self.classes[slab.size_class().index()].listed, slab, 9);
+        slab.set_place(Place::Listed, slab.capacity.get() as usize - free);
     }
 
     fn unlist(&mut self, slab: Span) {

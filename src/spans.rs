@@ -58,6 +58,12 @@ pub(crate) struct Spans<B> {
     /// `last`, if it is free. It is in no list of [`Fit`], so that it is split only when nothing else fits.
     pub(crate) top: Option<Span>,
     pub(crate) hysteresis: Hysteresis,
+    /// The most pages that a region may be wished to have: twice what was granted last, or half of what was refused.
+    pub(crate) region_most: usize,
+    /// If the kernel refused what was last wished for: the pages of the wish that it granted then, if any.
+    pub(crate) short: Option<usize>,
+    /// The fewest pages that it has refused since the present request began.
+    pub(crate) refused: usize,
     pub(crate) counters: Counters,
     /// What is done about a break that was lowered below blocks in use.
     pub(crate) policy: Policy,
@@ -73,6 +79,9 @@ impl<B> Spans<B> {
             last: None,
             top: None,
             hysteresis: Hysteresis::new(),
+            region_most: usize::MAX,
+            short: None,
+            refused: usize::MAX,
             policy,
             counters: Counters {
                 brk_calls: 0,
@@ -88,6 +97,11 @@ impl<B> Spans<B> {
     /// Pages the heap has from the kernel, foreign ones not counted.
     pub(crate) fn heap_pages(&self) -> usize {
         self.map.pages() - self.counters.foreign_pages + self.counters.region_pages
+    }
+
+    /// What the kernel refuses from now on counts for one request: until the next it may have changed its mind.
+    pub(crate) fn begin_request(&mut self) {
+        self.refused = usize::MAX;
     }
 
     /// All spans in address order.

@@ -1,0 +1,92 @@
+//! The last free slots: how a heap whose growth was refused finds them.
+//!
+//! A full slab is left alone until an eighth of its slots are free, so many slabs may have a few. While memory is short
+//! those are listed, and the wholly used ones wait for one free slot and not for an eighth. To look at all slabs takes
+//! as long as there are slabs, and a request that is refused should not. So the look begins when the kernel first
+//! refuses a wish, which is more than the heap needs at the time, and goes on a little with each new slab: by the time
+//! that a need is refused it is over. Where the refusal comes without warning, one request looks at all the rest.
+//!
+//! ```text
+//! wishes   granted   refused   half of it granted ...                      need refused
+//! ---------+---------+---------+-----------+-----------+-----------+-------+----> slabs taken
+//!                              look at some   some        some      some   nothing left to look at
+//! ```
+
+use crate::header::{Kind, Place, Span};
+use crate::slab::Slabs;
+use crate::spans::Spans;
+
+/// How far the look has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// Memory is not short.
+    NotBegun,
+    /// At all spans up to the one at this address.
+    UpTo(usize),
+    /// At all.
+    Over,
+}
+
+/// Whether memory is short, and how far the heap has been looked through for slots.
+#[derive(Debug)]
+pub(crate) struct Shortage {
+    look: Look,
+}
+
+impl Shortage {
+    pub(crate) const fn new() -> Self {
+        Self { look: Look::NotBegun }
+    }
+
+    /// Whether a refusal has been seen, and no growth as was wished since.
+    pub(crate) fn is_there(&self) -> bool {
+        self.look != Look::NotBegun
+    }
+}
+
+impl Slabs {
+    /// Looks at some more slabs if the kernel has refused a wish, so many that all are seen before it can refuse a need;
+    /// or ends the shortage.
+    pub(crate) fn look_ahead<B>(&mut self, spans: &mut Spans<B>) {
+        match spans.short {
+            // Twice such a wish is not to be had, and each new slab takes a part of what is.
+            Some(wish) => self.look_at(spans, 4 * spans.heap_pages() / wish.max(1) + 1),
+            None => self.shortage.look = Look::NotBegun,
+        }
+    }
+
+    /// Looks at all slabs that have not been seen since memory became short.
+    pub(crate) fn look_at_all<B>(&mut self, spans: &mut Spans<B>) {
+        self.look_at(spans, usize::MAX);
+    }
+
+    fn look_at<B>(&mut self, spans: &mut Spans<B>, most: usize) {
+        let mut next = match self.shortage.look {
+            Look::Over => return,
+            Look::NotBegun => spans.first,
+            // What stood there may be gone, and all around it.
+            Look::UpTo(address) => spans.map.find_around(address).map_or(spans.first, |span| span.next.get()),
+        };
+        for _ in 0..most {
+            let Some(span) = next else {
+                self.shortage.look = Look::Over;
+                return;
+            };
+            if let (Kind::Slab, Place::Full, Some(free)) = (span.kind.get(), span.place.get(), span.counted_free()) {
+                spans.believe(span);
+                self.find_slots_of(span, free);
+            }
+            self.shortage.look = Look::UpTo(span.start.get());
+            next = span.next.get();
+        }
+    }
+
+    /// Sees to it that the free slots of a full slab are found, be there some or none yet.
+    pub(crate) fn find_slots_of(&mut self, slab: Span, free: usize) {
+        if free > 0 {
+            self.list_with(slab, free);
+        } else {
+            slab.set_place(Place::Spent, 1);
+        }
+    }
+}
