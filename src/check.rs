@@ -157,7 +157,9 @@ fn lists<B>(spans: &Spans<B>, slabs: &Slabs) -> Result<(), Corruption> {
         let current = slabs.classes[slab.size_class().index()].slab == Some(slab);
         let sound = match slab.place.get() {
             Place::Current => current && until_review >= NEVER - 2 * MAX_SLOTS as u16,
-            Place::Full | Place::Spent | Place::Listed => !current && until_review > 0 && until_review <= slab.capacity.get(),
+            Place::Full | Place::Spent | Place::Listed => {
+                !current && until_review > 0 && until_review <= slab.capacity.get()
+            }
             Place::Empty => !current && live == 0 && slabs.empties().contains(&Some(slab)),
         };
         ensure(sound, 9, slab.start.get())?;

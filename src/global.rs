@@ -306,28 +306,45 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// As for [`Heap::free`].
     #[inline(always)]
     pub unsafe fn free(&self, payload: *mut u8, misused: impl FnOnce(&Misuse)) {
+        // SAFETY: the caller's promise.
+        unsafe { self.free_heard(payload, || true, misused) }
+    }
+
+    /// [`free`](Self::free), and a misuse is looked into only if `hears` says that somebody wants to know. `hears` must
+    /// not use the heap.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Heap::free`].
+    #[inline(always)]
+    pub unsafe fn free_heard(&self, payload: *mut u8, hears: impl FnOnce() -> bool, misused: impl FnOnce(&Misuse)) {
         if !self.lock.try_lock() {
-            return self.free_contended(payload.addr(), misused);
+            return self.free_contended(payload.addr(), hears, misused);
         }
         // SAFETY: it is the caller's turn.
         match unsafe { &*self.heap.get() }.slot_at(payload.addr()) {
             Some(slot) if Slabs::push(slot) => self.review(slot.slab),
             Some(_) => end(&self.lock, Turn::Taken),
-            None => self.free_slow(payload.addr(), misused),
+            None => self.free_slow(payload.addr(), hears, misused),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn free_contended(&self, address: usize, misused: impl FnOnce(&Misuse)) {
-        if let Err(misuse) = self.end_with(self.lock.wait(), |heap| heap.free_any(address)) {
-            misused(&misuse);
-        }
+    fn free_contended(&self, address: usize, hears: impl FnOnce() -> bool, misused: impl FnOnce(&Misuse)) {
+        self.finish_free(self.lock.wait(), address, hears, misused);
     }
 
     #[inline(never)]
-    fn free_slow(&self, address: usize, misused: impl FnOnce(&Misuse)) {
-        if let Err(misuse) = self.end_with(Turn::Taken, |heap| heap.free_other(address)) {
+    fn free_slow(&self, address: usize, hears: impl FnOnce() -> bool, misused: impl FnOnce(&Misuse)) {
+        self.finish_free(Turn::Taken, address, hears, misused);
+    }
+
+    #[inline(always)]
+    fn finish_free(&self, turn: Turn, address: usize, hears: impl FnOnce() -> bool, misused: impl FnOnce(&Misuse)) {
+        let explain = |heap: &Heap<B>| hears().then(|| heap.explain(address));
+        if let Some(misuse) = self.end_with(turn, |heap| if heap.free_live_at(address) { None } else { explain(heap) })
+        {
             misused(&misuse);
         }
     }
@@ -389,7 +406,12 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
 
     #[inline(always)]
     fn finish_dealloc(&self, turn: Turn, address: usize, layout: Layout) {
-        if let Err(misuse) = self.end_with(turn, |heap| heap.free_sized_other(address, layout)) {
+        let hears = self.policy != Policy::Ignore;
+        let misuse = self.end_with(turn, |heap| match heap.free_fitting(address, layout) {
+            Err(unfit) if hears => Some(heap.explain_unfit(address, unfit)),
+            _ => None,
+        });
+        if let Some(misuse) = misuse {
             self.policy.apply("free", &misuse);
         }
     }
@@ -407,9 +429,12 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
 
     #[inline(always)]
     fn finish_realloc(&self, turn: Turn, payload: *mut u8, old: Layout, new: Layout) -> *mut u8 {
-        // SAFETY: the caller of `realloc` is done with the block as it was.
-        let result = self.end_with(turn, |heap| unsafe { heap.resize_sized(payload, old, new) });
-        if let Err(ResizeError::Misuse(misuse)) = &result {
+        let hears = self.policy != Policy::Ignore;
+        let result = self.end_with(turn, |heap| match heap.resize_fitting(payload.addr(), old, new) {
+            Ok(resized) => resized.map_err(|_| None),
+            Err(unfit) => Err(hears.then(|| heap.explain_unfit(payload.addr(), unfit))),
+        });
+        if let Err(Some(misuse)) = &result {
             self.policy.apply("realloc", misuse);
         }
         or_null(result)

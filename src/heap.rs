@@ -179,17 +179,16 @@ impl<B: Brk> Heap<B> {
         self.slot_at(address).filter(|slot| slot.fits_closely(address, layout))
     }
 
-    /// Frees the block at `address`, whatever it is.
-    pub(crate) fn free_any(&mut self, address: usize) -> Result<(), Misuse> {
-        let live = admit(&self.spans.map, address).ok_or_else(|| self.explain(address))?;
-        self.free_live(live);
-        Ok(())
+    /// Frees the live block at `address`, a slot or a large one, if there is one.
+    pub(crate) fn free_live_at(&mut self, address: usize) -> bool {
+        let live = admit(&self.spans.map, address);
+        live.map(|live| self.free_live(live)).is_some()
     }
 
     /// Frees what is not a live slot: a large block, or nothing.
     #[inline(never)]
-    pub(crate) fn free_other(&mut self, address: usize) -> Result<(), Misuse> {
-        self.free_any(address)
+    fn free_other(&mut self, address: usize) -> Result<(), Misuse> {
+        if self.free_live_at(address) { Ok(()) } else { Err(self.explain(address)) }
     }
 
     /// Like [`free`](Self::free) for a caller who knows what was asked for, which is checked, too.
@@ -215,19 +214,26 @@ impl<B: Brk> Heap<B> {
 
     /// Frees what is not a live slot more than half filled: any other block, or nothing.
     #[inline(never)]
-    pub(crate) fn free_sized_other(&mut self, address: usize, layout: Layout) -> Result<(), Misuse> {
-        let live = self.admit_as(address, layout)?;
+    fn free_sized_other(&mut self, address: usize, layout: Layout) -> Result<(), Misuse> {
+        self.free_fitting(address, layout).map_err(|unfit| self.explain_unfit(address, unfit))
+    }
+
+    /// Frees the live block at `address` if it can be one of `layout`; else says which block is live there, if one is.
+    pub(crate) fn free_fitting(&mut self, address: usize, layout: Layout) -> Result<(), Option<Live>> {
+        let live = self.admit_fitting(address, layout)?;
         self.free_live(live);
         Ok(())
     }
 
-    /// The live block at `address`, if it can be one of `layout`.
-    pub(crate) fn admit_as(&self, address: usize, layout: Layout) -> Result<Live, Misuse> {
-        let live = admit(&self.spans.map, address).ok_or_else(|| self.explain(address))?;
-        if live.can_be(address, layout, self.slack_kept) {
-            return Ok(live);
-        }
-        Err(wrong_layout(live, address))
+    pub(crate) fn admit_fitting(&self, address: usize, layout: Layout) -> Result<Live, Option<Live>> {
+        let live = admit(&self.spans.map, address).ok_or(None)?;
+        if live.can_be(address, layout, self.slack_kept) { Ok(live) } else { Err(Some(live)) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn explain_unfit(&self, address: usize, live: Option<Live>) -> Misuse {
+        live.map_or_else(|| self.explain(address), |live| wrong_layout(live, address))
     }
 
     #[cold]

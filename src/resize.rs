@@ -80,8 +80,21 @@ impl<B: Brk> Heap<B> {
         old: Layout,
         new: Layout,
     ) -> Result<NonNull<u8>, ResizeError> {
-        let live = self.admit_as(payload.addr(), old)?;
-        self.resize_live(live, payload.addr(), new).map_err(ResizeError::from)
+        match self.resize_fitting(payload.addr(), old, new) {
+            Ok(resized) => resized.map_err(ResizeError::from),
+            Err(unfit) => Err(self.explain_unfit(payload.addr(), unfit).into()),
+        }
+    }
+
+    /// Resizes the live block at `address` if it can be one of `old`; else says which block is live there, if one is.
+    pub(crate) fn resize_fitting(
+        &mut self,
+        address: usize,
+        old: Layout,
+        new: Layout,
+    ) -> Result<Result<NonNull<u8>, OutOfMemory>, Option<Live>> {
+        let live = self.admit_fitting(address, old)?;
+        Ok(self.resize_live(live, address, new))
     }
 
     /// Whether `payload` is a live slot of which both layouts fill more than half, as when a vector grows by little. Then

@@ -23,6 +23,13 @@ pub(crate) fn apply(call: &str, misuse: &Misuse) {
     current().apply(call, misuse);
 }
 
+/// Whether anybody wants to know what a misuse is: not once the policy is known to be to ignore it.
+#[cold]
+#[inline(never)]
+pub(crate) fn hears() -> bool {
+    POLICY.load(Relaxed) == UNSET || current() != Policy::Ignore
+}
+
 fn current() -> Policy {
     let number = POLICY.load(Relaxed);
     BY_NUMBER.iter().find(|(known, _)| *known == number).map_or(Policy::Abort, |&(_, policy)| policy)

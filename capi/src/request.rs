@@ -74,7 +74,7 @@ pub(crate) unsafe fn free(call: &str, payload: *mut c_void) {
         return;
     }
     // SAFETY: the caller is done with the block.
-    unsafe { HEAP.free(payload.cast(), |misuse| policy::apply(call, misuse)) }
+    unsafe { HEAP.free_heard(payload.cast(), policy::hears, |misuse| policy::apply(call, misuse)) }
 }
 
 /// As `free_aligned_sized`: the block was asked for with this size and alignment.
