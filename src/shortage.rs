@@ -90,3 +90,52 @@ impl Slabs {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Look;
+    use crate::Heap;
+    use crate::brk::Emulated;
+    use core::alloc::Layout;
+    use core::mem::MaybeUninit;
+
+    const MIB: usize = 1 << 20;
+
+    fn is_filled(heap: &mut Heap<Emulated<'_>>) -> bool {
+        heap.allocate(Layout::new::<[u64; 40]>()).is_err()
+    }
+
+    /// When a need is refused at last, no span is left to be looked at, however many there are.
+    #[test]
+    fn the_look_is_over_before_a_need_is_refused() {
+        for mib in if cfg!(miri) { [2, 3] } else { [16, 48] } {
+            let mut arena = std::vec![MaybeUninit::uninit(); 2 * mib * MIB];
+            let mut brk = Emulated::new(&mut arena);
+            brk.set_cap(mib * MIB);
+            let mut heap = Heap::new(brk);
+            let mut before = heap.slabs.shortage.look;
+            assert!(!heap.slabs.shortage.is_there());
+            while !is_filled(&mut heap) {
+                before = heap.slabs.shortage.look;
+            }
+            let last = heap.spans.iter().last().map_or(0, |span| span.start.get());
+            let all_but_few = matches!(before, Look::UpTo(address) if last - address < MIB / 4);
+            assert!(before == Look::Over || all_but_few, "{mib} MiB: {before:x?} of {last:#x}");
+        }
+    }
+
+    #[test]
+    fn growth_ends_the_shortage() {
+        let mut arena = std::vec![MaybeUninit::uninit(); 8 * MIB];
+        let mut heap = Heap::new(Emulated::new(&mut arena));
+        heap.brk_mut().set_cap(MIB);
+        while !is_filled(&mut heap) {}
+        assert!(heap.slabs.shortage.is_there());
+        heap.brk_mut().set_cap(usize::MAX);
+        for _ in 0..8 * MIB / 320 / 2 {
+            assert!(!is_filled(&mut heap));
+        }
+        assert!(!heap.slabs.shortage.is_there());
+        assert_eq!(heap.check(), Ok(()));
+    }
+}

@@ -48,6 +48,11 @@ pub(crate) fn resident() -> usize {
     number(c"/proc/self/smaps_rollup", "Rss:") * KIB
 }
 
+/// The most bytes of physical memory that the process has occupied.
+pub(crate) fn peak_resident() -> usize {
+    number(c"/proc/self/status", "VmHWM:") * KIB
+}
+
 /// Bytes of address space that the process occupies.
 pub(crate) fn address_space() -> usize {
     number(c"/proc/self/statm", "") * page()
@@ -60,13 +65,22 @@ pub(crate) fn data() -> usize {
 
 /// Sets the soft `RLIMIT_DATA`; `None` lifts it.
 pub(crate) fn limit_data(bytes: Option<usize>) {
+    limit(libc::RLIMIT_DATA, bytes);
+}
+
+/// Sets the soft `RLIMIT_AS`; `None` lifts it.
+pub(crate) fn limit_address_space(bytes: Option<usize>) {
+    limit(libc::RLIMIT_AS, bytes);
+}
+
+fn limit(resource: libc::__rlimit_resource_t, bytes: Option<usize>) {
     let mut limit = MaybeUninit::<libc::rlimit>::uninit();
     // SAFETY: `getrlimit` fills the structure that `setrlimit` then reads.
     unsafe {
-        assert_eq!(libc::getrlimit(libc::RLIMIT_DATA, limit.as_mut_ptr()), 0);
+        assert_eq!(libc::getrlimit(resource, limit.as_mut_ptr()), 0);
         let mut limit = limit.assume_init();
         limit.rlim_cur = bytes.map_or(limit.rlim_max, |bytes| bytes as libc::rlim_t);
-        assert_eq!(libc::setrlimit(libc::RLIMIT_DATA, &limit), 0);
+        assert_eq!(libc::setrlimit(resource, &limit), 0);
     }
 }
 

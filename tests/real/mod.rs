@@ -8,6 +8,7 @@ mod filters;
 mod growth;
 mod guards;
 mod lowered;
+mod moves;
 mod neighbours;
 mod refused;
 mod threads;
