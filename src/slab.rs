@@ -26,7 +26,7 @@ use crate::brk::Brk;
 use crate::class::{Class, NEVER, RELIST_FRACTION};
 use crate::header::{Header, Kind, MAX_SLOTS, PAGE, Place, Span};
 use crate::list;
-use crate::size_class::{CLASSES, MIN_ALIGN, SMALL_MAX, SizeClass};
+use crate::size_class::{CLASSES, MIN_ALIGN, SizeClass};
 use crate::spans::{OutOfMemory, Spans};
 use core::alloc::Layout;
 use core::cell::Cell;
@@ -38,7 +38,6 @@ const EMPTIES_MAX: usize = 4;
 const REUSE: u32 = 256;
 /// Requests of a class that are served elsewhere before it gets a slab of its own.
 const GUESTS_MAX: u8 = 16;
-const _: () = assert!(SMALL_MAX <= u16::MAX as usize, "a header has 16 bits for the size of a slot");
 
 /// The slabs in use, by size class.
 #[derive(Debug)]
@@ -280,7 +279,7 @@ impl Slabs {
         let pages = size_class.slab_pages(self.classes[size_class.index()].pages as usize);
         // A shorter free span comes before a higher break: it would be left over for ever if slabs kept growing.
         let shorter = spans.longest_free(pages).filter(|&pages| size_class.fills(pages)).unwrap_or(pages);
-        match self.take_span(shorter, 1, spans).or_else(|_| spans.take(1, 1)) {
+        match self.take_span(shorter, 1, spans).or_else(|_| spans.take(size_class.slab_pages_min(), 1)) {
             Ok(span) => {
                 Self::cut(span, size_class);
                 spans.map_slab(span);
