@@ -14,7 +14,7 @@
 //! system calls and move the break behind its back.
 //!
 //! A heap is a row of **spans**, each a run of 16 KiB [pages](PAGE) with a **header** out of line. A request of up to
-//! 16 KiB gets a **slot** of a **slab**: a span cut into equal pieces for one **size class**, with one bit a slot in
+//! 56 KiB gets a **slot** of a **slab**: a span cut into equal pieces for one **size class**, with one bit a slot in
 //! its header. A larger request gets a span of its own. Free spans coalesce; the last one, the **top**, is where the
 //! break is raised and lowered.
 //!
@@ -26,8 +26,9 @@
 //! # What to expect
 //!
 //! - **Alignment**: every payload is aligned to 16 bytes or to what the layout asks for, if that is more.
-//! - **Size**: a block is up to 1/8 larger than its request (up to 15 bytes below 128), and above 16 KiB up to a page
-//!   larger. One that was resized may have up to half of it to spare. A request of 0 bytes gets a block.
+//! - **Size**: a block is up to 1/8 larger than its request (up to 15 bytes below 128), above 1 KiB up to 1/4, and above
+//!   56 KiB up to a page larger. The first few of a size, and one that was resized, may have up to half of it to spare. A
+//!   request of 0 bytes gets a block.
 //! - **Running out** is an answer: [`OutOfMemory`], or null. The heap is as it was. Nothing here panics.
 //! - **Beside a libc** nothing is shared with its `malloc`: the heap has a range of addresses of its own. On the
 //!   program break ([`brk::Linux`]) what others raise it over is left alone, and it is lowered only from where this

@@ -1,9 +1,12 @@
 //! From a request to its size class: pure arithmetic on constants.
 //!
-//! Slots step by 16 bytes up to 128, by an eighth of a doubling up to 1 KiB and by a quarter beyond, up to 16 KiB. Each class
+//! Slots step by 16 bytes up to 128, by an eighth of a doubling up to 1 KiB and by a quarter beyond, up to 56 KiB. Each class
 //! in use holds at least one slab, so a program with blocks of many sizes, but few of each, pays for every class there is:
 //! beyond 1 KiB half as many save such programs a tenth of their memory. Two classes more hold a block of 4 or 8 KiB with
 //! a header of its owner's, which is a habit of databases.
+//!
+//! The last classes are there because a span is whole pages: 20,000 bytes would take two of them, and three fifths of what
+//! a limit allows. What lies beyond 56 KiB fills its pages to four fifths at least.
 
 use crate::header::{MAX_SLOTS, PAGE};
 use core::alloc::Layout;
@@ -12,14 +15,14 @@ use core::alloc::Layout;
 pub(crate) const MIN_ALIGN: usize = 16;
 
 /// The largest request that is served from a slab.
-pub(crate) const SMALL_MAX: usize = 16 << 10;
+pub(crate) const SMALL_MAX: usize = 56 << 10;
 
 /// How many size classes there are.
 pub(crate) const CLASSES: usize = SLOTS.len();
 
 /// Bytes in a slot of each class.
 #[rustfmt::skip]
-const SLOTS: [u16; 50] = [
+const SLOTS: [u16; 57] = [
     16, 32, 48, 64, 80, 96, 112, 128,
     144, 160, 176, 192, 208, 224, 240, 256,
     288, 320, 352, 384, 416, 448, 480, 512,
@@ -28,6 +31,8 @@ const SLOTS: [u16; 50] = [
     2560, 3072, 3584, 4096,
     4608, 5120, 6144, 7168, 8192,
     9216, 10240, 12288, 14336, 16384,
+    20480, 24576, 28672, 32768,
+    40960, 49152, 57344,
 ];
 
 /// Bytes of a slab once the heap is large. Larger slabs mean fewer headers to visit per block.
@@ -62,7 +67,7 @@ const CLASS_OF_UNITS: [u8; SMALL_MAX / MIN_ALIGN + 1] = {
 };
 
 const _: () = assert!(SLOTS[CLASSES - 1] as usize == SMALL_MAX, "the last class serves the largest small request");
-const _: () = assert!(SMALL_MAX <= PAGE, "a slab of one page has at least one slot");
+const _: () = assert!(SMALL_MAX <= u16::MAX as usize, "a header has 16 bits for the size of a slot");
 
 impl SizeClass {
     /// The class of the smallest slot that holds `size` bytes, if one does.
@@ -81,7 +86,8 @@ impl SizeClass {
     }
 
     /// Slabs start at a page boundary, so a slot size that is a multiple of the alignment aligns every slot. A doubling
-    /// holds eight classes at most, and its last is a power of two: the search is short.
+    /// holds eight classes at most, and its last is a power of two: the search is short. Past the last power of two, each
+    /// multiple of an alignment that large is a slot size.
     #[cold]
     fn of_aligned(layout: Layout) -> Option<Self> {
         if layout.align() > PAGE {
@@ -97,7 +103,7 @@ impl SizeClass {
 
     /// The last class of the same doubling, whose slots every request of this class fills more than half.
     pub(crate) fn coarse(self) -> Self {
-        Self(CLASS_OF_UNITS[self.slot_size().next_power_of_two() / MIN_ALIGN])
+        Self(CLASS_OF_UNITS[self.slot_size().next_power_of_two().min(SMALL_MAX) / MIN_ALIGN])
     }
 
     /// The class whose slots have this size.
@@ -136,13 +142,24 @@ impl SizeClass {
     /// Pages of a new slab when this class has `held` pages in slabs already. Long slabs mean fewer headers to visit, short
     /// ones less that is left over; a header's bitmap bounds the slots.
     pub(crate) fn slab_pages(self, held: usize) -> usize {
-        let slot = self.slot_size();
-        let bytes = if slot > BIG_SLOT { SLAB_BYTES_BIG } else { SLAB_BYTES };
-        let most = (bytes / PAGE).min(MAX_SLOTS * slot / PAGE);
+        let most = self.slab_pages_max();
         let least = (1..most).find(|&pages| self.fills(pages)).unwrap_or(most);
         let limit = (held / SLAB_FRACTION).clamp(least, most);
         // Of those with the shortest tail the longest slab.
         (1..=limit).rev().min_by_key(|&pages| self.tail(pages)).unwrap_or(least)
+    }
+
+    /// The most pages that a new slab has.
+    const fn slab_pages_max(self) -> usize {
+        let slot = self.slot_size();
+        let bytes = if slot > BIG_SLOT { SLAB_BYTES_BIG } else { SLAB_BYTES };
+        let (by_bytes, by_slots) = (bytes / PAGE, MAX_SLOTS * slot / PAGE);
+        if by_bytes < by_slots { by_bytes } else { by_slots }
+    }
+
+    /// The fewest pages that a slab can have: those of one slot.
+    pub(crate) fn slab_pages_min(self) -> usize {
+        self.slot_size().div_ceil(PAGE)
     }
 
     /// Whether slots fill a slab of `pages` pages with little left over.
@@ -157,13 +174,26 @@ impl SizeClass {
 
     /// `2^32 / slot size`, rounded up. Multiplied with an offset, its high half is the slot number, and its low half is
     /// below the reciprocal exactly when the offset is a multiple of the slot size (Lemire, Kaser and Kurz, "Faster
-    /// remainder by direct computation", 2019). Holds while offset times slot size stays below `2^32`.
-    pub(crate) fn reciprocal(self) -> u32 {
+    /// remainder by direct computation", 2019).
+    ///
+    /// What rounding adds grows with the slot number. As long as it stays below the reciprocal up to the last slot, the
+    /// answer is right for every offset before the last slot's end, but for one: the last bytes of the last slot can be
+    /// taken for the start of the slot after it, which there is not, so its bit is clear (I7).
+    pub(crate) const fn reciprocal(self) -> u32 {
         (1u64 << 32).div_ceil(self.slot_size() as u64) as u32
     }
 }
 
-const _: () = assert!(SLAB_BYTES_BIG as u64 * (SMALL_MAX as u64) < 1 << 32, "the reciprocal is exact in every slab");
+const _: () = {
+    let mut index = 0;
+    while index < CLASSES {
+        let class = SizeClass::from_index(index);
+        let (slot, reciprocal) = (class.slot_size() as u64, class.reciprocal() as u64);
+        let last = (class.slab_pages_max() * PAGE) as u64 / slot - 1;
+        assert!(last * (reciprocal * slot - (1 << 32)) < reciprocal, "the reciprocal is exact in every slab");
+        index += 1;
+    }
+};
 
 #[cfg(test)]
 mod tests {
@@ -198,7 +228,7 @@ mod tests {
                 let layout = Layout::from_size_align(size, 1 << shift).unwrap();
                 match SizeClass::of(layout) {
                     Some(class) => assert!(class.slot_size() >= size && class.slot_size() % (1 << shift) == 0),
-                    None => assert!(size > SMALL_MAX || (1 << shift) > PAGE),
+                    None => assert!(layout.pad_to_align().size() > SMALL_MAX || (1 << shift) > PAGE),
                 }
             }
         }
@@ -209,10 +239,13 @@ mod tests {
         for index in 0..CLASSES {
             let class = SizeClass::from_index(index);
             let (slot, reciprocal) = (class.slot_size(), class.reciprocal());
-            for offset in (0..2 * SLAB_BYTES_BIG).step_by(16 * STEP - 15) {
+            let bytes = class.slab_pages_max() * PAGE;
+            for offset in (0..bytes).step_by(16 * STEP - 15) {
                 let product = offset as u64 * reciprocal as u64;
-                assert_eq!((product >> 32) as usize, offset / slot);
-                assert_eq!((product as u32) < reciprocal, offset % slot == 0);
+                let found = ((product as u32) < reciprocal).then_some((product >> 32) as usize);
+                let right = offset.is_multiple_of(slot).then_some(offset / slot);
+                let there = |number: &usize| *number < bytes / slot;
+                assert_eq!(found.filter(there), right.filter(there), "{offset} of {bytes} in slots of {slot}");
             }
         }
     }
@@ -236,9 +269,7 @@ mod tests {
     #[test]
     fn a_class_with_many_pages_takes_long_slabs() {
         for class in (0..CLASSES).map(SizeClass::from_index) {
-            let (slot, first) = (class.slot_size(), class.slab_pages(0));
-            let most = if slot > BIG_SLOT { SLAB_BYTES_BIG } else { SLAB_BYTES };
-            let most = (most / PAGE).min(MAX_SLOTS * slot / PAGE);
+            let (slot, first, most) = (class.slot_size(), class.slab_pages(0), class.slab_pages_max());
             for held in (0..200).step_by(STEP.min(50)) {
                 let pages = class.slab_pages(held);
                 let limit = (held / SLAB_FRACTION).max(first).min(most);
@@ -249,8 +280,15 @@ mod tests {
                 assert!((pages + 1..=limit).all(|longer| class.tail(pages) < class.tail(longer)));
             }
         }
-        for (size, pages) in [(16, 1), (64, 4), (512, 4), (4096, 4), (8192, 8), (16 << 10, 8)] {
+        let small = [(16, 1), (64, 4), (512, 4), (4096, 4), (8192, 8), (16 << 10, 8)];
+        let odd =
+            [(20_000, 5), (24 << 10, 6), (28 << 10, 7), (32 << 10, 8), (40 << 10, 5), (48 << 10, 6), (56 << 10, 7)];
+        for (size, pages) in small.into_iter().chain(odd) {
             assert_eq!(SizeClass::of_size(size).unwrap().slab_pages(1000), pages, "slots of {size} bytes");
+        }
+        // Nothing is left over of the longest slabs of the largest slots.
+        for class in (SizeClass::of_size(PAGE + 1).unwrap().index()..CLASSES).map(SizeClass::from_index) {
+            assert_eq!(class.slab_pages(1000) * PAGE % class.slot_size(), 0, "{class:?}");
         }
         let class = SizeClass::of_size(512).unwrap();
         assert_eq!((class.slab_pages(2 * SLAB_FRACTION - 1), class.slab_pages(2 * SLAB_FRACTION)), (1, 2));

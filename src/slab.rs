@@ -27,7 +27,7 @@ use crate::class::{Class, NEVER, RELIST_FRACTION};
 use crate::header::{Header, Kind, MAX_SLOTS, PAGE, Place, Span};
 use crate::list;
 use crate::shortage::Shortage;
-use crate::size_class::{CLASSES, MIN_ALIGN, SMALL_MAX, SizeClass};
+use crate::size_class::{CLASSES, MIN_ALIGN, SizeClass};
 use crate::spans::{OutOfMemory, Spans};
 use core::alloc::Layout;
 use core::cell::Cell;
@@ -39,7 +39,6 @@ const EMPTIES_MAX: usize = 4;
 const REUSE: u32 = 256;
 /// Requests of a class that are served elsewhere before it gets a slab of its own.
 const GUESTS_MAX: u8 = 16;
-const _: () = assert!(SMALL_MAX <= u16::MAX as usize, "a header has 16 bits for the size of a slot");
 
 /// The slabs in use, by size class.
 #[derive(Debug)]
@@ -282,10 +281,10 @@ impl Slabs {
         let pages = size_class.slab_pages(self.classes[size_class.index()].pages as usize);
         self.look_ahead(spans);
         // A shorter free span comes before a higher break: it would be left over for ever if slabs kept growing. Where
-        // memory is short the kernel is asked once, for as little as will do.
-        let wanted = if self.shortage.is_there() { 1 } else { pages };
+        // memory is short the kernel is asked for as little as will do.
+        let wanted = if self.shortage.is_there() { size_class.slab_pages(0) } else { pages };
         let shorter = spans.longest_free(pages).filter(|&pages| size_class.fills(pages)).unwrap_or(wanted);
-        match self.take_span(shorter, 1, spans).or_else(|_| spans.take(1, 1)) {
+        match self.take_span(shorter, 1, spans).or_else(|_| spans.take(size_class.slab_pages_min(), 1)) {
             Ok(span) => {
                 Self::cut(span, size_class);
                 spans.map_slab(span);

@@ -193,7 +193,7 @@ fn released_slabs_and_spans() {
     let tally = on(Setup::plain(3 << 20), |world| {
         slabs(world, [64, 200, 3000].into_iter(), 200)?;
         let kept = world.allocate(layout(40, 8))?;
-        slabs(world, [20_000, 100_000].into_iter(), 3)?;
+        slabs(world, [20_000, 60_000, 100_000].into_iter(), 3)?;
         let payloads: Vec<usize> = world.oracle.live.keys().copied().filter(|at| Some(*at) != kept).collect();
         payloads.into_iter().try_for_each(|payload| world.free(payload))
     });

@@ -8,6 +8,8 @@ use common::watched::{Call, Watched};
 use hmalloc::{BlockState, Heap, PAGE, SpanKind};
 use std::ptr::NonNull;
 
+/// A request that gets a span of its own: four pages.
+const LARGE: usize = 4 * PAGE;
 /// What one huge page covers.
 const HUGE: usize = 2 * MIB;
 
@@ -97,8 +99,8 @@ fn with_idle_slabs(arena: &mut Arena) -> (WatchedHeap<'_>, usize) {
         payloads.extend((0..40).map(|_| get(&mut heap, size).expect("room")));
     }
     // What is free besides is used up.
-    while heap.spans().any(|span| span.kind == SpanKind::Free && span.bytes >= 2 * PAGE) {
-        get(&mut heap, PAGE + 1).expect("room");
+    while heap.spans().any(|span| span.kind == SpanKind::Free && span.bytes >= LARGE) {
+        get(&mut heap, LARGE).expect("room");
     }
     payloads.into_iter().for_each(|payload| free(&mut heap, payload));
     assert!(idle(&heap) >= 14 * PAGE, "each class keeps a slab while nobody needs it: {}", idle(&heap));
@@ -111,7 +113,7 @@ fn with_idle_slabs(arena: &mut Arena) -> (WatchedHeap<'_>, usize) {
 /// Large blocks come and go, so that whoever wants an idle slab back has had the time.
 fn pass_time(heap: &mut WatchedHeap<'_>) {
     for _ in 0..200 {
-        let payload = get(heap, PAGE + 1).expect("room");
+        let payload = get(heap, LARGE).expect("room");
         free(heap, payload);
     }
     heap.brk_mut().log.clear();
@@ -181,7 +183,7 @@ fn frees(name: &str, page: usize, pinned: bool, key: impl Fn(usize) -> usize) {
     // So large that no metadata comes to lie between the others.
     get(&mut heap, 65 * MIB).expect("room");
     let blocks: Vec<_> = (0..COUNT).map(|_| get(&mut heap, SIZE).expect("room")).collect();
-    let above = pinned.then(|| get(&mut heap, PAGE + 1).expect("room"));
+    let above = pinned.then(|| get(&mut heap, LARGE).expect("room"));
     assert!(above.is_none_or(|above| blocks.iter().all(|&block| block < above)));
     heap.brk_mut().log.clear();
     let mut order: Vec<usize> = (0..COUNT).collect();
@@ -217,7 +219,7 @@ fn a_free_that_frees_much_gives_it_all_back() {
     let mut heap = watched(&mut arena);
     heap.brk_mut().brk.allow_discard(true);
     let payload = get(&mut heap, 100 * MIB).expect("room");
-    let above = get(&mut heap, PAGE + 1).expect("room");
+    let above = get(&mut heap, LARGE).expect("room");
     free(&mut heap, payload);
     let given = heap.brk().given_back();
     assert!((99 * MIB..=100 * MIB).contains(&given), "{given} bytes were discarded");

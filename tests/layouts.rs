@@ -12,14 +12,16 @@ use std::ptr::NonNull;
 
 /// Requests that are served as guests until their class has a slab of its own, and a few more.
 const ENOUGH: usize = 20;
+/// The largest slot. Guests of the last doubling get one, as it has no power of two.
+const LARGEST: usize = 56 << 10;
 
 /// The slot sizes of all classes.
 fn classes() -> Vec<usize> {
-    let mut arena = Arena::new(8 * MIB);
+    let mut arena = Arena::new(16 * MIB);
     let mut heap = Heap::new(arena.brk());
     let mut slots = Vec::new();
     let mut size = 0;
-    while size <= 16 << 10 {
+    while size <= LARGEST {
         let slot = (0..ENOUGH).map(|_| slot_of(&mut heap, size)).min().expect("some blocks");
         slots.push(slot);
         size = slot + 1;
@@ -38,7 +40,7 @@ fn slot_of(heap: &mut EmulatedHeap<'_>, size: usize) -> usize {
 #[test]
 fn the_table_has_every_class() {
     let slots = classes();
-    assert!(slots.is_sorted() && slots[0] == 16 && slots[slots.len() - 1] == 16 << 10);
+    assert!(slots.is_sorted() && slots[0] == 16 && slots[slots.len() - 1] == LARGEST);
     assert!(slots.len() > 40, "{slots:?}");
     assert!(slots.windows(2).all(|pair| pair[1] - pair[0] <= 16.max(pair[0] / 4)), "{slots:?}");
 }
@@ -71,8 +73,9 @@ fn free_sized_takes_a_block_at_its_word_or_not_at_the_edges() {
             let mut arena = Arena::new(2 * MIB);
             let mut heap = Heap::new(arena.brk());
             // The smallest request that can be a guest of this class, and the largest of its own.
-            for size in [slot / 2 + 1, slot] {
-                if size == slot || slot.is_power_of_two() {
+            let smallest = if slot == LARGEST { (32 << 10) + 1 } else { slot / 2 + 1 };
+            for size in [smallest, slot] {
+                if size == slot || slot.is_power_of_two() || slot == LARGEST {
                     let payload = block(&mut heap, size, slot);
                     // SAFETY: nobody uses the block.
                     let answer = unsafe { heap.free_sized(payload.as_ptr(), layout(named, 1)) };

@@ -156,12 +156,12 @@ fn a_small_block_freed_twice() {
 #[test]
 fn a_large_block_freed_twice() {
     make(&a_large_block_freed_twice, |scene| {
-        scene.take(50_000);
-        let payload = scene.take_briefly(3 * PAGE);
-        scene.take(50_000);
-        scene.free(payload, 3 * PAGE);
-        let line = scene.line("free", payload, "already free", Some((payload, 3 * PAGE, "free")));
-        (line, Box::new(move |scene| scene.free(payload, 3 * PAGE)))
+        scene.take(60_000);
+        let payload = scene.take_briefly(4 * PAGE);
+        scene.take(60_000);
+        scene.free(payload, 4 * PAGE);
+        let line = scene.line("free", payload, "already free", Some((payload, 4 * PAGE, "free")));
+        (line, Box::new(move |scene| scene.free(payload, 4 * PAGE)))
     });
 }
 

@@ -24,9 +24,9 @@ fn subject() -> Subject {
     let mut allocate = |size| heap.allocate(Layout::from_size_align(size, 16).unwrap()).unwrap().as_ptr();
     let small: Vec<_> = (0..SCALE * 200 + 1).map(|_| allocate(1000)).collect();
     let tree = allocate(1300 << 10);
-    allocate(40 << 10);
+    allocate(60 << 10);
     let listed = allocate(100 << 10);
-    allocate(40 << 10);
+    allocate(60 << 10);
     heap.brk_mut().foreign_move(5000);
     let last = heap.allocate(Layout::from_size_align(SCALE * (640 << 10), 16).unwrap()).unwrap();
     heap.brk_mut().fail_after(0);

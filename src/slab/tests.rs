@@ -133,7 +133,7 @@ fn a_slot_that_was_never_opened_is_no_block() {
 /// What the common path of a free with a layout takes at its word; the rest is for those who take their time.
 #[test]
 fn a_slot_is_closely_filled_by_more_than_half_of_it() {
-    let mut arena = Box::new_uninit_slice(8 << 20);
+    let mut arena = Box::new_uninit_slice(16 << 20);
     let mut heap = Heap::new(Emulated::new(&mut arena));
     for class in (0..CLASSES).step_by(if SLOW { 10 } else { 1 }).map(SizeClass::from_index) {
         let size = class.slot_size();
@@ -202,7 +202,7 @@ impl OneClass<'_> {
 
 #[test]
 fn no_slot_is_handed_out_twice_and_none_is_lost() {
-    for size in some([5120, 512, 16, 48, 112, 128, 1536, 3072, 16 << 10]) {
+    for size in some([5120, 512, 16, 48, 112, 128, 1536, 3072, 16 << 10, 20 << 10, 40 << 10]) {
         let mut arena = Box::new_uninit_slice(400 << 10);
         let heap = Heap::new(Emulated::new(&mut arena));
         let mut class = OneClass { heap, size, live: Vec::new(), addresses: BTreeSet::new() };

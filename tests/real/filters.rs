@@ -20,7 +20,7 @@ fn take<B: Brk>(heap: &mut Heap<B>, size: usize) -> Option<NonNull<u8>> {
 
 /// Dirty blocks of a MiB with small ones between them, so that all of them are freed in place and not at the top.
 fn take_many<B: Brk>(heap: &mut Heap<B>) -> Vec<(NonNull<u8>, NonNull<u8>)> {
-    (0..BLOCKS).map_while(|_| Some((take(heap, MIB)?, take(heap, 40_000)?))).collect()
+    (0..BLOCKS).map_while(|_| Some((take(heap, MIB)?, take(heap, 60_000)?))).collect()
 }
 
 fn free<B: Brk>(heap: &mut Heap<B>, block: NonNull<u8>) {

@@ -7,13 +7,13 @@ use hmalloc::brk::{Brk, Linux};
 use hmalloc::{Heap, PAGE, SpanInfo, SpanKind};
 use std::ptr::with_exposed_provenance_mut;
 
-/// A heap of blocks of two pages that has come to its third leaf.
+/// A heap of blocks of four pages that has come to its third leaf.
 fn over_leaves() -> Heap<Linux> {
     let mut heap = Heap::new(Linux);
-    // An odd number of pages, so that blocks of two end where the second leaf begins.
-    heap.allocate(layout(3 * PAGE)).expect("memory");
-    for _ in 0..90 {
-        heap.allocate(layout(2 * PAGE)).expect("memory");
+    // So many pages that blocks of four end where the second leaf begins.
+    heap.allocate(layout(7 * PAGE)).expect("memory");
+    for _ in 0..45 {
+        heap.allocate(layout(4 * PAGE)).expect("memory");
     }
     heap
 }
@@ -90,8 +90,8 @@ fn the_last_byte_below_a_leaf_and_the_first_above_it_are_the_blocks() {
 
 /// A leaf costs few pages: blocks around one are not far apart.
 #[test]
-fn a_leaf_among_blocks_of_two_pages_takes_two() {
-    let test = &a_leaf_among_blocks_of_two_pages_takes_two;
+fn a_leaf_among_blocks_of_four_pages_takes_two() {
+    let test = &a_leaf_among_blocks_of_four_pages_takes_two;
     let ended = observe(test, "", &[], |_| {
         let heap = over_leaves();
         assert!(Linux.page_size() > 4096 || leaf(&heap, "amid").bytes <= 2 * PAGE);
