@@ -48,8 +48,7 @@ pub struct Heap<B: Brk> {
 }
 
 // SAFETY: the handles in this value lead to headers in memory that `B` stands for (I2), and `B` may be sent. Other handles to
-// them are in those headers, or in walks (`Blocks`, `SpanInfos`), which borrow the heap and cannot be sent themselves. The
-// header of nobody, which heaps share, is never written.
+// them are in those headers, or in walks (`Blocks`, `SpanInfos`), which borrow the heap and cannot be sent themselves.
 unsafe impl<B: Brk + Send> Send for Heap<B> {}
 
 #[cfg(target_pointer_width = "64")]

@@ -72,7 +72,7 @@ impl<B: Brk> Spans<B> {
         // Before the leaf is written, and anything handed out.
         // SAFETY: the guards are part of the region's first pages, and its leaf leaves them alone.
         guards.into_iter().for_each(|guard| unsafe { seal(&mut self.brk, guard) });
-        // SAFETY: the mapping is new, and the heap's; a metadata span keeps the leaf's pages.
+        // SAFETY: the mapping is new and zero, and the heap's; a metadata span keeps the leaf's pages.
         unsafe { self.map.add_region(region) };
         let header = self.map.record(start);
         header.init(Kind::Metadata, start, metadata, 0);

@@ -16,6 +16,7 @@ use crate::fit::Fit;
 use crate::header::{Kind, PAGE, Span};
 use crate::page_map::PageMap;
 use crate::policy::Policy;
+use crate::raise::Wish;
 use crate::thrift::Hysteresis;
 
 /// The heap could not get the memory: the kernel refused both the break and a mapping, or the request exceeds what
@@ -36,7 +37,7 @@ impl core::error::Error for OutOfMemory {}
 pub(crate) struct Counters {
     pub(crate) brk_calls: usize,
     pub(crate) map_calls: usize,
-    pub(crate) peak_pages: usize,
+    pub(crate) peak_bytes: usize,
     /// Pages in foreign spans.
     pub(crate) foreign_pages: usize,
     /// Pages in regions.
@@ -58,6 +59,7 @@ pub(crate) struct Spans<B> {
     /// `last`, if it is free. It is in no list of [`Fit`], so that it is split only when nothing else fits.
     pub(crate) top: Option<Span>,
     pub(crate) hysteresis: Hysteresis,
+    pub(crate) wish: Wish,
     pub(crate) counters: Counters,
     /// What is done about a break that was lowered below blocks in use.
     pub(crate) policy: Policy,
@@ -73,11 +75,12 @@ impl<B> Spans<B> {
             last: None,
             top: None,
             hysteresis: Hysteresis::new(),
+            wish: Wish::new(),
             policy,
             counters: Counters {
                 brk_calls: 0,
                 map_calls: 0,
-                peak_pages: 0,
+                peak_bytes: 0,
                 foreign_pages: 0,
                 region_pages: 0,
                 slab_pages: 0,
@@ -85,9 +88,14 @@ impl<B> Spans<B> {
         }
     }
 
-    /// Pages the heap has from the kernel, foreign ones not counted.
+    /// Pages the heap has below the break and in regions, foreign ones not counted.
     pub(crate) fn heap_pages(&self) -> usize {
         self.map.pages() - self.counters.foreign_pages + self.counters.region_pages
+    }
+
+    /// All bytes that the heap has from the kernel: these, and metadata aside.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.heap_pages() * PAGE + self.map.aside_bytes()
     }
 
     /// All spans in address order.

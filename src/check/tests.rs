@@ -445,7 +445,7 @@ fn i12_a_counter_that_is_off() {
     sees(12, |heap| heap.spans.counters.foreign_pages += 1);
     sees(12, |heap| heap.spans.counters.region_pages -= 1);
     sees(12, |heap| heap.spans.counters.slab_pages -= 1);
-    sees(12, |heap| heap.spans.counters.peak_pages = 1);
+    sees(12, |heap| heap.spans.counters.peak_bytes = 1);
     sees(12, |heap| {
         let index = full_slab(heap).size_class().index();
         heap.slabs.classes[index].pages += 1;
