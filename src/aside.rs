@@ -23,6 +23,9 @@ const RECORDS_STEP: usize = 64 << 10;
 /// Beyond that, an array grows by this fraction of itself. As much is kept of one that shrinks.
 const STEP_FRACTION: usize = 8;
 
+/// The least that is returned of one that is still in use: this fraction of it.
+const RETURN_FRACTION: usize = 4;
+
 const _: () = assert!(HANDLE + RECORD <= ROOM_PER_PAGE, "what the sources are told");
 
 /// An array in its part of the room.
@@ -63,19 +66,32 @@ impl Array {
         Ok(())
     }
 
-    /// Returns what is mapped beyond the first `bytes` bytes, but for a little; all of it, if that is none.
+    /// Where the array is to end when only the first `bytes` bytes are used: a little above them, if the rest is enough to
+    /// be worth a call.
+    fn shrunk(&self, bytes: usize, kernel_page: usize) -> usize {
+        let kept = if bytes == 0 { 0 } else { self.generous(bytes).next_multiple_of(kernel_page) };
+        let (held, to) = (self.mapped - self.start, self.start + kept);
+        if kept == 0 || kept < held - held / RETURN_FRACTION { to } else { self.mapped }
+    }
+
+    /// Returns what is mapped from `to` on.
     ///
     /// # Safety
     ///
-    /// Nothing beyond the first `bytes` bytes is used.
-    unsafe fn cut(&mut self, bytes: usize, brk: &mut impl Brk) {
-        let kept = if bytes == 0 { 0 } else { self.generous(bytes).next_multiple_of(brk.page_size()) };
-        let to = self.start + kept;
+    /// Nothing there is used.
+    unsafe fn cut(&mut self, to: usize, brk: &mut impl Brk) {
         // SAFETY: the caller's promise; the piece was mapped by `grow`. Refused, it stays.
         if to < self.mapped && unsafe { brk.unmap(to, self.mapped - to) }.is_ok() {
             self.mapped = to;
         }
     }
+}
+
+/// Where both arrays end, or are to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ends {
+    handles: usize,
+    records: usize,
 }
 
 /// A room, and what is mapped in it.
@@ -126,7 +142,19 @@ impl Aside {
         (pages * HANDLE, pages.saturating_sub(self.first) * RECORD)
     }
 
-    /// Maps what is missing to serve `pages` pages.
+    /// Where both arrays end.
+    pub(crate) fn ends(&self) -> Ends {
+        Ends { handles: self.handles.mapped, records: self.records.mapped }
+    }
+
+    /// Where both are to end when the heap has shrunk to `pages` pages.
+    pub(crate) fn shrunk(&self, pages: usize, kernel_page: usize) -> Ends {
+        let (handles, records) = self.bytes_for(pages);
+        let (handles, records) = (self.handles.shrunk(handles, kernel_page), self.records.shrunk(records, kernel_page));
+        Ends { handles, records }
+    }
+
+    /// Maps what is missing to serve `pages` pages. Refused, it may have mapped a part.
     pub(crate) fn grow(&mut self, pages: usize, brk: &mut impl Brk) -> Result<(), Refused> {
         if pages > self.capacity {
             return Err(Refused);
@@ -136,17 +164,16 @@ impl Aside {
         self.records.grow(records, brk)
     }
 
-    /// Returns what does not serve the first `pages` pages, but for a little; all of it, if there are none.
+    /// Returns what is mapped beyond `ends`.
     ///
     /// # Safety
     ///
-    /// No handle and no record of any other page is used.
-    pub(crate) unsafe fn cut(&mut self, pages: usize, brk: &mut impl Brk) {
-        let (handles, records) = self.bytes_for(pages);
+    /// No handle and no record there is used.
+    pub(crate) unsafe fn cut(&mut self, ends: Ends, brk: &mut impl Brk) {
         // SAFETY: the caller's promise.
         unsafe {
-            self.handles.cut(handles, brk);
-            self.records.cut(records, brk);
+            self.handles.cut(ends.handles, brk);
+            self.records.cut(ends.records, brk);
         }
     }
 

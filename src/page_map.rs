@@ -346,21 +346,35 @@ impl PageMap {
         self.base + leaf_storage(0, kernel_page) * PAGE
     }
 
-    /// Maps what is missing aside for [`grow`](Self::grow) to `pages` pages.
-    pub(crate) fn grow_aside(&mut self, pages: usize, aside_from: usize, brk: &mut impl Brk) -> Result<(), Refused> {
-        match &mut self.aside {
-            Some(aside) if aside_from < LEAVES && pages > pages_of(aside_from).start => aside.grow(pages, brk),
-            _ => Ok(()),
-        }
+    /// Maps what is missing aside for [`grow`](Self::grow) to `pages` pages, and has `raise` do the rest. If one of both is
+    /// refused, what is aside is as it was.
+    pub(crate) fn grow_aside<B: Brk>(
+        &mut self,
+        pages: usize,
+        aside_from: usize,
+        brk: &mut B,
+        raise: impl FnOnce(&mut B) -> Result<(), Refused>,
+    ) -> Result<(), Refused> {
+        let Some(aside) = self.aside.as_mut().filter(|_| aside_from < LEAVES && pages > pages_of(aside_from).start)
+        else {
+            return raise(brk);
+        };
+        let before = aside.ends();
+        aside.grow(pages, brk).and_then(|()| raise(brk)).inspect_err(|_| {
+            // SAFETY: what was mapped just now is not used yet.
+            unsafe { aside.cut(before, brk) };
+        })
     }
 
     /// Returns what is mapped aside and serves no page, but for a little while some of it does. Returns how many bytes
     /// that were.
     pub(crate) fn return_aside(&mut self, brk: &mut impl Brk) -> usize {
-        let (before, in_use) = (self.aside_bytes(), self.aside_in_use().is_some());
+        let before = self.aside_bytes();
+        let pages = if self.aside_in_use().is_some() { self.pages } else { 0 };
         if let Some(aside) = &mut self.aside {
+            let ends = aside.shrunk(pages, brk.page_size());
             // SAFETY: I2: handles and records are followed for pages of the heap only, and these only while it is in use.
-            unsafe { aside.cut(if in_use { self.pages } else { 0 }, brk) };
+            unsafe { aside.cut(ends, brk) };
         }
         before - self.aside_bytes()
     }

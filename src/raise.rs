@@ -181,13 +181,12 @@ impl<B: Brk> Spans<B> {
     /// Raises the break, once the metadata that lies aside is there.
     fn try_raise(&mut self, raise: &Raise, pages: usize) -> Result<(), Refused> {
         let all = (raise.to - raise.base) / PAGE;
-        let aside = self.map.grow_aside(all, raise.aside_from, &mut self.brk);
-        // SAFETY: raising takes nothing away.
-        let raised = aside.and_then(|()| unsafe { self.move_break(raise.from, raise.to) });
-        if raised.is_err() {
-            self.map.return_aside(&mut self.brk);
-            return raised;
-        }
+        let calls = &mut self.counters.brk_calls;
+        self.map.grow_aside(all, raise.aside_from, &mut self.brk, |brk| {
+            *calls += 1;
+            // SAFETY: raising takes nothing away.
+            unsafe { brk.move_break(raise.from, raise.to) }
+        })?;
         if self.grows_by_huge_pages(pages) {
             self.expect_use(raise.start, raise.to);
         }

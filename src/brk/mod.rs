@@ -112,8 +112,8 @@ pub unsafe trait Brk {
     ///
     /// # Safety
     ///
-    /// `start` and `bytes` are those of one call to [`map`](Brk::map), or whole pages at the end of what
-    /// [`map_at`](Brk::map_at) mapped side by side; and nothing in them is used again.
+    /// `start` and `bytes` are those of one call to [`map`](Brk::map), or whole pages that [`map_at`](Brk::map_at) mapped;
+    /// and nothing in them is used again.
     unsafe fn unmap(&mut self, start: usize, bytes: usize) -> Result<(), Refused>;
 
     /// Returns the memory of `bytes` bytes at `start` to the kernel while keeping their addresses: on success they read

@@ -56,14 +56,18 @@ impl Room {
         Ok(())
     }
 
-    /// Gives up the end of a piece, or all of it.
+    /// Gives up a part of a piece, if what is left of it can be remembered.
     pub(super) fn unmap(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
-        let ends_here = |piece: &&mut (usize, usize)| piece.0 <= start && start < piece.1 && piece.1 - start == bytes;
-        let piece = self.pieces.iter_mut().find(ends_here).ok_or(Refused)?;
-        piece.1 = start;
-        if piece.0 == start {
-            *piece = (0, 0);
+        let end = start.checked_add(bytes).ok_or(Refused)?;
+        let around = |&(from, to): &(usize, usize)| from <= start && start < end && end <= to;
+        let at = self.pieces.iter().position(around).ok_or(Refused)?;
+        let (from, to) = self.pieces[at];
+        let left = [(from, start), (end, to)].map(|(from, to)| if from < to { (from, to) } else { (0, 0) });
+        if let [(1.., _), (1.., _)] = left {
+            let other = self.pieces.iter().position(|piece| piece.0 == piece.1).ok_or(Refused)?;
+            self.pieces[other] = left[1];
         }
+        self.pieces[at] = if left[0] == (0, 0) { left[1] } else { left[0] };
         Ok(())
     }
 }
@@ -84,11 +88,21 @@ mod tests {
         assert_eq!(room.map(start, 4096, 4096), Ok(()));
         assert_eq!(room.map(start, 8192, 4096), Err(Refused));
         assert_eq!(room.map(start + 4096, 8192, 4096), Ok(()));
-        assert_eq!(room.unmap(start, 4096), Err(Refused), "no end of a piece");
-        assert_eq!(room.unmap(start + 4096, 8192), Ok(()));
-        assert_eq!(room.unmap(start + 4096, 8192), Err(Refused));
-        assert_eq!(room.map(start + 4096, 4096, 4096), Ok(()));
-        assert_eq!(room.unmap(start, 8192), Ok(()));
+        assert_eq!(room.unmap(start + 8192, 8192), Err(Refused), "half of it is not mapped");
+        assert_eq!(room.unmap(start, 4096), Ok(()), "the start of a piece");
+        assert_eq!(room.unmap(start, 4096), Err(Refused));
+        assert_eq!(room.map(start, 4096, 4096), Ok(()));
+        assert_eq!(room.unmap(start + 8192, 4096), Ok(()), "the end of one");
+        assert_eq!(room.map(start + 8192, 4096, 4096), Ok(()));
+        assert_eq!(room.unmap(start + 4096, 4096), Ok(()), "amid one");
+        assert_eq!(room.map(start + 4096, 8192, 4096), Err(Refused));
+        for page in 0..3 {
+            assert_eq!(room.unmap(start + page * 4096, 4096).is_ok(), page != 1);
+        }
+        assert_eq!(room.map(start, end - start, 4096), Ok(()));
+        // What is left in more pieces than can be remembered stays as it is.
+        let odd = (1..end - start >> 12).step_by(2).take(PIECES + 1);
+        assert_eq!(odd.filter(|page| room.unmap(start + page * 4096, 4096).is_ok()).count(), PIECES - 1);
         assert!(Room::below(1 << 24, 1 << 20, (1 << 24) - 4096, 4096).is_err(), "the break is there");
         assert!(Room::below(4096, 1 << 20, 0, 4096).is_err(), "there are no such addresses");
     }
