@@ -154,6 +154,18 @@ impl Span {
         }
     }
 
+    /// Writes a [mark](crate::page_map::PageMap::mark) into the record of a page that is no span's first.
+    pub(crate) fn set_mark(self, start: usize) {
+        // SAFETY: I2: the record is there. It may hold anything, so no reference to it is made.
+        unsafe { (&raw mut (*self.0.as_ptr()).start).write(Cell::new(start)) }
+    }
+
+    /// What a mark would say here: it may be anything.
+    pub(crate) fn mark(self) -> usize {
+        // SAFETY: I2: the record is there, and any bits are a number.
+        unsafe { (&raw const (*self.0.as_ptr()).start).read() }.get()
+    }
+
     /// Address of the record.
     #[inline(always)]
     pub(crate) fn address(self) -> usize {

@@ -230,7 +230,7 @@ impl<B: Brk> Heap<B> {
     #[cold]
     #[inline(never)]
     pub(crate) fn explain(&self, address: usize) -> Misuse {
-        explain(&self.spans.map, address)
+        explain(self.spans.find_around(address), address)
     }
 
     pub(crate) fn free_live(&mut self, live: Live) {

@@ -35,6 +35,8 @@ const DOUBLED: usize = 64;
 const LEAF_TABLE: usize = 32;
 /// Leaves that a page number of 31 bits can reach.
 const LEAVES: usize = 26;
+/// Within so many pages a span's first one is looked for, page by page; a longer span is marked.
+const NEAR: usize = 256;
 /// No leaf lies aside.
 const NONE_ASIDE: usize = usize::MAX;
 /// The first leaf that does, where the heap grows for a block at its end, and otherwise.
@@ -191,19 +193,54 @@ impl PageMap {
         self.regions()[..after].last().filter(|region| region.contains(address))
     }
 
-    /// The span in which `address` lies, wherever in it. Walks down from the page to its span's first one, so its cost
-    /// grows with the span: for explaining a misuse, not for deciding one.
+    /// The span in which `address` lies, wherever in it: for explaining a misuse, not for deciding one. Its cost grows
+    /// with the logarithm of the span's length, if the span is [marked](Self::mark).
     pub(crate) fn find_around(&self, address: usize) -> Option<Span> {
         if !self.contains(address) {
             return None;
         }
-        let mut page = address & !(PAGE - 1);
-        loop {
-            if let Some(span) = self.find(page) {
-                return Some(span);
-            }
-            page -= PAGE;
+        let page = address & !(PAGE - 1);
+        // The heap and each region start with a span, so this ends there at the latest.
+        let mut down = (0..).map_while(|pages: usize| page.checked_sub(pages * PAGE));
+        let near = down.by_ref().take(NEAR).find_map(|page| self.find(page));
+        near.or_else(|| self.find_marked(page)).or_else(|| down.find_map(|page| self.find(page)))
+    }
+
+    /// Marks a long span, so that it can be found from each of its pages.
+    ///
+    /// Its start is written into the record of the first page after it whose number is a multiple of 256, of that whose
+    /// number is a multiple of 512, and so on, as far as they are in the span. Take any page of it, and the greatest power
+    /// of two that has a multiple between the start and that page. It has one there only, as of two neighbours one is a
+    /// multiple of the next power. So that one is the page's own number, rounded down, and it is also the first after the
+    /// start: it bears a mark.
+    ///
+    /// Pages that are no span's first need no record of their own. A mark is not taken away when the span ends: who
+    /// finds one looks whether it is still true.
+    #[inline]
+    pub(crate) fn mark(&self, span: Span) {
+        if span.page_count() >= NEAR {
+            self.mark_long(span);
         }
+    }
+
+    fn mark_long(&self, span: Span) {
+        let start = span.start.get();
+        for shift in NEAR.ilog2() + PAGE_SHIFT..usize::BITS {
+            match ((start >> shift) + 1).checked_mul(1 << shift) {
+                Some(page) if page < span.end() => self.record(page).set_mark(start),
+                _ => break,
+            }
+        }
+    }
+
+    /// The marked span in which a page lies that is further than [`NEAR`] from its start.
+    fn find_marked(&self, page: usize) -> Option<Span> {
+        let rounded = (NEAR.ilog2() + PAGE_SHIFT..usize::BITS).map(|shift| page >> shift << shift);
+        rounded.take_while(|&rounded| self.contains(rounded)).find_map(|rounded| {
+            let start = self.record(rounded).mark();
+            let span = self.find(start).filter(|&span| start.is_multiple_of(PAGE) && span == self.record(start))?;
+            (span.start.get() == start && start <= page && page < span.end()).then_some(span)
+        })
     }
 
     /// Whether `address` lies between the heap's first page and its end, or in a region.
@@ -549,3 +586,21 @@ impl PageMap {
         self.region_count -= 1;
     }
 }
+
+/// What tests break.
+#[cfg(test)]
+impl PageMap {
+    /// The handle of the first page that is not the heap's.
+    pub(crate) fn handle_at_end(&self) -> &core::cell::Cell<Option<Span>> {
+        // SAFETY: I2: as for `stray_handle`, if the heap does not fill its last leaf, or what is mapped aside.
+        unsafe { self.handles.of(self.pages) }
+    }
+
+    /// Forgets what is mapped aside.
+    pub(crate) fn lose_aside(&mut self) {
+        self.aside = None;
+    }
+}
+
+#[cfg(test)]
+mod tests;

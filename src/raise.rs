@@ -270,13 +270,14 @@ impl<B: Brk> Spans<B> {
     /// A new last span.
     fn append(&mut self, kind: Kind, start: usize, pages: usize, zero: usize) -> Span {
         if let Some(top) = self.top.take() {
-            self.fit.insert(top);
+            self.keep_free(top);
         }
         let span = self.map.record(start);
         span.init(kind, start, pages, zero);
         let prev = self.last.or_else(|| self.span_before(start));
         self.link_after(prev, span);
         self.last = Some(span);
+        self.map.mark(span);
         span
     }
 

@@ -78,12 +78,13 @@ impl<B: Brk> Spans<B> {
         header.init(Kind::Metadata, start, metadata, 0);
         let last = self.last;
         self.link_after(before, header);
+        self.map.mark(header);
         let free = self.map.record(start + metadata * PAGE);
         free.init(Kind::Free, start + metadata * PAGE, pages - metadata, pages - metadata);
         self.link_after(Some(header), free);
         // A region that follows the heap's end in the list does not move that end.
         self.last = last;
-        self.fit.insert(free);
+        self.keep_free(free);
         self.counters.region_pages += pages;
         self.hysteresis.note_growth();
         self.note_peak();

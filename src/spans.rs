@@ -134,7 +134,7 @@ impl<B> Spans<B> {
         let lead = pages_to_align(span, align).unwrap_or(0);
         if lead > 0 {
             let rest = self.split(span, lead);
-            self.fit.insert(span);
+            self.keep_free(span);
             span = rest;
         }
         if span.page_count() > pages {
@@ -142,6 +142,7 @@ impl<B> Spans<B> {
             self.place_free(remainder);
         }
         span.kind.set(Kind::Large);
+        self.map.mark(span);
         span
     }
 
@@ -167,8 +168,14 @@ impl<B> Spans<B> {
         if self.last == Some(span) {
             self.top = Some(span);
         } else {
-            self.fit.insert(span);
+            self.keep_free(span);
         }
+    }
+
+    /// Puts a free span that is not the top into the index.
+    pub(crate) fn keep_free(&mut self, span: Span) {
+        self.map.mark(span);
+        self.fit.insert(span);
     }
 
     /// Takes a free span out of its index.
@@ -226,6 +233,7 @@ impl<B> Spans<B> {
             let remainder = self.split(span, pages);
             self.place_free(remainder);
         }
+        self.map.mark(span);
         true
     }
 
