@@ -87,6 +87,13 @@ impl<B> Spans<B> {
     pub(crate) fn span_before(&self, address: usize) -> Option<Span> {
         let region = self.map.regions().iter().rev().find(|region| region.start < address).map(|region| region.end());
         let heap = self.map.base().filter(|&base| base < address).map(|_| self.map.end());
-        self.map.find_around(region.max(heap)? - 1)
+        self.find_around(region.max(heap)? - 1)
+    }
+
+    /// The span in which `address` lies, wherever in it. The last one may be the top, which is not marked: it changes with
+    /// each block that is cut from it.
+    pub(crate) fn find_around(&self, address: usize) -> Option<Span> {
+        let last = self.last.filter(|last| (last.start.get()..last.end()).contains(&address));
+        last.or_else(|| self.map.find_around(address))
     }
 }

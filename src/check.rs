@@ -17,6 +17,7 @@ fn ensure(holds: bool, invariant: u8, address: usize) -> Result<(), Corruption> 
 
 pub(crate) fn check<B: Brk>(spans: &Spans<B>, slabs: &Slabs) -> Result<(), Corruption> {
     in_memory(spans)?;
+    ensure(spans.map.stands(), 2, spans.map.base().unwrap_or(0))?;
     tiling(spans)?;
     ends(spans)?;
     free_spans(spans)?;
@@ -28,6 +29,8 @@ pub(crate) fn check<B: Brk>(spans: &Spans<B>, slabs: &Slabs) -> Result<(), Corru
             _ => ensure(span.reciprocal.get() == 0, 13, span.start.get())?,
         }
     }
+    let stray = spans.map.stray_handle();
+    ensure(stray.is_none(), 5, stray.unwrap_or(0))?;
     for index in 0..CLASSES {
         taken_word(slabs, SizeClass::from_index(index))?;
     }
@@ -205,7 +208,7 @@ fn counters<B>(spans: &Spans<B>, slabs: &Slabs) -> Result<(), Corruption> {
     let counters = &spans.counters;
     ensure(foreign == counters.foreign_pages && regions == counters.region_pages, 12, 0)?;
     ensure(slab_pages.iter().sum::<usize>() == counters.slab_pages, 12, 0)?;
-    ensure(counters.peak_pages >= spans.heap_pages(), 12, 0)
+    ensure(counters.peak_bytes >= spans.heap_bytes(), 12, 0)
 }
 
 mod index;

@@ -105,37 +105,15 @@ pub(crate) struct Header {
 const _: () = assert!(size_of::<Header>() == 192, "three cache lines");
 const _: () = assert!(core::mem::offset_of!(Header, live) <= 24, "the bits of 320 slots lie in the first line");
 
-/// The header behind [`Span::nobody`].
-struct Nobody(Header);
-
-// SAFETY: nobody writes to it: it is in no list, and its reciprocal admits no address.
-unsafe impl Sync for Nobody {}
-
-static NOBODY: Nobody = Nobody(Header {
-    start: Cell::new(0),
-    reciprocal: Cell::new(0),
-    slot_size: Cell::new(0),
-    slack_max: Cell::new(0),
-    until_review: Cell::new(0),
-    capacity: Cell::new(0),
-    opened: Cell::new(0),
-    kind: Cell::new(Kind::Free),
-    place: Cell::new(Place::Current),
-    live: [const { Cell::new(0) }; BITMAP_WORDS],
-    prev: Cell::new(None),
-    next: Cell::new(None),
-    left: Cell::new(None),
-    right: Cell::new(None),
-    pages: Cell::new(0),
-    zero_pages: Cell::new(0),
-});
-
 /// A handle to the header of a span.
 ///
 /// Only the page map makes them, for records in metadata that stands, and the heap keeps none beyond the life of its
 /// span (I2); that is why following one is safe.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Span(NonNull<Header>);
+
+const _: () =
+    assert!(size_of::<Option<Span>>() == size_of::<usize>(), "zero memory of the kernel's is handles to nothing");
 
 impl Span {
     /// A handle to the record at `address`.
@@ -147,13 +125,6 @@ impl Span {
         let record = core::ptr::with_exposed_provenance_mut::<Header>(address);
         // SAFETY: the caller says a record lies there, so the address is not null.
         Self(unsafe { NonNull::new_unchecked(record) })
-    }
-
-    /// The owner of pages that the page map answers for with nothing: a span of no pages, shared by all heaps. It spares
-    /// the fast path a test, as no address passes its reciprocal of 0.
-    #[inline(always)]
-    pub(crate) fn nobody() -> Self {
-        Self(NonNull::from(&NOBODY.0))
     }
 
     /// The record, for as long as its metadata stands. Unlike `deref` this is not tied to the handle's own life.
@@ -183,6 +154,18 @@ impl Span {
             (&raw mut (*record).zero_pages).write(Cell::new(zero_pages as u32));
             (&raw mut (*record).live[0]).write(Cell::new(0));
         }
+    }
+
+    /// Writes a [mark](crate::page_map::PageMap::mark) into the record of a page that is no span's first.
+    pub(crate) fn set_mark(self, start: usize) {
+        // SAFETY: I2: the record is there. It may hold anything, so no reference to it is made.
+        unsafe { (&raw mut (*self.0.as_ptr()).start).write(Cell::new(start)) }
+    }
+
+    /// What a mark would say here: it may be anything.
+    pub(crate) fn mark(self) -> usize {
+        // SAFETY: I2: the record is there, and any bits are a number.
+        unsafe { (&raw const (*self.0.as_ptr()).start).read() }.get()
     }
 
     /// Address of the record.

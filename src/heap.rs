@@ -48,8 +48,7 @@ pub struct Heap<B: Brk> {
 }
 
 // SAFETY: the handles in this value lead to headers in memory that `B` stands for (I2), and `B` may be sent. Other handles to
-// them are in those headers, or in walks (`Blocks`, `SpanInfos`), which borrow the heap and cannot be sent themselves. The
-// header of nobody, which heaps share, is never written.
+// them are in those headers, or in walks (`Blocks`, `SpanInfos`), which borrow the heap and cannot be sent themselves.
 unsafe impl<B: Brk + Send> Send for Heap<B> {}
 
 #[cfg(target_pointer_width = "64")]
@@ -239,7 +238,7 @@ impl<B: Brk> Heap<B> {
     #[cold]
     #[inline(never)]
     pub(crate) fn explain(&self, address: usize) -> Misuse {
-        explain(&self.spans.map, address)
+        explain(self.spans.find_around(address), address)
     }
 
     pub(crate) fn free_live(&mut self, live: Live) {

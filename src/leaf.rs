@@ -25,8 +25,8 @@ use crate::header::{Header, PAGE, Span};
 use core::cell::Cell;
 use core::ops::Range;
 
-const RECORD: usize = size_of::<Header>();
-const HANDLE: usize = size_of::<Span>();
+pub(crate) const RECORD: usize = size_of::<Header>();
+pub(crate) const HANDLE: usize = size_of::<Option<Span>>();
 
 /// What is right below a leaf's storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +94,11 @@ impl Leaf {
         (leaf, [low.min(handles)..handles, high..end])
     }
 
+    /// A leaf whose handles and biased records lie aside.
+    pub(crate) fn aside(records: usize, handles: usize) -> Self {
+        Self { records, handles: Handles(handles) }
+    }
+
     /// Address past the last record of a leaf for `pages`.
     pub(crate) fn records_end(self, pages: &Range<usize>) -> usize {
         self.records.wrapping_add(pages.end * RECORD)
@@ -139,48 +144,40 @@ impl Handles {
     ///
     /// # Safety
     ///
-    /// The leaf that the array is in has room for the page, its storage stands for `'a`, and the handle has been
-    /// written.
+    /// The array has room for the page, and its memory stands for `'a` and holds a handle there, or zeros.
     #[inline(always)]
-    pub(crate) unsafe fn of<'a>(self, page: usize) -> &'a Cell<Span> {
+    pub(crate) unsafe fn of<'a>(self, page: usize) -> &'a Cell<Option<Span>> {
         let address = self.0.wrapping_add(page * HANDLE);
-        // SAFETY: the caller's promise. Handles are only ever reached as cells, or written when there is no reference.
-        unsafe { &*core::ptr::with_exposed_provenance::<Cell<Span>>(address) }
+        // SAFETY: the caller's promise. Handles are only ever reached as cells, or written when there is no reference; a
+        // null one is `None`.
+        unsafe { &*core::ptr::with_exposed_provenance::<Cell<Option<Span>>>(address) }
     }
 
-    /// The owner of a page, unless it is [`Span::nobody`].
+    /// Writes handles to nothing where memory may hold anything.
     ///
     /// # Safety
     ///
-    /// As for [`of`](Self::of).
-    pub(crate) unsafe fn owner(self, page: usize) -> Option<Span> {
-        // SAFETY: the caller's promise.
-        Some(unsafe { self.of(page) }.get()).filter(|&span| span != Span::nobody())
+    /// The array has room for the pages, and its memory stands.
+    pub(crate) unsafe fn clear(self, pages: Range<usize>) {
+        let first = core::ptr::with_exposed_provenance_mut::<Option<Span>>(self.0.wrapping_add(pages.start * HANDLE));
+        // SAFETY: the caller's promise. Zeros are handles to nothing.
+        unsafe { first.write_bytes(0, pages.len()) }
     }
 
-    /// Writes handles of [`Span::nobody`] for pages that had none: the memory may hold anything, zeros mostly, which
-    /// are no handles, so it is not looked at.
-    ///
-    /// # Safety
-    ///
-    /// The leaf that the array is in has room for the pages, and its storage stands.
-    pub(crate) unsafe fn start_as_nobodys(self, pages: Range<usize>) {
-        for page in pages {
-            let handle = core::ptr::with_exposed_provenance_mut::<Span>(self.0.wrapping_add(page * HANDLE));
-            // SAFETY: the caller's promise; nobody refers to what was never written.
-            unsafe { handle.write(Span::nobody()) }
-        }
+    /// The first page whose handle lies at or above `address`.
+    pub(crate) fn first_from(self, address: usize) -> usize {
+        address.saturating_sub(self.0).div_ceil(HANDLE)
     }
 
     /// Copies the first `pages` handles to another array.
     ///
     /// # Safety
     ///
-    /// Both arrays are in the storage of different leaves that stand and have room for `pages` handles.
+    /// The memory of both arrays stands, does not overlap, and has room for `pages` handles.
     pub(crate) unsafe fn copy_to(self, other: Self, pages: usize) {
         let (from, to) =
             (core::ptr::with_exposed_provenance::<u8>(self.0), core::ptr::with_exposed_provenance_mut(other.0));
-        // SAFETY: the caller's promise; different leaves' storage does not overlap.
+        // SAFETY: the caller's promise.
         unsafe { core::ptr::copy_nonoverlapping::<u8>(from, to, pages * HANDLE) }
     }
 

@@ -51,6 +51,7 @@ pub mod brk;
 #[cfg(feature = "stages")]
 pub mod stages;
 
+mod aside;
 mod blocks;
 mod chain;
 mod check;

@@ -46,6 +46,7 @@ impl<B: Brk> Spans<B> {
         if pages == 0 {
             self.top = None;
             self.unlink(top);
+            self.map.set(end, None);
         } else {
             top.zero_pages.set(top.zero_pages.get().saturating_sub((top.page_count() - pages) as u32));
             top.pages.set(pages as u32);
@@ -76,16 +77,18 @@ impl<B: Brk> Spans<B> {
             last = fence.prev.get();
         }
         self.for_dropped(end, |fit, span| fit.remove(span));
+        self.set_dropped(end, |_| None);
         self.map.prepare_to_shrink(end);
         // SAFETY: all spans from `end` on are free, foreign ones that border on `to` but for what their owner left.
         if unsafe { self.lower_over_guards(old_end, to) }.is_err() {
             self.map.stay();
+            self.set_dropped(end, Some);
             self.for_dropped(end, |fit, span| fit.insert(span));
             return 0;
         }
         self.become_last(last, after, end);
         self.counters.foreign_pages -= fenced;
-        old_end - to
+        old_end - to + self.map.return_aside(&mut self.brk)
     }
 
     /// Lowers the break over leaves and their guards, or leaves both as they are.
@@ -148,6 +151,15 @@ impl<B: Brk> Spans<B> {
             if here.is(Kind::Free) && self.top != Some(here) {
                 visit(&mut self.fit, here);
             }
+            span = here.prev.get();
+        }
+    }
+
+    /// Makes the page map answer with something else for the spans that would go if the heap ended at `end`.
+    fn set_dropped(&mut self, end: usize, answer: impl Fn(Span) -> Option<Span>) {
+        let mut span = self.last;
+        while let Some(here) = span.filter(|here| here.start.get() >= end) {
+            self.map.set(here.start.get(), answer(here));
             span = here.prev.get();
         }
     }

@@ -12,18 +12,24 @@
 //!  ------+-----------------------+                ------+-----------+-----------+----------+
 //! ```
 //!
-//! Where the page map needs another leaf, its metadata pages come right before the new free pages.
+//! Where the page map needs another leaf in line, its metadata pages come right before the new free pages.
+//!
+//! The heap asks for more than it needs, by a step. At a limit that is refused, and halved until it is granted; what was
+//! granted is where the next raise begins.
 
 use crate::brk::{Brk, Refused};
 use crate::header::{Kind, PAGE, Span};
+use crate::page_map::Growth;
 use crate::spans::Spans;
 
 /// The least by which the break is raised if the kernel lets it, in pages.
 const STEP_MIN: usize = (256 << 10) / PAGE;
-/// The most by which it is raised beyond a request.
-const STEP_MAX: usize = (16 << 20) / PAGE;
-/// A step is this fraction of the heap between the two.
+/// A step is this fraction of the heap,
 const STEP_FRACTION: usize = 16;
+/// but no more than this,
+const STEP_MAX: usize = (16 << 20) / PAGE;
+/// or this fraction of the heap, so that one that grows without end is raised some 64 times for each doubling.
+const STEP_LEAST_FRACTION: usize = 64;
 /// What one huge page covers, in bytes, on most architectures. Elsewhere it is a step like any other.
 const HUGE: usize = 2 << 20;
 /// From this size on, in pages, a heap of slabs grows by whole huge pages: a fault less for every 4 KiB, and fewer
@@ -31,6 +37,22 @@ const HUGE: usize = 2 << 20;
 const HUGE_FROM: usize = (32 << 20) / PAGE;
 /// How often in a row someone else may move the break between a look at it and a raise.
 const OUTRUN_MAX: usize = 100;
+
+/// What a raise is for.
+struct Need {
+    base: usize,
+    /// Where the break is now; above the heap's end if it is not ours.
+    from: usize,
+    /// The first new page, and its number.
+    start: usize,
+    first: usize,
+    /// How long the top is to be.
+    pages: usize,
+    /// How many pages the old top is short of that, if the new ones follow it.
+    short: usize,
+    /// Whether the new pages follow the heap's old ones.
+    ours: bool,
+}
 
 /// What a raise would do.
 struct Raise {
@@ -42,6 +64,8 @@ struct Raise {
     metadata: usize,
     free: usize,
     to: usize,
+    /// The first leaf of the page map that lies aside.
+    aside_from: usize,
     /// Whether the new free pages follow the heap's old ones without anything between.
     borders_on_old: bool,
 }
@@ -53,6 +77,45 @@ pub(crate) enum New {
     Anywhere,
     /// Right behind the heap's old last page, or the break is not moved.
     Behind,
+}
+
+/// By how much more than it needs the heap raises the break.
+#[derive(Debug)]
+pub(crate) struct Wish {
+    /// The most that it may be, in pages: what was granted after a refusal, and twice that after each raise since.
+    most: usize,
+}
+
+impl Wish {
+    pub(crate) const fn new() -> Self {
+        Self { most: usize::MAX }
+    }
+
+    /// The step that a raise begins with where nothing was refused.
+    fn usual(heap_pages: usize) -> usize {
+        let most = STEP_MAX.max(heap_pages / STEP_LEAST_FRACTION);
+        (heap_pages / STEP_FRACTION).clamp(STEP_MIN, most)
+    }
+
+    /// The step that a raise begins with.
+    fn step(&self, heap_pages: usize) -> usize {
+        Self::usual(heap_pages).min(self.most)
+    }
+
+    /// The step that a raise would begin with, if that is less than usual because more was refused.
+    pub(crate) fn shortened(&self, heap_pages: usize) -> Option<usize> {
+        Some(self.most).filter(|&most| most < Self::usual(heap_pages))
+    }
+
+    /// The step after one that was refused, for a raise that needs `pages` pages: not below that, but for none at all.
+    fn shorter(step: usize, pages: usize) -> usize {
+        Some(step / 2).filter(|&half| half > pages).unwrap_or(0)
+    }
+
+    /// Remembers the step that a raise ended with, and whether one was refused before it.
+    fn note(&mut self, step: usize, refused: bool) {
+        self.most = if refused { step } else { self.most.max(1).saturating_mul(2) };
+    }
 }
 
 impl<B: Brk> Spans<B> {
@@ -81,36 +144,76 @@ impl<B: Brk> Spans<B> {
     }
 
     fn raise_from(&mut self, from: usize, pages: usize, new: New) -> Result<(), Refused> {
-        let step = (self.heap_pages() / STEP_FRACTION).clamp(STEP_MIN, STEP_MAX);
-        for step in [step, 0] {
-            let raise = self.plan_raise(from, pages, step).filter(|raise| new == New::Anywhere || raise.borders_on_old);
-            let Some(raise) = raise else { continue };
-            // SAFETY: raising takes nothing away.
-            if unsafe { self.move_break(from, raise.to) }.is_ok() {
-                if self.grows_by_huge_pages(pages) {
-                    self.expect_use(raise.start, raise.to);
+        let need = self.need(from, pages).ok_or(Refused)?;
+        let aside_from = self.map.first_aside(need.first.saturating_add(need.short), new == New::Behind, &mut self.brk);
+        let first_step = self.wish.step(self.heap_pages());
+        let (mut step, mut refused) = (first_step, None);
+        loop {
+            let raise = self.plan_raise(&need, step, aside_from);
+            let raise = raise.filter(|raise| new == New::Anywhere || raise.borders_on_old);
+            // A shorter step need not come to less.
+            if let Some(raise) = raise.filter(|raise| refused != Some(raise.to)) {
+                if self.try_raise(&raise, pages).is_ok() {
+                    self.wish.note(step, refused.is_some());
+                    return Ok(());
                 }
-                self.apply_raise(&raise);
-                return Ok(());
+                refused = Some(raise.to);
             }
+            if step == 0 {
+                break;
+            }
+            step = Wish::shorter(step, need.short);
+        }
+        // What was refused because it was large says nothing about steps.
+        if refused.is_some() && need.short < first_step {
+            self.wish.note(0, true);
         }
         Err(Refused)
     }
 
-    fn plan_raise(&self, from: usize, pages: usize, step: usize) -> Option<Raise> {
+    /// What a raise of the break from `from` is to bring, for a top of `pages` pages.
+    fn need(&self, from: usize, pages: usize) -> Option<Need> {
         let start = from.checked_next_multiple_of(PAGE)?;
         let base = self.map.base().unwrap_or(start);
-        let first = (start - base) / PAGE;
         let ours = self.map.base().is_some() && start == self.map.end();
-        let short = pages.saturating_sub(self.top.filter(|_| ours).map_or(0, Span::page_count)).max(1);
-        let room = self.map.served_beyond(first);
+        let held = self.top.filter(|_| ours).map_or(0, Span::page_count);
+        Some(Need {
+            base,
+            from,
+            start,
+            first: (start - base) / PAGE,
+            pages,
+            short: pages.saturating_sub(held).max(1),
+            ours,
+        })
+    }
+
+    /// Raises the break, once the metadata that lies aside is there.
+    fn try_raise(&mut self, raise: &Raise, pages: usize) -> Result<(), Refused> {
+        let all = (raise.to - raise.base) / PAGE;
+        let calls = &mut self.counters.brk_calls;
+        self.map.grow_aside(all, raise.aside_from, &mut self.brk, |brk| {
+            *calls += 1;
+            // SAFETY: raising takes nothing away.
+            unsafe { brk.move_break(raise.from, raise.to) }
+        })?;
+        if self.grows_by_huge_pages(pages) {
+            self.expect_use(raise.start, raise.to);
+        }
+        self.apply_raise(raise);
+        Ok(())
+    }
+
+    fn plan_raise(&self, need: &Need, step: usize, aside_from: usize) -> Option<Raise> {
+        let &Need { base, from, start, first, pages, short, ours } = need;
+        let room = self.map.served_beyond(first, aside_from);
         let (mut metadata, mut free) = (0, short.max(step).min(room));
         if short > room {
             // Metadata comes between the old top and the new one, which has to hold all pages by itself.
             free = pages.max(step);
             loop {
                 let total = first.checked_add(free)?.checked_add(metadata)?;
-                let missing = self.map.leaf_pages_missing(total, self.brk.page_size())?;
+                let missing = self.map.leaf_pages_missing(total, aside_from, self.brk.page_size())?;
                 if missing == metadata {
                     break;
                 }
@@ -120,10 +223,10 @@ impl<B: Brk> Spans<B> {
         let mut to = start.checked_add((metadata + free).checked_mul(PAGE)?)?;
         if metadata == 0 && step > 0 && self.grows_by_huge_pages(pages) {
             let more = (to.checked_next_multiple_of(HUGE)? - to) / PAGE;
-            let more = more.min(room - free);
+            let more = more.min(room.saturating_sub(free));
             (free, to) = (free + more, to + more * PAGE);
         }
-        Some(Raise { base, from, start, metadata, free, to, borders_on_old: ours && metadata == 0 })
+        Some(Raise { base, from, start, metadata, free, to, aside_from, borders_on_old: ours && metadata == 0 })
     }
 
     /// Whether a raise for `pages` pages asks for huge ones. A large block may be used in a few places only, so a heap
@@ -146,8 +249,13 @@ impl<B: Brk> Spans<B> {
         let (kernel_page, pages) = (self.brk.page_size(), (raise.to - raise.base) / PAGE);
         // SAFETY: a guard is part of the metadata pages, which are new, and the leaf around it leaves it alone.
         let seal_guard = |guard| unsafe { seal(&mut self.brk, guard) };
-        // SAFETY: the break has just been raised over all of it; the metadata comes first, as it was planned.
-        unsafe { self.map.grow(raise.base, pages, raise.start, kernel_page, seal_guard) };
+        // The kernel's page in which the break stood holds bytes of whoever used it.
+        let zero_from = raise.from.next_multiple_of(kernel_page);
+        let (base, storage, aside_from) = (raise.base, raise.start, raise.aside_from);
+        let growth = Growth { base, pages, storage, zero_from, aside_from };
+        // SAFETY: the break has just been raised over all of it; the metadata comes first, as it was planned, and what is
+        // aside was mapped before.
+        unsafe { self.map.grow(&growth, kernel_page, seal_guard) };
         if raise.start > end {
             self.append(Kind::Foreign, end, (raise.start - end) / PAGE, 0).set_foreign_end(raise.from);
             self.counters.foreign_pages += (raise.start - end) / PAGE;
@@ -155,10 +263,8 @@ impl<B: Brk> Spans<B> {
         if raise.metadata > 0 {
             self.append(Kind::Metadata, raise.start, raise.metadata, 0);
         }
-        // The kernel's page in which the break stood holds bytes of whoever used it.
         let start = raise.start + raise.metadata * PAGE;
-        let zero_from = raise.from.next_multiple_of(self.brk.page_size()).clamp(start, raise.to);
-        let zero = (raise.to - zero_from) / PAGE;
+        let zero = (raise.to - zero_from.clamp(start, raise.to)) / PAGE;
         match self.top {
             Some(top) => {
                 let known = if zero == raise.free { top.zero_pages.get() as usize } else { 0 };
@@ -174,18 +280,19 @@ impl<B: Brk> Spans<B> {
     /// A new last span.
     fn append(&mut self, kind: Kind, start: usize, pages: usize, zero: usize) -> Span {
         if let Some(top) = self.top.take() {
-            self.fit.insert(top);
+            self.keep_free(top);
         }
         let span = self.map.record(start);
         span.init(kind, start, pages, zero);
         let prev = self.last.or_else(|| self.span_before(start));
         self.link_after(prev, span);
         self.last = Some(span);
+        self.map.mark(span);
         span
     }
 
     pub(crate) fn note_peak(&mut self) {
-        self.counters.peak_pages = self.counters.peak_pages.max(self.heap_pages());
+        self.counters.peak_bytes = self.counters.peak_bytes.max(self.heap_bytes());
     }
 }
 

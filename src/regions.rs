@@ -39,7 +39,11 @@ impl<B: Brk> Spans<B> {
         if pages >= self.refused {
             return Err(OutOfMemory);
         }
-        let grown = self.raise(pages, New::Anywhere).or_else(|_| self.map_region(pages));
+        if self.raise(pages, New::Anywhere).is_ok() {
+            self.short = self.wish.shortened(self.heap_pages());
+            return Ok(());
+        }
+        let grown = self.map_region(pages);
         // Regions in which nothing is live may be in the way of a longer one.
         let grown = grown.or_else(|_| if self.give_back_regions() > 0 { self.map_region(pages) } else { Err(Refused) });
         if grown.is_err() {
@@ -100,18 +104,19 @@ impl<B: Brk> Spans<B> {
         // Before the leaf is written, and anything handed out.
         // SAFETY: the guards are part of the region's first pages, and its leaf leaves them alone.
         guards.into_iter().for_each(|guard| unsafe { seal(&mut self.brk, guard) });
-        // SAFETY: the mapping is new, and the heap's; a metadata span keeps the leaf's pages.
+        // SAFETY: the mapping is new and zero, and the heap's; a metadata span keeps the leaf's pages.
         unsafe { self.map.add_region(region) };
         let header = self.map.record(start);
         header.init(Kind::Metadata, start, metadata, 0);
         let last = self.last;
         self.link_after(before, header);
+        self.map.mark(header);
         let free = self.map.record(start + metadata * PAGE);
         free.init(Kind::Free, start + metadata * PAGE, pages - metadata, pages - metadata);
         self.link_after(Some(header), free);
         // A region that follows the heap's end in the list does not move that end.
         self.last = last;
-        self.fit.insert(free);
+        self.keep_free(free);
         self.counters.region_pages += pages;
         self.hysteresis.note_growth();
         self.note_peak();

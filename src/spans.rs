@@ -16,6 +16,7 @@ use crate::fit::Fit;
 use crate::header::{Kind, PAGE, Span};
 use crate::page_map::PageMap;
 use crate::policy::Policy;
+use crate::raise::Wish;
 use crate::thrift::Hysteresis;
 
 /// The heap could not get the memory: the kernel refused both the break and a mapping, or the request exceeds what
@@ -36,7 +37,7 @@ impl core::error::Error for OutOfMemory {}
 pub(crate) struct Counters {
     pub(crate) brk_calls: usize,
     pub(crate) map_calls: usize,
-    pub(crate) peak_pages: usize,
+    pub(crate) peak_bytes: usize,
     /// Pages in foreign spans.
     pub(crate) foreign_pages: usize,
     /// Pages in regions.
@@ -60,10 +61,11 @@ pub(crate) struct Spans<B> {
     pub(crate) hysteresis: Hysteresis,
     /// The most pages that a region may be wished to have: twice what was granted last, or half of what was refused.
     pub(crate) region_most: usize,
-    /// If the kernel refused what was last wished for: the pages of the wish that it granted then, if any.
+    /// If the kernel refused what was last wished for: the pages that it granted then, beyond the need.
     pub(crate) short: Option<usize>,
     /// The fewest pages that it has refused since the present request began.
     pub(crate) refused: usize,
+    pub(crate) wish: Wish,
     pub(crate) counters: Counters,
     /// What is done about a break that was lowered below blocks in use.
     pub(crate) policy: Policy,
@@ -82,11 +84,12 @@ impl<B> Spans<B> {
             region_most: usize::MAX,
             short: None,
             refused: usize::MAX,
+            wish: Wish::new(),
             policy,
             counters: Counters {
                 brk_calls: 0,
                 map_calls: 0,
-                peak_pages: 0,
+                peak_bytes: 0,
                 foreign_pages: 0,
                 region_pages: 0,
                 slab_pages: 0,
@@ -94,7 +97,7 @@ impl<B> Spans<B> {
         }
     }
 
-    /// Pages the heap has from the kernel, foreign ones not counted.
+    /// Pages the heap has below the break and in regions, foreign ones not counted.
     pub(crate) fn heap_pages(&self) -> usize {
         self.map.pages() - self.counters.foreign_pages + self.counters.region_pages
     }
@@ -102,6 +105,11 @@ impl<B> Spans<B> {
     /// What the kernel refuses from now on counts for one request: until the next it may have changed its mind.
     pub(crate) fn begin_request(&mut self) {
         self.refused = usize::MAX;
+    }
+
+    /// All bytes that the heap has from the kernel: these, and metadata aside.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.heap_pages() * PAGE + self.map.aside_bytes()
     }
 
     /// All spans in address order.
@@ -140,7 +148,7 @@ impl<B> Spans<B> {
         let lead = pages_to_align(span, align).unwrap_or(0);
         if lead > 0 {
             let rest = self.split(span, lead);
-            self.fit.insert(span);
+            self.keep_free(span);
             span = rest;
         }
         if span.page_count() > pages {
@@ -148,6 +156,7 @@ impl<B> Spans<B> {
             self.place_free(remainder);
         }
         span.kind.set(Kind::Large);
+        self.map.mark(span);
         span
     }
 
@@ -173,8 +182,14 @@ impl<B> Spans<B> {
         if self.last == Some(span) {
             self.top = Some(span);
         } else {
-            self.fit.insert(span);
+            self.keep_free(span);
         }
+    }
+
+    /// Puts a free span that is not the top into the index.
+    pub(crate) fn keep_free(&mut self, span: Span) {
+        self.map.mark(span);
+        self.fit.insert(span);
     }
 
     /// Takes a free span out of its index.
@@ -237,6 +252,7 @@ impl<B> Spans<B> {
             let remainder = self.split(span, pages);
             self.place_free(remainder);
         }
+        self.map.mark(span);
         true
     }
 

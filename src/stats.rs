@@ -18,9 +18,11 @@ pub struct Stats {
     pub free_bytes: usize,
     /// Headers and page map.
     pub metadata_bytes: usize,
+    /// The part of `metadata_bytes` that is mapped aside, away from all blocks.
+    pub aside_bytes: usize,
     /// Memory between the heap's start and its end that somebody else raised the break over. Not part of `heap_bytes`.
     pub foreign_bytes: usize,
-    /// What the heap holds of the kernel's: pages below the break, and regions.
+    /// What the heap holds of the kernel's: pages below the break, regions, and metadata aside.
     pub heap_bytes: usize,
     /// The part of `heap_bytes` that is in regions, because the break could not be raised.
     pub mapped_bytes: usize,
@@ -37,9 +39,11 @@ pub struct Stats {
 impl Stats {
     pub(crate) fn of<B: Brk>(spans: &Spans<B>, infos: SpanInfos<'_>) -> Self {
         let mut stats = Self {
-            heap_bytes: spans.heap_pages() * PAGE,
+            heap_bytes: spans.heap_bytes(),
+            metadata_bytes: spans.map.aside_bytes(),
+            aside_bytes: spans.map.aside_bytes(),
             mapped_bytes: spans.counters.region_pages * PAGE,
-            peak_heap_bytes: spans.counters.peak_pages * PAGE,
+            peak_heap_bytes: spans.counters.peak_bytes,
             brk_calls: spans.counters.brk_calls,
             map_calls: spans.counters.map_calls,
             source: spans.brk.source(),

@@ -80,7 +80,7 @@ impl<B: Brk> Spans<B> {
     /// What a heap does on its own when [`wants_trim`](Self::wants_trim) says so of the free span around `address`:
     /// keeps a quarter of the top, gives back the pages of any other span.
     pub(crate) fn trim_some(&mut self, address: usize) {
-        let free = self.map.find_around(address).filter(|span| span.is(Kind::Free));
+        let free = self.find_around(address).filter(|span| span.is(Kind::Free));
         let given = match free {
             Some(top) if self.top == free => self.lower(top.bytes() / 4),
             Some(span) => self.discard(span),

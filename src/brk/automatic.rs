@@ -2,6 +2,7 @@
 
 use super::{Brk, Linux, OwnBreak, Refused, Source};
 use crate::libc;
+use core::ops::Range;
 
 /// [`OwnBreak`] where a libc is linked (glibc, musl, bionic, uClibc, relibc), the program break of [`Linux`] elsewhere.
 ///
@@ -54,6 +55,14 @@ unsafe impl Brk for Automatic {
 
     fn map(&mut self, bytes: usize) -> Result<usize, Refused> {
         either!(mut self, source => source.map(bytes))
+    }
+
+    fn room(&mut self) -> Result<Range<usize>, Refused> {
+        either!(mut self, source => source.room())
+    }
+
+    fn map_at(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
+        either!(mut self, source => source.map_at(start, bytes))
     }
 
     unsafe fn unmap(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {

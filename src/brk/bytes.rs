@@ -1,8 +1,10 @@
 //! A source over bytes of the program's own, without any kernel.
 
+use super::room::Room;
 use super::{Brk, Refused};
 use core::cell::{Cell, UnsafeCell};
 use core::mem::MaybeUninit;
+use core::ops::Range;
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -42,7 +44,8 @@ impl<const N: usize> Default for Arena<N> {
     }
 }
 
-/// A break inside an [`Arena`]. It hands out what is there and nothing else: no mappings, no memory given back.
+/// A break inside an [`Arena`]. It hands out what is there and nothing else: no mappings, no memory given back. The arena's
+/// end becomes the room for metadata, if the heap wants one while the break is below it.
 ///
 /// Of several over the same arena the first that is used has it; the others are refused everything.
 #[derive(Debug)]
@@ -56,6 +59,8 @@ pub struct Bytes {
     below: Cell<usize>,
     /// The most there have been: whatever lies above is still zero.
     used: Cell<usize>,
+    /// For metadata, at the arena's end.
+    room: Cell<Room>,
 }
 
 // SAFETY: the arena is a static's, and this value has it alone.
@@ -71,6 +76,7 @@ impl Bytes {
             mine: Cell::new(false),
             below: Cell::new(0),
             used: Cell::new(0),
+            room: Cell::new(Room::NONE),
         }
     }
 
@@ -92,7 +98,9 @@ unsafe impl Brk for Bytes {
 
     unsafe fn move_break(&mut self, from: usize, to: usize) -> Result<(), Refused> {
         let start = self.claim()?;
-        let below = to.checked_sub(start).filter(|&below| below <= self.length).ok_or(Refused)?;
+        let room = self.room.get().range();
+        let most = if room.is_empty() { self.length } else { room.start - start };
+        let below = to.checked_sub(start).filter(|&below| below <= most).ok_or(Refused)?;
         if from != start + self.below.get() {
             return Err(Refused);
         }
@@ -110,8 +118,29 @@ unsafe impl Brk for Bytes {
         Err(Refused)
     }
 
-    unsafe fn unmap(&mut self, _: usize, _: usize) -> Result<(), Refused> {
-        Err(Refused)
+    fn room(&mut self) -> Result<Range<usize>, Refused> {
+        let start = self.claim()?;
+        if self.room.get().range().is_empty() {
+            let (end, current) = (start + self.length, start + self.below.get());
+            self.room.set(Room::below(end, self.length, current, PAGE)?);
+        }
+        Ok(self.room.get().range())
+    }
+
+    fn map_at(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
+        let mut room = self.room.get();
+        room.map(start, bytes, PAGE)?;
+        self.room.set(room);
+        // SAFETY: in the room, which lies in the arena above the break, and not mapped until now: nobody uses it.
+        unsafe { self.start.with_addr(start).write_bytes(0, bytes) };
+        Ok(())
+    }
+
+    unsafe fn unmap(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
+        let mut room = self.room.get();
+        room.unmap(start, bytes)?;
+        self.room.set(room);
+        Ok(())
     }
 
     unsafe fn discard(&mut self, _: usize, _: usize) -> Result<(), Refused> {

@@ -1,8 +1,10 @@
 //! A program break inside a byte array, with a kernel's manners and its failures on demand.
 
+use super::room::Room;
 use super::{Brk, Refused, Source};
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
+use core::ops::Range;
 
 /// What a neighbour leaves in memory it used: anything but zero.
 const STALE: u8 = 0xA5;
@@ -22,8 +24,11 @@ const FOREIGN_MAX: usize = 32;
 #[derive(Debug)]
 pub struct Emulated<'a> {
     start: usize,
-    /// First address past what the break may reach; mappings are carved from above it.
+    /// First address past what the break may reach.
     limit: usize,
+    /// Where mappings begin: at the limit, or above a room that lies between.
+    maps: usize,
+    room: Room,
     end: usize,
     current: usize,
     /// Where the heap's own last raise put the break: what lies below may be in use.
@@ -62,6 +67,8 @@ impl<'a> Emulated<'a> {
         let mut emulated = Self {
             start,
             limit: end,
+            maps: end,
+            room: Room::NONE,
             end,
             current: start,
             raised: start,
@@ -91,13 +98,14 @@ impl<'a> Emulated<'a> {
     ///
     /// # Panics
     ///
-    /// If `bytes` is not a power of two, or the break has moved already, or mappings exist.
+    /// If `bytes` is not a power of two, or the break has moved already, or mappings or a room for metadata exist.
     pub fn set_page_size(&mut self, bytes: usize) {
-        assert!(bytes.is_power_of_two() && self.current == self.start && self.mapped == 0);
+        let unused = self.current == self.start && self.mapped == 0 && self.room.range().is_empty();
+        assert!(bytes.is_power_of_two() && unused);
         self.page = bytes;
         // Mappings start at a page, too: the break's last page must not reach into the first of them.
         self.limit = self.page_end(self.limit).min(self.end);
-        self.map_end = self.limit;
+        (self.maps, self.map_end) = (self.limit, self.limit);
         let first_page_end = self.page_end(self.start);
         self.fill(self.start, first_page_end, STALE);
     }
@@ -144,7 +152,8 @@ impl<'a> Emulated<'a> {
         self.relocated
     }
 
-    /// Sets the arena's last `bytes` bytes aside for [`Brk::map`]; 0 refuses every mapping, which is the default.
+    /// Sets the arena's last `bytes` bytes aside for [`Brk::map`]; 0 refuses every mapping, which is the default. It is
+    /// less if the [room](Brk::room) for metadata, which is taken from what is left, is there already.
     ///
     /// # Panics
     ///
@@ -152,8 +161,10 @@ impl<'a> Emulated<'a> {
     pub fn allow_mappings(&mut self, bytes: usize) {
         let limit = self.page_end(self.end.saturating_sub(bytes).max(self.start)).min(self.end);
         assert!(self.mapped == 0 && self.current <= limit);
-        self.limit = limit;
-        self.map_end = limit;
+        let room = self.room.range();
+        self.maps = limit.max(room.end);
+        self.limit = if room.is_empty() { limit } else { room.start };
+        self.map_end = self.maps;
     }
 
     /// Someone else moves the break by `bytes`: up, writing into what they take, or down. It stays within the arena,
@@ -235,6 +246,11 @@ impl<'a> Emulated<'a> {
         self.expected_use
     }
 
+    /// The highest address that the break can reach: below what is set aside for mappings and for metadata.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
     fn page_end(&self, address: usize) -> usize {
         address.saturating_add(self.page - 1) & !(self.page - 1)
     }
@@ -268,7 +284,7 @@ impl<'a> Emulated<'a> {
 }
 
 // SAFETY: `shift` clears whole pages when they are raised over, the break stays between the arena's start and `limit`,
-// mappings are carved from the rest of the arena, and nothing happens on the paths that return `Refused`.
+// the room and mappings are carved from the rest of the arena, no part of them twice, and nothing happens on the paths that return `Refused`.
 unsafe impl Brk for Emulated<'_> {
     fn query(&self) -> Result<usize, Refused> {
         Ok(self.current)
@@ -291,7 +307,7 @@ unsafe impl Brk for Emulated<'_> {
         Ok(())
     }
 
-    /// Mappings stack up from `limit`. What is given back can be mapped again once it is the topmost, or all are gone.
+    /// Mappings stack up from `maps`. What is given back can be mapped again once it is the topmost, or all are gone.
     fn map(&mut self, bytes: usize) -> Result<usize, Refused> {
         let start = self.map_end;
         let end = start.checked_add(bytes).map(|end| self.page_end(end)).filter(|&end| end <= self.end);
@@ -302,14 +318,32 @@ unsafe impl Brk for Emulated<'_> {
         Ok(start)
     }
 
+    /// At the end of what the break can reach, if it is not there yet.
+    fn room(&mut self) -> Result<Range<usize>, Refused> {
+        if self.room.range().is_empty() {
+            self.room = Room::below(self.limit, self.end - self.start, self.current, self.page)?;
+            self.limit = self.room.range().start;
+        }
+        Ok(self.room.range())
+    }
+
+    fn map_at(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
+        self.room.map(start, bytes, self.page)?;
+        self.fill(start, start + bytes, 0);
+        Ok(())
+    }
+
     unsafe fn unmap(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
+        if self.room.range().contains(&start) {
+            return self.room.unmap(start, bytes);
+        }
         let end = self.page_end(start + bytes);
-        if start < self.limit || end > self.map_end {
+        if start < self.maps || end > self.map_end {
             return Err(Refused);
         }
         self.mapped -= end - start;
         if self.mapped == 0 {
-            self.map_end = self.limit;
+            self.map_end = self.maps;
         } else if end == self.map_end {
             self.map_end = start;
         }

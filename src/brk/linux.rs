@@ -4,6 +4,7 @@ use super::memory::{self, Area};
 use super::{Brk, Refused, Source};
 use crate::fork;
 use crate::seat::Seat;
+use core::ops::Range;
 
 /// The calling process's own program break.
 ///
@@ -91,6 +92,15 @@ unsafe impl Brk for Linux {
 
     fn map(&mut self, bytes: usize) -> Result<usize, Refused> {
         memory::map(bytes)
+    }
+
+    /// Far above the break, so that it can grow.
+    fn room(&mut self) -> Result<Range<usize>, Refused> {
+        super::own::find_room()
+    }
+
+    fn map_at(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
+        memory::map_exactly(start, bytes)
     }
 
     unsafe fn unmap(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {

@@ -24,12 +24,18 @@ mod linux;
 mod memory;
 mod own;
 mod page_size;
+mod room;
+
+use core::ops::Range;
 
 pub use automatic::Automatic;
 pub use bytes::{Arena, Bytes};
 pub use emulated::Emulated;
 pub use linux::Linux;
 pub use own::OwnBreak;
+
+/// Bytes of its [room](Brk::room) that the heap needs for each of its pages of 16 KiB.
+pub(crate) const ROOM_PER_PAGE: usize = 200;
 
 /// The kernel said no. Whatever was asked did not happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +76,7 @@ pub enum Source {
 ///   break is lowered below it, and nobody but the caller and those who moved the break themselves owns it;
 /// - whole pages of [`page_size`](Brk::page_size) bytes that lay above the break read as zero once it is raised over
 ///   them;
-/// - a mapping from `map` is readable, writable, zero, aligned to `page_size`, and belongs to the caller;
+/// - a mapping from `map` or `map_at` is readable, writable, zero, aligned to `page_size`, and belongs to the caller;
 /// - a call that returns [`Refused`] has changed nothing.
 pub unsafe trait Brk {
     /// The address where the break stands now. Others may have moved it since the last call.
@@ -87,11 +93,27 @@ pub unsafe trait Brk {
     /// A fresh mapping of `bytes` bytes, away from the break. Returns its first address.
     fn map(&mut self, bytes: usize) -> Result<usize, Refused>;
 
-    /// Returns a mapping to the kernel.
+    /// A range of addresses, far from the break, in which nothing is mapped and nothing else grows: room for the heap's
+    /// own metadata, which it maps piece by piece with [`map_at`](Brk::map_at). Naming it maps nothing. The heap asks when
+    /// it outgrows its first 2 MiB, and again if that was refused; it needs 200 bytes for each 16 KiB. By default this is
+    /// refused: metadata lies among the blocks then, and comes between what grows.
+    fn room(&mut self) -> Result<Range<usize>, Refused> {
+        Err(Refused)
+    }
+
+    /// Maps exactly `bytes` bytes at `start`: whole pages of the [`room`](Brk::room), in place of nothing that is mapped
+    /// there. By default this is refused.
+    fn map_at(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
+        let _ = (start, bytes);
+        Err(Refused)
+    }
+
+    /// Returns mapped memory to the kernel.
     ///
     /// # Safety
     ///
-    /// `start` and `bytes` are those of one call to [`map`](Brk::map), and nothing in it is used again.
+    /// `start` and `bytes` are those of one call to [`map`](Brk::map), or whole pages that [`map_at`](Brk::map_at) mapped;
+    /// and nothing in them is used again.
     unsafe fn unmap(&mut self, start: usize, bytes: usize) -> Result<(), Refused>;
 
     /// Returns the memory of `bytes` bytes at `start` to the kernel while keeping their addresses: on success they read

@@ -1,10 +1,11 @@
 //! A break of the heap's own, in addresses where nothing else grows.
 //!
 //! ```text
-//! program break                              start              break   mapped to              the stack, mappings
-//!       | - - - - - - - 16 GiB - - - - - - - - |      heap        |        |                            |
-//!       +                                      +------------------+--------+ - - - - - nobody's - - - - +
-//!                                                raised by mmap right behind, lowered by munmap
+//! program break              start         break   mapped to         end         the next range, the stack, mappings
+//!       | - - - - 16 GiB - - - |     heap    |        |               | gap  room |                |
+//!       +                      +-------------+--------+ - - - - - - - + - - -+====+ - - - - - - - -+
+//!                               raised by mmap right behind,              metadata
+//!                               lowered by munmap
 //! ```
 //!
 //! A libc's break grows upwards from below, and the kernel places mappings downwards from above: there are tens of TiB
@@ -13,11 +14,12 @@
 //! address space (`RLIMIT_AS`) could not map another byte, nor start a thread, and `mlockall` would count all of it.
 //!
 //! What lies in the way all the same stops the range there: the kernel is told to replace nothing, a raise is refused,
-//! and the heap goes on in regions.
+//! and the heap goes on in regions. So it does at the end of its range, the last part of which is the room for metadata.
 
 use super::memory::{self, Area};
 use super::{Brk, Refused, Source};
 use core::cell::Cell;
+use core::ops::Range;
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -32,6 +34,12 @@ const PLACES: usize = 32;
 /// Ranges start at a multiple of this: of what huge pages cover, and of so much that a program break that has grown
 /// meanwhile leads another copy of this library to the same places, where it finds those that are taken.
 const ROUND: u64 = if WIDE { 1 << 30 } else { 2 << 20 };
+/// The part of a range that is the room for metadata: enough for a heap in all the rest.
+const ROOM_FRACTION: usize = 64;
+/// Addresses between the break at its highest and the room, in which nothing is mapped.
+const GAP: usize = 1 << 20;
+/// How many ranges above the program break the room for a heap on it lies, at best.
+const FAR: u64 = if WIDE { PLACES as u64 } else { 3 };
 /// What is mapped at first, untouched: enough for the heap's first step.
 const FIRST: usize = 512 << 10;
 
@@ -47,6 +55,10 @@ static RANGES: AtomicUsize = AtomicUsize::new(0);
 pub struct OwnBreak {
     /// Where the range starts; 0 before it exists.
     start: Cell<usize>,
+    /// Where the next one would start, counted from there.
+    apart: Cell<usize>,
+    /// The highest address that the break can reach.
+    end: Cell<usize>,
     /// Where the break stands.
     current: Cell<usize>,
     /// Where accessible memory ends: not below the break, and zero from the break's page on.
@@ -56,13 +68,21 @@ pub struct OwnBreak {
 impl OwnBreak {
     /// A break whose range is found when it is first asked for.
     pub const fn new() -> Self {
-        Self { start: Cell::new(0), current: Cell::new(0), mapped: Cell::new(0) }
+        Self {
+            start: Cell::new(0),
+            apart: Cell::new(0),
+            end: Cell::new(0),
+            current: Cell::new(0),
+            mapped: Cell::new(0),
+        }
     }
 
     fn begin(&self) -> Result<(), Refused> {
         if self.start.get() == 0 {
-            let start = find_range()?;
+            let Range { start, end } = find_range()?;
             self.start.set(start);
+            self.apart.set(end - start);
+            self.end.set(end - (end - start) / ROOM_FRACTION - GAP);
             self.current.set(start);
             self.mapped.set(start + FIRST);
         }
@@ -71,6 +91,9 @@ impl OwnBreak {
 
     fn raise(&self, to: usize) -> Result<(), Refused> {
         let (mapped, end) = (self.mapped.get(), to.checked_next_multiple_of(self.page_size()).ok_or(Refused)?);
+        if end > self.end.get() {
+            return Err(Refused);
+        }
         if end > mapped {
             memory::map_exactly(mapped, end - mapped)?;
             self.mapped.set(end);
@@ -93,14 +116,28 @@ impl OwnBreak {
 }
 
 /// Maps the first bytes of a new range.
-fn find_range() -> Result<usize, Refused> {
+fn find_range() -> Result<Range<usize>, Refused> {
+    find(|| (RANGES.fetch_add(1, Relaxed) % PLACES) as u64)
+}
+
+/// A room for metadata as far above the program break as there are addresses.
+pub(super) fn find_room() -> Result<Range<usize>, Refused> {
+    let mut places = (1..=FAR).rev().cycle();
+    let Range { start, end } = find(|| places.next().unwrap_or(1))?;
+    // SAFETY: this was mapped right now, to see that nothing is there, and nobody knows of it.
+    unsafe { memory::unmap(start, FIRST) }?;
+    Ok(start..start + (end - start) / 2)
+}
+
+/// Maps the first bytes of a range in which nothing was mapped yet, at one of the places that `next` counts.
+fn find(mut next: impl FnMut() -> u64) -> Result<Range<usize>, Refused> {
     let above = memory::program_break().unwrap_or(0) as u64 + ABOVE_BREAK;
     for apart in APART {
         for _ in 0..PLACES {
-            let place = above + apart * (RANGES.fetch_add(1, Relaxed) % PLACES) as u64;
-            let Ok(start) = usize::try_from(place.next_multiple_of(ROUND)) else { continue };
+            let place = (above + apart * next()).next_multiple_of(ROUND);
+            let (Ok(start), Ok(end)) = (usize::try_from(place), usize::try_from(place + apart)) else { continue };
             if memory::map_exactly(start, FIRST).is_ok() {
-                return Ok(start);
+                return Ok(start..end);
             }
         }
     }
@@ -132,6 +169,15 @@ unsafe impl Brk for OwnBreak {
 
     fn map(&mut self, bytes: usize) -> Result<usize, Refused> {
         memory::map(bytes)
+    }
+
+    fn room(&mut self) -> Result<Range<usize>, Refused> {
+        self.begin()?;
+        Ok(self.end.get() + GAP..self.start.get() + self.apart.get())
+    }
+
+    fn map_at(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
+        memory::map_exactly(start, bytes)
     }
 
     unsafe fn unmap(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {

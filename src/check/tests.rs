@@ -244,6 +244,16 @@ fn i5_a_page_of_a_slab_that_has_none() {
 }
 
 #[test]
+fn i5_a_page_beyond_the_end_that_has_an_owner() {
+    sees(5, |heap| heap.spans.map.handle_at_end().set(heap.spans.first));
+}
+
+#[test]
+fn i2_metadata_aside_that_does_not_stand() {
+    sees(2, |heap| heap.spans.map.lose_aside());
+}
+
+#[test]
 fn i6_a_size_class_that_is_not_the_slabs() {
     sees(6, |heap| full_slab(heap).slot_size.set(SizeClass::from_index(0).slot_size() as u16));
 }
@@ -445,7 +455,7 @@ fn i12_a_counter_that_is_off() {
     sees(12, |heap| heap.spans.counters.foreign_pages += 1);
     sees(12, |heap| heap.spans.counters.region_pages -= 1);
     sees(12, |heap| heap.spans.counters.slab_pages -= 1);
-    sees(12, |heap| heap.spans.counters.peak_pages = 1);
+    sees(12, |heap| heap.spans.counters.peak_bytes = 1);
     sees(12, |heap| {
         let index = full_slab(heap).size_class().index();
         heap.slabs.classes[index].pages += 1;

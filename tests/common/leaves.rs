@@ -22,7 +22,12 @@ const fn storage(pages: usize, end: usize, page: usize) -> usize {
     (lead + page + (end * HANDLE + pages * RECORD).next_multiple_of(page) + page).next_multiple_of(PAGE)
 }
 
-/// Bytes of metadata in a heap that has `bytes` bytes beside it.
+/// Bytes that an arena of `bytes` bytes gives up for metadata aside, once that is asked for.
+pub(crate) fn room_for_metadata(bytes: usize, page: usize) -> usize {
+    ((bytes / PAGE + 1) * (HANDLE + RECORD)).next_multiple_of(page) + 3 * page
+}
+
+/// Bytes of metadata, all of it in line, in a heap that has `bytes` bytes beside it.
 pub(crate) fn metadata_beside(bytes: usize, page: usize) -> usize {
     let (mut metadata, mut served, mut doubled) = (least_metadata(page), FIRST, 64);
     while served * PAGE < bytes + metadata {

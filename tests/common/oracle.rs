@@ -256,6 +256,7 @@ impl Snapshot {
         ensure!(stats.live_blocks == count, "live_blocks is not {count}: {stats:?}");
         ensure!(stats.live_bytes == used, "live_bytes is not {used}: {stats:?}");
         ensure!(stats.free_bytes == free, "free_bytes is not {free}: {stats:?}");
+        let metadata = metadata + stats.aside_bytes;
         ensure!(stats.metadata_bytes == metadata, "metadata_bytes is not {metadata}: {stats:?}");
         ensure!(stats.foreign_bytes == foreign, "foreign_bytes is not {foreign}: {stats:?}");
         let heap = used + free + metadata;

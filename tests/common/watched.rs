@@ -12,17 +12,25 @@ pub(crate) enum Call {
     Lowered(Range<usize>),
     Discarded(Range<usize>),
     ExpectedUse(Range<usize>),
+    /// A piece of the room for metadata was mapped,
+    MappedAside(Range<usize>),
+    /// and returned.
+    Unmapped(Range<usize>),
 }
 
 /// The break of `brk`, and its calls in order.
 pub(crate) struct Watched<'a> {
     pub(crate) brk: Emulated<'a>,
     pub(crate) log: Vec<Call>,
+    /// Whether there is a room for metadata.
+    pub(crate) has_room: bool,
+    /// The number of calls for a piece of it that are still granted.
+    pub(crate) pieces: usize,
 }
 
 impl<'a> Watched<'a> {
     pub(crate) fn new(brk: Emulated<'a>) -> Self {
-        Self { brk, log: Vec::new() }
+        Self { brk, log: Vec::new(), has_room: true, pieces: usize::MAX }
     }
 
     /// Bytes that went back to the kernel, off the break or by discarding, since the log was last cleared. What went back
@@ -30,7 +38,7 @@ impl<'a> Watched<'a> {
     pub(crate) fn given_back(&self) -> usize {
         let given = |call: &Call| match call {
             Call::Lowered(range) | Call::Discarded(range) => Some(range.clone()),
-            Call::Raised(_) | Call::ExpectedUse(_) => None,
+            _ => None,
         };
         let mut ranges: Vec<_> = self.log.iter().filter_map(given).collect();
         ranges.sort_by_key(|range| range.start);
@@ -60,9 +68,22 @@ unsafe impl Brk for Watched<'_> {
         self.brk.map(bytes)
     }
 
+    fn room(&mut self) -> Result<Range<usize>, Refused> {
+        if self.has_room { self.brk.room() } else { Err(Refused) }
+    }
+
+    fn map_at(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
+        self.pieces = self.pieces.checked_sub(1).ok_or(Refused)?;
+        self.brk.map_at(start, bytes)?;
+        self.log.push(Call::MappedAside(start..start + bytes));
+        Ok(())
+    }
+
     unsafe fn unmap(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
         // SAFETY: the caller's promise.
-        unsafe { self.brk.unmap(start, bytes) }
+        unsafe { self.brk.unmap(start, bytes) }?;
+        self.log.push(Call::Unmapped(start..start + bytes));
+        Ok(())
     }
 
     unsafe fn discard(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {

@@ -1,6 +1,6 @@
 //! A heap together with its oracle: every operation is done, judged, and followed by a look at the whole heap.
 
-use super::leaves::{least_metadata, metadata_beside};
+use super::leaves::{least_metadata, metadata_beside, room_for_metadata};
 use super::oracle::{Expected, Live, Oracle, Snapshot, Verdict, ensure};
 use super::pattern;
 use super::setup::Setup;
@@ -138,14 +138,21 @@ impl<'a, S: Subject<'a>> World<'a, S> {
         let now = Snapshot::of(self.subject.heap());
         now.unchanged_since(&self.last).map_err(|what| format!("out of memory for {layout:?}, but {what}"))?;
         // Room for the block at its alignment, for the rest of the kernel's page and ours, and for the leaves that are
-        // missing for all that the heap spans then.
-        let room = self.maps_start - self.break_now();
+        // missing for all that the heap spans then, if they are not aside; the room for those may still be to come.
+        let aside =
+            if self.limit() < self.maps_start { 0 } else { room_for_metadata(self.end - self.start, self.quirks.page) };
+        let room = (self.limit() - self.break_now()).saturating_sub(aside);
         let spanned = (self.break_now() - self.start).saturating_add(layout.size().min(room)) + layout.align();
         let missing = metadata_beside(spanned, self.quirks.page).saturating_sub(self.metadata_below_break());
         let slack = 4 * PAGE + 2 * self.quirks.page + layout.align() + missing;
         let fits = layout.size().checked_add(slack).is_some_and(|bytes| bytes <= room);
         ensure!(self.refused || !fits, "out of memory for {layout:?} with {room} bytes of room");
         self.audit()
+    }
+
+    /// The highest address that the break can reach.
+    fn limit(&self) -> usize {
+        self.subject.heap().brk().limit()
     }
 
     /// Bytes of metadata below the break.
@@ -244,13 +251,15 @@ impl<'a, S: Subject<'a>> World<'a, S> {
 
     /// Trims, and answers with the bytes given back.
     pub(crate) fn trim(&mut self, keep: usize) -> Verdict<usize> {
-        let (top, mapped) = (self.break_now(), self.last.stats.mapped_bytes);
+        let top = self.break_now();
+        let (mapped, aside) = (self.last.stats.mapped_bytes, self.last.stats.aside_bytes);
         let given = self.subject.trim(keep);
         let drop = top.checked_sub(self.break_now()).ok_or("trim raised the break")?;
         let unmapped = mapped.checked_sub(self.subject.heap().stats().mapped_bytes).ok_or("trim mapped memory")?;
-        let at_least = drop + unmapped;
+        let aside = aside.checked_sub(self.subject.heap().stats().aside_bytes).ok_or("trim mapped metadata")?;
+        let at_least = drop + unmapped + aside;
         let right = if self.quirks.discard { given >= at_least } else { given == at_least };
-        ensure!(right, "trim gave {given} bytes back, the break fell by {drop} and mappings by {unmapped}");
+        ensure!(right, "trim gave {given} bytes back, the break fell by {drop}, mappings by {unmapped} and {aside}");
         self.audit()?;
         Ok(given)
     }
@@ -386,6 +395,7 @@ impl<'a, S: Subject<'a>> World<'a, S> {
         if self.oracle.foreign.is_empty() {
             let (left, stats) = (self.break_now() - self.start, self.last.stats);
             ensure!(left <= PAGE + stats.metadata_bytes, "{left} bytes are left of an empty heap: {stats:?}");
+            ensure!(stats.aside_bytes == 0, "metadata is left aside of an empty heap: {stats:?}");
             let bound = 2 * PAGE + least_metadata(self.quirks.page) + stats.peak_heap_bytes / 31;
             ensure!(left <= bound, "{left} bytes of metadata are left of an empty heap: {stats:?}");
         }

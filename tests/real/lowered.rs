@@ -113,8 +113,9 @@ fn below_headers_ends_the_process_with_a_line() {
             let policies = [Policy::Abort, Policy::Report, Policy::Ignore];
             let policy = policies.into_iter().find(|policy| format!("{policy:?}") == argument).expect("a policy");
             let mut heap = Heap::with_policy(Linux, policy);
-            (0..80).for_each(|_| _ = heap.allocate(layout(200 * KIB)).expect("memory"));
-            move_break(-(10 * MIB as isize));
+            // The second leaf is the last that lies among the blocks.
+            (0..9).for_each(|_| _ = heap.allocate(layout(200 * KIB)).expect("memory"));
+            move_break(-(MIB as isize) - 512 * KIB as isize);
             heap.trim(0);
         });
         assert!(!ended.finished && ended.signal == Some(libc::SIGABRT), "{policy:?}: {ended:#?}");

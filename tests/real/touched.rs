@@ -1,10 +1,10 @@
 //! How much memory a small heap makes the kernel back.
 
-use super::kernel::page;
+use super::kernel::{KIB, MIB, page, resident};
 use super::ledger::layout;
 use crate::common::child::scenario;
-use hmalloc::Heap;
-use hmalloc::brk::Linux;
+use hmalloc::brk::{Brk, Linux, OwnBreak};
+use hmalloc::{Heap, MisuseKind, PAGE};
 use std::ptr::NonNull;
 
 /// Pages of the kernel's, from the heap's first address to its last, that physical memory stands behind.
@@ -22,7 +22,7 @@ fn resident_pages(heap: &Heap<Linux>) -> usize {
     resident[..pages].iter().filter(|&&byte| byte & 1 == 1).count()
 }
 
-fn take(heap: &mut Heap<Linux>, size: usize) -> NonNull<u8> {
+fn take<B: Brk>(heap: &mut Heap<B>, size: usize) -> NonNull<u8> {
     let payload = heap.allocate(layout(size)).expect("memory");
     // SAFETY: the block is this long.
     unsafe { payload.write_bytes(7, size) };
@@ -53,5 +53,40 @@ fn a_small_heap_touches_few_pages() {
         let many = resident_pages(&heap);
         assert!(many >= few + 60, "{many} pages are resident after {few}");
         assert_eq!(heap.check(), Ok(()));
+    });
+}
+
+/// A block that nobody touches, of so many bytes: neither it nor its metadata makes the kernel back much.
+fn untouched<B: Brk>(mut heap: Heap<B>, bytes: usize) {
+    take(&mut heap, 100);
+    let before = resident();
+    let payload = heap.allocate(layout(bytes)).expect("addresses");
+    let touched = resident() - before;
+    assert!(touched < 200 * KIB, "{} KiB are resident for {} MiB", touched / KIB, bytes / MIB);
+    // Wrong pointers into it are explained by looking at little of that.
+    for address in (0..64).map(|part| payload.addr().get() + bytes / 64 * part + PAGE) {
+        let misuse = heap.usable_size(std::ptr::without_provenance(address)).expect_err("no block starts there");
+        let found = misuse.found.expect("a block");
+        assert_eq!((misuse.kind, found.address), (MisuseKind::NotABlock, payload.addr().get()));
+    }
+    let touched = resident() - before;
+    assert!(touched < 800 * KIB, "{} KiB are resident after 64 questions", touched / KIB);
+    // It grows where it is, by half.
+    // SAFETY: the old address is the new one.
+    let doubled = unsafe { heap.resize(payload.as_ptr(), layout(bytes + bytes / 2)) }.expect("addresses");
+    assert_eq!(doubled, payload);
+    // SAFETY: nobody uses the block.
+    assert_eq!(unsafe { heap.free(doubled.as_ptr()) }, Ok(()));
+    heap.trim(0);
+    let left = resident().saturating_sub(before);
+    assert!(left < 100 * KIB && heap.stats().aside_bytes == 0, "{} KiB are left", left / KIB);
+}
+
+#[test]
+fn a_block_that_nobody_touches_costs_little() {
+    scenario(&a_block_that_nobody_touches_costs_little, || {
+        untouched(Heap::new(Linux), 512 * MIB);
+        untouched(Heap::new(OwnBreak::new()), 1024 * MIB);
+        untouched(Heap::new(OwnBreak::new()), 16 * 1024 * MIB);
     });
 }
