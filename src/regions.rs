@@ -9,7 +9,7 @@
 //! ```
 
 use crate::brk::{Brk, Refused};
-use crate::header::{Kind, PAGE};
+use crate::header::{Kind, PAGE, Span};
 use crate::page_map::Region;
 use crate::raise::{New, seal};
 use crate::spans::{OutOfMemory, Spans, align_slack};
@@ -18,12 +18,12 @@ use crate::spans::{OutOfMemory, Spans, align_slack};
 const REGION_MIN: usize = (1 << 20) / PAGE;
 /// The least it is wished to hold after refusals, in pages.
 const REGION_LEAST: usize = REGION_MIN / 4;
-/// A region is at least this fraction of the heap, so that their number grows with the logarithm of its size.
-const REGION_FRACTION: usize = 4;
+/// A region is at least this fraction of the heap if the kernel lets it, so that their number grows with the logarithm of its size.
+const REGION_FRACTION: usize = 2;
 
 impl<B: Brk> Spans<B> {
     /// A used span of `pages` pages at a multiple of `align` bytes, from what is free or from the kernel.
-    pub(crate) fn take(&mut self, pages: usize, align: usize) -> Result<crate::header::Span, OutOfMemory> {
+    pub(crate) fn take(&mut self, pages: usize, align: usize) -> Result<Span, OutOfMemory> {
         if let Some(span) = self.take_free(pages, align) {
             return Ok(span);
         }
@@ -44,12 +44,39 @@ impl<B: Brk> Spans<B> {
             return Ok(());
         }
         let grown = self.map_region(pages);
-        // Regions in which nothing is live may be in the way of a longer one.
-        let grown = grown.or_else(|_| if self.give_back_regions() > 0 { self.map_region(pages) } else { Err(Refused) });
+        let grown =
+            grown.or_else(|_| if self.make_room_for_region(pages) { self.map_region(pages) } else { Err(Refused) });
         if grown.is_err() {
             (self.refused, self.short) = (pages, Some(self.short.unwrap_or(1)));
         }
         grown.map_err(|_| OutOfMemory)
+    }
+
+    /// Returns the highest regions in which nothing is live, if they border on each other and a region with `pages` free
+    /// pages fits where they are: each may be too short, and all of them in its way.
+    fn make_room_for_region(&mut self, pages: usize) -> bool {
+        let (mut start, mut bytes) = (None, 0);
+        for region in self.map.regions().iter().rev() {
+            if start.is_some_and(|start| start != region.mapping + region.mapping_bytes) || !self.is_idle(region) {
+                break;
+            }
+            (start, bytes) = (Some(region.mapping), bytes + region.mapping_bytes);
+        }
+        let enough = self.bytes_around(pages).is_some_and(|needed| needed <= bytes);
+        while enough && bytes > 0 {
+            let Some(region) = self.map.regions().last().copied() else { break };
+            if !self.give_back(&region) {
+                return false;
+            }
+            bytes -= region.mapping_bytes.min(bytes);
+        }
+        enough
+    }
+
+    /// Bytes of a mapping that is sure to have room for `pages` free pages.
+    fn bytes_around(&self, pages: usize) -> Option<usize> {
+        // One page more aligns the start.
+        (self.pages_around(pages)? + 1).checked_mul(PAGE)
     }
 
     /// Maps a region in which at least `pages` pages are free: more if the kernel lets it, else half of that, and so on.
@@ -73,8 +100,7 @@ impl<B: Brk> Spans<B> {
     }
 
     fn try_region(&mut self, free: usize) -> Result<(), Refused> {
-        // One page more aligns the start.
-        let bytes = self.pages_around(free).and_then(|pages| (pages + 1).checked_mul(PAGE)).ok_or(Refused)?;
+        let bytes = self.bytes_around(free).ok_or(Refused)?;
         self.counters.map_calls += 1;
         let mapping = self.brk.map(bytes)?;
         self.add_region(mapping, bytes);
@@ -122,22 +148,33 @@ impl<B: Brk> Spans<B> {
         self.note_peak();
     }
 
-    /// Unmaps the regions in which nothing is used. Returns how many bytes that gave back.
+    /// Unmaps the regions in which nothing is used, from the highest down. Returns how many bytes that gave back.
     pub(crate) fn give_back_regions(&mut self) -> usize {
-        let (mut given, mut index) = (0, 0);
-        while let Some(&region) = self.map.regions().get(index) {
+        let (mut given, mut index) = (0, self.map.regions().len());
+        while index > 0 {
+            index -= 1;
+            let Some(&region) = self.map.regions().get(index) else { break };
             if self.give_back(&region) {
                 given += region.pages * PAGE;
-            } else {
-                index += 1;
             }
         }
         given
     }
 
+    /// Whether nothing in a region is used.
+    fn is_idle(&self, region: &Region) -> bool {
+        self.spans_if_idle(region).is_some()
+    }
+
+    /// The metadata and the free span of which a region consists in which nothing is used.
+    fn spans_if_idle(&self, region: &Region) -> Option<(Span, Span)> {
+        let metadata = self.map.find(region.start)?;
+        let free = self.free_next(metadata).filter(|free| free.end() == region.end())?;
+        Some((metadata, free))
+    }
+
     fn give_back(&mut self, region: &Region) -> bool {
-        let Some(metadata) = self.map.find(region.start) else { return false };
-        let Some(free) = self.free_next(metadata).filter(|free| free.end() == region.end()) else { return false };
+        let Some((metadata, free)) = self.spans_if_idle(region) else { return false };
         self.believe(metadata);
         self.believe(free);
         // Before the region is gone, and the two headers with it.

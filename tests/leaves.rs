@@ -295,7 +295,7 @@ fn a_block_at_the_end_grows_over_all_leaves_and_never_moves() {
         let mut blocks = Blocks::new(&mut arena, true);
         (0..below).for_each(|_| _ = blocks.get(700).expect("room"));
         let metadata = room_for_metadata(32 * MIB, 4096) + 3 * PAGE;
-        grows_in_place(&mut blocks, 40_000, 32 * MIB - metadata - below * 800 - 4 * PAGE);
+        grows_in_place(&mut blocks, 60_000, 32 * MIB - metadata - below * 800 - 4 * PAGE);
         assert!(blocks.metadata() <= 2, "{} metadata spans", blocks.metadata());
     }
 }
@@ -305,8 +305,8 @@ fn a_block_at_the_end_grows_over_all_leaves_and_never_moves() {
 fn without_a_room_a_block_that_grows_moves_at_leaves_only() {
     let mut arena = Arena::at(64 * MIB, 0);
     let mut blocks = Blocks::new(&mut arena, false);
-    let (mut at, mut moves) = (blocks.get(40_000).expect("room"), 0);
-    for size in (40_000..20 * MIB).step_by(4096) {
+    let (mut at, mut moves) = (blocks.get(60_000).expect("room"), 0);
+    for size in (60_000..20 * MIB).step_by(4096) {
         let now = blocks.resize(at, size);
         moves += usize::from(now != at);
         at = now;
