@@ -104,7 +104,7 @@ fn first_word(address: usize) -> u64 {
     unsafe { core::ptr::with_exposed_provenance::<u64>(address).read() }
 }
 
-/// I5.
+/// I5, for the pages of a span.
 fn page_map<B>(spans: &Spans<B>, span: Span) -> Result<(), Corruption> {
     for page in 0..span.page_count() {
         let address = span.start.get() + page * PAGE;

@@ -15,6 +15,8 @@
 //! a storage may start or end amid one, which it shares with its neighbour: that much is left unused. The heap's first
 //! storage has nothing of ours below it and so no guard there.
 //!
+//! A leaf [aside](crate::aside) is the same two addresses, of arrays that lie elsewhere.
+//!
 //! How long a storage is depends on the kernel's page alone, not on where it starts. Over pages of 4 KiB:
 //!
 //! | pages served | 60, at the start | 68 | 128 | 256 | 512 | 1024 |
@@ -64,7 +66,7 @@ const _: () = {
 };
 
 /// Where a leaf's records and its array of handles are. Plain numbers: what they lead to is there for as long as the
-/// leaf's storage stands.
+/// leaf's storage stands, or, aside, for the pages of the heap.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Leaf {
     /// Biased, so that page numbers index it.

@@ -392,15 +392,22 @@ impl PageMap {
         brk: &mut B,
         raise: impl FnOnce(&mut B) -> Result<(), Refused>,
     ) -> Result<(), Refused> {
-        let Some(aside) = self.aside.as_mut().filter(|_| aside_from < LEAVES && pages > pages_of(aside_from).start)
-        else {
+        if aside_from >= LEAVES || pages <= pages_of(aside_from).start {
             return raise(brk);
-        };
+        }
+        let aside = self.aside.as_mut().ok_or(Refused)?;
         let before = aside.ends();
-        aside.grow(pages, brk).and_then(|()| raise(brk)).inspect_err(|_| {
+        let grown = aside.grow(pages, brk);
+        let lost = grown.is_err() && aside.bytes() == 0;
+        let raised = grown.and_then(|()| raise(brk)).inspect_err(|_| {
             // SAFETY: what was mapped just now is not used yet.
             unsafe { aside.cut(before, brk) };
-        })
+        });
+        if lost {
+            // Another heap may have found the same room while this one had nothing in it.
+            self.aside = None;
+        }
+        raised
     }
 
     /// Returns what is mapped aside and serves no page, but for a little while some of it does. Returns how many bytes

@@ -39,12 +39,15 @@ const ROOM_FRACTION: usize = 64;
 /// Addresses between the break at its highest and the room, in which nothing is mapped.
 const GAP: usize = 1 << 20;
 /// How many ranges above the program break the room for a heap on it lies, at best.
-const FAR: u64 = if WIDE { PLACES as u64 } else { 3 };
+const FAR: usize = if WIDE { PLACES } else { 3 };
+const _: () = assert!((16 << 10) / ROOM_FRACTION >= super::ROOM_PER_PAGE, "for each page of the heap");
 /// What is mapped at first, untouched: enough for the heap's first step.
 const FIRST: usize = 512 << 10;
 
 /// Ranges that were begun in this process.
 static RANGES: AtomicUsize = AtomicUsize::new(0);
+/// Rooms that were looked for beside the program break.
+static ROOMS: AtomicUsize = AtomicUsize::new(0);
 
 /// A break of the heap's own, for programs in which others use the program break: every program with a libc.
 ///
@@ -122,8 +125,7 @@ fn find_range() -> Result<Range<usize>, Refused> {
 
 /// A room for metadata as far above the program break as there are addresses.
 pub(super) fn find_room() -> Result<Range<usize>, Refused> {
-    let mut places = (1..=FAR).rev().cycle();
-    let Range { start, end } = find(|| places.next().unwrap_or(1))?;
+    let Range { start, end } = find(|| (FAR - ROOMS.fetch_add(1, Relaxed) % FAR) as u64)?;
     // SAFETY: this was mapped right now, to see that nothing is there, and nobody knows of it.
     unsafe { memory::unmap(start, FIRST) }?;
     Ok(start..start + (end - start) / 2)
