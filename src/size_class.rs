@@ -49,6 +49,10 @@ const LONG_FROM: usize = 12;
 const TAIL_MAX: usize = 12;
 const BIG_SLOT: usize = 4 << 10;
 
+/// The last doubling has no power of two: this slot size is as good up to itself, and larger ones are nobody's guests.
+const COARSE_LAST: usize = 48 << 10;
+
+const _: () = assert!(COARSE_LAST.is_multiple_of(PAGE), "slots of every alignment");
 const _: () = assert!(CLASSES <= u8::MAX as usize + 1, "a byte holds the index of a class");
 
 /// A size class: the index of a slot size.
@@ -104,9 +108,15 @@ impl SizeClass {
         Some(class)
     }
 
-    /// The last class of the same doubling, whose slots every request of this class fills more than half.
+    /// The class that others of the same doubling are guests of: its slots have every alignment that theirs have, and
+    /// every request of this class fills more than half of one.
     pub(crate) fn coarse(self) -> Self {
-        Self(CLASS_OF_UNITS[self.slot_size().next_power_of_two().min(SMALL_MAX) / MIN_ALIGN])
+        let slot = self.slot_size();
+        let coarse = match slot.next_power_of_two() {
+            power if power <= SMALL_MAX => power,
+            _ => slot.max(COARSE_LAST),
+        };
+        Self(CLASS_OF_UNITS[coarse / MIN_ALIGN])
     }
 
     /// The class whose slots have this size.
@@ -220,8 +230,11 @@ mod tests {
     #[test]
     fn requests_of_every_class_fill_more_than_half_of_its_coarse_class() {
         for size in (1..=SMALL_MAX).step_by(STEP) {
-            let coarse = SizeClass::of_size(size).unwrap().coarse();
+            let class = SizeClass::of_size(size).unwrap();
+            let coarse = class.coarse();
             assert!(coarse.slot_size() >= size && (coarse.slot_size() < 2 * size || coarse.index() == 0));
+            let align = |class: SizeClass| class.slot_size().trailing_zeros();
+            assert!(align(coarse) >= align(class), "{class:?} is a guest of slots that are aligned less");
         }
     }
 
