@@ -176,12 +176,13 @@ impl<B> Spans<B> {
     pub(crate) fn release(&mut self, span: Span) -> Span {
         self.hysteresis.tick();
         self.believe(span);
+        let (dirty, zero) = span.dirty_and_zero_pages();
         if span.is(Kind::Slab) {
             self.unmap_slab(span);
         }
         span.kind.set(Kind::Free);
-        span.zero_pages.set(0);
-        span.set_dirty_pages(span.page_count());
+        span.zero_pages.set(zero as u32);
+        span.set_dirty_pages(dirty);
         let mut free = span;
         if let Some(next) = self.free_next(span) {
             self.believe(next);
