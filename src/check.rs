@@ -158,9 +158,9 @@ fn taken_word(slabs: &Slabs, size_class: SizeClass) -> Result<(), Corruption> {
     let slots = slots_of_word(slab.opened.get() as usize, index);
     ensure(class.word & !slots == 0 && class.word & live[index].get() == 0, 8, start)?;
     ensure(slab.units_of_word(index, class.word) & slab.zero_units() == 0, 14, start)?;
-    ensure(class.slot_size == size_class.slot_size(), 8, start)?;
-    let first = class.base + class.word.trailing_zeros() as usize * class.slot_size;
-    ensure(class.base == start + index * 64 * class.slot_size && class.next_slot == first, 8, start)
+    ensure(class.slot_size as usize == size_class.slot_size(), 8, start)?;
+    let first = class.base + class.word.trailing_zeros() as usize * class.slot_size as usize;
+    ensure(class.base == start + index * 64 * class.slot_size as usize && class.next_slot == first, 8, start)
 }
 
 /// I9: each slab is where its place says, and the lists hold the listed and empty ones.

@@ -30,7 +30,9 @@ pub(crate) struct Class {
     /// The live bits of those 64 slots; stale while `word` is 0.
     pub(crate) live: *const Cell<u64>,
     /// Bytes in a slot.
-    pub(crate) slot_size: usize,
+    pub(crate) slot_size: u32,
+    /// The units of the slab that were known to be zero before `word` was taken over.
+    taken_units: u32,
     /// The current slab.
     pub(crate) slab: Option<Span>,
     /// Where the sweep over the words of `slab` goes on.
@@ -83,6 +85,7 @@ impl Class {
             base: 0,
             live: core::ptr::null(),
             slot_size: 0,
+            taken_units: 0,
             slab: None,
             next: 0,
             sweeps: 0,
@@ -115,7 +118,7 @@ impl Class {
     #[inline(always)]
     fn first_slot(&self, word: u64) -> usize {
         // The last bit spares the test for zero that the instruction would need.
-        self.base + (word | 1 << 63).trailing_zeros() as usize * self.slot_size
+        self.base + (word | 1 << 63).trailing_zeros() as usize * self.slot_size as usize
     }
 
     /// Takes over the next word with free slots among those that are open, if there is one.
@@ -176,11 +179,11 @@ impl Class {
     }
 
     fn take_over(&mut self, slab: Span, index: usize, free: u64) {
-        slab.use_units(index, free);
+        self.taken_units = slab.use_units(index, free);
         self.word = free;
         self.live = &raw const slab.record().live[index];
-        self.slot_size = slab.slot_size.get() as usize;
-        self.base = slab.start.get() + index * 64 * self.slot_size;
+        self.slot_size = slab.slot_size.get().into();
+        self.base = slab.start.get() + index * 64 * self.slot_size as usize;
         self.next_slot = self.first_slot(free);
         self.next = index as u8 + 1;
     }
@@ -188,8 +191,9 @@ impl Class {
     /// Gives up the slots that the class has taken over and not handed out. The next refill sweeps its slab from the start.
     pub(crate) fn put_back(&mut self) {
         let Some(slab) = self.slab else { return };
-        if self.word != 0 && self.zeros.word() {
-            slab.unuse_units((self.base - slab.start.get()) / self.slot_size / 64, self.word);
+        if self.word != 0 {
+            // What was handed out lies below.
+            slab.unuse_units(self.taken_units, self.next_slot - slab.start.get());
         }
         self.word = 0;
         self.next = 0;

@@ -95,12 +95,19 @@ impl Span {
         if fresh == free { (free, true) } else { (free & !fresh, false) }
     }
 
-    /// Notes that slots of a word may be written from now on.
-    pub(crate) fn use_units(self, index: usize, slots: u64) {
+    /// Notes that slots of a word may be written from now on. Returns the units that were known to be zero till now.
+    pub(crate) fn use_units(self, index: usize, slots: u64) -> u32 {
         let zero = self.zero_units();
-        if zero != 0 {
-            self.set_zero_units(zero & !self.units_of_word(index, slots));
-        }
+        let used = if zero == 0 { 0 } else { zero & self.units_of_word(index, slots) };
+        self.set_zero_units(zero & !used);
+        used
+    }
+
+    /// Takes back [`use_units`](Self::use_units) for the units of those that begin at `from` or later: nothing there was
+    /// handed out.
+    pub(crate) fn unuse_units(self, used: u32, from: usize) {
+        let below = 1_u32.unbounded_shl(from.div_ceil(UNIT) as u32).wrapping_sub(1);
+        self.set_zero_units(self.zero_units() | (used & !below));
     }
 
     /// The units that read as zero from the first slot on that was never opened. It may begin in a unit of earlier ones;
@@ -109,14 +116,6 @@ impl Span {
         let first = self.opened.get() as usize * self.slot_size.get() as usize;
         let shared = if ahead && !first.is_multiple_of(UNIT) { units_of_bytes(first, first + 1) } else { 0 };
         self.zero_units() | shared
-    }
-
-    /// Takes back [`use_units`](Self::use_units) for the slots of a word that was found zero and has not been handed out
-    /// but for those below the first of `slots`.
-    pub(crate) fn unuse_units(self, index: usize, slots: u64) {
-        let first = (index * 64 + slots.trailing_zeros() as usize) * self.slot_size.get() as usize;
-        let begun_before = (1_u32.unbounded_shl(first.div_ceil(UNIT) as u32)).wrapping_sub(1);
-        self.set_zero_units(self.zero_units() | (self.units_of_word(index, slots) & !begun_before));
     }
 
     /// The free slots of a word that are opened.
