@@ -10,6 +10,7 @@ use crate::header::{Kind, MAX_SLOTS, PAGE, Place, Span};
 use crate::size_class::{CLASSES, SizeClass};
 use crate::slab::Slabs;
 use crate::spans::Spans;
+use crate::units::{MAX_UNITS, UNIT};
 
 fn ensure(holds: bool, invariant: u8, address: usize) -> Result<(), Corruption> {
     if holds { Ok(()) } else { Err(Corruption { invariant, address }) }
@@ -98,9 +99,9 @@ fn free_spans<B>(spans: &Spans<B>) -> Result<(), Corruption> {
     Ok(())
 }
 
-/// The first bytes of a free page.
+/// The first bytes of a free page or unit.
 fn first_word(address: usize) -> u64 {
-    // SAFETY: the page is the heap's (I1), free, and known to have been zero: nobody writes to it while it is looked at.
+    // SAFETY: it is the heap's (I1), free, and known to have been zero: nobody writes to it while it is looked at.
     unsafe { core::ptr::with_exposed_provenance::<u64>(address).read() }
 }
 
@@ -129,7 +130,19 @@ fn slab(slab: Span) -> Result<(), Corruption> {
         live += word.count_ones() as usize;
     }
     let free = slab.counted_free().unwrap_or(capacity - live);
-    ensure(live + free == capacity && slab.opened.get() as usize <= capacity, 7, start)
+    ensure(live + free == capacity && slab.opened.get() as usize <= capacity, 7, start)?;
+    zero_units(slab)
+}
+
+/// I14, of a slab.
+fn zero_units(slab: Span) -> Result<(), Corruption> {
+    let (start, zero) = (slab.start.get(), slab.zero_units());
+    ensure(slab.page_count() <= MAX_UNITS * UNIT / PAGE, 14, start)?;
+    ensure(zero & !slab.units() == 0 && zero & slab.live_units() == 0, 14, start)?;
+    for unit in (0..MAX_UNITS).filter(|unit| zero >> unit & 1 == 1) {
+        ensure(first_word(start + unit * UNIT) == 0, 14, start + unit * UNIT)?;
+    }
+    Ok(())
 }
 
 /// I8.
@@ -147,9 +160,10 @@ fn taken_word(slabs: &Slabs, size_class: SizeClass) -> Result<(), Corruption> {
     };
     let slots = slots_of_word(slab.opened.get() as usize, index);
     ensure(class.word & !slots == 0 && class.word & live[index].get() == 0, 8, start)?;
-    ensure(class.slot_size == size_class.slot_size(), 8, start)?;
-    let first = class.base + class.word.trailing_zeros() as usize * class.slot_size;
-    ensure(class.base == start + index * 64 * class.slot_size && class.next_slot == first, 8, start)
+    ensure(slab.units_of_word(index, class.word) & slab.zero_units() == 0, 14, start)?;
+    ensure(class.slot_size as usize == size_class.slot_size(), 8, start)?;
+    let first = class.base + class.word.trailing_zeros() as usize * class.slot_size as usize;
+    ensure(class.base == start + index * 64 * class.slot_size as usize && class.next_slot == first, 8, start)
 }
 
 /// I9: each slab is where its place says, and the lists hold the listed and empty ones.

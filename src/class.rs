@@ -30,7 +30,9 @@ pub(crate) struct Class {
     /// The live bits of those 64 slots; stale while `word` is 0.
     pub(crate) live: *const Cell<u64>,
     /// Bytes in a slot.
-    pub(crate) slot_size: usize,
+    pub(crate) slot_size: u32,
+    /// The units of the slab that were known to be zero before `word` was taken over.
+    taken_units: u32,
     /// The current slab.
     pub(crate) slab: Option<Span>,
     /// Where the sweep over the words of `slab` goes on.
@@ -41,10 +43,34 @@ pub(crate) struct Class {
     pub(crate) pages: u32,
     /// Requests that were served by the [host](crate::slab::Slabs::host) instead.
     pub(crate) guests: u8,
-    /// Whether the slots in `word` have never been used and read as zero.
-    pub(crate) fresh: bool,
+    /// What the class knows to be zero besides.
+    pub(crate) zeros: Zeros,
     /// The first of the listed slabs.
     pub(crate) listed: Option<Span>,
+}
+
+/// What a class knows to be zero of its current slab, beyond what the slab's units say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Zeros(u8);
+
+impl Zeros {
+    pub(crate) const NOTHING: Self = Self(0);
+    const WORD: u8 = 1;
+    const AHEAD: u8 = 2;
+
+    fn new(word: bool, ahead: bool) -> Self {
+        Self(if word { Self::WORD } else { 0 } | if ahead { Self::AHEAD } else { 0 })
+    }
+
+    /// The slots that are taken over and not handed out read as zero.
+    pub(crate) fn word(self) -> bool {
+        self.0 & Self::WORD != 0
+    }
+
+    /// What follows the opened slots in the unit where the last of them ends reads as zero.
+    fn ahead(self) -> bool {
+        self.0 & Self::AHEAD != 0
+    }
 }
 
 #[cfg(target_pointer_width = "64")]
@@ -59,12 +85,13 @@ impl Class {
             base: 0,
             live: core::ptr::null(),
             slot_size: 0,
+            taken_units: 0,
             slab: None,
             next: 0,
             sweeps: 0,
             pages: 0,
             guests: 0,
-            fresh: false,
+            zeros: Zeros::NOTHING,
             listed: None,
         }
     }
@@ -91,7 +118,7 @@ impl Class {
     #[inline(always)]
     fn first_slot(&self, word: u64) -> usize {
         // The last bit spares the test for zero that the instruction would need.
-        self.base + (word | 1 << 63).trailing_zeros() as usize * self.slot_size
+        self.base + (word | 1 << 63).trailing_zeros() as usize * self.slot_size as usize
     }
 
     /// Takes over the next word with free slots among those that are open, if there is one.
@@ -99,9 +126,13 @@ impl Class {
     pub(crate) fn sweep(&mut self, slab: Span) -> bool {
         let opened = slab.opened.get() as usize;
         for index in self.next as usize..opened.div_ceil(64) {
-            let free = slots_of_word(opened, index) & !slab.live[index].get();
+            let free = slab.free_slots(index);
             if free != 0 {
-                self.take_over(slab, index, free, false);
+                let (taken, fresh) = slab.prefer(index, free);
+                self.take_over(slab, index, taken);
+                self.zeros = Zeros::new(fresh, self.zeros.ahead());
+                // The rest is next.
+                self.next -= u8::from(taken != free);
                 return true;
             }
         }
@@ -130,24 +161,43 @@ impl Class {
         if opened == capacity {
             return false;
         }
-        let fresh = slab.zero_pages.get() == slab.pages.get();
-        let more = if fresh { (TOUCHED_BYTES / slab.slot_size.get() as usize).max(opened).max(1) } else { 64 };
+        let zero = slab.zero_units_ahead(self.zeros.ahead());
+        let is_zero = |from, to| slab.units_of_slots(from, to) & !zero == 0;
+        let more = if is_zero(opened, opened + 1) {
+            (TOUCHED_BYTES / slab.slot_size.get() as usize).max(opened).max(1)
+        } else {
+            64
+        };
         let index = opened / 64;
         let open = (opened + more).min(capacity).min((index + 1) * 64);
         slab.opened.set(open as u16);
         self.sweeps = 0;
-        self.take_over(slab, index, slots_of_word(open, index) & !slots_of_word(opened, index), fresh);
+        let (fresh, ahead) = (is_zero(opened, open), is_zero(open - 1, open));
+        self.take_over(slab, index, slots_of_word(open, index) & !slots_of_word(opened, index));
+        self.zeros = Zeros::new(fresh, ahead);
         true
     }
 
-    fn take_over(&mut self, slab: Span, index: usize, free: u64, fresh: bool) {
+    fn take_over(&mut self, slab: Span, index: usize, free: u64) {
+        self.taken_units = slab.use_units(index, free);
         self.word = free;
         self.live = &raw const slab.record().live[index];
-        self.slot_size = slab.slot_size.get() as usize;
-        self.base = slab.start.get() + index * 64 * self.slot_size;
+        self.slot_size = slab.slot_size.get().into();
+        self.base = slab.start.get() + index * 64 * self.slot_size as usize;
         self.next_slot = self.first_slot(free);
         self.next = index as u8 + 1;
-        self.fresh = fresh;
+    }
+
+    /// Gives up the slots that the class has taken over and not handed out. The next refill sweeps its slab from the start.
+    pub(crate) fn put_back(&mut self) {
+        let Some(slab) = self.slab else { return };
+        if self.word != 0 {
+            // What was handed out lies below.
+            slab.unuse_units(self.taken_units, self.next_slot - slab.start.get());
+        }
+        self.word = 0;
+        self.next = 0;
+        slab.until_review.set(NEVER);
     }
 }
 

@@ -98,7 +98,8 @@ pub(crate) struct Header {
     pub(crate) right: Cell<Option<Span>>,
     /// Length of the span.
     pub(crate) pages: Cell<u32>,
-    /// How many pages at the span's end were known to read as zero when it was last free.
+    /// How many pages at the span's end were known to read as zero when it was last free. In a slab: see
+    /// [`zero_units`](Span::zero_units).
     pub(crate) zero_pages: Cell<u32>,
 }
 
@@ -202,6 +203,18 @@ impl Span {
     /// Notes how many pages of a free span may hold memory.
     pub(crate) fn set_dirty_pages(self, pages: usize) {
         self.live[0].set(pages.min(self.page_count()) as u64);
+    }
+
+    /// Which units of a slab are known to read as zero (I14), one bit each. See [`units`](crate::units).
+    pub(crate) fn zero_units(self) -> u32 {
+        debug_assert!(self.is(Kind::Slab));
+        self.zero_pages.get()
+    }
+
+    /// Notes which units of a slab are known to read as zero.
+    pub(crate) fn set_zero_units(self, units: u32) {
+        debug_assert!(self.is(Kind::Slab));
+        self.zero_pages.set(units);
     }
 
     /// Where the owner of a foreign span left the break: in its last page.

@@ -288,11 +288,13 @@ impl<B: Brk> Heap<B> {
     }
 
     /// Gives memory that is free back to the kernel: lowers the break until at most `keep` bytes, rounded up to whole
-    /// pages, are free below it, unmaps regions in which nothing is live, and discards the pages of other free spans.
-    /// Returns the number of bytes given back. What the kernel refuses to take stays as it is.
+    /// pages, are free below it, unmaps regions in which nothing is live, and discards the pages of other free spans, and
+    /// those of the kernel's in which no small block lives. Returns the number of bytes given back. What the kernel refuses
+    /// to take stays as it is.
     pub fn trim(&mut self, keep: usize) -> usize {
         self.slabs.release_idle(&mut self.spans);
-        self.spans.lower(keep) + self.spans.give_back_regions() + self.spans.discard_all()
+        let inside = self.slabs.discard_inside(&mut self.spans);
+        inside + self.spans.lower(keep) + self.spans.give_back_regions() + self.spans.discard_all()
     }
 
     /// Everything the heap consists of, in address order and without gaps between the ends of the heap or a region.

@@ -85,6 +85,7 @@ mod sys;
 mod tasks;
 mod thrift;
 mod treap;
+mod units;
 mod validate;
 
 pub use blocks::{Blocks, SpanInfo, SpanInfos, SpanKind};

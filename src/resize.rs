@@ -138,7 +138,7 @@ impl<B: Brk> Heap<B> {
         let roomy = if new.align() <= PAGE { self.spans.take_to_grow(held, pages_of(new.size())) } else { None };
         let moved = roomy.map_or_else(|| self.take_large(new), Ok)?;
         let zeros_left = self.spans.move_content(span, moved, span.bytes().min(new.size()));
-        let free = self.spans.release_with(span, if zeros_left { held } else { 0 });
+        let free = if zeros_left { self.spans.release_untouched(span) } else { self.spans.release(span) };
         self.settle(free);
         Ok(payload_of(moved))
     }

@@ -42,10 +42,17 @@ const SLAB_BYTES_BIG: usize = 128 << 10;
 /// A class with little memory takes small slabs: a slab of several pages is at most this fraction of the pages that the
 /// class has in slabs already, unless its tail would be too long.
 const SLAB_FRACTION: usize = 4;
+/// Of slots above a page, of which a short slab has one or two, a class takes long ones once it has so many pages: else
+/// nearly every call would come to another slab. Sooner would cost a program with 30 such blocks a tenth more memory.
+const LONG_FROM: usize = 12;
 /// In 64ths: even in a class with few slots, a slab is as long as it takes to make its tail no longer than this.
 const TAIL_MAX: usize = 12;
 const BIG_SLOT: usize = 4 << 10;
 
+/// The last doubling has no power of two: this slot size is as good up to itself, and larger ones are nobody's guests.
+const COARSE_LAST: usize = 48 << 10;
+
+const _: () = assert!(COARSE_LAST.is_multiple_of(PAGE), "slots of every alignment");
 const _: () = assert!(CLASSES <= u8::MAX as usize + 1, "a byte holds the index of a class");
 
 /// A size class: the index of a slot size.
@@ -101,9 +108,15 @@ impl SizeClass {
         Some(class)
     }
 
-    /// The last class of the same doubling, whose slots every request of this class fills more than half.
+    /// The class that others of the same doubling are guests of: its slots have every alignment that theirs have, and
+    /// every request of this class fills more than half of one.
     pub(crate) fn coarse(self) -> Self {
-        Self(CLASS_OF_UNITS[self.slot_size().next_power_of_two().min(SMALL_MAX) / MIN_ALIGN])
+        let slot = self.slot_size();
+        let coarse = match slot.next_power_of_two() {
+            power if power <= SMALL_MAX => power,
+            _ => slot.max(COARSE_LAST),
+        };
+        Self(CLASS_OF_UNITS[coarse / MIN_ALIGN])
     }
 
     /// The class whose slots have this size.
@@ -144,7 +157,8 @@ impl SizeClass {
     pub(crate) fn slab_pages(self, held: usize) -> usize {
         let most = self.slab_pages_max();
         let least = (1..most).find(|&pages| self.fills(pages)).unwrap_or(most);
-        let limit = (held / SLAB_FRACTION).clamp(least, most);
+        let limit = if self.slot_size() <= PAGE { held / SLAB_FRACTION } else { held / LONG_FROM * most };
+        let limit = limit.clamp(least, most);
         // Of those with the shortest tail the longest slab.
         (1..=limit).rev().min_by_key(|&pages| self.tail(pages)).unwrap_or(least)
     }
@@ -216,8 +230,11 @@ mod tests {
     #[test]
     fn requests_of_every_class_fill_more_than_half_of_its_coarse_class() {
         for size in (1..=SMALL_MAX).step_by(STEP) {
-            let coarse = SizeClass::of_size(size).unwrap().coarse();
+            let class = SizeClass::of_size(size).unwrap();
+            let coarse = class.coarse();
             assert!(coarse.slot_size() >= size && (coarse.slot_size() < 2 * size || coarse.index() == 0));
+            let align = |class: SizeClass| class.slot_size().trailing_zeros();
+            assert!(align(coarse) >= align(class), "{class:?} is a guest of slots that are aligned less");
         }
     }
 
@@ -272,7 +289,11 @@ mod tests {
             let (slot, first, most) = (class.slot_size(), class.slab_pages(0), class.slab_pages_max());
             for held in (0..200).step_by(STEP.min(50)) {
                 let pages = class.slab_pages(held);
-                let limit = (held / SLAB_FRACTION).max(first).min(most);
+                let limit = match (slot > PAGE, held >= LONG_FROM) {
+                    (false, _) => (held / SLAB_FRACTION).clamp(first, most),
+                    (true, true) => most,
+                    (true, false) => first,
+                };
                 assert!((1..=limit).contains(&pages), "{class:?} with {held} pages takes {pages}");
                 assert!(pages * PAGE / slot <= MAX_SLOTS);
                 // No length within reach has a shorter tail, and no longer one as short a tail.

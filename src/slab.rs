@@ -23,7 +23,7 @@
 //! - **empty**: listed and wholly free; up to four are kept, others go back to the spans.
 
 use crate::brk::Brk;
-use crate::class::{Class, NEVER, RELIST_FRACTION};
+use crate::class::{Class, NEVER, RELIST_FRACTION, Zeros};
 use crate::header::{Header, Kind, MAX_SLOTS, PAGE, Place, Span};
 use crate::list;
 use crate::shortage::Shortage;
@@ -198,7 +198,7 @@ impl Slabs {
 
     /// Whether the slot that [`pop`](Self::pop) returned last in this class reads as zero.
     pub(crate) fn is_fresh(&self, size_class: SizeClass) -> bool {
-        self.classes[size_class.index()].fresh
+        self.classes[size_class.index()].zeros.word()
     }
 
     /// Frees a live slot. True if the slab's place in its class must be [reviewed](Self::review).
@@ -275,6 +275,7 @@ impl Slabs {
         class.slab = Some(slab);
         class.next = 0;
         class.sweeps = 0;
+        class.zeros = Zeros::NOTHING;
     }
 
     fn new_slab<B: Brk>(&mut self, size_class: SizeClass, spans: &mut Spans<B>) -> Result<Span, OutOfMemory> {
@@ -341,6 +342,7 @@ impl Slabs {
         span.capacity.set((span.bytes() / slot_size).min(MAX_SLOTS) as u16);
         span.set_place(Place::Current, NEVER as usize);
         span.opened.set(0);
+        span.inherit_zero_units();
         for word in &span.record().live {
             word.set(0);
         }
@@ -360,7 +362,8 @@ impl Slabs {
             let class = &mut self.classes[index];
             if let Some(slab) = class.slab.filter(|slab| slab.live_slots() == 0) {
                 spans.believe(slab);
-                (class.word, class.slab) = (0, None);
+                class.put_back();
+                class.slab = None;
                 self.give_up(slab, spans);
             }
         }
@@ -390,6 +393,8 @@ impl Slabs {
 }
 
 const _: () = assert!(PAGE / 16 <= MAX_SLOTS, "a slab of one page fits its bitmap in every class");
+
+mod trim;
 
 #[cfg(test)]
 mod tests;

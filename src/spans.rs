@@ -203,11 +203,16 @@ impl<B> Spans<B> {
 
     /// Frees a used span and coalesces it with free neighbours (I3). Returns the free span it has become part of.
     pub(crate) fn release(&mut self, span: Span) -> Span {
-        self.release_with(span, 0)
+        let (dirty, zero) = span.dirty_and_zero_pages();
+        self.release_with(span, dirty, zero)
     }
 
-    /// [`release`](Self::release) for a span whose last `zero` pages are known to read as zero and have no memory.
-    pub(crate) fn release_with(&mut self, span: Span, zero: usize) -> Span {
+    /// [`release`](Self::release) for a span whose content has been moved away: it has no memory.
+    pub(crate) fn release_untouched(&mut self, span: Span) -> Span {
+        self.release_with(span, 0, span.page_count())
+    }
+
+    fn release_with(&mut self, span: Span, dirty: usize, zero: usize) -> Span {
         self.hysteresis.tick();
         self.believe(span);
         if span.is(Kind::Slab) {
@@ -215,7 +220,7 @@ impl<B> Spans<B> {
         }
         span.kind.set(Kind::Free);
         span.zero_pages.set(zero as u32);
-        span.set_dirty_pages(span.page_count() - zero);
+        span.set_dirty_pages(dirty);
         let mut free = span;
         if let Some(next) = self.free_next(span) {
             self.believe(next);

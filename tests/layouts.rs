@@ -12,8 +12,10 @@ use std::ptr::NonNull;
 
 /// Requests that are served as guests until their class has a slab of its own, and a few more.
 const ENOUGH: usize = 20;
-/// The largest slot. Guests of the last doubling get one, as it has no power of two.
+/// The largest slot.
 const LARGEST: usize = 56 << 10;
+/// What guests of the last doubling get, as it has no power of two.
+const COARSE_LAST: usize = 48 << 10;
 
 /// The slot sizes of all classes.
 fn classes() -> Vec<usize> {
@@ -73,9 +75,9 @@ fn free_sized_takes_a_block_at_its_word_or_not_at_the_edges() {
             let mut arena = Arena::new(2 * MIB);
             let mut heap = Heap::new(arena.brk());
             // The smallest request that can be a guest of this class, and the largest of its own.
-            let smallest = if slot == LARGEST { (32 << 10) + 1 } else { slot / 2 + 1 };
+            let smallest = if slot == COARSE_LAST { (32 << 10) + 1 } else { slot / 2 + 1 };
             for size in [smallest, slot] {
-                if size == slot || slot.is_power_of_two() || slot == LARGEST {
+                if size == slot || slot.is_power_of_two() || slot == COARSE_LAST {
                     let payload = block(&mut heap, size, slot);
                     // SAFETY: nobody uses the block.
                     let answer = unsafe { heap.free_sized(payload.as_ptr(), layout(named, 1)) };

@@ -74,7 +74,7 @@ fn a_refused_request_asks_little() {
             let before = asked(&heap);
             for step in 0..1000 {
                 free(&mut heap, blocks[step * 7919 % blocks.len()]);
-                assert_eq!(get(&mut heap, size).is_some(), true, "{limit:?}: the slot of a block of {size} bytes");
+                assert!(get(&mut heap, size).is_some(), "{limit:?}: the slot of a block of {size} bytes");
                 if step % 2 == 0 {
                     assert_eq!(get(&mut heap, size), None);
                 }

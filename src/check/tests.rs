@@ -374,7 +374,7 @@ fn i8_a_base_that_is_another_words() {
     });
     sees(8, |heap| {
         let class = &mut heap.slabs.classes[current_slab(heap).size_class().index()];
-        class.next_slot += class.slot_size;
+        class.next_slot += class.slot_size as usize;
     });
 }
 

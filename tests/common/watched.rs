@@ -26,11 +26,13 @@ pub(crate) struct Watched<'a> {
     pub(crate) has_room: bool,
     /// The number of calls for a piece of it that are still granted.
     pub(crate) pieces: usize,
+    /// How often discarding was refused.
+    pub(crate) refused: usize,
 }
 
 impl<'a> Watched<'a> {
     pub(crate) fn new(brk: Emulated<'a>) -> Self {
-        Self { brk, log: Vec::new(), has_room: true, pieces: usize::MAX }
+        Self { brk, log: Vec::new(), has_room: true, pieces: usize::MAX, refused: 0 }
     }
 
     /// Bytes that went back to the kernel, off the break or by discarding, since the log was last cleared. What went back
@@ -88,7 +90,7 @@ unsafe impl Brk for Watched<'_> {
 
     unsafe fn discard(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
         // SAFETY: the caller's promise.
-        unsafe { self.brk.discard(start, bytes) }?;
+        unsafe { self.brk.discard(start, bytes) }.inspect_err(|_| self.refused += 1)?;
         self.log.push(Call::Discarded(start..start + bytes));
         Ok(())
     }

@@ -1,0 +1,325 @@
+//! What a trim gives back inside slabs: every kernel page in which nothing lives, each once, and nothing else.
+
+mod common;
+
+use common::arena::Arena;
+use common::calls::{MIB, free, layout};
+use common::pattern::first_other_than;
+use common::watched::{Call, Watched};
+use hmalloc::{Heap, PAGE, SpanKind};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ptr::NonNull;
+
+type WatchedHeap<'a> = Heap<Watched<'a>>;
+
+/// Bytes of the heap, wherever they are.
+fn bytes<'a>(start: usize, length: usize) -> &'a [u8] {
+    // SAFETY: the callers ask for pages below the break, all of which an emulated break has written. Nobody writes to them
+    // while the slice is looked at, which no caller keeps.
+    unsafe { std::slice::from_raw_parts(std::ptr::with_exposed_provenance(start), length) }
+}
+
+fn is_zero(start: usize, length: usize) -> bool {
+    first_other_than(bytes(start, length), 0).is_none()
+}
+
+/// A heap, and what its blocks are filled with.
+struct Scene<'a> {
+    heap: WatchedHeap<'a>,
+    page: usize,
+    live: BTreeMap<usize, (usize, u8)>,
+    byte: u8,
+    /// Whether slabs are used again in which some units are zero.
+    mixed: bool,
+}
+
+impl<'a> Scene<'a> {
+    /// Over kernel pages of `page` bytes.
+    fn new(arena: &'a mut Arena, page: usize) -> Self {
+        let mut brk = arena.brk();
+        brk.set_page_size(page);
+        brk.allow_discard(true);
+        Self { heap: Heap::new(Watched::new(brk)), page, live: BTreeMap::new(), byte: 0, mixed: false }
+    }
+
+    /// A block without a zero in it, after a look whether it had any other byte if it was to be `zeroed`.
+    fn get(&mut self, size: usize, zeroed: bool) -> Option<usize> {
+        let layout = layout(size, 8);
+        let block = if zeroed { self.heap.allocate_zeroed(layout) } else { self.heap.allocate(layout) }.ok()?;
+        let at = block.addr().get();
+        assert!(!zeroed || is_zero(at, size), "{size} bytes at {at:#x} are not zero");
+        // All of it, so that every page of a block has memory.
+        let size = self.heap.usable_size(block.as_ptr()).expect("a live block");
+        let before = self.live.range(..=at).next_back();
+        assert!(before.is_none_or(|(start, (size, _))| start + size <= at), "{at:#x} was handed out twice");
+        self.byte = self.byte % 250 + 1;
+        // SAFETY: the block is this long.
+        unsafe { block.write_bytes(self.byte, size) };
+        self.live.insert(at, (size, self.byte));
+        Some(at)
+    }
+
+    fn free(&mut self, at: usize) {
+        let (size, byte) = self.live.remove(&at).expect("a live block");
+        assert_eq!(first_other_than(bytes(at, size), byte), None, "in the block of {size} bytes at {at:#x}");
+        free(&mut self.heap, NonNull::new(std::ptr::with_exposed_provenance_mut(at)).expect("a block"));
+    }
+
+    /// Frees all but the first few and every so many-th block.
+    fn keep(&mut self, first: usize, every: usize) {
+        let all: Vec<usize> = self.live.keys().copied().skip(first).collect();
+        all.iter().enumerate().filter(|(index, _)| index % every != 0).for_each(|(_, &at)| self.free(at));
+    }
+
+    fn slabs(&self) -> Vec<(usize, usize)> {
+        let slabs = self.heap.spans().filter(|span| matches!(span.kind, SpanKind::Slab { .. }));
+        slabs.map(|span| (span.address, span.address + span.bytes)).collect()
+    }
+
+    fn is_free(&self, start: usize, length: usize) -> bool {
+        let before = self.live.range(..start + length).next_back();
+        before.is_none_or(|(at, (size, _))| at + size <= start)
+    }
+
+    /// The kernel pages below the break with a byte other than zero in them: those that have memory.
+    fn used(&self) -> BTreeSet<usize> {
+        let Some(first) = self.heap.spans().next() else { return BTreeSet::new() };
+        let first = first.address.next_multiple_of(self.page);
+        let pages = (first..self.heap.brk().brk.current() / self.page * self.page).step_by(self.page);
+        pages.filter(|&at| !is_zero(at, self.page)).collect()
+    }
+
+    /// Trims all but the top, and looks at each kernel page that went back. Returns how many of them lay in slabs that still
+    /// stand, and all bytes that went back.
+    fn trim(&mut self) -> (usize, usize) {
+        let before = self.used();
+        self.heap.brk_mut().log.clear();
+        let given = self.heap.trim(usize::MAX);
+        assert_eq!(self.heap.check(), Ok(()));
+        let (slabs, mut seen) = (self.slabs(), BTreeSet::new());
+        let (mut total, mut untouched) = (0, 0);
+        for call in &self.heap.brk().log {
+            let Call::Discarded(range) = call else { panic!("{call:?}") };
+            assert!(range.start.is_multiple_of(self.page) && range.end.is_multiple_of(self.page), "{range:x?}");
+            total += range.len();
+            if !slabs.iter().any(|(start, end)| *start <= range.start && range.end <= *end) {
+                continue;
+            }
+            for at in range.clone().step_by(self.page) {
+                untouched += usize::from(!before.contains(&at));
+                assert!(self.is_free(at, self.page), "something lives at {at:#x}");
+                assert!(is_zero(at, self.page) && seen.insert(at), "{at:#x} went back twice");
+            }
+        }
+        assert_eq!(given, total, "what a trim says it gave back");
+        // Of the slots that a class has at hand, some may share a unit with one that was handed out.
+        assert!(untouched <= usize::from(self.mixed) * 8, "{untouched} pages had no memory");
+        // Nothing is left that could go.
+        for (start, end) in slabs {
+            let pages = (start.next_multiple_of(self.page)..end).step_by(self.page).filter(|at| at + self.page <= end);
+            for at in pages.filter(|&at| self.is_free(at, self.page)) {
+                assert!(is_zero(at, self.page), "{at:#x} was kept");
+            }
+        }
+        (seen.len(), given)
+    }
+
+    /// Every block has what was written into it.
+    fn verify(&self) {
+        for (&at, &(size, byte)) in &self.live {
+            assert_eq!(first_other_than(bytes(at, size), byte), None, "in the block of {size} bytes at {at:#x}");
+        }
+    }
+}
+
+/// A few MiB of blocks of one size, of which every so many-th is left.
+fn fragmented<'a>(arena: &'a mut Arena, page: usize, size: usize, every: usize) -> Scene<'a> {
+    let mut scene = Scene::new(arena, page);
+    for _ in 0..4 * MIB / size {
+        scene.get(size, false).expect("room");
+    }
+    // The first are guests, and lie in short slabs that nothing else may be left in.
+    scene.keep(40, every);
+    scene
+}
+
+const SIZES: [(usize, usize); 7] = [(40, 300), (120, 100), (500, 64), (1500, 11), (5000, 10), (20_000, 2), (50_000, 2)];
+
+#[test]
+fn a_trim_says_exactly_what_it_gave_back() {
+    for page in [4096, 8192, PAGE] {
+        for (size, every) in SIZES {
+            let mut arena = Arena::at(16 * MIB, 272);
+            let mut scene = fragmented(&mut arena, page, size, every);
+            let before = scene.used().len();
+            let (pages, given) = scene.trim();
+            let after = scene.used().len();
+            let left = scene.live.len() * (size / page + 2) + 40;
+            assert!(after <= left, "{after} of {before} pages are left, for {} of {size}", scene.live.len());
+            assert!(pages > 0);
+            assert_eq!((before - after) * page, given, "{size} bytes over {page}");
+            scene.verify();
+            // What is known to be zero is not asked for again.
+            assert_eq!(scene.trim(), (0, 0), "{size} bytes over {page}");
+            assert_eq!(scene.heap.brk().log, []);
+        }
+    }
+}
+
+/// A kernel page that is longer than ours lies in a slab as a whole or not.
+#[test]
+fn kernel_pages_of_several_pages() {
+    for page in [32 << 10, 64 << 10, 128 << 10, 256 << 10] {
+        for offset in [272, PAGE, 3 * PAGE] {
+            for (size, every) in [(5000, 100), (500, 1200), (20_000, 20)] {
+                let mut arena = Arena::at(16 * MIB, offset);
+                let mut scene = fragmented(&mut arena, page, size, every);
+                let (pages, _) = scene.trim();
+                assert!(page > 64 << 10 || size != 5000 || pages > 0, "{page}, {size} from {offset}: {pages} pages");
+                scene.verify();
+                assert_eq!(scene.trim().0, 0);
+            }
+        }
+    }
+}
+
+/// What went back and is handed out again goes back again, and only that.
+#[test]
+fn each_trim_gives_back_what_was_used_since() {
+    let mut arena = Arena::new(16 * MIB);
+    let mut scene = fragmented(&mut arena, 4096, 500, 64);
+    scene.trim();
+    for round in 1..5 {
+        let mut news: Vec<usize> = (0..round * 400).map(|_| scene.get(500, round % 2 == 0).expect("room")).collect();
+        let used = scene.used().len();
+        // Half of it stays, and goes later.
+        news.drain(..news.len() / 2).for_each(|at| scene.free(at));
+        let (_, given) = scene.trim();
+        assert_eq!((used - scene.used().len()) * 4096, given);
+        news.into_iter().for_each(|at| scene.free(at));
+        let used = scene.used().len();
+        let (_, given) = scene.trim();
+        assert_eq!((used - scene.used().len()) * 4096, given);
+        assert!(given > 0);
+        scene.verify();
+    }
+}
+
+/// Where memory is short, a class serves from where it has some.
+#[test]
+fn slots_without_memory_come_last() {
+    let mut arena = Arena::new(16 * MIB);
+    let mut scene = fragmented(&mut arena, 4096, 120, 100);
+    scene.trim();
+    let used = scene.used().len();
+    // Every page that is left holds one live block and 31 free slots, but the first that a class comes to are few.
+    let more: Vec<usize> = (0..2000).map(|_| scene.get(120, false).expect("room")).collect();
+    let grown = scene.used().len() - used;
+    assert!(grown * 32 < more.len(), "{grown} more pages for {} blocks of 120 bytes", more.len());
+}
+
+/// Zeroed blocks in memory that went back are not written. A byte that is planted there shows it.
+#[test]
+fn what_went_back_is_not_zeroed_again() {
+    for (size, every) in [(5000, 30), (1024, 100), (20_000, 6), (500, 300)] {
+        let mut arena = Arena::new(16 * MIB);
+        let mut scene = fragmented(&mut arena, 4096, size, every);
+        let (pages, _) = scene.trim();
+        let went: BTreeSet<usize> = scene
+            .heap
+            .brk()
+            .log
+            .iter()
+            .flat_map(|call| match call {
+                Call::Discarded(range) => range.clone().step_by(4096),
+                _ => panic!("{call:?}"),
+            })
+            .collect();
+        for at in &went {
+            // SAFETY: none for the heap, which is not checked any more: it believes that this page is zero.
+            unsafe { std::ptr::with_exposed_provenance_mut::<u8>(at + 4095).write(0xA7) };
+        }
+        let (mut planted, mut written) = (0, 0);
+        for _ in 0..pages * 4096 / size / 2 {
+            let block = scene.heap.allocate_zeroed(layout(size, 8)).expect("room").addr().get();
+            let whole =
+                (block.next_multiple_of(4096)..block + size).step_by(4096).filter(|at| at + 4096 <= block + size);
+            for at in whole.filter(|at| went.contains(at)) {
+                if bytes(at + 4095, 1)[0] == 0xA7 { planted += 1 } else { written += 1 }
+            }
+        }
+        if size >= 4096 {
+            assert!(planted > 4 * written, "{size}: {planted} pages were left alone, {written} written");
+        }
+    }
+}
+
+/// A kernel that refuses is not asked thousands of times, and nothing is said to have gone back; one that grants again is
+/// given all.
+#[test]
+fn a_refusal_leaves_everything_as_it_was() {
+    let mut arena = Arena::new(16 * MIB);
+    let mut scene = fragmented(&mut arena, 4096, 500, 64);
+    let used = scene.used();
+    scene.heap.brk_mut().brk.allow_discard(false);
+    for _ in 0..3 {
+        scene.heap.brk_mut().refused = 0;
+        assert_eq!(scene.heap.trim(usize::MAX), 0);
+        assert!((1..=12).contains(&scene.heap.brk().refused), "asked {} times", scene.heap.brk().refused);
+        assert_eq!((scene.used(), scene.heap.check()), (used.clone(), Ok(())));
+    }
+    scene.verify();
+    scene.heap.brk_mut().brk.allow_discard(true);
+    let (pages, given) = scene.trim();
+    assert!(pages > 500 && used.len() - scene.used().len() == given / 4096, "{pages} pages");
+}
+
+/// A small generator: the same sequence in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 16) as usize % bound
+    }
+}
+
+/// Blocks of all small sizes that come, go and are trimmed around, in an arena that is full at times.
+#[test]
+fn any_sequence_of_requests_and_trims() {
+    for seed in 1..=24 {
+        let mut random = Random(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(seed));
+        let page = [4096, 8192, PAGE, 32 << 10, 64 << 10][random.below(5)];
+        let mut arena = Arena::at(2 * MIB, random.below(9) * 4096 + 16);
+        let mut scene = Scene::new(&mut arena, page);
+        scene.mixed = true;
+        let most = 1 << (5 + random.below(11));
+        let sizes: Vec<usize> = (0..5).map(|_| 1 + random.below(most)).collect();
+        for _ in 0..if cfg!(miri) { 20 } else { 400 } {
+            match random.below(8) {
+                0 => drop(scene.trim()),
+                1 => scene.keep(0, 2 + random.below(30)),
+                _ => {
+                    let (size, zeroed) = (sizes[random.below(sizes.len())], random.below(2) == 0);
+                    for _ in 0..random.below(40) {
+                        if random.below(3) > 0 || scene.live.is_empty() {
+                            scene.get(size, zeroed);
+                        } else {
+                            let nth = random.below(scene.live.len());
+                            let at = *scene.live.keys().nth(nth).expect("a block");
+                            scene.free(at);
+                        }
+                    }
+                }
+            }
+            scene.heap.brk_mut().log.clear();
+        }
+        scene.verify();
+        scene.trim();
+        scene.keep(0, usize::MAX);
+        scene.heap.trim(0);
+        assert_eq!(scene.heap.check(), Ok(()));
+    }
+}
