@@ -1,0 +1,161 @@
+//! How much of a limit on its addresses (`RLIMIT_AS`) a heap can use, and what its calls cost there.
+
+use super::Part;
+use super::blocks::SEED;
+use super::child::Job;
+use super::parent::{Parent, grouped};
+use crate::allocators::Entry;
+use crate::kernel;
+use crate::table::number;
+use crate::workloads::{below, next};
+use std::ptr::null_mut;
+use std::time::Instant;
+
+/// Bytes of the blocks, one process for each.
+pub(super) const SIZES: [&str; 3] = ["100", "1000", "20000"];
+
+/// What a process may map beyond what it has before its first block.
+const LIMIT: usize = 1 << 30;
+/// Mappings from before the limit may have room for blocks, too.
+const SPARE: usize = 64 << 20;
+const REFUSALS: usize = 200;
+const EXCHANGES: usize = 2_000;
+/// Requests in search of refusals: one that is granted after all is kept and counts as a block.
+const ATTEMPTS: usize = 100_000;
+
+/// The blocks that fit, and a place for more.
+struct Full {
+    entry: &'static Entry,
+    size: usize,
+    slots: &'static mut [*mut u8],
+    count: usize,
+}
+
+impl Full {
+    /// Allocates once, writes the first word and keeps the block. Returns whether there was one.
+    fn add(&mut self) -> bool {
+        let payload = allocate(self.entry, self.size);
+        if payload.is_null() || self.count == self.slots.len() {
+            return false;
+        }
+        self.slots[self.count] = payload;
+        self.count += 1;
+        true
+    }
+
+    /// Mean nanoseconds of requests that are refused, and how many there were.
+    fn refusals(&mut self) -> (u64, u64) {
+        let (mut spent, mut refused) = (0, 0);
+        for _ in 0..ATTEMPTS {
+            let begin = Instant::now();
+            let granted = self.add();
+            if !granted {
+                spent += begin.elapsed().as_nanos() as u64;
+                refused += 1;
+            }
+            if refused == REFUSALS as u64 {
+                break;
+            }
+        }
+        (spent / refused.max(1), refused)
+    }
+
+    /// Mean nanoseconds of freeing a random block and allocating one, and how many requests were refused.
+    fn exchanges(&mut self) -> (u64, u64) {
+        let mut random = SEED;
+        let mut victims = [0; EXCHANGES];
+        victims.fill_with(|| below(next(&mut random), self.count));
+        let mut refused = 0;
+        let begin = Instant::now();
+        for index in victims {
+            let block = std::mem::replace(&mut self.slots[index], null_mut());
+            if !block.is_null() {
+                // SAFETY: the block is live and of this size, and its slot is empty now.
+                unsafe { (self.entry.free)(block, self.size) };
+            }
+            self.slots[index] = allocate(self.entry, self.size);
+            refused += u64::from(self.slots[index].is_null());
+        }
+        (begin.elapsed().as_nanos() as u64 / EXCHANGES as u64, refused)
+    }
+}
+
+fn allocate(entry: &Entry, size: usize) -> *mut u8 {
+    // SAFETY: the size is not 0; a block that is not null has at least 8 bytes.
+    unsafe {
+        let payload = (entry.allocate)(size);
+        if !payload.is_null() {
+            payload.cast::<u64>().write_unaligned(1);
+        }
+        payload
+    }
+}
+
+/// Prints the bytes asked for, then mean nanoseconds and counts of refusals and of exchanges.
+pub(super) fn child(job: &Job) -> Option<()> {
+    let size = job.case.parse().ok().filter(|&size| size >= 8)?;
+    let slots = kernel::table((LIMIT / job.scale + SPARE) / size, |_| null_mut());
+    (job.entry.prepare)();
+    kernel::limit_address_space(LIMIT / job.scale);
+    let mut full = Full { entry: job.entry, size, slots, count: 0 };
+    while full.add() {}
+    let bytes = full.count * size;
+    if full.count == 0 {
+        std::process::exit(crate::child::OUT_OF_MEMORY);
+    }
+    let (refusal, refusals) = full.refusals();
+    let (exchange, refused) = full.exchanges();
+    kernel::say(format_args!("{bytes} {refusal} {refusals} {exchange} {refused}\n"));
+    Some(())
+}
+
+const HEADER: [&str; 3] = ["asked for, % of the limit", "a refused request, ns", "free and allocate, ns"];
+
+pub(super) fn tables(parent: &mut Parent<'_>) -> Result<String, String> {
+    let limit = LIMIT / parent.scale();
+    let mut text = String::new();
+    for size in SIZES {
+        let mut rows = Vec::new();
+        for entry in &parent.options.allocators {
+            let numbers = parent.numbers(Part::Limit, entry, size)?;
+            rows.push(numbers.map(|numbers| row(numbers, limit)));
+        }
+        let bytes = grouped(size.parse().unwrap_or_default());
+        let caption = format!("At a limit of {} MiB more addresses: blocks of {bytes} B", limit >> 20);
+        text += &parent.table(&caption, &HEADER, &rows);
+    }
+    Ok(text)
+}
+
+fn row([bytes, refusal, refusals, exchange, refused]: [u64; 5], limit: usize) -> Vec<String> {
+    let share = format!("{:.1}", 100.0 * bytes as f64 / limit as f64);
+    let refusal = match refusals {
+        0 => "none refused".to_owned(),
+        _ => number(refusal as f64),
+    };
+    let exchange = match refused {
+        0 => number(exchange as f64),
+        _ => format!("{} ({refused} refused)", number(exchange as f64)),
+    };
+    vec![share, refusal, exchange]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::allocators;
+
+    #[test]
+    fn a_row_says_what_was_refused() {
+        assert_eq!(row([1 << 29, 1500, 200, 80, 0], 1 << 30), ["50.0", "1500", "80.0"]);
+        assert_eq!(row([1 << 29, 0, 0, 80, 3], 1 << 30)[1..], ["none refused", "80.0 (3 refused)"]);
+    }
+
+    #[test]
+    fn a_full_table_counts_as_refused_and_exchanges_go_on() {
+        let entry = allocators::ALL.iter().find(|entry| entry.name == "system").unwrap();
+        let mut full = Full { entry, size: 100, slots: kernel::table(50, |_| null_mut()), count: 0 };
+        while full.add() {}
+        assert_eq!((full.count, full.refusals().1, full.exchanges().1), (50, REFUSALS as u64, 0));
+    }
+}
