@@ -60,11 +60,11 @@ impl Full {
         (spent / refused.max(1), refused)
     }
 
-    /// Mean nanoseconds of freeing a random block and allocating one, and how many requests were refused.
+    /// Mean nanoseconds of freeing a random block, if there is one, and allocating one, and how many requests were refused.
     fn exchanges(&mut self) -> (u64, u64) {
         let mut random = SEED;
         let mut victims = [0; EXCHANGES];
-        victims.fill_with(|| below(next(&mut random), self.count));
+        victims.fill_with(|| below(next(&mut random), self.count.max(1)));
         let mut refused = 0;
         let begin = Instant::now();
         for index in victims {
@@ -100,9 +100,6 @@ pub(super) fn child(job: &Job) -> Option<()> {
     let mut full = Full { entry: job.entry, size, slots, count: 0 };
     while full.add() {}
     let bytes = full.count * size;
-    if full.count == 0 {
-        std::process::exit(crate::child::OUT_OF_MEMORY);
-    }
     let (refusal, refusals) = full.refusals();
     let (exchange, refused) = full.exchanges();
     kernel::say(format_args!("{bytes} {refusal} {refusals} {exchange} {refused}\n"));
@@ -134,6 +131,7 @@ fn row([bytes, refusal, refusals, exchange, refused]: [u64; 5], limit: usize) ->
         _ => number(refusal as f64),
     };
     let exchange = match refused {
+        _ if refused == EXCHANGES as u64 => "all refused".to_owned(),
         0 => number(exchange as f64),
         _ => format!("{} ({refused} refused)", number(exchange as f64)),
     };
@@ -149,6 +147,7 @@ mod tests {
     fn a_row_says_what_was_refused() {
         assert_eq!(row([1 << 29, 1500, 200, 80, 0], 1 << 30), ["50.0", "1500", "80.0"]);
         assert_eq!(row([1 << 29, 0, 0, 80, 3], 1 << 30)[1..], ["none refused", "80.0 (3 refused)"]);
+        assert_eq!(row([0, 900, 200, 900, 2000], 1 << 30), ["0.0", "900", "all refused"]);
     }
 
     #[test]

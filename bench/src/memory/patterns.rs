@@ -22,26 +22,26 @@ pub(super) struct Pattern {
 pub(super) static PATTERNS: [Pattern; 4] = [
     Pattern {
         name: "ladder",
-        caption: "Ladder: 16 MiB of blocks of 16 B, all but one in 16 KiB freed, then of 32 B, up to 16 KiB",
+        caption: "Ladder: allocate 16 MiB in blocks of 16 B, free all but one in 16 KiB, repeat for 32 B up to 16 KiB",
         capacity: |scale| RUNG / scale / SIZE_MIN + (SIZE_MAX / SIZE_MIN).ilog2() as usize * (RUNG / SIZE_MAX),
         run: ladder,
     },
     Pattern {
         name: "robson",
-        caption: "Robson's: 16 B to 16 KiB, at most 32 MiB live; a block stays where it keeps out two twice as large",
+        caption: "Robson's: fill 32 MiB with blocks of 16 B, keep those that leave no room for 32 B, repeat up to 16 KiB",
         capacity: |scale| robson::LIVE_MAX / scale / SIZE_MIN,
         run: robson::run,
     },
     Pattern {
         name: "saw-tooth",
-        caption: "Saw-tooth: 16 B to 16 KiB, log-uniform; up to 32 MiB, half freed at random, up to 64 MiB, to 256 MiB",
+        caption: "Saw-tooth: allocate 16 B to 16 KiB until 32 MiB are live, free half at random, repeat up to 256 MiB",
         // The mean is 2,361 B.
         capacity: |scale| TEETH * TOOTH / scale / 1024,
         run: saw_tooth,
     },
     Pattern {
         name: "pinned",
-        caption: "Pinned growth: a buffer grows by an eighth from 64 KiB to 64 MiB, 16 KiB of small blocks after each step",
+        caption: "Pinned growth: resize a buffer from 64 KiB to 64 MiB by eighths, allocate small blocks before each, free it",
         capacity: |_| 60_000,
         run: pinned_growth,
     },
@@ -90,8 +90,8 @@ const BUFFER_MAX: usize = 64 * MIB;
 /// Bytes in small blocks after each step.
 const PINS: usize = 16 << 10;
 
-/// A buffer is resized again and again, and each time small blocks are allocated, which may lie right behind it. In the
-/// end the buffer is freed, and they stay.
+/// Resizes a buffer again and again, each time with fresh small blocks that may lie right behind it. At the end, frees
+/// the buffer; they stay.
 fn pinned_growth(blocks: &mut Blocks, scale: usize) {
     let sizes = Sizes::LogUniform(SIZE_MIN as u32, 512);
     let (mut random, mut size) = (SEED, BUFFER_MIN);
@@ -129,7 +129,7 @@ pub(super) fn tables(parent: &mut Parent<'_>) -> Result<String, String> {
             let numbers = parent.numbers(Part::Patterns, entry, pattern.name)?;
             rows.push(numbers.map(row));
         }
-        text += &parent.table(&format!("MiB. {}", pattern.caption), &HEADER, &rows);
+        text += &parent.table(&format!("{}, MiB", pattern.caption), &HEADER, &rows);
     }
     Ok(text)
 }
