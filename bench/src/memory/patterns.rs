@@ -28,7 +28,7 @@ pub(super) static PATTERNS: [Pattern; 4] = [
     },
     Pattern {
         name: "robson",
-        caption: "Robson's: fill 32 MiB with blocks of 16 B, keep those that leave no room for 32 B, repeat up to 16 KiB",
+        caption: "Robson's: fill 32 MiB with blocks of 16 B, keep those that leave no room for 32 B, up to 16 KiB",
         capacity: |scale| robson::LIVE_MAX / scale / SIZE_MIN,
         run: robson::run,
     },
@@ -41,7 +41,7 @@ pub(super) static PATTERNS: [Pattern; 4] = [
     },
     Pattern {
         name: "pinned",
-        caption: "Pinned growth: resize a buffer from 64 KiB to 64 MiB by eighths, allocate small blocks before each, free it",
+        caption: "Pinned growth: resize a buffer to 64 MiB by eighths, allocate small blocks in between, free it",
         capacity: |_| 60_000,
         run: pinned_growth,
     },

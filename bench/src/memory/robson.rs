@@ -6,9 +6,9 @@
 //!   round 2   |16|        |16|        |  ...   the same for 64, with the blocks of 32 that came meanwhile
 //! ```
 //!
-//! J. M. Robson, "Bounds for some functions concerning dynamic storage allocation", 1974. A heap that places blocks side
-//! by side, in one row, ends at half the logarithm of the sizes' ratio times what is live, here six times, whatever it
-//! does. One with a place for each size needs as much for its own reasons.
+//! J. M. Robson, "Bounds for some functions concerning dynamic storage allocation", 1974. A heap that places blocks
+//! in one row ends at half the logarithm of the sizes' ratio times what is live, here some six times, whatever it does. One
+//! with places by size needs as much for its own reasons.
 
 use super::blocks::{Block, Blocks};
 use super::patterns::{SIZE_MAX, SIZE_MIN};
