@@ -7,8 +7,8 @@
 //! ```
 //!
 //! J. M. Robson, "Bounds for some functions concerning dynamic storage allocation", 1974. A heap that places blocks
-//! in one row ends at half the logarithm of the sizes' ratio times what is live, here some six times, whatever it does. One
-//! with places by size needs as much for its own reasons.
+//! in one row ends at half the logarithm of the sizes' ratio times what is live, here some six times, whatever it
+//! does. One with places by size needs as much for its own reasons.
 
 use super::blocks::{Block, Blocks};
 use super::patterns::{SIZE_MAX, SIZE_MIN};
