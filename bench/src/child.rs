@@ -4,6 +4,7 @@ use crate::allocators::{self, Entry};
 use crate::clock;
 use crate::growth;
 use crate::kernel;
+use crate::memory;
 use crate::probe::{FirstWord, Footprint};
 use crate::smoke;
 use crate::stats;
@@ -40,6 +41,11 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         && first == "growth"
     {
         return growth::child::run(rest);
+    }
+    if let [first, rest @ ..] = arguments
+        && first == "memory"
+    {
+        return memory::child::run(rest);
     }
     let [what, allocator, workload, number] = arguments else { return ExitCode::FAILURE };
     let entry = allocators::ALL.iter().find(|entry| entry.name == allocator);

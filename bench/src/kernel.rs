@@ -1,5 +1,7 @@
 //! What the benchmark itself needs of the system, without allocating from anything that is measured.
 
+use std::ffi::CStr;
+use std::io::Write;
 use std::mem::MaybeUninit;
 
 /// `bytes` of fresh zeroed memory that is given back when the process ends. Reserved only: pages come on first touch.
@@ -72,19 +74,53 @@ pub(crate) fn processor_time() -> u64 {
 
 /// Resident bytes of this process, counted page by page: the cheaper counters lag by hundreds of kilobytes.
 pub(crate) fn resident() -> usize {
+    figure(c"/proc/self/smaps_rollup", "Rss:")
+}
+
+/// The most bytes that were ever resident in this process. This is a cheaper counter.
+pub(crate) fn peak_resident() -> usize {
+    figure(c"/proc/self/status", "VmHWM:")
+}
+
+/// Bytes of addresses that this process has mapped: what `RLIMIT_AS` limits.
+pub(crate) fn address_space() -> usize {
+    figure(c"/proc/self/status", "VmSize:")
+}
+
+/// The bytes behind `name` in a short file of lines like `name  12 kB`.
+fn figure(path: &CStr, name: &str) -> usize {
     let mut text = [0_u8; 4096];
     // SAFETY: the path ends in a null byte, and `read` writes at most `text.len()` bytes into `text`.
     let length = unsafe {
-        let file = libc::open(c"/proc/self/smaps_rollup".as_ptr(), libc::O_RDONLY);
-        assert!(file >= 0, "this kernel has no /proc/self/smaps_rollup");
+        let file = libc::open(path.as_ptr(), libc::O_RDONLY);
+        assert!(file >= 0, "this kernel has no {path:?}");
         let length = libc::read(file, text.as_mut_ptr().cast(), text.len());
         libc::close(file);
         length
     };
     let text = std::str::from_utf8(&text[..length.max(0) as usize]).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("Rss:")).expect("an Rss line");
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("a line of this name");
     let kib: usize = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");
     kib * 1024
+}
+
+/// Lets this process have `bytes` of addresses more than it has now, and no more.
+pub(crate) fn limit_address_space(bytes: usize) {
+    let limit = (address_space() + bytes) as libc::rlim_t;
+    let limit = libc::rlimit { rlim_cur: limit, rlim_max: limit };
+    // SAFETY: reads `limit` only.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) }, 0);
+}
+
+/// Writes to standard output without allocating, which `println` does from the C library's heap. For short lines.
+pub(crate) fn say(text: std::fmt::Arguments<'_>) {
+    let mut line = [0_u8; 256];
+    let mut rest = &mut line[..];
+    rest.write_fmt(text).expect("the line is short");
+    let length = 256 - rest.len();
+    // SAFETY: so many bytes of `line` are there to be read.
+    let written = unsafe { libc::write(libc::STDOUT_FILENO, line.as_ptr().cast(), length) };
+    assert_eq!(written, length as isize, "the parent reads on");
 }
 
 /// No file descriptor is ever this large, so closing one does nothing; a tracer sees it.
@@ -121,4 +157,31 @@ pub(crate) fn machine() -> String {
 /// The kernel's version.
 pub(crate) fn release() -> String {
     std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
+}
+
+/// Day and minute, as `2026-11-26 19:30 UTC`.
+pub(crate) fn date(seconds_since_1970: u64) -> String {
+    let mut parts = MaybeUninit::<libc::tm>::uninit();
+    // SAFETY: reads the seconds and fills `parts`, unless the year does not fit an `int`.
+    let parts = unsafe {
+        assert!(!libc::gmtime_r(&(seconds_since_1970 as libc::time_t), parts.as_mut_ptr()).is_null());
+        parts.assume_init()
+    };
+    let (year, month) = (parts.tm_year + 1900, parts.tm_mon + 1);
+    format!("{year}-{month:02}-{:02} {:02}:{:02} UTC", parts.tm_mday, parts.tm_hour, parts.tm_min)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_date_is_that_of_the_second() {
+        assert_eq!(super::date(951_782_399), "2000-02-28 23:59 UTC");
+        assert_eq!(super::date(951_782_400), "2000-02-29 00:00 UTC");
+    }
+
+    #[test]
+    fn the_peak_is_no_less_than_what_is_resident() {
+        const SLACK: usize = 4 << 20;
+        assert!(super::peak_resident() + SLACK > super::resident() && super::address_space() > super::resident());
+    }
 }

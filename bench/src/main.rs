@@ -3,7 +3,7 @@
 //!
 //! The parent interleaves the processes in rounds and writes down what each says. A child (`--child`) runs one workload
 //! on one allocator and prints one line of numbers. Tables and charts are made from what was written down.
-//! `growth/`, `tiny/` and `figures.rs` measure apart from that, and `trace/` makes what the workloads `trace-*` replay.
+//! `growth/`, `memory/`, `tiny/` and `figures.rs` measure apart from that, and `trace/` makes what the workloads `trace-*` replay.
 
 mod allocators;
 mod callgrind;
@@ -15,6 +15,7 @@ mod clock;
 mod figures;
 mod growth;
 mod kernel;
+mod memory;
 mod options;
 mod ours;
 mod pairs;
@@ -68,6 +69,7 @@ fn run(task: Task) -> Result<(), String> {
         Task::SelfTest => self_test::run()?,
         Task::Tiny { markdown } => tiny::print(markdown)?,
         Task::Growth { out, quick, markdown } => growth::run(&out, quick, markdown)?,
+        Task::Memory(options) => memory::run(&options)?,
         Task::From { folder, view } => show(&Data::load(&folder)?, &folder, view)?,
         Task::Compare(options) => compare(&options)?,
     }
@@ -79,6 +81,7 @@ fn compare(options: &Options) -> Result<(), String> {
     if options.everything {
         growth::run(&options.out, false, options.view.markdown)?;
         tiny::print(options.view.markdown)?;
+        memory::run(&memory::Options { markdown: options.view.markdown, ..memory::Options::default() })?;
     }
     Ok(())
 }

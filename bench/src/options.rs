@@ -1,42 +1,17 @@
 //! What the command line asks for.
 
+mod help;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use help::HELP;
+
 use crate::allocators::{self, Entry};
+use crate::memory;
 use crate::stats::Process;
 use crate::workloads::{self, Tier, Workload};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
-
-pub(crate) const HELP: &str = "\
-Usage: cargo run --release -- [OPTIONS]
-
-Without options: time and memory of every allocator on nearly every workload, and instructions per pair; under five
-minutes.
-
-  --quick              about a minute: shorter, fewer workloads, no instructions
-  --all                everything: all workloads, more processes, system calls, then --growth and --tiny
-  --million            the churn of a million blocks with --quick too
-  --workload A,B       only these workloads
-  --allocator A,B      only these allocators
-  --rounds N           processes for each allocator and workload (3; quick: 2; all: 5)
-  --syscalls           count system calls too
-  --no-callgrind       count no instructions, which needs valgrind
-  --best               tables and charts by the best process of each cell instead of the middle one
-
-Instead of all that:
-
-  --growth             how cost grows with live blocks and with the heap's size (with --quick: its first half)
-  --tiny               what each allocator adds to one small static program
-  --from DIR           measure nothing: tables and charts from the raw data in DIR
-  --figures            the size of the static program and the lines of src/
-  --self-test          is every allocator's memory good, and are calls and instructions counted right
-  --list               the names of all allocators and workloads
-  trace                how to record, pack and show traces
-
-With any of them:
-
-  --markdown           tables in markdown
-  --out DIR            where raw data and charts go (default: a new folder below target/comparison/)
-";
 
 /// How results are shown.
 #[derive(Clone, Copy, Default)]
@@ -70,6 +45,7 @@ pub(crate) enum Task {
     SelfTest,
     Tiny { markdown: bool },
     Growth { out: PathBuf, quick: bool, markdown: bool },
+    Memory(memory::Options),
     From { folder: PathBuf, view: View },
     Compare(Options),
 }
@@ -83,6 +59,7 @@ enum Instead {
     SelfTest,
     Tiny,
     Growth,
+    Memory,
     From(PathBuf),
 }
 
@@ -100,6 +77,8 @@ struct Given {
     workloads: Option<String>,
     allocators: Option<String>,
     out: Option<PathBuf>,
+    parts: Option<String>,
+    rest: Option<Duration>,
 }
 
 pub(crate) fn parse(arguments: &[String]) -> Result<Task, String> {
@@ -114,6 +93,9 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Task, String> {
             "--self-test" => given.instead = Instead::SelfTest,
             "--tiny" => given.instead = Instead::Tiny,
             "--growth" => given.instead = Instead::Growth,
+            "--memory" => given.instead = Instead::Memory,
+            "--part" => given.parts = Some(value()?),
+            "--rest" => given.rest = Some(seconds(&value()?)?),
             "--from" => given.instead = Instead::From(value()?.into()),
             "--quick" => given.quick = true,
             "--all" => given.all = true,
@@ -136,6 +118,11 @@ fn number(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&number| number > 0).ok_or(format!("--rounds needs a number above 0, not {text}"))
 }
 
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or(format!("--rest needs seconds, not {text}"))
+}
+
 fn task(mut given: Given) -> Result<Task, String> {
     let View { markdown, .. } = given.view;
     Ok(match std::mem::take(&mut given.instead) {
@@ -144,7 +131,20 @@ fn task(mut given: Given) -> Result<Task, String> {
         Instead::SelfTest => Task::SelfTest,
         Instead::Tiny => Task::Tiny { markdown },
         Instead::Growth => Task::Growth { out: given.out.unwrap_or_else(fresh_folder), quick: given.quick, markdown },
+        Instead::Memory => Task::Memory(memory_options(given)?),
         Instead::From(folder) => Task::From { folder, view: given.view },
+    })
+}
+
+fn memory_options(given: Given) -> Result<memory::Options, String> {
+    let defaults = memory::Options::default();
+    let is_usual = |entry: &Entry| memory::ALLOCATORS.contains(&entry.name);
+    Ok(memory::Options {
+        quick: given.quick,
+        markdown: given.view.markdown,
+        rest: given.rest.unwrap_or(defaults.rest),
+        parts: select(&memory::Part::ALL, given.parts.as_deref(), |part| part.name(), |_| true)?,
+        allocators: select(&allocators::ALL, given.allocators.as_deref(), |entry| entry.name, is_usual)?,
     })
 }
 
@@ -222,36 +222,5 @@ pub(crate) fn list() {
     println!("Workloads:");
     for workload in &workloads::ALL {
         println!("  {:24} {}{}", workload.name, workload.note, workload.tier.remark());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::report::ELEVEN;
-
-    /// The workloads of a comparison with these arguments.
-    fn workloads(arguments: &[&str]) -> Vec<&'static str> {
-        let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        match parse(&arguments) {
-            Ok(Task::Compare(options)) => options.workloads.iter().map(|load| load.name).collect(),
-            _ => panic!("{arguments:?} is no comparison"),
-        }
-    }
-
-    #[test]
-    fn each_run_has_what_the_shorter_one_has() {
-        let (quick, usual, all) = (workloads(&["--quick"]), workloads(&[]), workloads(&["--all"]));
-        for (shorter, longer) in [(&quick, &usual), (&usual, &all)] {
-            assert!(shorter.iter().all(|name| longer.contains(name)) && shorter.len() < longer.len());
-        }
-        assert!(ELEVEN.iter().all(|name| usual.contains(name)), "{usual:?}");
-        assert_eq!(workloads(&["--quick", "--million"]).len(), quick.len() + 1);
-    }
-
-    #[test]
-    fn a_trace_of_ones_own_runs_when_it_is_named() {
-        assert!(!workloads(&["--all"]).contains(&"trace-own"));
-        assert_eq!(workloads(&["--workload", "trace-own"]), ["trace-own"]);
     }
 }

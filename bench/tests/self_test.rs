@@ -54,9 +54,34 @@ fn tables_can_be_made_again_from_the_raw_data() {
     std::fs::remove_dir_all(&folder).expect("the folder was this test's own");
 }
 
+/// Every part of `--memory`, small: each process answers.
+#[test]
+fn every_part_of_the_memory_figures_has_its_tables() {
+    let arguments = ["--memory", "--quick", "--rest", "0.1", "--markdown"];
+    let output = bench(&[&arguments[..], &["--allocator", "hmalloc,jemalloc,system,dlmalloc"]].concat());
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}{}", text(&output.stderr));
+    for (part, tables) in
+        [("Resident after each burst", 5), ("Pinned growth", 1), ("At a limit", 3), ("The slowest single", 2)]
+    {
+        assert_eq!(said.matches(&format!("**{part}")).count(), tables, "{part}:\n{said}");
+    }
+    for name in ["hmalloc", "jemalloc", "system", "dlmalloc"] {
+        assert_eq!(said.matches(&format!("\n| {name} ")).count(), 5 + 4 + 3, "{name}:\n{said}");
+    }
+    assert!(said.contains("no trim") && !said.contains("| - "), "{said}");
+}
+
 #[test]
 fn what_is_not_known_is_refused() {
-    for arguments in [&["--workload", "none"][..], &["--rounds", "0"], &["--quick", "--all"], &["--from", "/nowhere"]] {
+    for arguments in [
+        &["--memory", "--part", "none"][..],
+        &["--memory", "--allocator", "empty"],
+        &["--workload", "none"],
+        &["--rounds", "0"],
+        &["--quick", "--all"],
+        &["--from", "/nowhere"],
+    ] {
         let output = bench(arguments);
         assert!(!output.status.success() && !output.stderr.is_empty(), "{arguments:?}");
     }

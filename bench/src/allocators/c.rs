@@ -10,7 +10,7 @@ macro_rules! c_entry {
         $type:ident, $package:expr, $name:literal, $note:expr, prepare: $prepare:expr,
         allocate($size:ident): $plain:expr, aligned($aligned:ident): $align:expr,
         zeroed($zeroed:ident): $zero:expr, free($payload:ident, $layout:ident): $free:expr,
-        resize($block:ident, $old:ident, $new:ident): $resize:expr $(,)?
+        resize($block:ident, $old:ident, $new:ident): $resize:expr, trim: $trim:expr $(,)?
     ) => {
         pub(super) struct $type;
 
@@ -18,6 +18,7 @@ macro_rules! c_entry {
             const NAME: &'static str = $name;
             const NOTE: &'static str = $note;
             const PACKAGE: Option<&'static str> = $package;
+            const TRIM: Option<fn()> = $trim;
 
             fn prepare() {
                 $prepare
@@ -65,6 +66,7 @@ c_entry!(
     zeroed(size): libc::calloc(1, size),
     free(payload, _layout): libc::free(payload),
     resize(payload, _old, new): libc::realloc(payload, new),
+    trim: Some(trim_system),
 );
 
 c_entry!(
@@ -78,6 +80,7 @@ c_entry!(
     zeroed(size): libmimalloc_sys::mi_zalloc(size),
     free(payload, _layout): libmimalloc_sys::mi_free(payload),
     resize(payload, _old, new): libmimalloc_sys::mi_realloc(payload, new),
+    trim: Some(trim_mimalloc),
 );
 
 c_entry!(
@@ -91,6 +94,7 @@ c_entry!(
     zeroed(size): tikv_jemalloc_sys::calloc(1, size),
     free(payload, layout): tikv_jemalloc_sys::sdallocx(payload, layout.size(), jemalloc_flags(layout)),
     resize(payload, _old, new): tikv_jemalloc_sys::realloc(payload, new),
+    trim: Some(trim_jemalloc),
 );
 
 #[inline(always)]
@@ -111,6 +115,7 @@ c_entry!(
         snmalloc_sys::sn_rust_dealloc(payload, layout.align(), layout.size());
     },
     resize(payload, old, new): snmalloc_sys::sn_rust_realloc(payload, WORD, old.size(), new),
+    trim: None,
 );
 
 c_entry!(
@@ -128,4 +133,29 @@ c_entry!(
     zeroed(size): rpmalloc_sys::rpcalloc(1, size),
     free(payload, _layout): rpmalloc_sys::rpfree(payload),
     resize(payload, _old, new): rpmalloc_sys::rprealloc(payload, new),
+    trim: None,
 );
+
+fn trim_system() {
+    // SAFETY: takes nothing that is live. Other libraries than glibc's would not have it.
+    unsafe { libc::malloc_trim(0) };
+}
+
+fn trim_mimalloc() {
+    unsafe extern "C" {
+        // The package has it behind a feature that is not needed for anything else.
+        fn mi_collect(force: bool);
+    }
+    // SAFETY: takes nothing that is live.
+    unsafe { mi_collect(true) };
+}
+
+/// Empties the thread's cache, then all arenas: 4096 stands for all of them (`MALLCTL_ARENAS_ALL`).
+fn trim_jemalloc() {
+    for name in [c"thread.tcache.flush", c"arena.4096.purge"] {
+        let (none, length) = (std::ptr::null_mut(), std::ptr::null_mut());
+        // SAFETY: both commands exist, take no value and return none; they take nothing that is live.
+        let status = unsafe { tikv_jemalloc_sys::mallctl(name.as_ptr(), none, length, none, 0) };
+        assert_eq!(status, 0, "jemalloc does not know {name:?}");
+    }
+}

@@ -29,6 +29,9 @@ trait Candidate {
     const PACKAGE: Option<&'static str>;
     const KIND: Kind = Kind::Peer;
 
+    /// Gives free memory back to the kernel, where a program can ask for that.
+    const TRIM: Option<fn()> = None;
+
     /// Runs before the first allocation, outside what is measured.
     fn prepare() {}
 
@@ -91,6 +94,8 @@ pub(crate) struct Entry {
     pub(crate) free_aligned: unsafe fn(*mut u8, usize, usize),
     /// Takes a block and its old size, then the new size.
     pub(crate) resize: unsafe fn(*mut u8, usize, usize) -> *mut u8,
+    /// Gives free memory back to the kernel, where a program can ask for that.
+    pub(crate) trim: Option<fn()>,
 }
 
 const fn entry<C: Candidate>() -> Entry {
@@ -106,6 +111,7 @@ const fn entry<C: Candidate>() -> Entry {
         free: free::<C>,
         free_aligned: free_aligned::<C>,
         resize: resize::<C>,
+        trim: C::TRIM,
     }
 }
 

@@ -22,6 +22,9 @@ macro_rules! global {
             const NOTE: &'static str = $note;
             const PACKAGE: Option<&'static str> = Some("hmalloc");
             const KIND: Kind = Kind::Ours;
+            const TRIM: Option<fn()> = Some(|| {
+                $static.trim(0);
+            });
 
             #[inline(always)]
             unsafe fn allocate(layout: Layout) -> *mut u8 {

@@ -12,7 +12,7 @@ mod chart;
 pub(crate) mod child;
 mod report;
 mod scenario;
-mod worst;
+pub(crate) mod worst;
 
 use crate::allocators::{self, Entry};
 use crate::progress::Progress;

@@ -1,0 +1,168 @@
+//! What stays resident after bursts of blocks, all of which were freed.
+
+use super::Part;
+use super::blocks::{Blocks, SEED};
+use super::child::Job;
+use super::parent::{Parent, grouped, mib, parse, reason};
+use crate::allocators::Entry;
+use crate::kernel;
+use crate::workloads::{Sizes, next};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdout};
+
+const BURSTS: usize = 8;
+
+/// The block that is allocated and freed after the rest: some allocators look at their free memory in a call only.
+const AFTER_REST: usize = 100_000;
+
+/// The blocks of a burst.
+pub(super) struct Shape {
+    name: &'static str,
+    count: usize,
+    sizes: Sizes,
+    /// Whether they are freed in random order instead of first to last.
+    shuffled: bool,
+}
+
+const fn shape(name: &'static str, count: usize, low: u32, high: u32) -> Shape {
+    let shuffled = low != high;
+    Shape {
+        name,
+        count,
+        sizes: if shuffled { Sizes::LogUniform(low, high) } else { Sizes::Uniform(low, low) },
+        shuffled,
+    }
+}
+
+/// Each is of some 300 MB.
+pub(super) static SHAPES: [Shape; 5] = [
+    shape("1000000", 300, 1_000_000, 1_000_000),
+    shape("65536", 5_000, 65_536, 65_536),
+    shape("16000", 20_000, 16_000, 16_000),
+    shape("1000", 300_000, 1_000, 1_000),
+    // The mean is 94,500 B.
+    shape("mixed", 3_200, 16, 1 << 20),
+];
+
+impl Shape {
+    fn count(&self, scale: usize) -> usize {
+        self.count / scale
+    }
+
+    fn caption(&self, scale: usize) -> String {
+        let blocks = grouped(self.count(scale));
+        match self.sizes {
+            Sizes::LogUniform(..) => format!("{blocks} blocks of 16 B to 1 MiB, log-uniform, freed in random order"),
+            _ => format!("{blocks} blocks of {} B", grouped(self.name.parse().unwrap_or_default())),
+        }
+    }
+}
+
+/// Prints a line after each burst, and one after the rest.
+pub(super) fn child(job: &Job) -> Option<()> {
+    let shape = SHAPES.iter().find(|shape| shape.name == job.case)?;
+    let count = shape.count(job.scale);
+    let mut blocks = Blocks::new(job.entry, count);
+    let mut random = SEED;
+    for _ in 0..BURSTS {
+        for _ in 0..count {
+            blocks.add(shape.sizes.pick(next(&mut random)) as usize);
+        }
+        if shape.shuffled {
+            blocks.shuffle(&mut random);
+        }
+        blocks.retain(0, |_, _| false);
+        kernel::say(format_args!("{}\n", blocks.resident()));
+    }
+    std::thread::sleep(job.rest);
+    blocks.add(AFTER_REST);
+    blocks.remove(0);
+    kernel::say(format_args!("{}\n", blocks.resident()));
+    Some(())
+}
+
+/// A process that has done its bursts and rests.
+struct Resting {
+    entry: &'static Entry,
+    shape: &'static Shape,
+    child: Child,
+    answer: BufReader<ChildStdout>,
+    bursts: Option<Vec<String>>,
+}
+
+/// The bursts of all processes come one after another, and their rests side by side.
+pub(super) fn tables(parent: &mut Parent<'_>) -> Result<String, String> {
+    let mut resting = Vec::new();
+    for shape in &SHAPES {
+        for entry in &parent.options.allocators {
+            resting.push(start(parent, entry, shape)?);
+        }
+    }
+    let mut rows = Vec::new();
+    for process in resting {
+        rows.push(finish(parent, process)?);
+    }
+    let numbers: Vec<String> = (1..=BURSTS).map(|burst| burst.to_string()).collect();
+    let header: Vec<&str> = numbers.iter().map(String::as_str).chain(["after a rest"]).collect();
+    let mut text = String::new();
+    for (shape, rows) in SHAPES.iter().zip(rows.chunks(parent.options.allocators.len())) {
+        let caption = format!("Resident after each burst, MiB: {}", shape.caption(parent.scale()));
+        text += &parent.table(&caption, &header, rows);
+    }
+    let (rest, size) = (parent.options.rest.as_secs_f64(), grouped(AFTER_REST));
+    text += &format!("After a rest: {rest} s later, and after one more block of {size} B. Nothing is live.\n\n");
+    Ok(text)
+}
+
+/// Waits for the end of the last burst.
+fn start(parent: &Parent<'_>, entry: &'static Entry, shape: &'static Shape) -> Result<Resting, String> {
+    let mut child = parent.command(Part::Bursts, entry, shape.name)?.spawn().map_err(|error| error.to_string())?;
+    let mut answer = BufReader::new(child.stdout.take().ok_or("no output")?);
+    let bursts = (0..BURSTS).map(|_| line(&mut answer)).collect();
+    Ok(Resting { entry, shape, child, answer, bursts })
+}
+
+/// The next line in MiB. There is none if the process died.
+fn line(answer: &mut impl BufRead) -> Option<String> {
+    let mut line = String::new();
+    answer.read_line(&mut line).ok()?;
+    parse(line.as_bytes()).ok().map(|[bytes]| mib(bytes))
+}
+
+fn finish(parent: &mut Parent<'_>, mut process: Resting) -> Result<Option<Vec<String>>, String> {
+    let rest = line(&mut process.answer);
+    let status = process.child.wait().map_err(|error| error.to_string())?;
+    if let Some(reason) = reason(status) {
+        parent.remark(process.entry, process.shape.name, &reason);
+    }
+    Ok(process.bursts.map(|bursts| bursts.into_iter().chain([rest.unwrap_or("-".to_owned())]).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_burst_is_of_some_300_mb() {
+        for shape in &SHAPES {
+            let mut random = SEED;
+            let bytes: u64 = (0..shape.count).map(|_| u64::from(shape.sizes.pick(next(&mut random)))).sum();
+            assert!((280_000_000..=340_000_000).contains(&bytes), "{}: {bytes}", shape.name);
+        }
+    }
+
+    #[test]
+    fn captions_say_what_is_done() {
+        let captions: Vec<String> = SHAPES.iter().map(|shape| shape.caption(1)).collect();
+        assert_eq!(captions[0], "300 blocks of 1,000,000 B");
+        assert_eq!(captions[4], "3,200 blocks of 16 B to 1 MiB, log-uniform, freed in random order");
+        assert_eq!(SHAPES[0].caption(16), "18 blocks of 1,000,000 B");
+    }
+
+    #[test]
+    fn lines_come_until_the_process_is_gone() {
+        let mut answer = &b"1048576\n0\n"[..];
+        let lines: Vec<Option<String>> = (0..3).map(|_| line(&mut answer)).collect();
+        assert_eq!(lines, [Some("1.00".to_owned()), Some("0.00".to_owned()), None]);
+    }
+}
