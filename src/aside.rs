@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! room: addresses that the source keeps free, and in which nothing is mapped at first
-//! +------------------------------+- - - - - - - - - - - -+--------------------------------+- - - - - - - -+
-//! | handles of pages 0 to now: 8 |                       | records of pages 60 to now: 192|               |
-//! +------------------------------+- - - - - - - - - - - -+--------------------------------+- - - - - - - -+
-//! start                          mapped                  192 bytes for each page          mapped         end
+//! +-----------------------------+- - - - - - - - - - +-----------------------------------+- - - - - - - - - -+
+//! | handles: 8 bytes for each   |                    | records: 192 bytes for each page, |                   |
+//! | page of the heap            |                    | from number 60 on                 |                   |
+//! +-----------------------------+- - - - - - - - - - +-----------------------------------+- - - - - - - - - -+
+//! start                         mapped               start                               mapped            end
 //! ```
 //!
 //! Both arrays grow at their ends, by a mapping right behind, so nothing in them ever moves or is copied; and they
@@ -18,10 +19,10 @@ use core::ops::Range;
 
 /// The least by which the handles grow if the kernel lets them, in bytes: by those of 512 pages.
 const HANDLES_STEP: usize = 4 << 10;
-/// The same for the records: by those of 341 pages.
-const RECORDS_STEP: usize = 64 << 10;
+/// The same for the records: by those of 170 pages.
+const RECORDS_STEP: usize = 32 << 10;
 /// Beyond that, an array grows by this fraction of itself. As much is kept of one that shrinks.
-const STEP_FRACTION: usize = 8;
+const STEP_FRACTION: usize = 16;
 
 /// The least that is returned of one that is still in use: this fraction of it.
 const RETURN_FRACTION: usize = 4;

@@ -309,3 +309,44 @@ pub(crate) unsafe fn seal(brk: &mut impl Brk, guard: core::ops::Range<usize>) {
         let _ = unsafe { brk.seal(guard.start, guard.len()) };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_a_fraction_of_the_heap_between_bounds_that_grow_with_it() {
+        let new = Wish::new();
+        assert_eq!(new.step(0), STEP_MIN);
+        assert_eq!(new.step(STEP_FRACTION * STEP_MIN * 3), STEP_MIN * 3);
+        let large = STEP_FRACTION * STEP_MAX;
+        assert_eq!((new.step(large), new.step(large * 4)), (STEP_MAX, STEP_MAX));
+        assert_eq!(new.step(large * 64), large * 64 / STEP_LEAST_FRACTION);
+        // However large it is, it doubles in so many raises.
+        let (mut pages, mut raises) = (1 << 22, 0);
+        while pages < 1 << 23 {
+            (pages, raises) = (pages + new.step(pages), raises + 1);
+        }
+        assert!(raises <= STEP_LEAST_FRACTION, "{raises} raises");
+    }
+
+    #[test]
+    fn a_refused_step_is_halved_and_what_was_granted_is_remembered() {
+        let (pages, mut wish) = (STEP_FRACTION * STEP_MAX, Wish::new());
+        let mut steps = std::vec![wish.step(pages)];
+        while let Some(&step) = steps.last().filter(|&&step| step > 0) {
+            steps.push(Wish::shorter(step, 100));
+        }
+        assert_eq!(steps, [1024, 512, 256, 128, 0]);
+        wish.note(256, true);
+        assert_eq!(wish.step(pages), 256);
+        wish.note(256, false);
+        assert_eq!(wish.step(pages), 512);
+        (0..60).for_each(|_| wish.note(1, false));
+        assert_eq!(wish.step(pages), STEP_MAX, "it is long again");
+        wish.note(0, true);
+        assert_eq!(wish.step(pages), 0);
+        wish.note(0, false);
+        assert_eq!(wish.step(pages), 2);
+    }
+}

@@ -347,3 +347,47 @@ fn an_empty_region_is_unmapped_unasked() {
     free(&mut heap, payload);
     assert_eq!((heap.brk().mapped(), heap.stats().mapped_bytes, heap.check()), (0, 0, Ok(())));
 }
+
+/// At a limit the heap asks for less, and remembers: of its raises, few are refused before one is granted, and when
+/// nothing is left each request asks once.
+#[test]
+fn a_heap_at_its_limit_asks_seldom() {
+    for (size, limit) in [(1000, 40 * MIB), (100_000, 40 * MIB + PAGE), (100_000, 3 * MIB)] {
+        let mut arena = Arena::new(64 * MIB);
+        let mut heap = Heap::new(arena.brk());
+        heap.brk_mut().set_cap(limit);
+        let (mut last, mut raises, mut worst) = (heap.brk().current(), 0, 0);
+        let mut calls = 0;
+        while get(&mut heap, size).is_some() {
+            if heap.brk().current() != last {
+                (last, raises) = (heap.brk().current(), raises + 1);
+                worst = worst.max(heap.brk().calls() - calls);
+            }
+            calls = heap.brk().calls();
+        }
+        let used = heap.stats().live_bytes;
+        assert!(used >= limit / 100 * 94, "{used} of {limit} bytes are used");
+        let calls = heap.brk().calls();
+        assert!(calls <= 2 * raises + 10, "{calls} calls for {raises} raises to {limit}");
+        assert!(worst <= 8, "{worst} calls for one raise");
+        for _ in 0..100 {
+            assert_eq!(get(&mut heap, 200_000), None);
+        }
+        let asked = heap.brk().calls() - calls;
+        assert!(asked <= 105, "{asked} calls for 100 requests");
+        // A limit that is lifted is noticed, and the steps are long again soon.
+        heap.brk_mut().set_cap(usize::MAX);
+        let calls = heap.brk().calls();
+        while heap.brk().current() - arena_start(&heap) < limit + 8 * MIB {
+            get(&mut heap, size.max(3000)).expect("room");
+        }
+        let calls = heap.brk().calls() - calls;
+        assert!(calls <= 40, "{calls} calls for 8 MiB beyond {limit}");
+        assert_eq!(heap.check(), Ok(()));
+    }
+}
+
+/// Where the heap's first page is.
+fn arena_start<B: hmalloc::brk::Brk>(heap: &Heap<B>) -> usize {
+    heap.spans().next().expect("a span").address
+}
