@@ -1,5 +1,6 @@
 //! A program break inside a byte array, with a kernel's manners and its failures on demand.
 
+use super::holes::Holes;
 use super::room::Room;
 use super::{Brk, Refused, Source};
 use core::marker::PhantomData;
@@ -50,6 +51,8 @@ pub struct Emulated<'a> {
     relocated: usize,
     /// Where the next mapping would start.
     map_end: usize,
+    /// What was given back below that.
+    holes: Holes,
     mapped: usize,
     expected_use: usize,
     sealed: usize,
@@ -84,6 +87,7 @@ impl<'a> Emulated<'a> {
             relocations: 0,
             relocated: 0,
             map_end: end,
+            holes: Holes::NONE,
             mapped: 0,
             expected_use: 0,
             sealed: 0,
@@ -307,14 +311,19 @@ unsafe impl Brk for Emulated<'_> {
         Ok(())
     }
 
-    /// Mappings stack up from `maps`. What is given back can be mapped again once it is the topmost, or all are gone.
+    /// Mappings stack up from `maps`, where none that was given back has left a hole.
     fn map(&mut self, bytes: usize) -> Result<usize, Refused> {
-        let start = self.map_end;
-        let end = start.checked_add(bytes).map(|end| self.page_end(end)).filter(|&end| end <= self.end);
-        let end = end.ok_or(Refused)?;
-        self.fill(start, end, 0);
-        self.map_end = end;
-        self.mapped += end - start;
+        let bytes = bytes.checked_next_multiple_of(self.page).ok_or(Refused)?;
+        let start = match self.holes.take(bytes) {
+            Some(hole) => hole,
+            None => {
+                let start = self.map_end;
+                self.map_end = start.checked_add(bytes).filter(|&end| end <= self.end).ok_or(Refused)?;
+                start
+            }
+        };
+        self.fill(start, start + bytes, 0);
+        self.mapped += bytes;
         Ok(start)
     }
 
@@ -343,9 +352,11 @@ unsafe impl Brk for Emulated<'_> {
         }
         self.mapped -= end - start;
         if self.mapped == 0 {
-            self.map_end = self.maps;
+            (self.map_end, self.holes) = (self.maps, Holes::NONE);
         } else if end == self.map_end {
-            self.map_end = start;
+            self.map_end = self.holes.take_before(start);
+        } else {
+            self.holes.add(start, end);
         }
         Ok(())
     }

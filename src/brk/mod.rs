@@ -20,6 +20,7 @@
 mod automatic;
 mod bytes;
 mod emulated;
+mod holes;
 mod linux;
 mod memory;
 mod own;
