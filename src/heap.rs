@@ -292,6 +292,8 @@ impl<B: Brk> Heap<B> {
     /// those of the kernel's in which no small block lives. Returns the number of bytes given back. What the kernel refuses
     /// to take stays as it is.
     pub fn trim(&mut self, keep: usize) -> usize {
+        // A break below headers is noticed before one of them is read.
+        self.spans.is_break_at_end();
         self.slabs.release_idle(&mut self.spans);
         let inside = self.slabs.discard_inside(&mut self.spans);
         inside + self.spans.lower(keep) + self.spans.give_back_regions() + self.spans.discard_all()

@@ -114,7 +114,7 @@ impl<B: Brk> Spans<B> {
     }
 
     /// Whether the break stands at the heap's end. A break below is noticed here as when the heap grows.
-    fn is_break_at_end(&mut self) -> bool {
+    pub(crate) fn is_break_at_end(&mut self) -> bool {
         self.brk.query().and_then(|now| self.concede(now)) == Ok(self.map.end())
     }
 
