@@ -101,7 +101,7 @@ mod tests {
         }
         assert_eq!(room.map(start, end - start, 4096), Ok(()));
         // What is left in more pieces than can be remembered stays as it is.
-        let odd = (1..end - start >> 12).step_by(2).take(PIECES + 1);
+        let odd = (1..(end - start) >> 12).step_by(2).take(PIECES + 1);
         assert_eq!(odd.filter(|page| room.unmap(start + page * 4096, 4096).is_ok()).count(), PIECES - 1);
         assert!(Room::below(1 << 24, 1 << 20, (1 << 24) - 4096, 4096).is_err(), "the break is there");
         assert!(Room::below(4096, 1 << 20, 0, 4096).is_err(), "there are no such addresses");
