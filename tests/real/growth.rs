@@ -181,3 +181,27 @@ fn a_heap_outgrows_the_small_break_under_valgrind() {
     let ended = run(&mut command(&[valgrind, "--tool=none", "--quiet"], test, ""));
     assert!(ended.finished, "{ended:#?}");
 }
+
+/// Two heaps on one break, whose metadata does not meet, although both look for a room in the same places.
+#[test]
+fn the_metadata_of_two_heaps_lies_apart() {
+    scenario(&the_metadata_of_two_heaps_lies_apart, || {
+        let mut heaps = [Heap::new(Linux), Heap::new(Linux)];
+        for _ in 0..3 {
+            let mut ledgers = [Ledger::new(8), Ledger::new(8)];
+            for _ in 0..8 {
+                for (heap, ledger) in heaps.iter_mut().zip(&mut ledgers) {
+                    ledger.allocate(heap, layout(MIB)).expect("memory");
+                }
+            }
+            for (heap, ledger) in heaps.iter_mut().zip(&mut ledgers) {
+                let stats = heap.stats();
+                assert!(stats.mapped_bytes == 0 && stats.aside_bytes > 0, "{stats:?}");
+                ledger.free_all(heap);
+            }
+            // The first gives its metadata up, and the second may not take its place.
+            heaps.iter_mut().for_each(|heap| _ = heap.trim(0));
+            assert!(heaps.iter().all(|heap| heap.check() == Ok(())));
+        }
+    });
+}

@@ -46,8 +46,18 @@ fn use_up(room: usize) {
     assert!(got <= room + free && got >= room / 20 * 19, "{got} of {room}");
     assert_sound();
     assert!(blocks.iter().all(|block| block.iter().all(|&byte| byte == 0xAA)));
-    // Smaller requests than the one that was refused are still served, and then refused, too.
-    let small: Vec<Box<[u8; 1000]>> = (0..100).map(|_| Box::new([1; 1000])).collect();
+    // Smaller requests than the one that was refused are still served, until no page is left, and then refused, too.
+    let mut small = Vec::with_capacity(1000);
+    while small.len() < 1000 {
+        let mut block: Vec<u8> = Vec::new();
+        if block.try_reserve_exact(1000).is_err() {
+            break;
+        }
+        block.resize(1000, 1);
+        small.push(block);
+    }
+    assert!(small.len() >= 10, "only {} blocks of 1000 bytes fit beside those of half a MiB", small.len());
+    assert!(got + small.len() * 1000 <= room + free);
     drop((small, blocks));
     HEAP.trim(0);
     assert_sound();
