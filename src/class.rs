@@ -128,11 +128,12 @@ impl Class {
         for index in self.next as usize..opened.div_ceil(64) {
             let free = slab.free_slots(index);
             if free != 0 {
-                let (taken, fresh) = slab.prefer(index, free);
-                self.take_over(slab, index, taken);
-                self.zeros = Zeros::new(fresh, self.zeros.ahead());
-                // The rest is next.
-                self.next -= u8::from(taken != free);
+                if slab.zero_units() == 0 {
+                    self.take_over(slab, index, free);
+                    self.zeros = Zeros::new(false, self.zeros.ahead());
+                } else {
+                    self.take_some(slab, index, free);
+                }
                 return true;
             }
         }
@@ -178,6 +179,17 @@ impl Class {
         true
     }
 
+    /// Takes over those of the free slots of a word that have memory, or if none has all of them.
+    #[inline(never)]
+    fn take_some(&mut self, slab: Span, index: usize, free: u64) {
+        let (some, fresh) = slab.prefer(index, free);
+        self.take_over(slab, index, some);
+        self.zeros = Zeros::new(fresh, self.zeros.ahead());
+        // The others are next.
+        self.next -= u8::from(some != free);
+    }
+
+    #[inline(always)]
     fn take_over(&mut self, slab: Span, index: usize, free: u64) {
         self.taken_units = slab.use_units(index, free);
         self.word = free;

@@ -34,7 +34,7 @@ impl Corruption {
             11 => "the heap's end, its last span and the top disagree",
             12 => "the counters disagree with the spans",
             13 => "a span that is not a slab has a reciprocal",
-            14 => "a page known to be zero is not",
+            14 => "memory known to be zero is not, or is in use",
             15 => "the heap or a region does not start with metadata",
             16 => "the heap ends above the break",
             _ => "an unknown invariant does not hold",

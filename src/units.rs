@@ -39,7 +39,7 @@ impl Span {
     /// How many pages of a span that becomes free may hold memory of the kernel's, and how many at its end are known to
     /// be zero.
     pub(crate) fn dirty_and_zero_pages(self) -> (usize, usize) {
-        if !self.is(Kind::Slab) {
+        if !self.is(Kind::Slab) || self.zero_units() == 0 {
             return (self.page_count(), 0);
         }
         let is_zero =
@@ -96,9 +96,14 @@ impl Span {
     }
 
     /// Notes that slots of a word may be written from now on. Returns the units that were known to be zero till now.
+    #[inline(always)]
     pub(crate) fn use_units(self, index: usize, slots: u64) -> u32 {
+        if self.zero_units() == 0 { 0 } else { self.use_some_units(index, slots) }
+    }
+
+    fn use_some_units(self, index: usize, slots: u64) -> u32 {
         let zero = self.zero_units();
-        let used = if zero == 0 { 0 } else { zero & self.units_of_word(index, slots) };
+        let used = zero & self.units_of_word(index, slots);
         self.set_zero_units(zero & !used);
         used
     }

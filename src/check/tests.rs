@@ -477,6 +477,37 @@ fn i14_a_byte_in_a_page_known_to_be_zero() {
 }
 
 #[test]
+fn i14_a_byte_in_a_unit_known_to_be_zero() {
+    sees(14, |heap| {
+        let slab = partly_opened(heap);
+        let unit = slab.zero_units().trailing_zeros() as usize;
+        let at = core::ptr::with_exposed_provenance_mut::<u8>(slab.start.get() + unit * UNIT);
+        // SAFETY: the unit is the heap's, and no block lies in it.
+        unsafe { at.write(1) };
+    });
+}
+
+#[test]
+fn i14_a_unit_known_to_be_zero_in_which_a_slot_lives() {
+    sees(14, |heap| full_slab(heap).set_zero_units(full_slab(heap).live_units() & 0b10));
+    // A slot at hand may be written, too.
+    sees(14, |heap| {
+        let slab = current_slab(heap);
+        let class = &heap.slabs.classes[slab.size_class().index()];
+        let at_hand = slab.units_of_word((class.base - slab.start.get()) / class.slot_size as usize / 64, class.word);
+        slab.set_zero_units(slab.zero_units() | at_hand);
+    });
+}
+
+#[test]
+fn i14_units_known_to_be_zero_past_the_end_of_a_slab() {
+    sees(14, |heap| {
+        let slab = find(heap, |span| span.is(Kind::Slab) && span.page_count() < 8);
+        slab.set_zero_units(slab.zero_units() | !slab.units());
+    });
+}
+
+#[test]
 fn i14_more_pages_known_to_be_zero_than_there_are() {
     sees(14, |heap| indexed_free(heap).zero_pages.set(indexed_free(heap).pages.get() + 1));
     sees(14, |heap| indexed_free(heap).live[0].set(indexed_free(heap).page_count() as u64 + 1));

@@ -7,6 +7,7 @@ mod canary;
 mod filters;
 mod growth;
 mod guards;
+mod inside;
 mod lowered;
 mod moves;
 mod neighbours;
