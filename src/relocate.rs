@@ -33,22 +33,23 @@ pub(crate) fn room_to_grow(pages: usize) -> usize {
 }
 
 impl<B: Brk> Spans<B> {
-    /// A used span for a block of `held` pages that grows by little to `pages` and cannot stay where it is: one with
-    /// free pages behind it, or the last of the heap. Nothing if there is no such place, or the block does not grow by
-    /// little, or is not large enough to be worth it.
+    /// A used span for a block of `held` pages that grows to `pages` and cannot stay where it is: the last of the heap,
+    /// or one with free pages behind it. A block that has grown once will go on to. Nothing if the top is too short, unless
+    /// the block grows by little and is worth a raise.
     pub(crate) fn take_to_grow(&mut self, held: usize, pages: usize) -> Option<Span> {
-        let by_little = pages > held && pages - held <= (held / GROWTH_FRACTION).max(1);
-        if !by_little || pages < ROOMY_MIN {
+        let by_little = pages - held <= (held / GROWTH_FRACTION).max(1) && pages >= ROOMY_MIN;
+        let roomy = if by_little { pages + room_to_grow(pages) } else { pages };
+        if let Some(span) = self.take_top(roomy) {
+            return Some(span);
+        }
+        if !by_little {
             return None;
         }
-        let roomy = pages + room_to_grow(pages);
-        if self.fit.best(2 * pages).is_none() && self.top.is_none_or(|top| top.page_count() < roomy) {
-            self.raise(roomy, New::Anywhere).ok()?;
+        if self.fit.best(2 * pages).is_some() {
+            return self.take_free(roomy, 1);
         }
-        match self.fit.best(2 * pages) {
-            Some(_) => self.take_free(roomy, 1),
-            None => self.take_top(roomy),
-        }
+        self.raise(roomy, New::Anywhere).ok()?;
+        self.take_top(roomy)
     }
 
     /// Moves the first `bytes` bytes of one large block to another one. Returns whether nothing but zeros is left behind.

@@ -125,18 +125,26 @@ impl<B: Brk> Heap<B> {
 
     fn move_copied(&mut self, live: Live, from: NonNull<u8>, new: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         let old_bytes = live.bytes();
-        let moved = self.allocate(with_room_to_grow(old_bytes, new)).or_else(|_| self.allocate(new))?;
+        let moved = match SizeClass::of(new) {
+            None => payload_of(self.take_to_move(old_bytes, new)?),
+            Some(_) => self.allocate(with_room_to_grow(old_bytes, new)).or_else(|_| self.allocate(new))?,
+        };
         // SAFETY: the old block is live and the new one is not it; each is at least as long as what is copied.
         unsafe { moved.copy_from_nonoverlapping(from, old_bytes.min(new.size())) };
         self.free_live(live);
         Ok(moved)
     }
 
+    /// A span to which a block of `old` bytes moves.
+    fn take_to_move(&mut self, old: usize, new: Layout) -> Result<Span, OutOfMemory> {
+        let (held, pages) = (pages_of(old), pages_of(new.size()));
+        let roomy = if pages > held && new.align() <= PAGE { self.spans.take_to_grow(held, pages) } else { None };
+        roomy.map_or_else(|| self.take_large(new), Ok)
+    }
+
     /// Moves a large block that stays one.
     fn move_large(&mut self, span: Span, new: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        let held = span.page_count();
-        let roomy = if new.align() <= PAGE { self.spans.take_to_grow(held, pages_of(new.size())) } else { None };
-        let moved = roomy.map_or_else(|| self.take_large(new), Ok)?;
+        let moved = self.take_to_move(span.bytes(), new)?;
         let zeros_left = self.spans.move_content(span, moved, span.bytes().min(new.size()));
         let free = if zeros_left { self.spans.release_untouched(span) } else { self.spans.release(span) };
         self.settle(free);
