@@ -4,7 +4,7 @@
 //! follow links safely; so the first corruption is reported and the walk ends there.
 
 use crate::brk::Brk;
-use crate::class::{NEVER, slots_of_word};
+use crate::class::{FREES_MAX, NEVER, slots_of_word};
 pub(crate) use crate::corrupt::Corruption;
 use crate::header::{Kind, MAX_SLOTS, PAGE, Place, Span};
 use crate::size_class::{CLASSES, SizeClass};
@@ -173,7 +173,7 @@ fn lists<B>(spans: &Spans<B>, slabs: &Slabs) -> Result<(), Corruption> {
         let (until_review, live) = (slab.until_review.get(), slab.live_slots());
         let current = slabs.classes[slab.size_class().index()].slab == Some(slab);
         let sound = match slab.place.get() {
-            Place::Current => current && until_review >= NEVER - 2 * MAX_SLOTS as u16,
+            Place::Current => current && until_review >= NEVER - FREES_MAX,
             Place::Full | Place::Spent | Place::Listed => {
                 !current && until_review > 0 && until_review <= slab.capacity.get()
             }

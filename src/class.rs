@@ -11,10 +11,14 @@ pub(crate) const SWEEPS_MAX: u8 = 8;
 
 /// A full slab is listed again when one slot in so many is free.
 pub(crate) const RELIST_FRACTION: usize = 8;
-/// More frees than a slab can have between two sweeps: each slot that was live at first, and each taken over since.
+/// More frees than a slab can have between two sweeps.
 pub(crate) const NEVER: u16 = u16::MAX;
+/// How often a sweep may come to a word before it takes all free slots there and goes on.
+const VISITS_MAX: u8 = 8;
+/// How many frees it can have at most: of each slot that was live at first, and of each taken over since.
+pub(crate) const FREES_MAX: u16 = (1 + VISITS_MAX as u16) * MAX_SLOTS as u16;
 
-const _: () = assert!(2 * MAX_SLOTS < NEVER as usize);
+const _: () = assert!(FREES_MAX < NEVER);
 
 /// What allocation in one size class needs at hand: one cache line.
 #[derive(Debug)]
@@ -57,9 +61,19 @@ impl Zeros {
     pub(crate) const NOTHING: Self = Self(0);
     const WORD: u8 = 1;
     const AHEAD: u8 = 2;
+    const VISIT: u8 = 4;
 
     fn new(word: bool, ahead: bool) -> Self {
         Self(if word { Self::WORD } else { 0 } | if ahead { Self::AHEAD } else { 0 })
+    }
+
+    /// How often the sweep was at a word and left slots there, because they read as zero.
+    fn visits(self) -> u8 {
+        self.0 / Self::VISIT
+    }
+
+    fn with_visits(self, visits: u8) -> Self {
+        Self(self.0 % Self::VISIT + visits * Self::VISIT)
     }
 
     /// The slots that are taken over and not handed out read as zero.
@@ -179,14 +193,18 @@ impl Class {
         true
     }
 
-    /// Takes over those of the free slots of a word that have memory, or if none has all of them.
+    /// Takes over those of the free slots of a word that have memory, and the next times the others.
     #[inline(never)]
     fn take_some(&mut self, slab: Span, index: usize, free: u64) {
         let (some, fresh) = slab.prefer(index, free);
-        self.take_over(slab, index, some);
+        let visits = self.zeros.visits() + 1;
+        let all = some == free || visits == VISITS_MAX;
+        self.take_over(slab, index, if all { free } else { some });
         self.zeros = Zeros::new(fresh, self.zeros.ahead());
-        // The others are next.
-        self.next -= u8::from(some != free);
+        if !all {
+            self.next = index as u8;
+            self.zeros = self.zeros.with_visits(visits);
+        }
     }
 
     #[inline(always)]
@@ -209,6 +227,7 @@ impl Class {
         }
         self.word = 0;
         self.next = 0;
+        self.zeros = Zeros::new(false, self.zeros.ahead());
         slab.until_review.set(NEVER);
     }
 }

@@ -295,8 +295,9 @@ impl<B: Brk> Heap<B> {
         // A break below headers is noticed before one of them is read.
         self.spans.is_break_at_end();
         self.slabs.release_idle(&mut self.spans);
-        let inside = self.slabs.discard_inside(&mut self.spans);
-        inside + self.spans.lower(keep) + self.spans.give_back_regions() + self.spans.discard_all()
+        // First of all, a break below the heap's end is noticed: headers may be gone.
+        let given = self.spans.lower(keep) + self.spans.give_back_regions();
+        given + self.slabs.discard_inside(&mut self.spans) + self.spans.discard_all()
     }
 
     /// Everything the heap consists of, in address order and without gaps between the ends of the heap or a region.

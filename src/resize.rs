@@ -113,7 +113,7 @@ impl<B: Brk> Heap<B> {
         }
         let old_bytes = live.bytes();
         let moved = match live {
-            Live::Large(span) if SizeClass::of(new).is_none() => self.move_large(span, new),
+            Live::Large(span) if becomes_large(new) => self.move_large(span, new),
             _ => self.move_copied(live, same, new),
         };
         if moved.is_err() && aligned && new.size() <= old_bytes {
@@ -125,9 +125,10 @@ impl<B: Brk> Heap<B> {
 
     fn move_copied(&mut self, live: Live, from: NonNull<u8>, new: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         let old_bytes = live.bytes();
-        let moved = match SizeClass::of(new) {
-            None => payload_of(self.take_to_move(old_bytes, new)?),
-            Some(_) => self.allocate(with_room_to_grow(old_bytes, new)).or_else(|_| self.allocate(new))?,
+        let moved = if becomes_large(new) {
+            payload_of(self.take_to_move(old_bytes, new)?)
+        } else {
+            self.allocate(with_room_to_grow(old_bytes, new)).or_else(|_| self.allocate(new))?
         };
         // SAFETY: the old block is live and the new one is not it; each is at least as long as what is copied.
         unsafe { moved.copy_from_nonoverlapping(from, old_bytes.min(new.size())) };
@@ -160,7 +161,7 @@ impl<B: Brk> Heap<B> {
                 let bytes = live.bytes();
                 new.size() <= bytes && (new.size() > bytes / 2 || class == Some(slot.slab.size_class()))
             }
-            Live::Large(span) => class.is_none() && self.resize_span(span, pages_of(new.size())),
+            Live::Large(span) => becomes_large(new) && self.resize_span(span, pages_of(new.size())),
         }
     }
 
@@ -181,6 +182,12 @@ impl<B: Brk> Heap<B> {
         let raised = at_the_end && pages <= u32::MAX as usize && self.spans.raise(more, New::Behind).is_ok();
         raised && self.spans.lengthen(span, pages)
     }
+}
+
+/// Whether a block that is resized to `new` becomes, or stays, a large one. Beyond a page it does although there are slots:
+/// it will be resized again, and a span can be in place. It fills more than half of its pages, as it would of a slot.
+fn becomes_large(new: Layout) -> bool {
+    new.size() > PAGE || SizeClass::of(new).is_none()
 }
 
 /// What to allocate for a block of `old` bytes that has to move for `new`. One that grows by little at a time will go on

@@ -218,6 +218,24 @@ fn slots_without_memory_come_last() {
     assert!(grown * 32 < more.len(), "{grown} more pages for {} blocks of 120 bytes", more.len());
 }
 
+/// A class that serves from what has memory does not do so for ever: its slab's count of frees has an end.
+#[test]
+fn blocks_that_come_and_go_after_a_trim() {
+    for (size, every) in [(120, 100), (500, 64), (5000, 10), (20_000, 2)] {
+        let mut arena = Arena::new(16 * MIB);
+        let mut scene = fragmented(&mut arena, 4096, size, every);
+        scene.trim();
+        for many in [1, 3, 40] {
+            for round in 0..70_000_usize / many {
+                let blocks: Vec<usize> = (0..many).map(|_| scene.get(size, false).expect("room")).collect();
+                blocks.into_iter().for_each(|at| scene.free(at));
+                assert!(!round.is_multiple_of(1000) || scene.heap.check() == Ok(()), "round {round} of {many}");
+            }
+        }
+        scene.verify();
+    }
+}
+
 /// Zeroed blocks in memory that went back are not written. A byte that is planted there shows it.
 #[test]
 fn what_went_back_is_not_zeroed_again() {
