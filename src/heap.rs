@@ -263,10 +263,17 @@ impl<B: Brk> Heap<B> {
 
     /// Gives memory back to the kernel if a span that was just freed makes it worth while.
     pub(crate) fn settle(&mut self, free: Span) {
-        if self.spans.wants_trim(free) {
-            let address = free.start.get();
-            self.slabs.release_idle(&mut self.spans);
-            self.spans.trim_some(address);
+        if self.spans.is_return_due() {
+            self.settle_slow(free.start.get());
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn settle_slow(&mut self, address: usize) {
+        if let Some(plan) = self.spans.plan_return() {
+            self.slabs.park(&mut self.spans);
+            self.spans.return_some(address, plan);
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::brk::{Brk, Refused};
 use crate::corrupt::corrupt;
 use crate::header::{Kind, PAGE, Span};
+use crate::known::Known;
 use crate::line::Line;
 use crate::raise::seal;
 use crate::spans::Spans;
@@ -47,9 +48,9 @@ impl<B: Brk> Spans<B> {
             self.top = None;
             self.unlink(top);
         } else {
-            top.zero_pages.set(top.zero_pages.get().saturating_sub((top.page_count() - pages) as u32));
+            let left = Known::of(top).cut(pages);
             top.pages.set(pages as u32);
-            top.set_dirty_pages(top.dirty_pages());
+            left.note(top);
         }
         self.map.shrink(end);
     }

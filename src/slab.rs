@@ -49,6 +49,8 @@ pub(crate) struct Slabs {
     pub(crate) empty_count: usize,
     /// The count of span operations when idle slabs were last taken apart.
     released_at: u32,
+    /// Whether some class may have a current slab, or some slab is empty, since all were [parked](Self::park).
+    unparked: bool,
 }
 
 impl Span {
@@ -169,6 +171,7 @@ impl Slabs {
             empties: [None; EMPTIES_MAX],
             empty_count: 0,
             released_at: 0,
+            unparked: false,
         }
     }
 
@@ -219,10 +222,12 @@ impl Slabs {
                 return None;
             }
         }
-        if self.empty_count < EMPTIES_MAX {
+        // On the way down nothing is kept.
+        if self.empty_count < EMPTIES_MAX && !spans.thrift.is_draining() {
             slab.set_place(Place::Empty, 0);
             self.empties[self.empty_count] = Some(slab);
             self.empty_count += 1;
+            self.unparked = true;
             return None;
         }
         self.unlist(slab);
@@ -270,6 +275,7 @@ impl Slabs {
             Place::Full | Place::Current => {}
         }
         slab.set_place(Place::Current, NEVER as usize);
+        self.unparked = true;
         let class = &mut self.classes[slab.size_class().index()];
         class.slab = Some(slab);
         class.next = 0;
@@ -304,8 +310,8 @@ impl Slabs {
             return Ok(span);
         }
         // Not over and over: who comes back to a class soon would only take its slab from another one.
-        if spans.hysteresis.since(self.released_at) > REUSE {
-            self.released_at = spans.hysteresis.now();
+        if spans.thrift.since(self.released_at) > REUSE {
+            self.released_at = spans.thrift.now();
             self.release_idle(spans);
         }
         spans.take(pages, align).or_else(|refused| {
@@ -352,6 +358,30 @@ impl Slabs {
                 spans.believe(slab);
                 (class.word, class.slab) = (0, None);
                 self.give_up(slab, spans);
+            }
+        }
+    }
+
+    /// Takes every class off its slab, when memory is being returned. A slab with live slots is reviewed then when the last
+    /// of them is freed, which a current one is not; those without go back to the spans.
+    pub(crate) fn park<B>(&mut self, spans: &mut Spans<B>) {
+        if !core::mem::replace(&mut self.unparked, false) {
+            return;
+        }
+        self.release_idle(spans);
+        for index in 0..CLASSES {
+            let class = &mut self.classes[index];
+            if let Some(slab) = class.slab.take() {
+                class.word = 0;
+                spans.believe(slab);
+                let live = slab.live_slots();
+                let free = slab.capacity.get() as usize - live;
+                if free < slab.relist_at() {
+                    slab.set_place(Place::Full, slab.relist_at() - free);
+                } else {
+                    self.list(slab);
+                    slab.set_place(Place::Listed, live);
+                }
             }
         }
     }

@@ -1,41 +1,144 @@
-//! Giving memory back: when it is done unasked, and how.
+//! When to return memory to the kernel unasked. Decisions only; [`give`](crate::give) carries them out.
+//!
+//! What counts is a sum: the pages of all free spans that may hold memory. It has two marks.
+//!
+//! ```text
+//!   calm                                                    draining
+//!   nothing is returned while     --- above `high` --->     each free returns what it frees and up to a MiB more,
+//!   the sum is below `high`       <-- memory needed ---     until the sum is down at `low`
+//! ```
+//!
+//! Memory that is returned and needed again at once was a **mistake**, and costs page faults. Each mistake doubles the
+//! part of `high` that is proportional to what is live, up to all of it. When nothing is live that part is nothing, so a
+//! burst that is over goes back whatever there was before it. Mistakes wear off with time and with success.
 
-use crate::brk::Brk;
-use crate::header::{Kind, PAGE, Span};
-use crate::spans::Spans;
+use crate::header::PAGE;
 
-/// The least that is worth giving back unasked, in pages.
-const TRIM_MIN: usize = (1 << 20) / PAGE;
-/// More than this fraction of the heap must be free in one span,
-const TRIM_FRACTION: usize = 16;
-/// or this much, in pages: the kernel takes its time, and one free should not wait for much more than it frees itself.
-const TRIM_MAX: usize = (16 << 20) / PAGE;
-/// Growth within so many span operations of a trim says that the trim was a mistake.
-const REGROWTH: u32 = 4096;
-/// log2 of the factor by which a mistake raises the threshold.
-const BACKOFF: u32 = 2;
-/// Beyond this shift the threshold exceeds any heap.
-const BACKOFF_MAX: u32 = 20;
+/// What a heap may keep at the least, in pages.
+pub(crate) const BASE: usize = (1 << 20) / PAGE;
+/// It may also keep this fraction of the most it has ever had,
+const PEAK_FRACTION: usize = 128;
+/// and this one of what is live, times two for each mistake up to [`SHIFT_MAX`].
+const LIVE_FRACTION: usize = 16;
+const SHIFT_MAX: u8 = 4;
+/// Metadata is no more than this fraction of a heap, and lives with no block.
+const METADATA_FRACTION: usize = 32;
+/// `low` is this fraction of `high`,
+const LOW_FRACTION: usize = 4;
+/// and what is left in a heap that was idle this one.
+const IDLE_FRACTION: usize = 10;
 
-/// When to give memory back without being asked: not so often that a loop at the edge makes a system call each time.
-#[derive(Debug)]
-pub(crate) struct Hysteresis {
-    /// Spans released and taken, modulo 2^32.
-    operations: u32,
-    /// The count at the last trim.
-    trimmed_at: Option<u32>,
-    /// How far the threshold has been raised, as a shift.
-    shift: u32,
+/// From one beginning of draining to the next, in milliseconds: if what was returned was needed in less, that was a mistake.
+const SOON: u64 = 100;
+/// A mistake wears off in this time, and a heap is idle that is hardly used in this time.
+const SECOND: u64 = 1000;
+/// The clock is asked once in so many span operations, but for beginnings.
+const LOOK: u32 = 128;
+/// A heap that is used less often than this in a second is idle.
+const BUSY: u64 = 4 * LOOK as u64;
+/// So many mistakes, hardly any of which has worn off, are a loop. It may keep what it needs in each round, although
+/// nothing is live in between, until a second has passed.
+const LOOP: u8 = 16;
+const MISTAKES_MAX: u8 = LOOP + 4;
+/// But no more than this, in pages: taking it again costs about as long as [`SOON`] is.
+const LOOP_MAX: usize = (64 << 20) / PAGE;
+
+/// The least that is worth a system call, in pages: as long as the sum is below `high`, and above.
+const PIECE: usize = (1 << 20) / PAGE;
+const PIECE_HIGH: usize = (64 << 10) / PAGE;
+/// Spans that are looked at for others to return, at each step of draining.
+const STEPS: usize = 64;
+/// The same in a heap that was idle, and how much it returns at once, in pages.
+const STEPS_IDLE: usize = 4096;
+const MOST_IDLE: usize = (64 << 20) / PAGE;
+
+/// What a heap consists of, in pages.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sums {
+    pub(crate) heap: usize,
+    pub(crate) free: usize,
+    /// Free ones that may hold memory.
+    pub(crate) dirty: usize,
+    /// The most that `heap` has been.
+    pub(crate) peak: usize,
 }
 
-impl Hysteresis {
+/// What is to be returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// How many pages, at most.
+    pub(crate) most: usize,
+    /// How many in one system call, at least, and if that lowers the break: the top is one span, and can wait for more.
+    pub(crate) piece: usize,
+    pub(crate) lowered: usize,
+    /// How many spans to look at.
+    pub(crate) steps: usize,
+    /// The clock, where it was asked.
+    pub(crate) now: Option<u64>,
+}
+
+/// What has been found out about when to return memory.
+#[derive(Debug)]
+pub(crate) struct Thrift {
+    /// Spans released and taken, modulo 2^32.
+    operations: u32,
+    /// Pages of the span released last.
+    freed: usize,
+    draining: bool,
+    /// Whether kernel memory was needed since draining began.
+    needed: bool,
+    mistakes: u8,
+    /// Pages returned since draining began last.
+    returned: usize,
+    /// The most that was returned by mistake while there were any.
+    in_loop: usize,
+    /// When draining began last, if the clock said so, and has not been judged yet.
+    began: Option<u64>,
+    judged: bool,
+    /// When the clock was asked last, and the count of operations then.
+    looked: Option<u64>,
+    looked_at: u32,
+    /// Up to when mistakes have worn off.
+    worn: u64,
+    /// Dirty pages that cannot be returned: refused, or too scattered.
+    stuck: usize,
+    /// Dirty pages that are not worth it as long as their sum is below `high`.
+    scattered: usize,
+    pub(crate) lowering: Backoff,
+    pub(crate) discarding: Backoff,
+}
+
+impl Thrift {
     pub(crate) const fn new() -> Self {
-        Self { operations: 0, trimmed_at: None, shift: 0 }
+        Self {
+            operations: 0,
+            freed: 0,
+            draining: false,
+            needed: false,
+            mistakes: 0,
+            returned: 0,
+            in_loop: 0,
+            began: None,
+            judged: true,
+            looked: None,
+            looked_at: 0,
+            worn: 0,
+            stuck: 0,
+            scattered: 0,
+            lowering: Backoff::new(),
+            discarding: Backoff::new(),
+        }
     }
 
     /// Counts a span operation.
     pub(crate) fn tick(&mut self) {
         self.operations = self.operations.wrapping_add(1);
+    }
+
+    /// Counts the release of a span of so many pages.
+    pub(crate) fn tick_release(&mut self, pages: usize) {
+        self.tick();
+        self.freed = pages;
     }
 
     /// The count of span operations.
@@ -48,114 +151,165 @@ impl Hysteresis {
         self.operations.wrapping_sub(then)
     }
 
-    fn note_trim(&mut self) {
-        self.trimmed_at = Some(self.operations);
+    /// Whether the heap is on its way down: no mistake is to be feared then, and little is to be left behind.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining
     }
 
-    /// Memory that was given back is needed again.
-    pub(crate) fn note_growth(&mut self) {
-        if let Some(trimmed_at) = self.trimmed_at.take()
-            && self.since(trimmed_at) < REGROWTH
-        {
-            self.shift = (self.shift + BACKOFF).min(BACKOFF_MAX);
+    /// Kernel memory is needed: that is the end of draining.
+    pub(crate) fn need(&mut self) {
+        if self.draining {
+            (self.draining, self.needed) = (false, true);
         }
     }
 
-    /// Dirty pages in one span from which on they are worth giving back. Who has crossed the threshold and not grown
-    /// since is on the way down: no mistake is to be feared then, and little is to be left behind.
-    fn threshold(&self, heap_pages: usize) -> usize {
-        if self.trimmed_at.is_some() {
-            return TRIM_MIN;
+    /// The most dirty pages that a heap keeps unless it drains.
+    fn limit(&self, sums: Sums) -> usize {
+        self.high(sums) + if self.mistakes >= LOOP { self.in_loop } else { 0 }
+    }
+
+    /// The same, but for what a loop keeps.
+    fn high(&self, sums: Sums) -> usize {
+        let live = (sums.heap - sums.free).saturating_sub(sums.heap / METADATA_FRACTION);
+        BASE + sums.peak / PEAK_FRACTION + ((live / LIVE_FRACTION) << self.mistakes.min(SHIFT_MAX))
+    }
+
+    /// Whether it is time to [plan](Self::plan), after a span was released: a few comparisons.
+    #[inline]
+    pub(crate) fn is_due(&mut self, sums: Sums) -> bool {
+        self.stuck = self.stuck.min(sums.dirty);
+        self.scattered = self.scattered.min(sums.dirty);
+        if sums.dirty <= BASE / LOW_FRACTION {
+            return false;
         }
-        (heap_pages / TRIM_FRACTION).clamp(TRIM_MIN, TRIM_MAX).saturating_mul(1 << self.shift)
-    }
-}
-
-impl<B: Brk> Spans<B> {
-    /// Whether `free`, a span just released, holds so much that some should go back to the kernel.
-    pub(crate) fn wants_trim(&self, free: Span) -> bool {
-        free.dirty_pages() >= self.hysteresis.threshold(self.heap_pages())
+        self.draining || sums.dirty - self.stuck > self.limit(sums) || self.since(self.looked_at) >= LOOK
     }
 
-    /// What a heap does on its own when [`wants_trim`](Self::wants_trim) says so of the free span around `address`:
-    /// keeps a quarter of the top, gives back the pages of any other span.
-    pub(crate) fn trim_some(&mut self, address: usize) {
-        let free = self.map.find_around(address).filter(|span| span.is(Kind::Free));
-        let given = match free {
-            Some(top) if self.top == free => self.lower(top.bytes() / 4),
-            Some(span) => self.discard(span),
-            None => 0,
+    /// What to return now, if anything. `clock` is asked if draining would begin, and every now and then.
+    pub(crate) fn plan(&mut self, sums: Sums, clock: impl FnOnce() -> Option<u64>) -> Option<Plan> {
+        let begins = !self.draining && sums.dirty - self.stuck > self.limit(sums);
+        let (mut now, mut idle) = (None, false);
+        if begins || self.since(self.looked_at) >= LOOK {
+            now = clock();
+            idle = self.look(now);
+        }
+        if begins {
+            self.judge(now);
+        }
+        let (high, movable) = (self.high(sums), sums.dirty - self.stuck);
+        let low = if idle { high / IDLE_FRACTION } else { high / LOW_FRACTION };
+        if (idle && movable > low) || (!self.draining && movable > self.limit(sums)) {
+            self.begin(now);
+        }
+        if !self.draining || !(idle || movable > high || sums.dirty >= low.max(self.scattered) + PIECE) {
+            return None;
+        }
+        let most = if idle { MOST_IDLE } else { self.freed + PIECE };
+        let piece = if idle || movable > high { PIECE_HIGH } else { PIECE };
+        let (lowered, steps) = if idle { (PIECE_HIGH, STEPS_IDLE) } else { (PIECE / 2, STEPS) };
+        Some(Plan { most: most.min(sums.dirty.saturating_sub(low)), piece, lowered, steps, now })
+    }
+
+    /// Draining begins.
+    fn begin(&mut self, now: Option<u64>) {
+        (self.draining, self.needed, self.judged, self.returned, self.began) = (true, false, false, 0, now);
+    }
+
+    /// Looks at the clock. True if the heap was idle: hardly used since it was asked last, and that is long ago.
+    fn look(&mut self, now: Option<u64>) -> bool {
+        let operations = self.since(self.looked_at);
+        self.looked_at = self.operations;
+        let (Some(now), Some(then)) = (now, core::mem::replace(&mut self.looked, now)) else {
+            self.worn = now.unwrap_or(0);
+            return false;
         };
-        if given + self.give_back_regions() > 0 {
-            self.hysteresis.note_trim();
+        let seconds = now.saturating_sub(self.worn) / SECOND;
+        self.worn += seconds * SECOND;
+        self.forgive(seconds);
+        if self.lowering.is_over(now) || self.discarding.is_over(now) {
+            self.stuck = 0;
+        }
+        let passed = now.saturating_sub(then);
+        passed >= SECOND && operations as u64 * SECOND < BUSY * passed
+    }
+
+    fn forgive(&mut self, mistakes: u64) {
+        self.mistakes = self.mistakes.saturating_sub(mistakes.min(u8::MAX as u64) as u8);
+        if self.mistakes == 0 {
+            self.in_loop = 0;
         }
     }
 
-    /// Gives the memory of a free span back to the kernel, if it agrees, and keeps its addresses. Returns how much.
-    pub(crate) fn discard(&mut self, free: Span) -> usize {
-        let kernel_page = self.brk.page_size();
-        let dirty_end = free.end() - free.zero_pages.get() as usize * PAGE;
-        let start = free.start.get().next_multiple_of(kernel_page);
-        let end = dirty_end.next_multiple_of(kernel_page).min(free.end()) & !(kernel_page - 1);
-        if start >= end {
-            return 0;
+    /// Says what the last draining was, when the next one would begin. Where there is no clock no time passes.
+    fn judge(&mut self, now: Option<u64>) {
+        if core::mem::replace(&mut self.judged, true) {
+            return;
         }
-        // SAFETY: a free span is the heap's and its content is nobody's; both ends are multiples of the kernel's page.
-        if unsafe { self.brk.discard(start, end - start) }.is_err() {
-            return 0;
+        let passed = now.zip(self.began).map(|(now, began)| now.saturating_sub(began));
+        if self.returned == 0 {
+            return;
         }
-        free.set_dirty_pages(0);
-        if end >= dirty_end {
-            free.zero_pages.set(((free.end() - start) / PAGE) as u32);
+        if !self.needed || passed.is_some_and(|passed| passed > SOON) {
+            return self.forgive(1);
         }
-        end - start
+        let most = if passed.is_some() && self.returned <= LOOP_MAX { MISTAKES_MAX } else { LOOP - 1 };
+        if self.mistakes < most {
+            self.mistakes += 1;
+        }
+        if self.returned <= LOOP_MAX {
+            self.in_loop = self.in_loop.max(self.returned);
+        }
     }
 
-    /// [`discard`](Self::discard) for every free span but the top.
-    pub(crate) fn discard_all(&mut self) -> usize {
-        let (mut given, mut span) = (0, self.first);
-        while let Some(here) = span {
-            if here.is(Kind::Free) && self.top != Some(here) {
-                given += self.discard(here);
-            }
-            span = here.next.get();
+    /// Pages were returned.
+    pub(crate) fn note_returned(&mut self, pages: usize) {
+        self.returned += pages;
+    }
+
+    /// So many dirty pages have been looked at, and nothing of them was returned in pieces of `piece` pages.
+    pub(crate) fn note_left(&mut self, dirty: usize, piece: usize) {
+        if piece == PIECE_HIGH {
+            self.stuck = dirty;
         }
-        given
+        self.scattered = dirty;
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A kind of call that is not tried again at once after it failed.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    /// Dirty pages when it failed last.
+    failed_with: usize,
+    /// When it may be tried again, and how long it was to be left alone.
+    until: u64,
+    wait: u64,
+}
 
-    #[test]
-    fn what_is_worth_giving_back_is_a_fraction_of_the_heap_between_bounds() {
-        let new = Hysteresis::new();
-        assert_eq!(new.threshold(0), TRIM_MIN);
-        assert_eq!(new.threshold(TRIM_FRACTION * TRIM_MIN), TRIM_MIN);
-        assert_eq!(new.threshold(TRIM_FRACTION * TRIM_MIN * 3), TRIM_MIN * 3);
-        assert_eq!(new.threshold(TRIM_FRACTION * TRIM_MAX * 3), TRIM_MAX);
-        assert_eq!(new.threshold(usize::MAX), TRIM_MAX);
+impl Backoff {
+    /// The longest time for which a call is not tried, in milliseconds.
+    const WAIT_MAX: u64 = 64 * SECOND;
+
+    const fn new() -> Self {
+        Self { failed_with: 0, until: 0, wait: 0 }
     }
 
-    #[test]
-    fn a_heap_on_its_way_down_leaves_little_and_one_that_grew_again_waits() {
-        let (pages, mut loops) = (TRIM_FRACTION * TRIM_MIN * 3, Hysteresis::new());
-        for shift in (0..=BACKOFF_MAX).step_by(BACKOFF as usize) {
-            assert_eq!(loops.threshold(pages), (TRIM_MIN * 3) << shift);
-            loops.note_trim();
-            assert_eq!(loops.threshold(pages), TRIM_MIN);
-            loops.tick();
-            loops.note_growth();
-        }
-        assert_eq!(loops.threshold(pages), (TRIM_MIN * 3) << BACKOFF_MAX);
+    /// Whether the call may be tried: it did not fail, or there is twice as much now, or its time is over.
+    pub(crate) fn may_try(&self, dirty: usize, now: Option<u64>) -> bool {
+        self.failed_with == 0 || dirty >= 2 * self.failed_with || now.is_some_and(|now| self.is_over(now))
+    }
 
-        let mut patient = Hysteresis::new();
-        patient.note_trim();
-        (0..REGROWTH).for_each(|_| patient.tick());
-        patient.note_growth();
-        assert_eq!(patient.threshold(pages), TRIM_MIN * 3, "growth long after a trim is no mistake");
-        patient.note_growth();
-        assert_eq!(patient.threshold(pages), TRIM_MIN * 3, "nor is growth without one");
+    fn is_over(&self, now: u64) -> bool {
+        self.failed_with > 0 && self.until > 0 && now >= self.until
+    }
+
+    /// The call failed, or was of no use.
+    pub(crate) fn fail(&mut self, dirty: usize, now: Option<u64>) {
+        self.failed_with = dirty.max(1);
+        self.wait = (self.wait * 2).clamp(SECOND, Self::WAIT_MAX);
+        self.until = now.map_or(0, |now| now + self.wait);
+    }
+
+    pub(crate) fn succeed(&mut self) {
+        *self = Self::new();
     }
 }

@@ -80,6 +80,10 @@ unsafe impl Brk for Automatic {
         either!(mut self, source => source.expect_use(start, bytes));
     }
 
+    fn now(&self) -> Option<u64> {
+        crate::tasks::milliseconds()
+    }
+
     fn page_size(&self) -> usize {
         either!(self, source => source.page_size())
     }

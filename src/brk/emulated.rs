@@ -45,6 +45,7 @@ pub struct Emulated<'a> {
     mapped: usize,
     expected_use: usize,
     sealed: usize,
+    now: Option<u64>,
     arena: PhantomData<&'a mut [MaybeUninit<u8>]>,
 }
 
@@ -75,6 +76,7 @@ impl<'a> Emulated<'a> {
             mapped: 0,
             expected_use: 0,
             sealed: 0,
+            now: None,
             arena: PhantomData,
         };
         let first_page_end = emulated.page_end(start);
@@ -215,6 +217,11 @@ impl<'a> Emulated<'a> {
         self.sealed
     }
 
+    /// Sets the clock, in milliseconds. Until this is called first there is none.
+    pub fn set_clock(&mut self, milliseconds: u64) {
+        self.now = Some(milliseconds);
+    }
+
     /// Bytes that were said to be [used soon](Brk::expect_use), in all.
     pub fn expected_use(&self) -> usize {
         self.expected_use
@@ -318,6 +325,10 @@ unsafe impl Brk for Emulated<'_> {
 
     fn expect_use(&mut self, _: usize, bytes: usize) {
         self.expected_use += bytes;
+    }
+
+    fn now(&self) -> Option<u64> {
+        self.now
     }
 
     fn page_size(&self) -> usize {

@@ -132,6 +132,11 @@ pub unsafe trait Brk {
         let _ = (start, bytes);
     }
 
+    /// Milliseconds since some moment, to see that time has passed. By default there is no clock.
+    fn now(&self) -> Option<u64> {
+        None
+    }
+
     /// The kernel's page size in bytes, or a larger power of two when it is not known.
     fn page_size(&self) -> usize;
 

@@ -153,6 +153,10 @@ unsafe impl Brk for OwnBreak {
         memory::expect_use(start, bytes);
     }
 
+    fn now(&self) -> Option<u64> {
+        crate::tasks::milliseconds()
+    }
+
     fn page_size(&self) -> usize {
         super::page_size::page_size()
     }

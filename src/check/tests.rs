@@ -23,15 +23,17 @@ fn subject() -> Subject {
     let mut heap = Heap::new(emulated);
     let mut allocate = |size| heap.allocate(Layout::from_size_align(size, 16).unwrap()).unwrap().as_ptr();
     let small: Vec<_> = (0..SCALE * 200 + 1).map(|_| allocate(1000)).collect();
-    let tree = allocate(1300 << 10);
+    let tree = allocate(65 * PAGE);
     allocate(40 << 10);
     let listed = allocate(100 << 10);
     allocate(40 << 10);
     heap.brk_mut().foreign_move(5000);
-    let last = heap.allocate(Layout::from_size_align(SCALE * (640 << 10), 16).unwrap()).unwrap();
+    for size in [SCALE * (640 << 10), 40 << 10] {
+        heap.allocate(Layout::from_size_align(size, 16).unwrap()).unwrap();
+    }
     heap.brk_mut().fail_after(0);
     heap.allocate(Layout::from_size_align((SCALE << 20) + PAGE, 16).unwrap()).unwrap();
-    for payload in [tree, listed, last.as_ptr()].into_iter().chain(small[16..SCALE * 100].iter().copied()) {
+    for payload in [tree, listed].into_iter().chain(small[16..SCALE * 100].iter().copied()) {
         // SAFETY: nothing uses the block.
         unsafe { heap.free(payload) }.unwrap();
     }

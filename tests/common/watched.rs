@@ -82,6 +82,10 @@ unsafe impl Brk for Watched<'_> {
         self.log.push(Call::ExpectedUse(start..start + bytes));
     }
 
+    fn now(&self) -> Option<u64> {
+        self.brk.now()
+    }
+
     fn page_size(&self) -> usize {
         self.brk.page_size()
     }
