@@ -47,7 +47,7 @@ impl<B: Brk> Spans<B> {
         let returned = before.saturating_sub(self.sums().dirty);
         self.thrift.note_returned(returned);
         if returned == 0 && !self.discards(plan) {
-            self.thrift.note_left(before, plan.piece);
+            self.thrift.note_refused(before);
         }
     }
 
@@ -70,7 +70,7 @@ impl<B: Brk> Spans<B> {
             }
             if next.is_none() {
                 if !core::mem::replace(&mut self.cursor.found, false) {
-                    self.thrift.note_left(dirty, plan.piece);
+                    self.thrift.note_scattered(dirty, plan.piece);
                 }
                 return None;
             }
@@ -114,6 +114,24 @@ impl<B: Brk> Spans<B> {
         let lowered = self.lower(keep * PAGE) > 0;
         if lowered { self.thrift.lowering.succeed() } else { self.thrift.lowering.fail(dirty, plan.now) }
         lowered
+    }
+
+    /// Lowers the break over metadata that serves nothing any more, while draining: where most of what would go holds no
+    /// memory, it is the metadata that counts.
+    pub(crate) fn lower_end(&mut self) {
+        let sums = self.sums();
+        let Some(low) = self.thrift.low_if_draining(sums) else { return };
+        if !self.top.and_then(|top| top.prev.get()).is_some_and(|prev| prev.is(Kind::Metadata)) {
+            return;
+        }
+        let end = self.end_of_used(low * PAGE).unwrap_or(self.map.end());
+        let pages = self.map.end().saturating_sub(end) / PAGE;
+        if pages >= BASE.max(4 * sums.dirty) && self.thrift.lowering.may_try(sums.dirty, None) {
+            match self.lower(low * PAGE) {
+                0 => self.thrift.lowering.fail(sums.dirty, None),
+                _ => self.thrift.note_returned(sums.dirty - self.sums().dirty),
+            }
+        }
     }
 
     /// Discards up to about `most` dirty pages of a free span, if the kernel agrees, and keeps their addresses. Returns

@@ -275,6 +275,7 @@ impl<B: Brk> Heap<B> {
             self.slabs.park(&mut self.spans);
             self.spans.return_some(address, plan);
         }
+        self.spans.lower_end();
     }
 
     /// How many bytes the caller may use in the block at `payload`: at least what was asked for.

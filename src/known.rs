@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     const ZERO: u8 = 0;
-    const CLEAN: u8 = 1;
+    /// 1 holds no memory either, but that is not known of it in the middle.
     const DIRTY: u8 = 2;
 
     /// What can be known of these pages.

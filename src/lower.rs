@@ -123,7 +123,7 @@ impl<B: Brk> Spans<B> {
 
     /// Metadata at the end serves only pages above itself, so it can go together with all of them; of the metadata at
     /// the heap's start, leaf 0's storage serves what is left.
-    fn end_of_used(&self, keep: usize) -> Option<usize> {
+    pub(crate) fn end_of_used(&self, keep: usize) -> Option<usize> {
         let (mut end, mut span) = (self.map.end(), self.last?);
         loop {
             let free = if span.is(Kind::Free) { span.bytes() } else { 0 };

@@ -36,12 +36,12 @@ const SECOND: u64 = 1000;
 const LOOK: u32 = 128;
 /// A heap that is used less often than this in a second is idle.
 const BUSY: u64 = 4 * LOOK as u64;
-/// So many mistakes, hardly any of which has worn off, are a loop. It may keep what it needs in each round, although
-/// nothing is live in between, until a second has passed.
-const LOOP: u8 = 16;
-const MISTAKES_MAX: u8 = LOOP + 4;
-/// But no more than this, in pages: taking it again costs about as long as [`SOON`] is.
-const LOOP_MAX: usize = (64 << 20) / PAGE;
+/// So many mistakes in a row, each within so many milliseconds of the one before, are a loop. It may keep what it needs in
+/// each round, although nothing is live in between, for a second; then it has to prove itself again.
+const LOOP: u8 = 32;
+const ROUND: u64 = 20;
+/// But no more than this, in pages, which takes about as long to get again.
+const LOOP_MAX: usize = (32 << 20) / PAGE;
 
 /// The least that is worth a system call, in pages: as long as the sum is below `high`, and above.
 const PIECE: usize = (1 << 20) / PAGE;
@@ -87,10 +87,12 @@ pub(crate) struct Thrift {
     draining: bool,
     /// Whether kernel memory was needed since draining began.
     needed: bool,
+    /// Up to [`SHIFT_MAX`].
     mistakes: u8,
     /// Pages returned since draining began last.
     returned: usize,
-    /// The most that was returned by mistake while there were any.
+    /// Quick mistakes in a row, up to [`LOOP`], and the most that was returned in one of them.
+    rounds: u8,
     in_loop: usize,
     /// When draining began last, if the clock said so, and has not been judged yet.
     began: Option<u64>,
@@ -100,10 +102,12 @@ pub(crate) struct Thrift {
     looked_at: u32,
     /// Up to when mistakes have worn off.
     worn: u64,
-    /// Dirty pages that cannot be returned: refused, or too scattered.
+    /// Dirty pages that the kernel refused to take.
     stuck: usize,
-    /// Dirty pages that are not worth it as long as their sum is below `high`.
+    /// Dirty pages when a whole round of the cursor found no piece worth returning, as long as the sum is below `high`, and
+    /// above.
     scattered: usize,
+    scattered_high: usize,
     pub(crate) lowering: Backoff,
     pub(crate) discarding: Backoff,
 }
@@ -117,6 +121,7 @@ impl Thrift {
             needed: false,
             mistakes: 0,
             returned: 0,
+            rounds: 0,
             in_loop: 0,
             began: None,
             judged: true,
@@ -125,6 +130,7 @@ impl Thrift {
             worn: 0,
             stuck: 0,
             scattered: 0,
+            scattered_high: 0,
             lowering: Backoff::new(),
             discarding: Backoff::new(),
         }
@@ -165,24 +171,28 @@ impl Thrift {
 
     /// The most dirty pages that a heap keeps unless it drains.
     fn limit(&self, sums: Sums) -> usize {
-        self.high(sums) + if self.mistakes >= LOOP { self.in_loop } else { 0 }
+        self.high(sums) + if self.rounds == LOOP { self.in_loop } else { 0 }
     }
 
     /// The same, but for what a loop keeps.
     fn high(&self, sums: Sums) -> usize {
         let live = (sums.heap - sums.free).saturating_sub(sums.heap / METADATA_FRACTION);
-        BASE + sums.peak / PEAK_FRACTION + ((live / LIVE_FRACTION) << self.mistakes.min(SHIFT_MAX))
+        BASE + sums.peak / PEAK_FRACTION + ((live / LIVE_FRACTION) << self.mistakes)
     }
 
     /// Whether it is time to [plan](Self::plan), after a span was released: a few comparisons.
     #[inline]
     pub(crate) fn is_due(&mut self, sums: Sums) -> bool {
         self.stuck = self.stuck.min(sums.dirty);
-        self.scattered = self.scattered.min(sums.dirty);
         if sums.dirty <= BASE / LOW_FRACTION {
             return false;
         }
         self.draining || sums.dirty - self.stuck > self.limit(sums) || self.since(self.looked_at) >= LOOK
+    }
+
+    /// How much may be left in a heap that drains.
+    pub(crate) fn low_if_draining(&self, sums: Sums) -> Option<usize> {
+        self.draining.then(|| self.high(sums) / LOW_FRACTION)
     }
 
     /// What to return now, if anything. `clock` is asked if draining would begin, and every now and then.
@@ -201,12 +211,19 @@ impl Thrift {
         if (idle && movable > low) || (!self.draining && movable > self.limit(sums)) {
             self.begin(now);
         }
-        if !self.draining || !(idle || movable > high || sums.dirty >= low.max(self.scattered) + PIECE) {
+        if !self.draining || !(idle || movable > high || sums.dirty >= low + PIECE) {
             return None;
         }
+        self.scattered = self.scattered.min(sums.dirty);
+        self.scattered_high = self.scattered_high.min(sums.dirty);
         let most = if idle { MOST_IDLE } else { self.freed + PIECE };
         let piece = if idle || movable > high { PIECE_HIGH } else { PIECE };
-        let (lowered, steps) = if idle { (PIECE_HIGH, STEPS_IDLE) } else { (PIECE / 2, STEPS) };
+        let scattered = if piece == PIECE { self.scattered } else { self.scattered_high };
+        let (lowered, steps) = match () {
+            () if idle => (PIECE_HIGH, STEPS_IDLE),
+            // What is left in pieces grows with what is freed beside them, and is seen then.
+            () => (PIECE / 2, if sums.dirty < scattered + PIECE { 0 } else { STEPS }),
+        };
         Some(Plan { most: most.min(sums.dirty.saturating_sub(low)), piece, lowered, steps, now })
     }
 
@@ -225,7 +242,12 @@ impl Thrift {
         };
         let seconds = now.saturating_sub(self.worn) / SECOND;
         self.worn += seconds * SECOND;
-        self.forgive(seconds);
+        if seconds > 0 {
+            self.mistakes = self.mistakes.saturating_sub(seconds.min(SHIFT_MAX as u64) as u8);
+            if self.rounds == LOOP {
+                (self.rounds, self.judged) = (LOOP - 1, true);
+            }
+        }
         if self.lowering.is_over(now) || self.discarding.is_over(now) {
             self.stuck = 0;
         }
@@ -233,31 +255,19 @@ impl Thrift {
         passed >= SECOND && operations as u64 * SECOND < BUSY * passed
     }
 
-    fn forgive(&mut self, mistakes: u64) {
-        self.mistakes = self.mistakes.saturating_sub(mistakes.min(u8::MAX as u64) as u8);
-        if self.mistakes == 0 {
-            self.in_loop = 0;
-        }
-    }
-
     /// Says what the last draining was, when the next one would begin. Where there is no clock no time passes.
     fn judge(&mut self, now: Option<u64>) {
-        if core::mem::replace(&mut self.judged, true) {
+        if core::mem::replace(&mut self.judged, true) || self.returned == 0 {
             return;
         }
         let passed = now.zip(self.began).map(|(now, began)| now.saturating_sub(began));
-        if self.returned == 0 {
-            return;
-        }
-        if !self.needed || passed.is_some_and(|passed| passed > SOON) {
-            return self.forgive(1);
-        }
-        let most = if passed.is_some() && self.returned <= LOOP_MAX { MISTAKES_MAX } else { LOOP - 1 };
-        if self.mistakes < most {
-            self.mistakes += 1;
-        }
-        if self.returned <= LOOP_MAX {
+        let soon = self.needed && passed.is_none_or(|passed| passed <= SOON);
+        self.mistakes = if soon { (self.mistakes + 1).min(SHIFT_MAX) } else { self.mistakes.saturating_sub(1) };
+        if soon && passed.is_some_and(|passed| passed <= ROUND) && self.returned <= LOOP_MAX {
+            self.rounds = (self.rounds + 1).min(LOOP);
             self.in_loop = self.in_loop.max(self.returned);
+        } else {
+            (self.rounds, self.in_loop) = (0, 0);
         }
     }
 
@@ -266,12 +276,17 @@ impl Thrift {
         self.returned += pages;
     }
 
-    /// So many dirty pages have been looked at, and nothing of them was returned in pieces of `piece` pages.
-    pub(crate) fn note_left(&mut self, dirty: usize, piece: usize) {
-        if piece == PIECE_HIGH {
-            self.stuck = dirty;
-        }
+    /// The kernel refused to take any of so many dirty pages.
+    pub(crate) fn note_refused(&mut self, dirty: usize) {
+        self.stuck = dirty;
+    }
+
+    /// All spans were looked at, and none of them has `piece` dirty pages.
+    pub(crate) fn note_scattered(&mut self, dirty: usize, piece: usize) {
         self.scattered = dirty;
+        if piece == PIECE_HIGH {
+            self.scattered_high = dirty;
+        }
     }
 }
 

@@ -28,12 +28,11 @@ fn subject() -> Subject {
     let listed = allocate(100 << 10);
     allocate(40 << 10);
     heap.brk_mut().foreign_move(5000);
-    for size in [SCALE * (640 << 10), 40 << 10] {
-        heap.allocate(Layout::from_size_align(size, 16).unwrap()).unwrap();
-    }
+    let [_, last] = [SCALE * (640 << 10), 300 << 10]
+        .map(|size| heap.allocate(Layout::from_size_align(size, 16).unwrap()).unwrap().as_ptr());
     heap.brk_mut().fail_after(0);
     heap.allocate(Layout::from_size_align((SCALE << 20) + PAGE, 16).unwrap()).unwrap();
-    for payload in [tree, listed].into_iter().chain(small[16..SCALE * 100].iter().copied()) {
+    for payload in [tree, listed, last].into_iter().chain(small[16..SCALE * 100].iter().copied()) {
         // SAFETY: nothing uses the block.
         unsafe { heap.free(payload) }.unwrap();
     }
