@@ -28,11 +28,14 @@ fn subject() -> Subject {
     let listed = allocate(100 << 10);
     allocate(40 << 10);
     heap.brk_mut().foreign_move(5000);
-    let [_, last] = [SCALE * (640 << 10), 300 << 10]
-        .map(|size| heap.allocate(Layout::from_size_align(size, 16).unwrap()).unwrap().as_ptr());
+    heap.allocate(Layout::from_size_align(SCALE * (640 << 10), 16).unwrap()).unwrap();
+    // Until the break rises by more than is asked for.
+    while heap.spans.top.is_none() {
+        heap.allocate(Layout::from_size_align(60 << 10, 16).unwrap()).unwrap();
+    }
     heap.brk_mut().fail_after(0);
     heap.allocate(Layout::from_size_align((SCALE << 20) + PAGE, 16).unwrap()).unwrap();
-    for payload in [tree, listed, last].into_iter().chain(small[16..SCALE * 100].iter().copied()) {
+    for payload in [tree, listed].into_iter().chain(small[16..SCALE * 100].iter().copied()) {
         // SAFETY: nothing uses the block.
         unsafe { heap.free(payload) }.unwrap();
     }
