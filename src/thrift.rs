@@ -28,7 +28,7 @@ const LOW_FRACTION: usize = 4;
 /// and what is left in a heap that was idle this one.
 const IDLE_FRACTION: usize = 10;
 
-/// From one beginning of draining to the next, in milliseconds: if what was returned was needed in less, that was a mistake.
+/// If memory is needed so soon after some was returned, in milliseconds, that was a mistake.
 const SOON: u64 = 100;
 /// A mistake wears off in this time, and a heap is idle that is hardly used in this time.
 const SECOND: u64 = 1000;
@@ -38,9 +38,9 @@ const LOOK: u32 = 128;
 const BUSY: u64 = 4 * LOOK as u64;
 /// So many mistakes in a row, each within so many milliseconds of the one before, are a loop. It may keep what it needs in
 /// each round, although nothing is live in between, for a second; then it has to prove itself again.
-const LOOP: u8 = 32;
-const ROUND: u64 = 20;
-/// But no more than this, in pages, which takes about as long to get again.
+const LOOP: u8 = 64;
+const ROUND: u64 = SOON;
+/// But no more than this, in pages.
 const LOOP_MAX: usize = (32 << 20) / PAGE;
 
 /// The least that is worth a system call, in pages: as long as the sum is below `high`, and above.
@@ -85,7 +85,7 @@ pub(crate) struct Thrift {
     /// Pages of the span released last.
     freed: usize,
     draining: bool,
-    /// Whether kernel memory was needed since draining began.
+    /// Whether kernel memory was needed after it, which has not been judged yet.
     needed: bool,
     /// Up to [`SHIFT_MAX`].
     mistakes: u8,
@@ -94,9 +94,9 @@ pub(crate) struct Thrift {
     /// Quick mistakes in a row, up to [`LOOP`], and the most that was returned in one of them.
     rounds: u8,
     in_loop: usize,
-    /// When draining began last, if the clock said so, and has not been judged yet.
-    began: Option<u64>,
-    judged: bool,
+    /// When the heap was known to drain last, and when it was judged last that it should not have, if the clock said so.
+    drained: Option<u64>,
+    judged: Option<u64>,
     /// When the clock was asked last, and the count of operations then.
     looked: Option<u64>,
     looked_at: u32,
@@ -123,8 +123,8 @@ impl Thrift {
             returned: 0,
             rounds: 0,
             in_loop: 0,
-            began: None,
-            judged: true,
+            drained: None,
+            judged: None,
             looked: None,
             looked_at: 0,
             worn: 0,
@@ -162,10 +162,11 @@ impl Thrift {
         self.draining
     }
 
-    /// Kernel memory is needed: that is the end of draining.
+    /// Kernel memory is needed: that is the end of draining. The clock is asked when a span is released next.
     pub(crate) fn need(&mut self) {
         if self.draining {
-            (self.draining, self.needed) = (false, true);
+            (self.draining, self.needed) = (false, self.returned > 0);
+            self.looked_at = self.operations.wrapping_sub(LOOK);
         }
     }
 
@@ -203,7 +204,7 @@ impl Thrift {
             now = clock();
             idle = self.look(now);
         }
-        if begins {
+        if core::mem::replace(&mut self.needed, false) {
             self.judge(now);
         }
         let (high, movable) = (self.high(sums), sums.dirty - self.stuck);
@@ -229,7 +230,7 @@ impl Thrift {
 
     /// Draining begins.
     fn begin(&mut self, now: Option<u64>) {
-        (self.draining, self.needed, self.judged, self.returned, self.began) = (true, false, false, 0, now);
+        (self.draining, self.returned, self.drained) = (true, 0, now);
     }
 
     /// Looks at the clock. True if the heap was idle: hardly used since it was asked last, and that is long ago.
@@ -245,8 +246,11 @@ impl Thrift {
         if seconds > 0 {
             self.mistakes = self.mistakes.saturating_sub(seconds.min(SHIFT_MAX as u64) as u8);
             if self.rounds == LOOP {
-                (self.rounds, self.judged) = (LOOP - 1, true);
+                (self.rounds, self.judged) = (LOOP - 1, Some(now));
             }
+        }
+        if self.draining {
+            self.drained = Some(now);
         }
         if self.lowering.is_over(now) || self.discarding.is_over(now) {
             self.stuck = 0;
@@ -255,15 +259,13 @@ impl Thrift {
         passed >= SECOND && operations as u64 * SECOND < BUSY * passed
     }
 
-    /// Says what the last draining was, when the next one would begin. Where there is no clock no time passes.
+    /// Says whether it was a mistake to return memory that is needed now. Where there is no clock no time passes.
     fn judge(&mut self, now: Option<u64>) {
-        if core::mem::replace(&mut self.judged, true) || self.returned == 0 {
-            return;
-        }
-        let passed = now.zip(self.began).map(|(now, began)| now.saturating_sub(began));
-        let soon = self.needed && passed.is_none_or(|passed| passed <= SOON);
+        let since = |then: Option<u64>| now.zip(then).map(|(now, then)| now.saturating_sub(then));
+        let soon = since(self.drained).is_none_or(|passed| passed <= SOON);
         self.mistakes = if soon { (self.mistakes + 1).min(SHIFT_MAX) } else { self.mistakes.saturating_sub(1) };
-        if soon && passed.is_some_and(|passed| passed <= ROUND) && self.returned <= LOOP_MAX {
+        let round = since(core::mem::replace(&mut self.judged, now));
+        if soon && round.is_some_and(|passed| passed <= ROUND) && self.returned <= LOOP_MAX {
             self.rounds = (self.rounds + 1).min(LOOP);
             self.in_loop = self.in_loop.max(self.returned);
         } else {
