@@ -35,6 +35,10 @@ impl<B: Brk> Spans<B> {
         {
             self.return_of(free, plan, plan.most);
         }
+        let returned = before.saturating_sub(self.sums().dirty);
+        if let Some(top) = self.top.filter(|&top| returned < plan.most && Some(top) != free) {
+            self.return_of(top, plan, plan.most - returned);
+        }
         let mut steps = plan.steps;
         while steps > 0 {
             let returned = before.saturating_sub(self.sums().dirty);
@@ -60,6 +64,7 @@ impl<B: Brk> Spans<B> {
     /// is the end of it for some time.
     fn next_to_look_at(&mut self, steps: &mut usize, dirty: usize, plan: Plan) -> Option<Span> {
         let mut next = self.map.find_around(self.cursor.address).or(self.first);
+        self.cursor.piece = self.cursor.piece.max(plan.piece);
         while let Some(span) = next.filter(|_| *steps > 0) {
             *steps -= 1;
             next = span.next.get();
@@ -69,9 +74,11 @@ impl<B: Brk> Spans<B> {
                 return Some(span);
             }
             if next.is_none() {
+                // What was freed behind the cursor meanwhile has not been looked at.
                 if !core::mem::replace(&mut self.cursor.found, false) {
-                    self.thrift.note_scattered(dirty, plan.piece);
+                    self.thrift.note_scattered(self.cursor.dirty.min(dirty), self.cursor.piece);
                 }
+                (self.cursor.dirty, self.cursor.piece) = (dirty, 0);
                 return None;
             }
         }
@@ -172,10 +179,13 @@ pub(crate) struct Cursor {
     address: usize,
     /// Whether this round has found one.
     found: bool,
+    /// Dirty pages when it began, and the least that was looked for anywhere in it.
+    dirty: usize,
+    piece: usize,
 }
 
 impl Cursor {
     pub(crate) const fn new() -> Self {
-        Self { address: 0, found: false }
+        Self { address: 0, found: false, dirty: 0, piece: 0 }
     }
 }

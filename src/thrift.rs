@@ -4,8 +4,8 @@
 //!
 //! ```text
 //!   calm                                                    draining
-//!   nothing is returned while     --- above `high` --->     each free returns what it frees and up to a MiB more,
-//!   the sum is below `high`       <-- memory needed ---     until the sum is down at `low`
+//!   nothing is returned while     --- above `high` --->     each free returns about what it frees and a MiB more, as
+//!   the sum is below `high`       <-- memory needed ---     long as the sum is above `low`
 //! ```
 //!
 //! Memory that is returned and needed again at once was a **mistake**, and costs page faults. Each mistake doubles the
@@ -22,12 +22,14 @@ const PEAK_FRACTION: usize = 128;
 /// whose blocks come and go at random has a third more live at one time than at another.
 const LIVE_FRACTION: usize = 16;
 const SHIFT_MAX: u8 = 5;
-/// Metadata is no more than this fraction of a heap, and lives with no block.
+/// Metadata is no more than this fraction of a heap, and slabs in which nothing lives are no more than so many pages:
+/// neither is live.
 const METADATA_FRACTION: usize = 32;
+const IDLE_SLABS: usize = (5 << 20) / PAGE;
 /// `low` is this fraction of `high`,
 const LOW_FRACTION: usize = 4;
 /// and what is left in a heap that was idle this one.
-const IDLE_FRACTION: usize = 10;
+const IDLE_FRACTION: usize = 16;
 
 /// If memory is needed so soon after some was returned, in milliseconds, that was a mistake.
 const SOON: u64 = 100;
@@ -39,7 +41,7 @@ const LOOK: u32 = 128;
 const BUSY: u64 = 4 * LOOK as u64;
 /// So many mistakes in a row, each within so many milliseconds of the one before, are a loop. It may keep what it needs in
 /// each round, although nothing is live in between, for a second; then it has to prove itself again.
-const LOOP: u8 = 64;
+const LOOP: u8 = 16;
 const ROUND: u64 = SOON;
 /// But no more than this, in pages.
 const LOOP_MAX: usize = (32 << 20) / PAGE;
@@ -47,6 +49,9 @@ const LOOP_MAX: usize = (32 << 20) / PAGE;
 /// The least that is worth a system call, in pages: as long as the sum is below `high`, and above.
 const PIECE: usize = (1 << 20) / PAGE;
 const PIECE_HIGH: usize = (64 << 10) / PAGE;
+/// One free returns up to a piece more than so many times what it frees itself: when draining begins, up to twice as much
+/// may be dirty as lives, and all of it must be gone with the last free.
+const MULTIPLE: usize = 3;
 /// Spans that are looked at for others to return, at each step of draining.
 const STEPS: usize = 64;
 /// The same in a heap that was idle, and how much it returns at once, in pages.
@@ -178,7 +183,7 @@ impl Thrift {
 
     /// The same, but for what a loop keeps.
     fn high(&self, sums: Sums) -> usize {
-        let live = (sums.heap - sums.free).saturating_sub(sums.heap / METADATA_FRACTION);
+        let live = (sums.heap - sums.free).saturating_sub(sums.heap / METADATA_FRACTION + IDLE_SLABS);
         BASE + sums.peak / PEAK_FRACTION + ((live / LIVE_FRACTION) << self.mistakes)
     }
 
@@ -218,7 +223,7 @@ impl Thrift {
         }
         self.scattered = self.scattered.min(sums.dirty);
         self.scattered_high = self.scattered_high.min(sums.dirty);
-        let most = if idle { MOST_IDLE } else { self.freed + PIECE };
+        let most = if idle { MOST_IDLE } else { MULTIPLE * self.freed + PIECE };
         let piece = if idle || movable > high { PIECE_HIGH } else { PIECE };
         let scattered = if piece == PIECE { self.scattered } else { self.scattered_high };
         let (lowered, steps) = match () {
@@ -267,8 +272,10 @@ impl Thrift {
         self.mistakes = if soon { (self.mistakes + 1).min(SHIFT_MAX) } else { self.mistakes.saturating_sub(1) };
         let round = since(core::mem::replace(&mut self.judged, now));
         if soon && round.is_some_and(|passed| passed <= ROUND) && self.returned <= LOOP_MAX {
+            // What it was allowed to keep was not all that it needs.
+            let kept = if self.rounds == LOOP { self.in_loop } else { 0 };
+            self.in_loop = self.in_loop.max(kept + self.returned).min(LOOP_MAX);
             self.rounds = (self.rounds + 1).min(LOOP);
-            self.in_loop = self.in_loop.max(self.returned);
         } else {
             (self.rounds, self.in_loop) = (0, 0);
         }
@@ -284,7 +291,7 @@ impl Thrift {
         self.stuck = dirty;
     }
 
-    /// All spans were looked at, and none of them has `piece` dirty pages.
+    /// All spans were looked at, since `dirty` pages were dirty, and none of them has `piece`.
     pub(crate) fn note_scattered(&mut self, dirty: usize, piece: usize) {
         self.scattered = dirty;
         if piece == PIECE_HIGH {
@@ -340,7 +347,7 @@ mod tests {
 
     /// A heap in which so much lives and so much is free and dirty, and which has once been as large as it is.
     fn sums(live: usize, dirty: usize) -> Sums {
-        let heap = (live + dirty) * METADATA_FRACTION / (METADATA_FRACTION - 1);
+        let heap = (live + dirty + IDLE_SLABS) * METADATA_FRACTION / (METADATA_FRACTION - 1);
         Sums { heap, free: dirty, dirty, peak: heap }
     }
 
@@ -386,7 +393,7 @@ mod tests {
         let mut thrift = Thrift::new();
         for dirty in [20 * MIB, 200 * MIB] {
             let plan = release(&mut thrift, sums(MIB, dirty), None).expect("a plan");
-            assert_eq!(plan.most, MIB + PIECE);
+            assert_eq!(plan.most, MULTIPLE * MIB + PIECE);
         }
     }
 

@@ -17,12 +17,14 @@ const SCALE: usize = if cfg!(miri) { 1 } else { 3 };
 /// A heap that has everything: slabs in all states, free spans in lists and tree, a large span, a fence, a region, known
 /// zeros, and a free top.
 fn subject() -> Subject {
-    let arena = Box::leak(Box::new_uninit_slice((3 + 3 * SCALE) << 20));
+    let arena = Box::leak(Box::new_uninit_slice((14 + 3 * SCALE) << 20));
     let mut emulated = Emulated::new(arena);
     emulated.allow_mappings((1 + SCALE) << 20);
     let mut heap = Heap::new(emulated);
     let mut allocate = |size| heap.allocate(Layout::from_size_align(size, 16).unwrap()).unwrap().as_ptr();
     let small: Vec<_> = (0..SCALE * 200 + 1).map(|_| allocate(1000)).collect();
+    // So much may be free beside it that nothing is returned.
+    allocate(11 << 20);
     let tree = allocate(65 * PAGE);
     allocate(40 << 10);
     let listed = allocate(100 << 10);

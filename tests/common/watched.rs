@@ -15,14 +15,17 @@ pub(crate) enum Call {
 }
 
 /// The break of `brk`, and its calls in order.
+#[derive(Debug)]
 pub(crate) struct Watched<'a> {
     pub(crate) brk: Emulated<'a>,
     pub(crate) log: Vec<Call>,
+    /// How often lowering or discarding was refused.
+    pub(crate) refused: usize,
 }
 
 impl<'a> Watched<'a> {
     pub(crate) fn new(brk: Emulated<'a>) -> Self {
-        Self { brk, log: Vec::new() }
+        Self { brk, log: Vec::new(), refused: 0 }
     }
 
     /// Bytes that went back to the kernel, off the break or by discarding, since the log was last cleared. What went back
@@ -51,7 +54,9 @@ unsafe impl Brk for Watched<'_> {
 
     unsafe fn move_break(&mut self, from: usize, to: usize) -> Result<(), Refused> {
         // SAFETY: the caller's promise.
-        unsafe { self.brk.move_break(from, to) }?;
+        let moved = unsafe { self.brk.move_break(from, to) };
+        self.refused += usize::from(moved.is_err() && to < from);
+        moved?;
         self.log.push(if from < to { Call::Raised(from..to) } else { Call::Lowered(to..from) });
         Ok(())
     }
@@ -67,7 +72,9 @@ unsafe impl Brk for Watched<'_> {
 
     unsafe fn discard(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
         // SAFETY: the caller's promise.
-        unsafe { self.brk.discard(start, bytes) }?;
+        let discarded = unsafe { self.brk.discard(start, bytes) };
+        self.refused += usize::from(discarded.is_err());
+        discarded?;
         self.log.push(Call::Discarded(start..start + bytes));
         Ok(())
     }
