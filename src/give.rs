@@ -1,4 +1,7 @@
 //! Returning memory to the kernel: what [`thrift`](crate::thrift) has planned, and what a trim asks for.
+//!
+//! A plan is carried out where it costs least: in the span just freed, which mostly is long by then; in the top; then in
+//! others, which a cursor finds, a few spans at each step.
 
 use crate::brk::{Brk, Refused};
 use crate::header::{Kind, PAGE, Span};
@@ -97,8 +100,12 @@ impl<B: Brk> Spans<B> {
         }
         let (dirty, below) = (self.free_pages().1, free.next.get());
         if self.thrift.discarding.may_try(dirty, plan.now) {
+            let (kernel_page, doubtful) = (self.brk.page_size(), self.thrift.doubts_discarding());
             match self.discard_some(free, most) {
                 Ok(0) => {}
+                Ok(_) if doubtful && self.brk.is_locked(free.end() - kernel_page) => {
+                    self.thrift.discarding.fail(dirty, plan.now);
+                }
                 Ok(_) => self.thrift.discarding.succeed(),
                 Err(Refused) => self.thrift.discarding.fail(dirty, plan.now),
             }
@@ -119,7 +126,11 @@ impl<B: Brk> Spans<B> {
         }
         let keep = if known.dirty > most { known.pages - known.end - most } else { known.front.min(BASE) };
         let lowered = self.lower(keep * PAGE) > 0;
-        if lowered { self.thrift.lowering.succeed() } else { self.thrift.lowering.fail(dirty, plan.now) }
+        if lowered {
+            self.thrift.lowering.succeed()
+        } else {
+            self.thrift.lowering.fail(dirty, plan.now)
+        }
         lowered
     }
 

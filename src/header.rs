@@ -211,7 +211,7 @@ impl Span {
         self.start.get() + self.bytes()
     }
 
-    /// How many pages of a free span may hold memory of the kernel's: used before, and not given back since.
+    /// How many pages of a free span may hold kernel memory: used before, and not returned since.
     pub(crate) fn dirty_pages(self) -> usize {
         self.live[0].get() as usize
     }

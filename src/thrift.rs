@@ -16,8 +16,8 @@ use crate::header::PAGE;
 
 /// What a heap may keep at the least, in pages.
 pub(crate) const BASE: usize = (1 << 20) / PAGE;
-/// It may also keep this fraction of the most it has ever had,
-const PEAK_FRACTION: usize = 128;
+/// It may also keep this fraction of the most it has ever had: metadata that cannot be returned is up to 1/79 besides,
+const PEAK_FRACTION: usize = 256;
 /// and this one of what is live, times two for each mistake up to [`SHIFT_MAX`]: twice what is live then, because a program
 /// whose blocks come and go at random has a third more live at one time than at another.
 const LIVE_FRACTION: usize = 16;
@@ -27,7 +27,7 @@ const SHIFT_MAX: u8 = 5;
 const METADATA_FRACTION: usize = 32;
 const IDLE_SLABS: usize = (5 << 20) / PAGE;
 /// `low` is this fraction of `high`,
-const LOW_FRACTION: usize = 4;
+const LOW_FRACTION: usize = 8;
 /// and what is left in a heap that was idle this one.
 const IDLE_FRACTION: usize = 16;
 
@@ -191,7 +191,7 @@ impl Thrift {
     #[inline]
     pub(crate) fn is_due(&mut self, sums: Sums) -> bool {
         self.stuck = self.stuck.min(sums.dirty);
-        if sums.dirty <= BASE / LOW_FRACTION {
+        if sums.dirty <= BASE / 4 {
             return false;
         }
         self.draining || sums.dirty - self.stuck > self.limit(sums) || self.since(self.looked_at) >= LOOK
@@ -281,6 +281,12 @@ impl Thrift {
         }
     }
 
+    /// Whether it is time to see if discarding is of any use: with the first return since draining began, or since it was
+    /// of none.
+    pub(crate) fn doubts_discarding(&self) -> bool {
+        self.returned == 0 || self.discarding.has_failed()
+    }
+
     /// Pages were returned.
     pub(crate) fn note_returned(&mut self, pages: usize) {
         self.returned += pages;
@@ -327,6 +333,11 @@ impl Backoff {
         self.failed_with > 0 && self.until > 0 && now >= self.until
     }
 
+    /// Whether it failed when it was tried last.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed_with > 0
+    }
+
     /// The call failed, or was of no use.
     pub(crate) fn fail(&mut self, dirty: usize, now: Option<u64>) {
         self.failed_with = dirty.max(1);
@@ -371,7 +382,8 @@ mod tests {
     fn a_calm_heap_keeps_a_mib_and_fractions_of_what_lives_and_was() {
         for (live, kept) in [(0, MIB), (1000 * MIB, 1000 * MIB / 16)] {
             let mut thrift = Thrift::new();
-            let most = (0..2000 * MIB).step_by(16).find(|&dirty| release(&mut thrift, sums(live, dirty), None).is_some());
+            let most =
+                (0..2000 * MIB).step_by(16).find(|&dirty| release(&mut thrift, sums(live, dirty), None).is_some());
             let most = most.expect("something is returned");
             assert!((kept..=kept * 5 / 4 + MIB).contains(&most), "{} MiB with {} live", most / MIB, live / MIB);
         }
@@ -431,7 +443,8 @@ mod tests {
         let mut thrift = Thrift::new();
         (0..50).for_each(|_| _ = round(&mut thrift, heap, Some(5000)));
         // Each time more than it may keep is returned, and needed again, but not so soon.
-        let rare = (1..=SHIFT_MAX as u64).map(|time| round(&mut thrift, sums(100 * MIB, 250 * MIB), Some(5000 + time * 150)));
+        let rare =
+            (1..=SHIFT_MAX as u64).map(|time| round(&mut thrift, sums(100 * MIB, 250 * MIB), Some(5000 + time * 150)));
         assert!(rare.into_iter().all(|returned| returned));
         thrift.need();
         assert!(release(&mut thrift, heap, Some(5000 + 990)).is_some(), "mistakes that were none");
@@ -477,7 +490,9 @@ mod tests {
             }
         }
         assert_eq!(times, [0, 1, 3, 7, 15, 31, 63, 127, 191, 255]);
-        assert!(!backoff.may_try(19, Some(256_000)) && backoff.may_try(20, Some(256_000)) && !backoff.may_try(19, None));
+        assert!(
+            !backoff.may_try(19, Some(256_000)) && backoff.may_try(20, Some(256_000)) && !backoff.may_try(19, None)
+        );
         backoff.succeed();
         assert!(backoff.may_try(1, None));
     }

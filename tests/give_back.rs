@@ -197,7 +197,11 @@ fn frees(name: &str, page: usize, pinned: bool, key: impl Fn(usize) -> usize) {
     for index in order {
         free(&mut heap, blocks[index]);
         let given = heap.brk().given_back();
-        assert!(given - before <= if pinned { 2 } else { 9 } * MIB, "{name}: one small free gave {} bytes back", given - before);
+        assert!(
+            given - before <= if pinned { 2 } else { 9 } * MIB,
+            "{name}: one small free gave {} bytes back",
+            given - before
+        );
         before = given;
     }
     let calls = heap.brk().log.len();

@@ -46,6 +46,7 @@ pub struct Emulated<'a> {
     expected_use: usize,
     sealed: usize,
     now: Option<u64>,
+    locked: bool,
     arena: PhantomData<&'a mut [MaybeUninit<u8>]>,
 }
 
@@ -77,6 +78,7 @@ impl<'a> Emulated<'a> {
             expected_use: 0,
             sealed: 0,
             now: None,
+            locked: false,
             arena: PhantomData,
         };
         let first_page_end = emulated.page_end(start);
@@ -217,6 +219,11 @@ impl<'a> Emulated<'a> {
         self.sealed
     }
 
+    /// Whether all memory is locked from now on, so that what is discarded is there again at once.
+    pub fn set_locked(&mut self, locked: bool) {
+        self.locked = locked;
+    }
+
     /// Sets the clock, in milliseconds. Until this is called first there is none.
     pub fn set_clock(&mut self, milliseconds: u64) {
         self.now = Some(milliseconds);
@@ -325,6 +332,10 @@ unsafe impl Brk for Emulated<'_> {
 
     fn expect_use(&mut self, _: usize, bytes: usize) {
         self.expected_use += bytes;
+    }
+
+    fn is_locked(&mut self, _: usize) -> bool {
+        self.locked
     }
 
     fn now(&self) -> Option<u64> {

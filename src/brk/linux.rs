@@ -120,6 +120,10 @@ unsafe impl Brk for Linux {
         memory::expect_use(start, bytes);
     }
 
+    fn is_locked(&mut self, start: usize) -> bool {
+        memory::is_locked(start, self.page_size())
+    }
+
     fn now(&self) -> Option<u64> {
         crate::tasks::milliseconds()
     }

@@ -206,6 +206,13 @@ unsafe fn discard_by_advice(start: usize, bytes: usize) -> Result<(), Refused> {
     Ok(())
 }
 
+/// Whether a page is locked in memory, as all are after `mlockall(MCL_FUTURE)`: a new mapping is filled at once there, and
+/// advice is refused. False where that cannot be asked.
+pub(super) fn is_locked(start: usize, page: usize) -> bool {
+    // SAFETY: the callers own the page and do not need what is in it.
+    !is_filtered() && unsafe { syscall!(Sysno::madvise, start, page, MADV_DONTNEED) } == Err(Errno::EINVAL)
+}
+
 /// Asks for huge pages.
 pub(super) fn expect_use(start: usize, bytes: usize) {
     if !is_filtered() {

@@ -89,6 +89,10 @@ unsafe impl Brk for Watched<'_> {
         self.log.push(Call::ExpectedUse(start..start + bytes));
     }
 
+    fn is_locked(&mut self, start: usize) -> bool {
+        self.brk.is_locked(start)
+    }
+
     fn now(&self) -> Option<u64> {
         self.brk.now()
     }

@@ -89,7 +89,10 @@ fn bursts<B: Brk>(heap: &mut Heap<B>) {
             for mib in [3, 12, 30] {
                 burst(heap, mib * MIB, order, size);
                 let (left, peak) = (resident(heap), heap.stats().peak_heap_bytes);
-                assert!(left <= 2 * MIB + peak / 64, "{left} bytes left after {mib} MiB of {shape}, freed in {order:?} order");
+                assert!(
+                    left <= 2 * MIB + peak / 64,
+                    "{left} bytes left after {mib} MiB of {shape}, freed in {order:?} order"
+                );
                 assert_eq!(heap.check(), Ok(()));
             }
         }

@@ -35,6 +35,23 @@ fn refused_discards_are_tried_again_later_and_later() {
     assert!((3..=14).contains(&tried), "{tried} times in 100 seconds");
 }
 
+/// Where all memory is locked, what is discarded is there again at once. It is found out, and left alone.
+#[test]
+fn useless_discards_are_not_made_over_and_over() {
+    for (locked, least, most) in [(true, 1, 12), (false, 300, 700)] {
+        let mut arena = Arena::new(160 * MIB);
+        let mut heap = watched(&mut arena);
+        heap.brk_mut().brk.allow_discard(true);
+        heap.brk_mut().brk.set_locked(locked);
+        let blocks: Vec<_> = (0..1000).map(|_| get(&mut heap, 100_000).expect("room")).collect();
+        heap.brk_mut().log.clear();
+        (0..1000).filter(|index| index % 3 != 0).for_each(|index| free(&mut heap, blocks[index]));
+        let calls = heap.brk().log.len();
+        assert!((least..=most).contains(&calls), "{calls} calls, locked: {locked}");
+        assert_eq!(heap.check(), Ok(()));
+    }
+}
+
 /// A break that cannot be lowered is no reason to keep the pages, nor to ask over and over.
 #[test]
 fn a_refused_lowering_is_not_tried_again_at_once() {

@@ -67,12 +67,20 @@ fn the_break_follows_what_is_in_use() {
         assert!(full >= start + 64 * MIB);
         assert_eq!(full, start.next_multiple_of(PAGE) + heap.stats().heap_bytes);
         ledger.free_all(&mut heap);
+        assert!(current_break() <= start + 4 * MIB, "most of it goes back unasked");
+        // Beside so much it is left alone.
+        let large = heap.allocate(layout(256 * MIB)).expect("memory");
+        let free = heap.allocate(layout(12 * MIB)).expect("memory");
+        // SAFETY: the block is not used.
+        assert_eq!(unsafe { heap.free(free.as_ptr()) }, Ok(()));
         let before = current_break();
         let given = heap.trim(8 * MIB);
         assert!(before - current_break() <= given, "what comes off the break is part of what was given");
         let top = heap.blocks().last().expect("blocks");
         assert_eq!((top.state, top.address + top.size), (BlockState::Free, current_break()));
         assert!(top.size <= 8 * MIB && top.size >= 4 * MIB, "{top:?}");
+        // SAFETY: the block is not used.
+        assert_eq!(unsafe { heap.free(large.as_ptr()) }, Ok(()));
         heap.trim(0);
         assert!(current_break() <= start + remains());
         assert_eq!(heap.check(), Ok(()));
