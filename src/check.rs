@@ -7,6 +7,7 @@ use crate::brk::Brk;
 use crate::class::{FREES_MAX, NEVER, slots_of_word};
 pub(crate) use crate::corrupt::Corruption;
 use crate::header::{Kind, MAX_SLOTS, PAGE, Place, Span};
+use crate::known::Known;
 use crate::size_class::{CLASSES, SizeClass};
 use crate::slab::Slabs;
 use crate::spans::Spans;
@@ -91,8 +92,9 @@ fn free_spans<B>(spans: &Spans<B>) -> Result<(), Corruption> {
         let start = span.start.get();
         let neighbour = span.next.get().filter(|next| next.is(Kind::Free) && next.start.get() == span.end());
         ensure(neighbour.is_none(), 3, start)?;
-        ensure(span.zero_pages.get() <= span.pages.get() && span.dirty_pages() <= span.page_count(), 14, start)?;
-        for page in span.page_count() - span.zero_pages.get() as usize..span.page_count() {
+        let known = Known::of(span);
+        ensure(known.is_sound(), 14, start)?;
+        for page in (0..known.front).chain(known.pages - known.end..known.pages) {
             ensure(first_word(start + page * PAGE) == 0, 14, start + page * PAGE)?;
         }
     }
@@ -222,6 +224,9 @@ fn counters<B>(spans: &Spans<B>, slabs: &Slabs) -> Result<(), Corruption> {
     let counters = &spans.counters;
     ensure(foreign == counters.foreign_pages && regions == counters.region_pages, 12, 0)?;
     ensure(slab_pages.iter().sum::<usize>() == counters.slab_pages, 12, 0)?;
+    let free = || spans.iter().filter(|span| span.is(Kind::Free));
+    let sums = (free().map(Span::page_count).sum(), free().map(Span::dirty_pages).sum());
+    ensure(sums == spans.free_pages(), 12, 0)?;
     ensure(counters.peak_bytes >= spans.heap_bytes(), 12, 0)
 }
 

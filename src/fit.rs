@@ -25,17 +25,21 @@ pub(crate) struct Fit {
     pub(crate) tree: Treap,
     /// Spans held, in lists and tree together.
     count: usize,
+    /// Their pages, and how many of these may hold kernel memory.
+    pub(crate) pages: usize,
+    pub(crate) dirty: usize,
 }
 
 impl Fit {
     pub(crate) const fn new() -> Self {
-        Self { occupied: 0, lists: [None; LISTED_MAX], tree: Treap::new(), count: 0 }
+        Self { occupied: 0, lists: [None; LISTED_MAX], tree: Treap::new(), count: 0, pages: 0, dirty: 0 }
     }
 
     /// Takes in a free span.
     pub(crate) fn insert(&mut self, span: Span) {
         self.count += 1;
         let pages = span.page_count();
+        (self.pages, self.dirty) = (self.pages.wrapping_add(pages), self.dirty.wrapping_add(span.dirty_pages()));
         if pages > LISTED_MAX {
             return self.tree.insert(span);
         }
@@ -47,6 +51,7 @@ impl Fit {
     pub(crate) fn remove(&mut self, span: Span) {
         self.count -= 1;
         let pages = span.page_count();
+        (self.pages, self.dirty) = (self.pages.wrapping_sub(pages), self.dirty.wrapping_sub(span.dirty_pages()));
         if pages > LISTED_MAX {
             return self.tree.remove(span);
         }

@@ -85,8 +85,9 @@ pub(crate) struct Header {
     pub(crate) kind: Cell<Kind>,
     /// Where a slab stands in its class.
     pub(crate) place: Cell<Place>,
-    /// In a slab: one bit a slot, set while a caller holds it. In a free span the first word counts the pages that may hold
-    /// memory of the kernel's; in a foreign span it is the address where its owner left the break.
+    /// In a slab: one bit a slot, set while a caller holds it. In a free span the first two words are what
+    /// [`Known`](crate::known::Known) says of its pages; in a foreign span the first is the address where its owner left
+    /// the break.
     pub(crate) live: [Cell<u64>; BITMAP_WORDS],
     /// The span before this one in address order.
     pub(crate) prev: Cell<Option<Span>>,
@@ -154,6 +155,7 @@ impl Span {
             (&raw mut (*record).pages).write(Cell::new(pages as u32));
             (&raw mut (*record).zero_pages).write(Cell::new(zero_pages as u32));
             (&raw mut (*record).live[0]).write(Cell::new(0));
+            (&raw mut (*record).live[1]).write(Cell::new(0));
         }
     }
 
@@ -195,7 +197,7 @@ impl Span {
         self.start.get() + self.bytes()
     }
 
-    /// How many pages of a free span may hold memory of the kernel's: used before, and not given back since.
+    /// How many pages of a free span may hold kernel memory: used before, and not returned since.
     pub(crate) fn dirty_pages(self) -> usize {
         self.live[0].get() as usize
     }
@@ -215,6 +217,16 @@ impl Span {
     pub(crate) fn set_zero_units(self, units: u32) {
         debug_assert!(self.is(Kind::Slab));
         self.zero_pages.set(units);
+    }
+
+    /// How many pages at the start of a free span hold no kernel memory, unless all of them do not.
+    pub(crate) fn zero_front(self) -> usize {
+        self.live[1].get() as usize
+    }
+
+    /// Notes how many pages at a free span's start hold no kernel memory.
+    pub(crate) fn set_zero_front(self, pages: usize) {
+        self.live[1].set(pages as u64);
     }
 
     /// Where the owner of a foreign span left the break: in its last page.

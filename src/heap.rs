@@ -53,7 +53,7 @@ unsafe impl<B: Brk + Send> Send for Heap<B> {}
 
 #[cfg(target_pointer_width = "64")]
 const _: () =
-    assert!(size_of::<Heap<crate::brk::Linux>>() >> 10 == 7 && size_of::<Slabs>() >> 10 == 3, "src/README.md");
+    assert!(size_of::<Heap<crate::brk::Linux>>() >> 10 == 8 && size_of::<Slabs>() >> 10 == 3, "src/README.md");
 
 impl<B: Brk> Heap<B> {
     /// An empty heap that will take its memory from `brk`. If someone else lowers the break below its blocks, that is said
@@ -270,11 +270,19 @@ impl<B: Brk> Heap<B> {
 
     /// Gives memory back to the kernel if a span that was just freed makes it worth while.
     pub(crate) fn settle(&mut self, free: Span) {
-        if self.spans.wants_trim(free) {
-            let address = free.start.get();
-            self.slabs.release_idle(&mut self.spans);
-            self.spans.trim_some(address);
+        if self.spans.is_return_due() {
+            self.settle_slow(free.start.get());
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn settle_slow(&mut self, address: usize) {
+        if let Some(plan) = self.spans.plan_return() {
+            self.slabs.park(&mut self.spans);
+            self.spans.return_some(address, plan);
+        }
+        self.spans.lower_end();
     }
 
     /// How many bytes the caller may use in the block at `payload`: at least what was asked for.

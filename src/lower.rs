@@ -3,6 +3,7 @@
 use crate::brk::{Brk, Refused};
 use crate::corrupt::corrupt;
 use crate::header::{Kind, PAGE, Span};
+use crate::known::Known;
 use crate::line::Line;
 use crate::raise::seal;
 use crate::spans::Spans;
@@ -48,9 +49,9 @@ impl<B: Brk> Spans<B> {
             self.unlink(top);
             self.map.set(end, None);
         } else {
-            top.zero_pages.set(top.zero_pages.get().saturating_sub((top.page_count() - pages) as u32));
+            let left = Known::of(top).cut(pages);
             top.pages.set(pages as u32);
-            top.set_dirty_pages(top.dirty_pages());
+            left.note(top);
         }
         self.map.shrink(end);
     }
@@ -125,7 +126,7 @@ impl<B: Brk> Spans<B> {
 
     /// Metadata at the end serves only pages above itself, so it can go together with all of them; of the metadata at
     /// the heap's start, leaf 0's storage serves what is left.
-    fn end_of_used(&self, keep: usize) -> Option<usize> {
+    pub(crate) fn end_of_used(&self, keep: usize) -> Option<usize> {
         let (mut end, mut span) = (self.map.end(), self.last?);
         loop {
             let free = if span.is(Kind::Free) { span.bytes() } else { 0 };

@@ -273,7 +273,7 @@ impl<B: Brk> Spans<B> {
             }
             None => self.top = Some(self.append(Kind::Free, start, raise.free, zero)),
         }
-        self.hysteresis.note_growth();
+        self.thrift.need();
         self.note_peak();
     }
 

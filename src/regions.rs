@@ -144,7 +144,7 @@ impl<B: Brk> Spans<B> {
         self.last = last;
         self.keep_free(free);
         self.counters.region_pages += pages;
-        self.hysteresis.note_growth();
+        self.thrift.need();
         self.note_peak();
     }
 
@@ -171,6 +171,13 @@ impl<B: Brk> Spans<B> {
         let metadata = self.map.find(region.start)?;
         let free = self.free_next(metadata).filter(|free| free.end() == region.end())?;
         Some((metadata, free))
+    }
+
+    /// Unmaps the region of a free span if it is all that is left in it.
+    pub(crate) fn give_back_region_of(&mut self, free: Span) -> bool {
+        let alone = free.prev.get().is_some_and(|prev| prev.is(Kind::Metadata)) && self.counters.region_pages > 0;
+        let region = self.map.regions().iter().find(|region| alone && region.end() == free.end()).copied();
+        region.is_some_and(|region| self.give_back(&region))
     }
 
     fn give_back(&mut self, region: &Region) -> bool {

@@ -84,7 +84,7 @@ impl<B: Brk> Spans<B> {
     /// A used span of `pages` pages from the top.
     fn take_top(&mut self, pages: usize) -> Option<Span> {
         let top = self.top.filter(|top| top.page_count() >= pages)?;
-        self.hysteresis.tick();
+        self.thrift.tick();
         self.top = None;
         Some(self.carve(top, pages, 1))
     }

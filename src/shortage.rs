@@ -65,7 +65,7 @@ impl Slabs {
             Look::Over => return,
             Look::NotBegun => spans.first,
             // What stood there may be gone, and all around it.
-            Look::UpTo(address) => spans.map.find_around(address).map_or(spans.first, |span| span.next.get()),
+            Look::UpTo(address) => spans.find_around(address).map_or(spans.first, |span| span.next.get()),
         };
         for _ in 0..most {
             let Some(span) = next else {

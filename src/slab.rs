@@ -50,6 +50,8 @@ pub(crate) struct Slabs {
     /// The count of span operations when idle slabs were last taken apart.
     released_at: u32,
     pub(crate) shortage: Shortage,
+    /// Whether some class may have a current slab, or some slab is empty, since all were [parked](Self::park).
+    unparked: bool,
 }
 
 impl Span {
@@ -171,6 +173,7 @@ impl Slabs {
             empty_count: 0,
             released_at: 0,
             shortage: Shortage::new(),
+            unparked: false,
         }
     }
 
@@ -220,10 +223,12 @@ impl Slabs {
                 return None;
             }
         }
-        if self.empty_count < EMPTIES_MAX {
+        // On the way down nothing is kept.
+        if self.empty_count < EMPTIES_MAX && !spans.thrift.is_draining() {
             slab.set_place(Place::Empty, 0);
             self.empties[self.empty_count] = Some(slab);
             self.empty_count += 1;
+            self.unparked = true;
             return None;
         }
         self.unlist(slab);
@@ -271,6 +276,7 @@ impl Slabs {
             Place::Full | Place::Spent | Place::Current => {}
         }
         slab.set_place(Place::Current, NEVER as usize);
+        self.unparked = true;
         let class = &mut self.classes[slab.size_class().index()];
         class.slab = Some(slab);
         class.next = 0;
@@ -322,8 +328,8 @@ impl Slabs {
             return Ok(span);
         }
         // Not over and over: who comes back to a class soon would only take its slab from another one.
-        if spans.hysteresis.since(self.released_at) > REUSE {
-            self.released_at = spans.hysteresis.now();
+        if spans.thrift.since(self.released_at) > REUSE {
+            self.released_at = spans.thrift.now();
             self.release_idle(spans);
         }
         spans.take(pages, align).or_else(|refused| {
@@ -365,6 +371,29 @@ impl Slabs {
                 class.put_back();
                 class.slab = None;
                 self.give_up(slab, spans);
+            }
+        }
+    }
+
+    /// Takes every class off its slab, when memory is being returned. A slab with live slots is reviewed then when the last
+    /// of them is freed, which a current one is not; those without go back to the spans.
+    pub(crate) fn park<B>(&mut self, spans: &mut Spans<B>) {
+        if !core::mem::replace(&mut self.unparked, false) {
+            return;
+        }
+        self.release_idle(spans);
+        for index in 0..CLASSES {
+            let class = &mut self.classes[index];
+            if let Some(slab) = class.slab {
+                spans.believe(slab);
+                class.put_back();
+                class.slab = None;
+                let free = slab.capacity.get() as usize - slab.live_slots();
+                if free < slab.relist_at() {
+                    slab.set_place(Place::Full, slab.relist_at() - free);
+                } else {
+                    self.list_with(slab, free);
+                }
             }
         }
     }

@@ -13,11 +13,13 @@
 
 use crate::corrupt::corrupt;
 use crate::fit::Fit;
+use crate::give::Cursor;
 use crate::header::{Kind, PAGE, Span};
+use crate::known::Known;
 use crate::page_map::PageMap;
 use crate::policy::Policy;
 use crate::raise::Wish;
-use crate::thrift::Hysteresis;
+use crate::thrift::Thrift;
 
 /// The heap could not get the memory: the kernel refused both the break and a mapping, or the request exceeds what
 /// addresses can express. Nothing has changed.
@@ -58,7 +60,8 @@ pub(crate) struct Spans<B> {
     pub(crate) last: Option<Span>,
     /// `last`, if it is free. It is in no list of [`Fit`], so that it is split only when nothing else fits.
     pub(crate) top: Option<Span>,
-    pub(crate) hysteresis: Hysteresis,
+    pub(crate) thrift: Thrift,
+    pub(crate) cursor: Cursor,
     /// The most pages that a region may be wished to have: twice what was granted last, or half of what was refused.
     pub(crate) region_most: usize,
     /// If the kernel refused what was last wished for: the pages that it granted then, beyond the need.
@@ -80,7 +83,8 @@ impl<B> Spans<B> {
             first: None,
             last: None,
             top: None,
-            hysteresis: Hysteresis::new(),
+            thrift: Thrift::new(),
+            cursor: Cursor::new(),
             region_most: usize::MAX,
             short: None,
             refused: usize::MAX,
@@ -117,15 +121,21 @@ impl<B> Spans<B> {
         core::iter::successors(self.first, |span| span.next.get())
     }
 
+    /// Pages of free spans, and how many of these may hold kernel memory.
+    pub(crate) fn free_pages(&self) -> (usize, usize) {
+        let (pages, dirty) = self.top.map_or((0, 0), |top| (top.page_count(), top.dirty_pages()));
+        (self.fit.pages.wrapping_add(pages), self.fit.dirty.wrapping_add(dirty))
+    }
+
     /// A used span of exactly `pages` pages at a multiple of `align` bytes, cut from the best free one or from the top.
     pub(crate) fn take_free(&mut self, pages: usize, align: usize) -> Option<Span> {
-        self.hysteresis.tick();
+        self.thrift.tick();
         if let Some(span) = self.fit.best(pages.checked_add(align_slack(align))?) {
             self.believe(span);
             self.fit.remove(span);
             let span = self.carve(span, pages, align);
             if span.zero_pages.get() > 0 {
-                self.hysteresis.note_growth();
+                self.thrift.need();
             }
             return Some(span);
         }
@@ -164,15 +174,18 @@ impl<B> Spans<B> {
     pub(crate) fn split(&mut self, span: Span, pages: usize) -> Span {
         let (start, rest) = (span.start.get() + pages * PAGE, span.page_count() - pages);
         let zero = span.zero_pages.get() as usize;
-        let dirty = if span.is(Kind::Free) { span.dirty_pages() } else { 0 };
         let remainder = self.map.record(start);
-        remainder.init(Kind::Free, start, rest, zero.min(rest));
-        remainder.set_dirty_pages(dirty);
-        span.pages.set(pages as u32);
         if span.is(Kind::Free) {
-            span.set_dirty_pages(dirty);
+            let (first, second) = Known::of(span).split(pages);
+            remainder.init(Kind::Free, start, rest, second.end);
+            second.note(remainder);
+            span.pages.set(pages as u32);
+            first.note(span);
+        } else {
+            remainder.init(Kind::Free, start, rest, zero.min(rest));
+            span.pages.set(pages as u32);
+            span.zero_pages.set(zero.saturating_sub(rest) as u32);
         }
-        span.zero_pages.set(zero.saturating_sub(rest) as u32);
         self.link_after(Some(span), remainder);
         remainder
     }
@@ -203,24 +216,24 @@ impl<B> Spans<B> {
 
     /// Frees a used span and coalesces it with free neighbours (I3). Returns the free span it has become part of.
     pub(crate) fn release(&mut self, span: Span) -> Span {
-        let (dirty, zero) = span.dirty_and_zero_pages();
-        self.release_with(span, dirty, zero)
+        let known = span.known_when_freed();
+        self.release_with(span, known)
     }
 
     /// [`release`](Self::release) for a span whose content has been moved away: it has no memory.
     pub(crate) fn release_untouched(&mut self, span: Span) -> Span {
-        self.release_with(span, 0, span.page_count())
+        let pages = span.page_count();
+        self.release_with(span, Known { pages, front: 0, dirty: 0, end: pages })
     }
 
-    fn release_with(&mut self, span: Span, dirty: usize, zero: usize) -> Span {
-        self.hysteresis.tick();
+    fn release_with(&mut self, span: Span, known: Known) -> Span {
+        self.thrift.tick_release(span.page_count());
         self.believe(span);
         if span.is(Kind::Slab) {
             self.unmap_slab(span);
         }
         span.kind.set(Kind::Free);
-        span.zero_pages.set(zero as u32);
-        span.set_dirty_pages(dirty);
+        known.note(span);
         let mut free = span;
         if let Some(next) = self.free_next(span) {
             self.believe(next);
@@ -252,11 +265,15 @@ impl<B> Spans<B> {
         self.believe(span);
         self.believe(next);
         self.unplace_free(next);
-        self.absorb_next(span);
-        if span.page_count() > pages {
-            let remainder = self.split(span, pages);
+        let more = pages - span.page_count();
+        if next.page_count() > more {
+            let remainder = self.split(next, more);
             self.place_free(remainder);
         }
+        if next.zero_pages.get() > 0 {
+            self.thrift.need();
+        }
+        self.absorb_next(span);
         self.map.mark(span);
         true
     }
@@ -265,13 +282,12 @@ impl<B> Spans<B> {
     pub(crate) fn absorb_next(&mut self, span: Span) {
         let Some(next) = span.next.get() else { corrupt(1, span.address()) };
         debug_assert!(span.end() == next.start.get());
-        let (zero, next_zero) = (span.zero_pages.get(), next.zero_pages.get());
-        span.zero_pages.set(if next_zero == next.pages.get() { zero + next_zero } else { next_zero });
+        let both = span.is(Kind::Free).then(|| Known::of(span).and(Known::of(next)));
         self.map.set(next.start.get(), None);
         self.unlink(next);
         span.pages.set(span.pages.get() + next.pages.get());
-        if span.is(Kind::Free) {
-            span.set_dirty_pages(span.dirty_pages() + next.dirty_pages());
+        if let Some(both) = both {
+            both.note(span);
         }
     }
 

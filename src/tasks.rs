@@ -7,6 +7,7 @@ const FUTEX_WAIT_PRIVATE: usize = 128;
 const FUTEX_WAKE_PRIVATE: usize = 1 | 128;
 const CLONE_VM: usize = 0x100;
 const PR_GET_SECCOMP: usize = 21;
+const CLOCK_MONOTONIC_COARSE: usize = 6;
 
 /// The calling thread's id, never 0.
 pub(crate) fn thread_id() -> u32 {
@@ -35,6 +36,23 @@ pub(crate) fn is_alone() -> bool {
 pub(crate) fn is_filtered() -> bool {
     // SAFETY: a question without effects. A kernel without filters answers EINVAL; another error is a filter's.
     !matches!(unsafe { syscall!(Sysno::prctl, PR_GET_SECCOMP) }, Ok(0) | Err(Errno::EINVAL))
+}
+
+/// Milliseconds since the system started, give or take a few, or nothing where a filter may be against the question.
+#[cold]
+pub(crate) fn milliseconds() -> Option<u64> {
+    #[cfg(target_pointer_width = "64")]
+    const CLOCK_GETTIME: Sysno = Sysno::clock_gettime;
+    #[cfg(target_pointer_width = "32")]
+    const CLOCK_GETTIME: Sysno = Sysno::clock_gettime64;
+    let mut time = [0_u64; 2];
+    // SAFETY: the kernel writes seconds and nanoseconds of 64 bits each.
+    let mut asked = || unsafe { syscall!(CLOCK_GETTIME, CLOCK_MONOTONIC_COARSE, time.as_mut_ptr()) };
+    if is_filtered() || asked().is_err() {
+        return None;
+    }
+    let [seconds, nanoseconds] = time;
+    Some(seconds * 1000 + nanoseconds / 1_000_000)
 }
 
 /// How a sleep ended.

@@ -13,6 +13,7 @@
 
 use crate::class::slots_of_word;
 use crate::header::{Kind, PAGE, Span};
+use crate::known::Known;
 
 /// Bytes of a unit.
 pub(crate) const UNIT: usize = 4096;
@@ -36,16 +37,17 @@ impl Span {
         self.set_zero_units(units);
     }
 
-    /// How many pages of a span that becomes free may hold memory of the kernel's, and how many at its end are known to
-    /// be zero.
-    pub(crate) fn dirty_and_zero_pages(self) -> (usize, usize) {
-        if !self.is(Kind::Slab) || self.zero_units() == 0 {
-            return (self.page_count(), 0);
+    /// What is known of the pages of a used span that becomes free.
+    pub(crate) fn known_when_freed(self) -> Known {
+        let pages = self.page_count();
+        if !self.is(Kind::Slab) {
+            return Known::used(pages);
         }
-        let is_zero =
-            |page: &usize| self.zero_units() >> (page * PAGE_UNITS) & ((1 << PAGE_UNITS) - 1) == (1 << PAGE_UNITS) - 1;
-        let pages = 0..self.page_count();
-        (pages.clone().filter(|page| !is_zero(page)).count(), pages.rev().take_while(is_zero).count())
+        let all = (1 << PAGE_UNITS) - 1;
+        let is_zero = |page: &usize| self.zero_units() >> (page * PAGE_UNITS) & all == all;
+        let end = (0..pages).rev().take_while(is_zero).count();
+        let front = if end == pages { 0 } else { (0..pages).take_while(is_zero).count() };
+        Known { pages, front, dirty: (0..pages).filter(|page| !is_zero(page)).count(), end }
     }
 
     /// All units of a slab.

@@ -2,6 +2,11 @@
 
 mod common;
 
+#[path = "give_back/bursts.rs"]
+mod bursts;
+#[path = "give_back/refusals.rs"]
+mod refusals;
+
 use common::arena::Arena;
 use common::calls::{MIB, free, get};
 use common::watched::{Call, Watched};
@@ -95,6 +100,8 @@ fn longest_run(heap: &WatchedHeap<'_>) -> usize {
 /// length for which the break would rise unless idle ones are taken apart.
 fn with_idle_slabs(arena: &mut Arena) -> (WatchedHeap<'_>, usize) {
     let mut heap = watched(arena);
+    // So much may be free beside it that nothing is returned.
+    get(&mut heap, 60 * MIB).expect("room");
     let mut payloads = Vec::new();
     for size in [100, 208, 384, 704, 1024, 1700, 2560, 3500, 6000, 7000, 10_000, 12_000, 14_000, 16_000] {
         payloads.extend((0..40).map(|_| get(&mut heap, size).expect("room")));
@@ -123,7 +130,7 @@ fn pass_time(heap: &mut WatchedHeap<'_>) {
 /// Slabs of many classes, each of which nothing lives in any more, make room for a large block.
 #[test]
 fn idle_slabs_are_taken_apart_before_the_break_rises() {
-    let mut arena = Arena::new(16 * MIB);
+    let mut arena = Arena::new(80 * MIB);
     let (mut heap, longest) = with_idle_slabs(&mut arena);
     pass_time(&mut heap);
     get(&mut heap, longest).expect("room");
@@ -134,7 +141,7 @@ fn idle_slabs_are_taken_apart_before_the_break_rises() {
 /// They make room for slabs of other classes, too.
 #[test]
 fn idle_slabs_are_taken_apart_for_other_classes() {
-    let mut arena = Arena::new(16 * MIB);
+    let mut arena = Arena::new(80 * MIB);
     let (mut heap, longest) = with_idle_slabs(&mut arena);
     pass_time(&mut heap);
     for _ in 0..longest / 5120 / 2 {
@@ -147,7 +154,7 @@ fn idle_slabs_are_taken_apart_for_other_classes() {
 /// A class that was served a moment ago keeps its slab, unless there is no other memory.
 #[test]
 fn idle_slabs_are_not_taken_apart_over_and_over() {
-    let mut arena = Arena::new(16 * MIB);
+    let mut arena = Arena::new(80 * MIB);
     let (mut heap, longest) = with_idle_slabs(&mut arena);
     pass_time(&mut heap);
     let large = get(&mut heap, longest).expect("room");
@@ -193,7 +200,11 @@ fn frees(name: &str, page: usize, pinned: bool, key: impl Fn(usize) -> usize) {
     for index in order {
         free(&mut heap, blocks[index]);
         let given = heap.brk().given_back();
-        assert!(given - before <= 9 * MIB, "{name}: one small free gave {} bytes back", given - before);
+        assert!(
+            given - before <= if pinned { 2 } else { 9 } * MIB,
+            "{name}: one small free gave {} bytes back",
+            given - before
+        );
         before = given;
     }
     let aside = heap.brk().log.iter().filter(|call| matches!(call, Call::Unmapped(_))).count();

@@ -68,30 +68,79 @@ fn a_large_first_request_leaves_no_more_than_a_small_one() {
     }
 }
 
-/// 100 000 times the same block at the end of the heap. The first few trims teach the heap to keep it.
+/// What a heap without a clock does with the same block at its end, over and over: how often the break moves in 1000
+/// rounds, and how much is free afterwards.
+fn loop_at_the_edge(live: usize, size: usize) -> (usize, usize) {
+    let mut arena = Arena::new(128 * MIB);
+    let mut heap = Heap::new(arena.brk());
+    let pin = get(&mut heap, live).expect("room");
+    for _ in 0..1000 {
+        let payload = get(&mut heap, size).expect("room");
+        free(&mut heap, payload);
+    }
+    let (calls, free_bytes) = (heap.brk().calls(), heap.stats().free_bytes);
+    assert_eq!(heap.stats().brk_calls, calls);
+    free(&mut heap, pin);
+    assert_eq!(heap.check(), Ok(()));
+    (calls, free_bytes)
+}
+
+/// The first few mistakes teach the heap to keep as much as lives beside it.
 #[test]
 fn a_loop_at_the_edge_moves_the_break_a_bounded_number_of_times() {
     for size in [100, 20_000, 256 << 10, MIB, 2 * MIB, 5 * MIB, 17 * MIB, 40 * MIB] {
+        let (calls, _) = loop_at_the_edge(size + 6 * MIB, size);
+        assert!(calls <= 16, "{calls} moves of the break for blocks of {size} bytes");
+    }
+    for size in [100, 20_000, 256 << 10, MIB - 4 * PAGE] {
+        let (calls, _) = loop_at_the_edge(3 * PAGE, size);
+        assert!(calls <= 4, "{calls} moves of the break for blocks of {size} bytes and nothing else");
+    }
+}
+
+/// Where next to nothing lives beside it, what is freed goes back each time, in one call: nobody knows which round is the
+/// last.
+#[test]
+fn a_loop_that_leaves_nothing_behind_keeps_nothing() {
+    for size in [2 * MIB, 5 * MIB, 17 * MIB] {
+        let (calls, left) = loop_at_the_edge(3 * PAGE, size);
+        assert!(left <= 2 * MIB + size / 64, "{left} bytes are kept for blocks of {size} bytes");
+        assert!(calls <= 2 * 1000 + 2, "{calls} moves of the break for blocks of {size} bytes");
+    }
+}
+
+/// A clock shows that the rounds are short, and many. Then the heap keeps what they need, until a second has passed.
+#[test]
+fn a_fast_loop_keeps_what_it_needs_for_a_second() {
+    for size in [2 * MIB, 5 * MIB, 17 * MIB] {
         let mut arena = Arena::new(128 * MIB);
         let mut heap = Heap::new(arena.brk());
-        let pin = get(&mut heap, 3 * PAGE).expect("room");
-        for _ in 0..100_000 {
+        for round in 0..2000 {
+            heap.brk_mut().set_clock(1000 + round / 10);
             let payload = get(&mut heap, size).expect("room");
             free(&mut heap, payload);
         }
         let calls = heap.brk().calls();
-        assert!(calls <= 40, "{calls} moves of the break for blocks of {size} bytes");
-        assert_eq!(heap.stats().brk_calls, calls);
-        free(&mut heap, pin);
+        assert!(calls <= 150, "{calls} moves of the break for blocks of {size} bytes");
+        assert!(heap.stats().heap_bytes >= size);
+        heap.brk_mut().set_clock(10_000);
+        for _ in 0..200 {
+            let payload = get(&mut heap, 2 * PAGE).expect("room");
+            free(&mut heap, payload);
+        }
+        let left = heap.stats().heap_bytes;
+        assert!(left <= 2 * MIB + size / 64, "{left} bytes are kept for blocks of {size} bytes, seconds later");
+        assert_eq!(heap.check(), Ok(()));
     }
 }
 
 /// A vector that doubles from 32 bytes, dropped and grown again.
 #[test]
 fn doubling_vectors_move_the_break_a_bounded_number_of_times() {
-    for largest in [512 << 10, 8 * MIB] {
+    for (largest, most) in [(512 << 10, 20), (8 * MIB, 600)] {
         let mut arena = Arena::new(128 * MIB);
         let mut heap = Heap::new(arena.brk());
+        heap.brk_mut().set_clock(1000);
         for _ in 0..200 {
             let mut size = 32;
             let mut payload = get(&mut heap, size).expect("room");
@@ -103,7 +152,7 @@ fn doubling_vectors_move_the_break_a_bounded_number_of_times() {
             free(&mut heap, payload);
         }
         let calls = heap.brk().calls();
-        assert!(calls <= 100, "{calls} moves of the break for vectors of {largest} bytes");
+        assert!(calls <= most, "{calls} moves of the break for vectors of {largest} bytes");
     }
 }
 
@@ -112,12 +161,13 @@ fn doubling_vectors_move_the_break_a_bounded_number_of_times() {
 fn a_stack_at_the_edge_moves_the_break_a_bounded_number_of_times() {
     let mut arena = Arena::new(128 * MIB);
     let mut heap = Heap::new(arena.brk());
+    heap.brk_mut().set_clock(1000);
     for _ in 0..1000 {
         let payloads: Vec<NonNull<u8>> = (0..30).map(|_| get(&mut heap, 200_000).expect("room")).collect();
         payloads.into_iter().rev().for_each(|payload| free(&mut heap, payload));
     }
     let calls = heap.brk().calls();
-    assert!(calls <= 100, "{calls} moves of the break");
+    assert!(calls <= 700, "{calls} moves of the break");
 }
 
 #[test]
@@ -309,7 +359,7 @@ fn a_large_free_top_goes_back_unasked() {
     free(&mut heap, payload);
     let given = high - heap.brk().current();
     assert!(given >= 20 * MIB, "only {given} bytes came back");
-    assert!(heap.stats().free_bytes >= MIB, "nothing is kept");
+    assert!(heap.stats().free_bytes >= MIB / 8, "nothing is kept");
     free(&mut heap, pin);
     assert_eq!(heap.check(), Ok(()));
 }
@@ -326,10 +376,9 @@ fn large_free_spans_below_a_block_are_discarded_unasked() {
     // SAFETY: the block is live and this long.
     unsafe { payload.write_bytes(7, 20 * MIB) };
     free(&mut heap, payload);
-    for offset in (0..20 * MIB).step_by(PAGE / 4) {
-        // SAFETY: the arena outlives the heap, and its bytes have been written.
-        assert_eq!(unsafe { payload.add(offset).read() }, 0, "the page at {offset} was kept");
-    }
+    // SAFETY: the arena outlives the heap, and its bytes have been written.
+    let kept = (0..20 * MIB).step_by(PAGE).filter(|&offset| unsafe { payload.add(offset).read() } != 0).count();
+    assert!(kept * PAGE <= MIB, "{kept} pages were kept");
     assert_eq!(heap.check(), Ok(()));
     free(&mut heap, pin);
 }

@@ -94,6 +94,14 @@ unsafe impl Brk for Automatic {
         either!(mut self, source => source.expect_use(start, bytes));
     }
 
+    fn is_locked(&mut self, start: usize) -> bool {
+        either!(mut self, source => source.is_locked(start))
+    }
+
+    fn now(&self) -> Option<u64> {
+        crate::tasks::milliseconds()
+    }
+
     fn page_size(&self) -> usize {
         either!(self, source => source.page_size())
     }

@@ -56,6 +56,8 @@ pub struct Emulated<'a> {
     mapped: usize,
     expected_use: usize,
     sealed: usize,
+    now: Option<u64>,
+    locked: bool,
     arena: PhantomData<&'a mut [MaybeUninit<u8>]>,
 }
 
@@ -91,6 +93,8 @@ impl<'a> Emulated<'a> {
             mapped: 0,
             expected_use: 0,
             sealed: 0,
+            now: None,
+            locked: false,
             arena: PhantomData,
         };
         let first_page_end = emulated.page_end(start);
@@ -245,6 +249,16 @@ impl<'a> Emulated<'a> {
         self.sealed
     }
 
+    /// Whether all memory is locked from now on, so that what is discarded is there again at once.
+    pub fn set_locked(&mut self, locked: bool) {
+        self.locked = locked;
+    }
+
+    /// Sets the clock, in milliseconds. Until this is called first there is none.
+    pub fn set_clock(&mut self, milliseconds: u64) {
+        self.now = Some(milliseconds);
+    }
+
     /// Bytes that were said to be [used soon](Brk::expect_use), in all.
     pub fn expected_use(&self) -> usize {
         self.expected_use
@@ -393,6 +407,14 @@ unsafe impl Brk for Emulated<'_> {
 
     fn expect_use(&mut self, _: usize, bytes: usize) {
         self.expected_use += bytes;
+    }
+
+    fn is_locked(&mut self, _: usize) -> bool {
+        self.locked
+    }
+
+    fn now(&self) -> Option<u64> {
+        self.now
     }
 
     fn page_size(&self) -> usize {

@@ -135,6 +135,14 @@ unsafe impl Brk for Linux {
         memory::expect_use(start, bytes);
     }
 
+    fn is_locked(&mut self, start: usize) -> bool {
+        memory::is_locked(start, self.page_size())
+    }
+
+    fn now(&self) -> Option<u64> {
+        crate::tasks::milliseconds()
+    }
+
     fn page_size(&self) -> usize {
         super::page_size::page_size()
     }

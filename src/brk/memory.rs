@@ -246,6 +246,13 @@ pub(super) unsafe fn relocate(from: usize, to: usize, bytes: usize, area: Area) 
     Ok(())
 }
 
+/// Whether a page is locked in memory, as all are after `mlockall(MCL_FUTURE)`: a new mapping is filled at once there, and
+/// advice is refused. False where that cannot be asked.
+pub(super) fn is_locked(start: usize, page: usize) -> bool {
+    // SAFETY: the callers own the page and do not need what is in it.
+    !is_filtered() && unsafe { syscall!(Sysno::madvise, start, page, MADV_DONTNEED) } == Err(Errno::EINVAL)
+}
+
 /// Asks for huge pages.
 pub(super) fn expect_use(start: usize, bytes: usize) {
     if !is_filtered() {

@@ -167,6 +167,18 @@ pub unsafe trait Brk {
         let _ = (start, bytes);
     }
 
+    /// Whether the page at `start`, which is the caller's and whose content is not needed, is locked in memory: then it is
+    /// no use to return it. By default none is.
+    fn is_locked(&mut self, start: usize) -> bool {
+        let _ = start;
+        false
+    }
+
+    /// Milliseconds since some moment, to see that time has passed. By default there is no clock.
+    fn now(&self) -> Option<u64> {
+        None
+    }
+
     /// The kernel's page size in bytes, or a larger power of two when it is not known.
     fn page_size(&self) -> usize;
 

@@ -17,21 +17,27 @@ const SCALE: usize = if cfg!(miri) { 1 } else { 3 };
 /// A heap that has everything: slabs in all states, free spans in lists and tree, a large span, a fence, a region, known
 /// zeros, and a free top.
 fn subject() -> Subject {
-    let arena = Box::leak(Box::new_uninit_slice((3 + 3 * SCALE) << 20));
+    let arena = Box::leak(Box::new_uninit_slice((14 + 3 * SCALE) << 20));
     let mut emulated = Emulated::new(arena);
     emulated.allow_mappings((1 + SCALE) << 20);
     let mut heap = Heap::new(emulated);
     let mut allocate = |size| heap.allocate(Layout::from_size_align(size, 16).unwrap()).unwrap().as_ptr();
     let small: Vec<_> = (0..SCALE * 200 + 1).map(|_| allocate(1000)).collect();
+    // So much may be free beside it that nothing is returned.
+    allocate(11 << 20);
     let tree = allocate(1300 << 10);
     allocate(60 << 10);
     let listed = allocate(100 << 10);
     allocate(60 << 10);
     heap.brk_mut().foreign_move(5000);
-    let last = heap.allocate(Layout::from_size_align(SCALE * (640 << 10), 16).unwrap()).unwrap();
+    heap.allocate(Layout::from_size_align(SCALE * (640 << 10), 16).unwrap()).unwrap();
+    // Until the break rises by more than is asked for.
+    while heap.spans.top.is_none() {
+        heap.allocate(Layout::from_size_align(60 << 10, 16).unwrap()).unwrap();
+    }
     heap.brk_mut().fail_after(0);
     heap.allocate(Layout::from_size_align((SCALE << 20) + PAGE, 16).unwrap()).unwrap();
-    for payload in [tree, listed, last.as_ptr()].into_iter().chain(small[16..SCALE * 100].iter().copied()) {
+    for payload in [tree, listed].into_iter().chain(small[16..SCALE * 100].iter().copied()) {
         // SAFETY: nothing uses the block.
         unsafe { heap.free(payload) }.unwrap();
     }

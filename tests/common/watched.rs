@@ -19,6 +19,7 @@ pub(crate) enum Call {
 }
 
 /// The break of `brk`, and its calls in order.
+#[derive(Debug)]
 pub(crate) struct Watched<'a> {
     pub(crate) brk: Emulated<'a>,
     pub(crate) log: Vec<Call>,
@@ -26,7 +27,7 @@ pub(crate) struct Watched<'a> {
     pub(crate) has_room: bool,
     /// The number of calls for a piece of it that are still granted.
     pub(crate) pieces: usize,
-    /// How often discarding was refused.
+    /// How often lowering or discarding was refused.
     pub(crate) refused: usize,
 }
 
@@ -61,7 +62,9 @@ unsafe impl Brk for Watched<'_> {
 
     unsafe fn move_break(&mut self, from: usize, to: usize) -> Result<(), Refused> {
         // SAFETY: the caller's promise.
-        unsafe { self.brk.move_break(from, to) }?;
+        let moved = unsafe { self.brk.move_break(from, to) };
+        self.refused += usize::from(moved.is_err() && to < from);
+        moved?;
         self.log.push(if from < to { Call::Raised(from..to) } else { Call::Lowered(to..from) });
         Ok(())
     }
@@ -103,6 +106,14 @@ unsafe impl Brk for Watched<'_> {
     fn expect_use(&mut self, start: usize, bytes: usize) {
         self.brk.expect_use(start, bytes);
         self.log.push(Call::ExpectedUse(start..start + bytes));
+    }
+
+    fn is_locked(&mut self, start: usize) -> bool {
+        self.brk.is_locked(start)
+    }
+
+    fn now(&self) -> Option<u64> {
+        self.brk.now()
     }
 
     fn page_size(&self) -> usize {

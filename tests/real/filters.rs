@@ -179,8 +179,9 @@ fn small_blocks_where_madvise_kills() {
         for stripe in (0..blocks.len()).step_by(8_000).rev().step_by(2) {
             blocks.drain(stripe..stripe + 8_000).for_each(|block| free(&mut heap, block));
         }
+        // Most of it has gone back unasked.
         let given = heap.trim(0);
-        assert!(given > 20 * MIB && full - resident() > 20 * MIB, "{given}");
+        assert!(given > 0 && full - resident() > 20 * MIB, "{given}");
         let shrunk = take(&mut heap, 8 * MIB).expect("memory");
         // SAFETY: the block is used here only.
         let shrunk = unsafe { heap.resize(shrunk.as_ptr(), layout(5000)) }.expect("a smaller one");

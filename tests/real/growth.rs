@@ -68,6 +68,12 @@ fn the_break_follows_what_is_in_use() {
         let stats = heap.stats();
         assert_eq!(full, start.next_multiple_of(PAGE) + stats.heap_bytes - stats.aside_bytes);
         ledger.free_all(&mut heap);
+        assert!(current_break() <= start + 4 * MIB, "most of it goes back unasked");
+        // Beside so much it is left alone.
+        let large = heap.allocate(layout(256 * MIB)).expect("memory");
+        let free = heap.allocate(layout(12 * MIB)).expect("memory");
+        // SAFETY: the block is not used.
+        assert_eq!(unsafe { heap.free(free.as_ptr()) }, Ok(()));
         let before = current_break();
         let top = heap.blocks().last().expect("blocks");
         let free = if top.state == BlockState::Free { top.size } else { 0 };
@@ -76,6 +82,8 @@ fn the_break_follows_what_is_in_use() {
         let top = heap.blocks().last().expect("blocks");
         assert_eq!((top.state, top.address + top.size), (BlockState::Free, current_break()));
         assert!(top.size <= 512 * KIB && top.size >= free.min(256 * KIB), "{top:?} of {free}");
+        // SAFETY: the block is not used.
+        assert_eq!(unsafe { heap.free(large.as_ptr()) }, Ok(()));
         heap.trim(0);
         assert!(current_break() <= start + remains());
         assert_eq!(heap.check(), Ok(()));

@@ -3,6 +3,7 @@
 mod kernel;
 mod ledger;
 
+mod bursts;
 mod canary;
 mod filters;
 mod growth;
