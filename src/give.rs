@@ -124,7 +124,8 @@ impl<B: Brk> Spans<B> {
         if !self.thrift.lowering.may_try(dirty, plan.now) {
             return false;
         }
-        let keep = if known.dirty > most { known.pages - known.end - most } else { known.front.min(BASE) };
+        // Wherever the dirty pages are, no more than this leaves room for are kept.
+        let keep = if known.dirty > most { known.front + known.dirty - most } else { known.front.min(BASE) };
         let lowered = self.lower(keep * PAGE) > 0;
         if lowered {
             self.thrift.lowering.succeed()

@@ -188,7 +188,7 @@ fn an_idle_heap_returns_nearly_all_it_keeps() {
     let use_a_little = |heap: &mut crate::WatchedHeap<'_>, time| {
         heap.brk_mut().brk.set_clock(time);
         for _ in 0..70 {
-            let payload = get(heap, 20_000).expect("room");
+            let payload = get(heap, 4 * hmalloc::PAGE).expect("room");
             free(heap, payload);
         }
     };
