@@ -40,8 +40,9 @@ const LOOK: u32 = 128;
 /// A heap that is used less often than this in a second is idle.
 const BUSY: u64 = 4 * LOOK as u64;
 /// So many mistakes in a row, each within so many milliseconds of the one before, are a loop. It may keep what it needs in
-/// each round, although nothing is live in between, for a second; then it has to prove itself again.
-const LOOP: u8 = 16;
+/// each round, although nothing is live in between, for a second; then it has to prove itself again. Bursts that become
+/// larger are no loop, nor are eight in a row.
+const LOOP: u8 = 7;
 const ROUND: u64 = SOON;
 /// But no more than this, in pages.
 const LOOP_MAX: usize = (32 << 20) / PAGE;
@@ -272,10 +273,14 @@ impl Thrift {
         self.mistakes = if soon { (self.mistakes + 1).min(SHIFT_MAX) } else { self.mistakes.saturating_sub(1) };
         let round = since(core::mem::replace(&mut self.judged, now));
         if soon && round.is_some_and(|passed| passed <= ROUND) && self.returned <= LOOP_MAX {
-            // What it was allowed to keep was not all that it needs.
-            let kept = if self.rounds == LOOP { self.in_loop } else { 0 };
-            self.in_loop = self.in_loop.max(kept + self.returned).min(LOOP_MAX);
-            self.rounds = (self.rounds + 1).min(LOOP);
+            if self.rounds == LOOP {
+                // What it was allowed to keep was not all that it needs.
+                self.in_loop = (self.in_loop + self.returned).min(LOOP_MAX);
+            } else {
+                let grows = self.returned > self.in_loop + self.in_loop / 8 + PIECE;
+                self.rounds = if grows { 0 } else { self.rounds + 1 };
+                self.in_loop = self.in_loop.max(self.returned);
+            }
         } else {
             (self.rounds, self.in_loop) = (0, 0);
         }
@@ -460,7 +465,7 @@ mod tests {
             (0..LOOK / 8).for_each(|_| thrift.tick());
         }
         let learned = LOOP as usize + 1;
-        assert!((learned..=learned + 4).contains(&returned), "{returned} times in 3000 rounds");
+        assert!((learned..=learned + 6).contains(&returned), "{returned} times in 3000 rounds");
         (0..LOOK).for_each(|_| thrift.tick());
         assert!(release(&mut thrift, heap, Some(20_000)).is_some(), "and no longer");
     }
