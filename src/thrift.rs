@@ -39,13 +39,11 @@ const SECOND: u64 = 1000;
 const LOOK: u32 = 128;
 /// A heap that is used less often than this in a second is idle.
 const BUSY: u64 = 4 * LOOK as u64;
-/// So many mistakes in a row, each within so many milliseconds of the one before, are a loop. It may keep what it needs in
-/// each round, although nothing is live in between, for a second; then it has to prove itself again. Bursts that become
-/// larger are no loop, nor are eight in a row.
-const LOOP: u8 = 7;
+/// If so much is dirty again that draining would begin, within so many milliseconds of its end, that is a loop. It may keep
+/// what was returned then, although nothing may be live in between, for a second; then it has to prove itself again.
 const ROUND: u64 = SOON;
-/// But no more than this, in pages.
-const LOOP_MAX: usize = (32 << 20) / PAGE;
+/// But no more than this, in pages: to touch more takes longer than its faults matter.
+const LOOP_MAX: usize = (36 << 20) / PAGE;
 
 /// The least that is worth a system call, in pages: as long as the sum is below `high`, and above.
 const PIECE: usize = (1 << 20) / PAGE;
@@ -98,12 +96,10 @@ pub(crate) struct Thrift {
     mistakes: u8,
     /// Pages returned since draining began last.
     returned: usize,
-    /// Quick mistakes in a row, up to [`LOOP`], and the most that was returned in one of them.
-    rounds: u8,
+    /// What a loop keeps, in pages.
     in_loop: usize,
-    /// When the heap was known to drain last, and when it was judged last that it should not have, if the clock said so.
+    /// When the heap was known to drain last, if the clock said so.
     drained: Option<u64>,
-    judged: Option<u64>,
     /// When the clock was asked last, and the count of operations then.
     looked: Option<u64>,
     looked_at: u32,
@@ -128,10 +124,8 @@ impl Thrift {
             needed: false,
             mistakes: 0,
             returned: 0,
-            rounds: 0,
             in_loop: 0,
             drained: None,
-            judged: None,
             looked: None,
             looked_at: 0,
             worn: 0,
@@ -177,9 +171,14 @@ impl Thrift {
         }
     }
 
+    /// What a loop keeps beyond the marks, with some to spare for rounds that differ.
+    fn kept(&self) -> usize {
+        self.in_loop + self.in_loop / 4
+    }
+
     /// The most dirty pages that a heap keeps unless it drains.
     fn limit(&self, sums: Sums) -> usize {
-        self.high(sums) + if self.rounds == LOOP { self.in_loop } else { 0 }
+        self.high(sums) + self.kept()
     }
 
     /// The same, but for what a loop keeps.
@@ -200,7 +199,7 @@ impl Thrift {
 
     /// How much may be left in a heap that drains.
     pub(crate) fn low_if_draining(&self, sums: Sums) -> Option<usize> {
-        self.draining.then(|| self.high(sums) / LOW_FRACTION)
+        self.draining.then(|| self.high(sums) / LOW_FRACTION + self.kept())
     }
 
     /// What to return now, if anything. `clock` is asked if draining would begin, and every now and then.
@@ -214,9 +213,12 @@ impl Thrift {
         if core::mem::replace(&mut self.needed, false) {
             self.judge(now);
         }
-        let (high, movable) = (self.high(sums), sums.dirty - self.stuck);
-        let low = if idle { high / IDLE_FRACTION } else { high / LOW_FRACTION };
-        if (idle && movable > low) || (!self.draining && movable > self.limit(sums)) {
+        if begins {
+            self.notice_loop(now);
+        }
+        let (high, movable) = (self.limit(sums), sums.dirty - self.stuck);
+        let low = if idle { high / IDLE_FRACTION } else { self.high(sums) / LOW_FRACTION + self.kept() };
+        if (idle && movable > low) || (!self.draining && movable > high) {
             self.begin(now);
         }
         if !self.draining || !(idle || movable > high || sums.dirty >= low + PIECE) {
@@ -252,9 +254,7 @@ impl Thrift {
         self.worn += seconds * SECOND;
         if seconds > 0 {
             self.mistakes = self.mistakes.saturating_sub(seconds.min(SHIFT_MAX as u64) as u8);
-            if self.rounds == LOOP {
-                (self.rounds, self.judged) = (LOOP - 1, Some(now));
-            }
+            self.in_loop = 0;
         }
         if self.draining {
             self.drained = Some(now);
@@ -271,19 +271,14 @@ impl Thrift {
         let since = |then: Option<u64>| now.zip(then).map(|(now, then)| now.saturating_sub(then));
         let soon = since(self.drained).is_none_or(|passed| passed <= SOON);
         self.mistakes = if soon { (self.mistakes + 1).min(SHIFT_MAX) } else { self.mistakes.saturating_sub(1) };
-        let round = since(core::mem::replace(&mut self.judged, now));
-        if soon && round.is_some_and(|passed| passed <= ROUND) && self.returned <= LOOP_MAX {
-            if self.rounds == LOOP {
-                // What it was allowed to keep was not all that it needs.
-                self.in_loop = (self.in_loop + self.returned).min(LOOP_MAX);
-            } else {
-                let grows = self.returned > self.in_loop + self.in_loop / 8 + PIECE;
-                self.rounds = if grows { 0 } else { self.rounds + 1 };
-                self.in_loop = self.in_loop.max(self.returned);
-            }
-        } else {
-            (self.rounds, self.in_loop) = (0, 0);
-        }
+    }
+
+    /// Draining would begin: notices a loop.
+    fn notice_loop(&mut self, now: Option<u64>) {
+        let passed = now.zip(self.drained).map(|(now, then)| now.saturating_sub(then));
+        // What it was allowed to keep was not all that it needs.
+        let needs = self.in_loop + self.returned;
+        self.in_loop = if passed.is_some_and(|passed| passed <= ROUND) && needs <= LOOP_MAX { needs } else { 0 };
     }
 
     /// Whether it is time to see if discarding is of any use: with the first return since draining began, or since it was
@@ -356,149 +351,4 @@ impl Backoff {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MIB: usize = (1 << 20) / PAGE;
-
-    /// A heap in which so much lives and so much is free and dirty, and which has once been as large as it is.
-    fn sums(live: usize, dirty: usize) -> Sums {
-        let heap = (live + dirty + IDLE_SLABS) * METADATA_FRACTION / (METADATA_FRACTION - 1);
-        Sums { heap, free: dirty, dirty, peak: heap }
-    }
-
-    /// Frees a MiB that makes it so.
-    fn release(thrift: &mut Thrift, sums: Sums, clock: Option<u64>) -> Option<Plan> {
-        thrift.tick_release(MIB);
-        thrift.is_due(sums).then(|| thrift.plan(sums, || clock)).flatten()
-    }
-
-    /// All of it is returned, if any is, and needed at once.
-    fn round(thrift: &mut Thrift, sums: Sums, clock: Option<u64>) -> bool {
-        let returned = release(thrift, sums, clock).is_some();
-        if returned {
-            thrift.note_returned(sums.dirty);
-        }
-        thrift.need();
-        returned
-    }
-
-    #[test]
-    fn a_calm_heap_keeps_a_mib_and_fractions_of_what_lives_and_was() {
-        for (live, kept) in [(0, MIB), (1000 * MIB, 1000 * MIB / 16)] {
-            let mut thrift = Thrift::new();
-            let most =
-                (0..2000 * MIB).step_by(16).find(|&dirty| release(&mut thrift, sums(live, dirty), None).is_some());
-            let most = most.expect("something is returned");
-            assert!((kept..=kept * 5 / 4 + MIB).contains(&most), "{} MiB with {} live", most / MIB, live / MIB);
-        }
-    }
-
-    #[test]
-    fn draining_goes_on_until_memory_is_needed() {
-        let mut thrift = Thrift::new();
-        assert!(release(&mut thrift, sums(16 * MIB, 8 * MIB), None).is_some());
-        assert!(release(&mut thrift, sums(16 * MIB, 2 * MIB), None).is_some(), "to the lower mark");
-        assert!(release(&mut thrift, sums(16 * MIB, MIB / 2), None).is_none(), "below it");
-        assert!(release(&mut thrift, sums(16 * MIB, 2 * MIB), None).is_some(), "and again");
-        thrift.need();
-        assert!(release(&mut thrift, sums(16 * MIB, 2 * MIB), None).is_none(), "calm");
-    }
-
-    #[test]
-    fn no_free_returns_much_more_than_it_frees() {
-        let mut thrift = Thrift::new();
-        for dirty in [20 * MIB, 200 * MIB] {
-            let plan = release(&mut thrift, sums(MIB, dirty), None).expect("a plan");
-            assert_eq!(plan.most, MULTIPLE * MIB + PIECE);
-        }
-    }
-
-    #[test]
-    fn mistakes_let_a_heap_keep_twice_what_lives_and_no_more() {
-        for clock in [None, Some(5000)] {
-            let mut thrift = Thrift::new();
-            let returns = (0..50).filter(|_| round(&mut thrift, sums(100 * MIB, 190 * MIB), clock)).count();
-            assert_eq!(returns, SHIFT_MAX as usize, "with the clock at {clock:?}");
-            assert!(release(&mut thrift, sums(100 * MIB, 220 * MIB), clock).is_some(), "that would be hoarding");
-        }
-    }
-
-    #[test]
-    fn mistakes_have_no_weight_where_nothing_lives() {
-        let mut thrift = Thrift::new();
-        assert!((0..1000).all(|_| round(&mut thrift, sums(0, 40 * MIB), None)), "without a clock");
-        let mut slow = Thrift::new();
-        assert!((0..1000).all(|time| round(&mut slow, sums(0, 40 * MIB), Some(time * 200))), "rounds of 200 ms");
-        let mut large = Thrift::new();
-        let dirty = LOOP_MAX + MIB;
-        assert!((0..1000).all(|time| round(&mut large, sums(0, dirty), Some(time))), "more than a loop may keep");
-    }
-
-    #[test]
-    fn mistakes_wear_off_with_time_and_with_success() {
-        let heap = sums(100 * MIB, 50 * MIB);
-        for later in [1000 * SHIFT_MAX as u64, 3_600_000] {
-            let mut thrift = Thrift::new();
-            (0..50).for_each(|_| _ = round(&mut thrift, heap, Some(5000)));
-            assert!(!round(&mut thrift, heap, Some(5000)), "it has learned");
-            (0..LOOK).for_each(|_| thrift.tick());
-            assert!(release(&mut thrift, heap, Some(5000 + later)).is_some(), "and forgotten");
-        }
-        let mut thrift = Thrift::new();
-        (0..50).for_each(|_| _ = round(&mut thrift, heap, Some(5000)));
-        // Each time more than it may keep is returned, and needed again, but not so soon.
-        let rare =
-            (1..=SHIFT_MAX as u64).map(|time| round(&mut thrift, sums(100 * MIB, 250 * MIB), Some(5000 + time * 150)));
-        assert!(rare.into_iter().all(|returned| returned));
-        thrift.need();
-        assert!(release(&mut thrift, heap, Some(5000 + 990)).is_some(), "mistakes that were none");
-    }
-
-    #[test]
-    fn a_fast_loop_is_left_alone_for_a_second() {
-        let (mut thrift, heap) = (Thrift::new(), sums(0, 20 * MIB));
-        let mut returned = 0;
-        for step in 0..3000 {
-            // Two rounds in a millisecond, and the clock is asked every now and then.
-            returned += usize::from(round(&mut thrift, heap, Some(5000 + step / 2)));
-            (0..LOOK / 8).for_each(|_| thrift.tick());
-        }
-        let learned = LOOP as usize + 1;
-        assert!((learned..=learned + 6).contains(&returned), "{returned} times in 3000 rounds");
-        (0..LOOK).for_each(|_| thrift.tick());
-        assert!(release(&mut thrift, heap, Some(20_000)).is_some(), "and no longer");
-    }
-
-    #[test]
-    fn an_idle_heap_returns_nine_tenths_of_what_it_keeps() {
-        let mut thrift = Thrift::new();
-        let kept = sums(1000 * MIB, 50 * MIB);
-        (0..LOOK).for_each(|_| thrift.tick());
-        assert!(release(&mut thrift, kept, Some(5000)).is_none());
-        (0..LOOK).for_each(|_| thrift.tick());
-        assert!(release(&mut thrift, kept, Some(5999)).is_none(), "not yet");
-        (0..LOOK).for_each(|_| thrift.tick());
-        let plan = release(&mut thrift, kept, Some(7000)).expect("a plan");
-        assert!(plan.most >= 40 * MIB && plan.steps == STEPS_IDLE, "{plan:?}");
-    }
-
-    #[test]
-    fn what_is_refused_is_tried_again_when_there_is_twice_as_much_or_later() {
-        let mut backoff = Backoff::new();
-        assert!(backoff.may_try(10, None));
-        let mut times = std::vec::Vec::new();
-        for time in (0..300_000).step_by(500) {
-            if backoff.may_try(10, Some(time)) {
-                backoff.fail(10, Some(time));
-                times.push(time / 1000);
-            }
-        }
-        assert_eq!(times, [0, 1, 3, 7, 15, 31, 63, 127, 191, 255]);
-        assert!(
-            !backoff.may_try(19, Some(256_000)) && backoff.may_try(20, Some(256_000)) && !backoff.may_try(19, None)
-        );
-        backoff.succeed();
-        assert!(backoff.may_try(1, None));
-    }
-}
+mod tests;

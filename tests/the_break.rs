@@ -125,7 +125,7 @@ fn a_fast_loop_keeps_what_it_needs_for_a_second() {
         assert!(heap.stats().heap_bytes >= size);
         heap.brk_mut().set_clock(10_000);
         for _ in 0..200 {
-            let payload = get(&mut heap, 2 * PAGE).expect("room");
+            let payload = get(&mut heap, 4 * PAGE).expect("room");
             free(&mut heap, payload);
         }
         let left = heap.stats().heap_bytes;
