@@ -15,7 +15,8 @@
 //! a storage may start or end amid one, which it shares with its neighbour: that much is left unused. The heap's first
 //! storage has nothing of ours below it and so no guard there.
 //!
-//! A leaf [aside](crate::aside) is the same two addresses, of arrays that lie elsewhere.
+//! A leaf [aside](crate::aside) is the same two addresses, of arrays that lie elsewhere; and its records may be
+//! [grouped](GROUPED).
 //!
 //! How long a storage is depends on the kernel's page alone, not on where it starts. Over pages of 4 KiB:
 //!
@@ -29,6 +30,27 @@ use core::ops::Range;
 
 pub(crate) const RECORD: usize = size_of::<Header>();
 pub(crate) const HANDLE: usize = size_of::<Option<Span>>();
+
+/// Pages whose records change places among themselves in a leaf that is grouped: a power of two.
+///
+/// A large slab is four pages long or eight, and has one record. In page order every kernel page of records would be
+/// touched for a quarter or an eighth of its bytes. So of these pages the records of those with the same number modulo
+/// 8 lie together: the lowest three bits of the page's number and the highest three of these nine are exchanged.
+///
+/// ```text
+/// place of a record   512 ...  575   576 ...  639         960 ... 1023
+///                    +--------------+--------------+-   -+--------------+
+/// pages              | 512 520 ..   | 513 521 ..   | ... | 519 527 ..   |   64 records in a group, 12 KiB
+///                    +--------------+--------------+-   -+--------------+
+/// ```
+pub(crate) const GROUPED: usize = 512;
+/// The bits of a page's number that name its group.
+const GROUP_BITS: usize = 7;
+/// How far above them those lie with which they change places.
+const GROUP_SHIFT: u32 = (GROUPED / (GROUP_BITS + 1)).ilog2();
+
+const _: () = assert!((RECORD << GROUP_SHIFT).is_multiple_of(4096), "a group shares no small kernel page");
+const _: () = assert!(GROUP_BITS < align_of::<Header>(), "they fit below a record's address");
 
 /// What is right below a leaf's storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,14 +91,13 @@ const _: () = {
 /// leaf's storage stands, or, aside, for the pages of the heap.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Leaf {
-    /// Biased, so that page numbers index it.
-    records: usize,
+    records: Records,
     pub(crate) handles: Handles,
 }
 
 impl Leaf {
     /// A place for a leaf.
-    pub(crate) const NONE: Self = Self { records: 0, handles: Handles(0) };
+    pub(crate) const NONE: Self = Self { records: Records(0), handles: Handles(0) };
 
     /// Lays out a leaf for `pages` in the [metadata pages](storage_pages) at `storage`, and says what its guards are.
     pub(crate) fn new(
@@ -91,19 +112,20 @@ impl Leaf {
         let high = (records + pages.len() * RECORD).next_multiple_of(kernel_page);
         let end = (storage + storage_pages(&pages, below, kernel_page) * PAGE) & !(kernel_page - 1);
         debug_assert!(high + kernel_page <= end);
-        let leaf = Self { records: records.wrapping_sub(pages.start * RECORD), handles: Handles(handles) };
+        let records = Records::new(records.wrapping_sub(pages.start * RECORD), false);
+        let leaf = Self { records, handles: Handles(handles) };
         // The first is empty where there is none.
         (leaf, [low.min(handles)..handles, high..end])
     }
 
-    /// A leaf whose handles and biased records lie aside.
-    pub(crate) fn aside(records: usize, handles: usize) -> Self {
-        Self { records, handles: Handles(handles) }
+    /// A leaf whose handles and biased records lie aside. Only one for whole multiples of [`GROUPED`] pages can be grouped.
+    pub(crate) fn aside(records: usize, handles: usize, grouped: bool) -> Self {
+        Self { records: Records::new(records, grouped), handles: Handles(handles) }
     }
 
-    /// Address past the last record of a leaf for `pages`.
+    /// Address past the last record of a leaf in line for `pages`.
     pub(crate) fn records_end(self, pages: &Range<usize>) -> usize {
-        self.records.wrapping_add(pages.end * RECORD)
+        self.records.first().wrapping_add(pages.end * RECORD)
     }
 
     /// The guards that are certain to belong to a leaf with others below it: a kernel page on either side.
@@ -115,7 +137,7 @@ impl Leaf {
     /// Address of the record of a page, which the leaf serves.
     #[inline]
     pub(crate) fn record_address(self, page: usize) -> usize {
-        self.records.wrapping_add(page * RECORD)
+        self.records.first().wrapping_add(self.records.exchange(page) * RECORD)
     }
 
     /// The record of a page.
@@ -130,8 +152,37 @@ impl Leaf {
 
     /// The page whose record `span` is, if it is one of `pages`, which the leaf serves.
     pub(crate) fn page_of(self, span: Span, pages: Range<usize>) -> Option<usize> {
-        let offset = span.address().wrapping_sub(self.records.wrapping_add(pages.start * RECORD));
-        (offset < pages.len() * RECORD && offset.is_multiple_of(RECORD)).then(|| pages.start + offset / RECORD)
+        let offset = span.address().wrapping_sub(self.records.first().wrapping_add(pages.start * RECORD));
+        let is_record = offset < pages.len() * RECORD && offset.is_multiple_of(RECORD);
+        is_record.then(|| self.records.exchange(pages.start + offset / RECORD))
+    }
+}
+
+/// The address of an array of records, biased, so that places count from page 0 on; with [`GROUP_BITS`], if the records are
+/// grouped: an address of records has none of them.
+#[derive(Debug, Clone, Copy)]
+struct Records(usize);
+
+impl Records {
+    fn new(first: usize, grouped: bool) -> Self {
+        debug_assert!(first.is_multiple_of(align_of::<Header>()));
+        Self(if grouped { first | GROUP_BITS } else { first })
+    }
+
+    /// The bits of a page's number that change places.
+    fn group_bits(self) -> usize {
+        self.0 & GROUP_BITS
+    }
+
+    /// Where the record of page 0 would be.
+    fn first(self) -> usize {
+        self.0 & !GROUP_BITS
+    }
+
+    /// The place of a page's record, and the page whose record has a place: bits that differ flip on both sides.
+    fn exchange(self, page: usize) -> usize {
+        let differ = (page ^ page >> GROUP_SHIFT) & self.group_bits();
+        page ^ differ ^ differ << GROUP_SHIFT
     }
 }
 

@@ -142,7 +142,7 @@ impl PageMap {
             self.leaves[number] = match self.aside.filter(|_| number >= growth.aside_from) {
                 Some(aside) => {
                     self.aside_from = growth.aside_from;
-                    aside.leaf()
+                    aside.leaf(&pages_of(number))
                 }
                 None => {
                     let below = if number == 0 { Below::Nothing } else { Below::Others };

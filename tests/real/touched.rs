@@ -4,7 +4,7 @@ use super::kernel::{KIB, MIB, page, resident};
 use super::ledger::layout;
 use crate::common::child::scenario;
 use hmalloc::brk::{Brk, Linux, OwnBreak};
-use hmalloc::{Heap, MisuseKind, PAGE};
+use hmalloc::{Heap, MisuseKind, PAGE, SpanKind};
 use std::ptr::NonNull;
 
 /// Pages of the kernel's, from the heap's first address to its last, that physical memory stands behind.
@@ -53,6 +53,36 @@ fn a_small_heap_touches_few_pages() {
         let many = resident_pages(&heap);
         assert!(many >= few + 60, "{many} pages are resident after {few}");
         assert_eq!(heap.check(), Ok(()));
+    });
+}
+
+/// Slabs of many pages, in whose slots nothing is written: what is resident is metadata. Each has one record, and of the
+/// other pages' records no kernel page is touched.
+fn slabs_that_nobody_touches<B: Brk>(mut heap: Heap<B>, size: usize, bytes: usize, most: usize) {
+    take(&mut heap, 100);
+    let before = resident();
+    for _ in 0..bytes / size {
+        heap.allocate(layout(size)).expect("memory");
+    }
+    let touched = resident() - before;
+    let (slabs, pages) = heap
+        .spans()
+        .filter(|span| matches!(span.kind, SpanKind::Slab { .. }))
+        .fold((0, 0), |(slabs, pages), span| (slabs + 1, pages + span.bytes / PAGE));
+    assert!(pages >= bytes / PAGE && slabs < pages / 3, "{slabs} slabs of {pages} pages");
+    assert!(touched > slabs * 192 && touched < most, "{} KiB are resident for {slabs} slabs", touched / KIB);
+    assert_eq!(heap.check(), Ok(()));
+}
+
+#[test]
+fn slabs_touch_little_more_metadata_than_their_records() {
+    scenario(&slabs_touch_little_more_metadata_than_their_records, || {
+        assert_eq!(page(), 4096, "the figures here are for pages of 4 KiB");
+        // 8192 pages: handles of 64 KiB, records of 1536 KiB, of which a quarter is used.
+        slabs_that_nobody_touches(Heap::new(Linux), 1024, 128 * MIB, 700 * KIB);
+        slabs_that_nobody_touches(Heap::new(OwnBreak::new()), 1024, 128 * MIB, 700 * KIB);
+        // An eighth of as much.
+        slabs_that_nobody_touches(Heap::new(OwnBreak::new()), 16 * KIB, 128 * MIB, 500 * KIB);
     });
 }
 
