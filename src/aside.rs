@@ -29,6 +29,8 @@ const RECORDS_STEP: usize = 32 << 10;
 /// Beyond that, an array grows by this fraction of itself. As much is kept of one that shrinks.
 const STEP_FRACTION: usize = 16;
 
+/// What is kept of an array for a heap that grows and shrinks again, in bytes: untouched ones, mostly.
+const KEPT: usize = 128 << 10;
 /// The least that is returned of one that is still in use: this fraction of it.
 const RETURN_FRACTION: usize = 4;
 
@@ -73,11 +75,14 @@ impl Array {
     }
 
     /// Where the array is to end when only the first `bytes` bytes are used: a little above them, if the rest is enough to
-    /// be worth a call.
-    fn shrunk(&self, bytes: usize, kernel_page: usize) -> usize {
-        let kept = if bytes == 0 { 0 } else { self.generous(bytes).next_multiple_of(kernel_page) };
-        let (held, to) = (self.mapped - self.start, self.start + kept);
-        if kept == 0 || kept < held - held / RETURN_FRACTION { to } else { self.mapped }
+    /// be worth a call. If none are, all of it goes where `unused` says so.
+    fn shrunk(&self, bytes: usize, unused: bool, kernel_page: usize) -> usize {
+        if bytes == 0 && unused {
+            return self.start;
+        }
+        let held = self.mapped - self.start;
+        let kept = self.generous(bytes).max(KEPT).next_multiple_of(kernel_page);
+        if kept < held - held / RETURN_FRACTION { self.start + kept } else { self.mapped }
     }
 
     /// Returns what is mapped from `to` on.
@@ -163,11 +168,12 @@ impl Aside {
         Ends { handles: self.handles.mapped, records: self.records.mapped }
     }
 
-    /// Where both are to end when the heap has shrunk to `pages` pages.
-    pub(crate) fn shrunk(&self, pages: usize, kernel_page: usize) -> Ends {
+    /// Where both are to end when the heap has shrunk to `pages` pages. If it uses neither any more, all of both goes
+    /// where `unused` says so.
+    pub(crate) fn shrunk(&self, pages: usize, unused: bool, kernel_page: usize) -> Ends {
         let (handles, records) = self.bytes_for(pages);
-        let (handles, records) = (self.handles.shrunk(handles, kernel_page), self.records.shrunk(records, kernel_page));
-        Ends { handles, records }
+        let shrunk = |array: &Array, bytes| array.shrunk(bytes, unused, kernel_page);
+        Ends { handles: shrunk(&self.handles, handles), records: shrunk(&self.records, records) }
     }
 
     /// Maps what is missing to serve `pages` pages. Refused, it may have mapped a part.
@@ -261,7 +267,7 @@ mod tests {
             assert_eq!(aside.grow(capacity + 1, &mut brk), Err(Refused));
             for &pages in steps.iter().rev() {
                 // SAFETY: nobody uses them.
-                unsafe { aside.cut(aside.shrunk(pages, kernel_page), &mut brk) };
+                unsafe { aside.cut(aside.shrunk(pages, true, kernel_page), &mut brk) };
                 assert!(aside.serves(pages));
                 records_have_places(&aside, pages);
             }

@@ -303,8 +303,7 @@ impl<B: Brk> Heap<B> {
         // A break below headers is noticed before one of them is read.
         self.spans.is_break_at_end();
         self.slabs.release_idle(&mut self.spans);
-        // First of all, a break below the heap's end is noticed: headers may be gone.
-        let given = self.spans.lower(keep) + self.spans.give_back_regions();
+        let given = self.spans.lower(keep) + self.spans.give_back_regions() + self.spans.return_aside();
         given + self.slabs.discard_inside(&mut self.spans) + self.spans.discard_all()
     }
 

@@ -89,7 +89,12 @@ impl<B: Brk> Spans<B> {
         }
         self.become_last(last, after, end);
         self.counters.foreign_pages -= fenced;
-        old_end - to + self.map.return_aside(&mut self.brk)
+        old_end - to + self.map.return_aside(false, &mut self.brk)
+    }
+
+    /// Returns the metadata that lies aside and serves nothing. Returns how many bytes that was.
+    pub(crate) fn return_aside(&mut self) -> usize {
+        self.map.return_aside(true, &mut self.brk)
     }
 
     /// Lowers the break over leaves and their guards, or leaves both as they are.

@@ -109,13 +109,13 @@ impl PageMap {
         raised
     }
 
-    /// Returns what is mapped aside and serves no page, but for a little while some of it does. Returns how many bytes
-    /// that were.
-    pub(crate) fn return_aside(&mut self, brk: &mut impl Brk) -> usize {
+    /// Returns what is mapped aside and serves no page, but for a little; all of it where it serves none and `unused` says
+    /// so. Returns how many bytes that were.
+    pub(crate) fn return_aside(&mut self, unused: bool, brk: &mut impl Brk) -> usize {
         let before = self.aside_bytes();
         let pages = if self.aside_in_use().is_some() { self.pages } else { 0 };
         if let Some(aside) = &mut self.aside {
-            let ends = aside.shrunk(pages, brk.page_size());
+            let ends = aside.shrunk(pages, unused, brk.page_size());
             // SAFETY: I2: handles and records are followed for pages of the heap only, and these only while it is in use.
             unsafe { aside.cut(ends, brk) };
         }
