@@ -222,7 +222,8 @@ impl PageMap {
     /// grows with the number of leaves and regions.
     pub(crate) fn knows(&self, span: Span) -> bool {
         let below_break = (0..self.leaf_count).find_map(|leaf| {
-            let page = self.leaves[leaf].page_of(span, pages_of(leaf))?;
+            // Where a room ends amid what a leaf would serve, regions may lie behind it.
+            let page = self.leaves[leaf].page_of(span, pages_of(leaf)).filter(|&page| page < self.pages)?;
             Some(self.base + page * PAGE)
         });
         let in_region = |region: &Region| Some(region.start + region.leaf.page_of(span, 0..region.pages)? * PAGE);
