@@ -281,6 +281,7 @@ impl<B: Brk> Heap<B> {
         if let Some(plan) = self.spans.plan_return() {
             self.slabs.park(&mut self.spans);
             self.spans.return_some(address, plan);
+            self.spans.give_back_regions();
         }
         self.spans.lower_end();
     }

@@ -97,11 +97,12 @@ impl<'a> Scene<'a> {
         let given = self.heap.trim(usize::MAX);
         assert_eq!(self.heap.check(), Ok(()));
         let (slabs, mut seen) = (self.slabs(), BTreeSet::new());
-        let (mut total, mut untouched) = (0, 0);
+        let (mut total, mut held, mut untouched) = (0, 0, 0);
         for call in &self.heap.brk().log {
             let Call::Discarded(range) = call else { panic!("{call:?}") };
             assert!(range.start.is_multiple_of(self.page) && range.end.is_multiple_of(self.page), "{range:x?}");
             total += range.len();
+            held += before.range(range.clone()).count() * self.page;
             if !slabs.iter().any(|(start, end)| *start <= range.start && range.end <= *end) {
                 continue;
             }
@@ -111,7 +112,10 @@ impl<'a> Scene<'a> {
                 assert!(is_zero(at, self.page) && seen.insert(at), "{at:#x} went back twice");
             }
         }
-        assert_eq!(given, total, "what a trim says it gave back");
+        // Free spans count by our pages, of which some may not have been written to in full; and what is known to be zero
+        // may be discarded again with what lies around it, and is not counted again.
+        let unsure = usize::from(self.mixed) * 4 * PAGE;
+        assert!(given <= total && held <= given + unsure, "a trim of {total} bytes, {held} of them held, says {given}");
         // Of the slots that a class has at hand, some may share a unit with one that was handed out.
         assert!(untouched <= usize::from(self.mixed) * 8, "{untouched} pages had no memory");
         // Nothing is left that could go.
