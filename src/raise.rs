@@ -171,6 +171,11 @@ impl<B: Brk> Spans<B> {
         Err(Refused)
     }
 
+    /// How many free pages there are at the heap's end, or can be, before metadata has to come next.
+    pub(crate) fn pages_before_metadata(&self) -> usize {
+        self.top.map_or(0, Span::page_count) + self.map.served_in_line()
+    }
+
     /// What a raise of the break from `from` is to bring, for a top of `pages` pages.
     fn need(&self, from: usize, pages: usize) -> Option<Need> {
         let start = from.checked_next_multiple_of(PAGE)?;

@@ -290,6 +290,9 @@ impl Slabs {
         // A shorter free span comes before a higher break: it would be left over for ever if slabs kept growing. Where
         // memory is short the kernel is asked for as little as will do.
         let wanted = if self.shortage.is_there() { size_class.slab_pages(0) } else { pages };
+        // What is left before in-line metadata is used before the heap grows past it.
+        let left = spans.pages_before_metadata();
+        let wanted = (1..=left.min(wanted)).rev().find(|&pages| size_class.fills(pages)).unwrap_or(wanted);
         let shorter = spans.longest_free(pages).filter(|&pages| size_class.fills(pages)).unwrap_or(wanted);
         match self.take_span(shorter, 1, spans).or_else(|_| spans.take(size_class.slab_pages_min(), 1)) {
             Ok(span) => {

@@ -71,6 +71,14 @@ impl PageMap {
         served.saturating_sub(from)
     }
 
+    /// Pages that the standing leaves can still take in, if the next one may lie in line.
+    pub(crate) fn served_in_line(&self) -> usize {
+        match (self.leaf_count, self.aside_in_use()) {
+            (0, _) | (_, Some(_)) => served_by(LEAVES - 1),
+            (leaves, None) => served_by(leaves - 1) - self.pages,
+        }
+    }
+
     /// Whether leaves lie aside from some number on.
     fn aside_in_use(&self) -> Option<usize> {
         (self.aside_from < self.leaf_count).then_some(self.aside_from)
