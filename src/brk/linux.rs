@@ -136,7 +136,7 @@ unsafe impl Brk for Linux {
     }
 
     fn is_locked(&mut self, start: usize) -> bool {
-        memory::is_locked(start, self.page_size())
+        memory::is_locked(start, self.page_size(), self.area(start))
     }
 
     fn now(&self) -> Option<u64> {

@@ -173,21 +173,17 @@ impl Area {
     }
 }
 
-/// A range shorter than this is advised on, whatever it belongs to: a trim comes with thousands of them.
-const SHORT: usize = 256 << 10;
-
 /// Returns the memory of a range to the kernel, and keeps its addresses: on success it reads as zero.
 ///
 /// In the program break `madvise` does that, which is believed after it was seen to work: emulators and filters may
 /// answer 0 and do nothing. Elsewhere a new mapping takes the place of the old one, and the kernel joins it with its
-/// neighbours again; unless those were advised to use huge pages, where `madvise` leaves fewer mappings behind, or the
-/// range is short, where it takes half the time.
+/// neighbours again; unless those were advised to use huge pages, where `madvise` leaves fewer mappings behind.
 ///
 /// # Safety
 ///
 /// The range consists of pages of the caller's that are readable and writable, and its content is not needed any more.
 pub(super) unsafe fn discard(start: usize, bytes: usize, area: Area) -> Result<(), Refused> {
-    let may_advise = matches!(area, Area::ProgramBreak) || bytes < SHORT || ADVISED.load(Relaxed);
+    let may_advise = matches!(area, Area::ProgramBreak) || ADVISED.load(Relaxed);
     if may_advise && DISCARDS.load(Relaxed) != NO && !is_filtered() {
         // SAFETY: the caller's promise.
         let answer = unsafe { discard_by_advice(start, bytes) };
@@ -223,16 +219,14 @@ unsafe fn discard_by_advice(start: usize, bytes: usize) -> Result<(), Refused> {
 /// Moves the memory of a range to another one, page by page and without a copy, and leaves zeros behind.
 ///
 /// Refused are pages of more than one mapping (advice for huge pages makes several), kernels before 5.7, a limit on
-/// addresses that leaves no room for the range a second time, and any system call filter.
+/// addresses that leaves no room for the range a second time. No filter that knows a C library is against the call: its
+/// `realloc` makes it.
 ///
 /// # Safety
 ///
 /// Both ranges consist of pages of the caller's that are readable and writable, they do not overlap, and the content
 /// of `to` is not needed any more.
 pub(super) unsafe fn relocate(from: usize, to: usize, bytes: usize, area: Area) -> Result<(), Refused> {
-    if is_filtered() {
-        return Err(Refused);
-    }
     let flags = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
     // SAFETY: the caller's promise.
     match unsafe { syscall!(Sysno::mremap, from, bytes, bytes, flags, to) } {
@@ -247,10 +241,13 @@ pub(super) unsafe fn relocate(from: usize, to: usize, bytes: usize, area: Area) 
 }
 
 /// Whether a page is locked in memory, as all are after `mlockall(MCL_FUTURE)`: a new mapping is filled at once there, and
-/// advice is refused. False where that cannot be asked.
-pub(super) fn is_locked(start: usize, page: usize) -> bool {
+/// advice is refused. False where that is not asked: where no advice is given on pages anyway, and under a filter.
+pub(super) fn is_locked(start: usize, page: usize, area: Area) -> bool {
+    let may_advise = matches!(area, Area::ProgramBreak) || ADVISED.load(Relaxed);
     // SAFETY: the callers own the page and do not need what is in it.
-    !is_filtered() && unsafe { syscall!(Sysno::madvise, start, page, MADV_DONTNEED) } == Err(Errno::EINVAL)
+    may_advise
+        && !is_filtered()
+        && unsafe { syscall!(Sysno::madvise, start, page, MADV_DONTNEED) } == Err(Errno::EINVAL)
 }
 
 /// Asks for huge pages.

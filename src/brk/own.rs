@@ -207,7 +207,7 @@ unsafe impl Brk for OwnBreak {
     }
 
     fn is_locked(&mut self, start: usize) -> bool {
-        memory::is_locked(start, self.page_size())
+        memory::is_locked(start, self.page_size(), Area::Mapping)
     }
 
     fn now(&self) -> Option<u64> {

@@ -39,6 +39,7 @@ fn fill(most: usize) -> Vec<Vec<u8>> {
 /// Takes all that a limit leaves, which must be nearly all of `room` bytes and at most what was free before on top of it,
 /// and gives it back.
 fn use_up(room: usize) {
+    let mut small = Vec::with_capacity(1000);
     let free = HEAP.stats().free_bytes;
     let blocks = fill(4096);
     let got = blocks.len() * MIB / 2;
@@ -47,7 +48,6 @@ fn use_up(room: usize) {
     assert_sound();
     assert!(blocks.iter().all(|block| block.iter().all(|&byte| byte == 0xAA)));
     // Smaller requests than the one that was refused are still served, until no page is left, and then refused, too.
-    let mut small = Vec::with_capacity(1000);
     while small.len() < 1000 {
         let mut block: Vec<u8> = Vec::new();
         if block.try_reserve_exact(1000).is_err() {
@@ -236,14 +236,13 @@ fn filtered() {
     let mut pile = Pile::new(6);
     for _ in 0..10 {
         let mut blocks = fill(64);
-        let mut index = 0;
+        let (mut index, resident) = (0, status("VmRSS"));
         // Free memory between blocks, which cannot go by lowering the break.
         blocks.retain(|_| {
             index += 1;
             index % 5 == 0
         });
         pile.churn(200, 60 * KIB);
-        let resident = status("VmRSS");
         HEAP.trim(0);
         assert!(status("VmRSS") <= resident - 8 * MIB, "memory goes back all the same");
         assert_sound();
