@@ -98,12 +98,17 @@ impl<B: Brk> Spans<B> {
         if top && self.lower_some(free, most, plan) {
             return;
         }
+        // Somebody may have lowered the break to the top's start meanwhile.
+        if top && self.top != Some(free) {
+            return;
+        }
         let (dirty, below) = (self.free_pages().1, free.next.get());
         if self.thrift.discarding.may_try(dirty, plan.now) {
             let (kernel_page, doubtful) = (self.brk.page_size(), self.thrift.doubts_discarding());
+            let last = free.to_discard(most, kernel_page).end.saturating_sub(kernel_page);
             match self.discard_some(free, most) {
                 Ok(0) => {}
-                Ok(_) if doubtful && self.brk.is_locked(free.end() - kernel_page) => {
+                Ok(_) if doubtful && self.brk.is_locked(last) => {
                     self.thrift.discarding.fail(dirty, plan.now);
                 }
                 Ok(_) => self.thrift.discarding.succeed(),

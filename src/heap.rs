@@ -4,14 +4,14 @@ use crate::blocks::{Blocks, SpanInfos};
 use crate::brk::Brk;
 use crate::check;
 use crate::corrupt::Corruption;
-use crate::header::{Kind, PAGE, Span};
+use crate::header::{Kind, PAGE, Span, pages_of};
 use crate::misuse::Misuse;
 use crate::policy::Policy;
 use crate::size_class::{MIN_ALIGN, SizeClass};
 use crate::slab::{Slabs, Slot};
 use crate::spans::{OutOfMemory, Spans};
 use crate::stats::Stats;
-use crate::validate::{Live, admit, admit_slot, explain, pages_of, wrong_layout};
+use crate::validate::{Live, admit, admit_slot, explain, wrong_layout};
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
@@ -132,7 +132,8 @@ impl<B: Brk> Heap<B> {
         if self.slabs.has_slot(host) || self.slabs.refill(host, &mut self.spans).is_ok() {
             return Ok(host);
         }
-        // The last resort is a slot that a guest has given back.
+        // The last resort is a slot that a guest has given back, or what is free.
+        self.spans.end_asking();
         let coarse = class.coarse();
         let found = self.slabs.has_slot(coarse) || self.slabs.refill(coarse, &mut self.spans).is_ok();
         found.then_some(coarse).ok_or(OutOfMemory)

@@ -197,11 +197,13 @@ impl<B: Brk> Spans<B> {
     fn try_raise(&mut self, raise: &Raise, pages: usize) -> Result<(), Refused> {
         let all = (raise.to - raise.base) / PAGE;
         let calls = &mut self.counters.brk_calls;
-        self.map.grow_aside(all, raise.aside_from, &mut self.brk, |brk| {
+        let raised = self.map.grow_aside(all, raise.aside_from, &mut self.brk, |brk| {
             *calls += 1;
             // SAFETY: raising takes nothing away.
             unsafe { brk.move_break(raise.from, raise.to) }
-        })?;
+        });
+        // What was mapped aside may stay, if the kernel does not take it back.
+        raised.inspect_err(|_| self.note_peak())?;
         if self.grows_by_huge_pages(pages) {
             self.expect_use(raise.start, raise.to);
         }

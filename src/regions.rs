@@ -16,6 +16,8 @@ use crate::spans::{OutOfMemory, Spans, align_slack};
 
 /// The least a region holds if the kernel lets it, in pages.
 const REGION_MIN: usize = (1 << 20) / PAGE;
+/// The most pages of a request: a region is some longer, and counts its pages in 32 bits.
+const PAGES_MAX: usize = u32::MAX as usize / 2;
 /// The least it is wished to hold after refusals, in pages.
 const REGION_LEAST: usize = REGION_MIN / 4;
 /// A region is at least this fraction of the heap if the kernel lets it, so that their number grows with the logarithm of its size.
@@ -27,10 +29,16 @@ impl<B: Brk> Spans<B> {
         if let Some(span) = self.take_free(pages, align) {
             return Ok(span);
         }
-        let enough = pages.checked_add(align_slack(align)).filter(|&pages| pages <= u32::MAX as usize);
+        let enough = pages.checked_add(align_slack(align)).filter(|&pages| pages <= PAGES_MAX);
         let enough = enough.ok_or(OutOfMemory)?;
         self.grow(enough)?;
         self.take_free(pages, align).ok_or(OutOfMemory)
+    }
+
+    /// A used span of `pages` pages, after more were refused: what is free, or from a kernel that is still to be asked for
+    /// one page.
+    pub(crate) fn take_least(&mut self, pages: usize) -> Result<Span, OutOfMemory> {
+        if pages == 1 { self.take(1, 1) } else { self.take_free(pages, 1).ok_or(OutOfMemory) }
     }
 
     /// Gets at least `pages` free pages in a row from the kernel.

@@ -5,20 +5,15 @@
 //! Either way what was never written stays untouched.
 
 use crate::brk::Brk;
-use crate::header::{PAGE, Span};
+use crate::header::{PAGE, Span, pages_of};
 use crate::raise::New;
 use crate::spans::Spans;
-use crate::validate::pages_of;
 
 /// From this size on, in bytes, memory is moved and not copied if the new place has none yet. Moving costs some
 /// microseconds, a mapping or two more and then a microsecond for a MiB; copying 50 to 100 for a MiB, with the faults.
 const MOVE_MIN: usize = 1 << 20;
 /// From this size on it is moved wherever it goes.
 const MOVE_ALWAYS: usize = 32 << 20;
-/// Where the kernel refuses to move all of a block at once, in bytes: this much each time,
-const PIECE: usize = 32 << 20;
-/// until it has refused so often. What it refuses is copied.
-const REFUSED_MAX: usize = 4;
 /// What is looked at for zeros at a time when a block is copied, in bytes: a small page of the kernel's.
 const UNIT: usize = 4096;
 /// A block that grows by no more than this fraction of it will go on to, and gets as much again if it has to move.
@@ -55,30 +50,27 @@ impl<B: Brk> Spans<B> {
     /// Moves the first `bytes` bytes of one large block to another one. Returns whether nothing but zeros is left behind.
     pub(crate) fn move_content(&mut self, from: Span, to: Span, bytes: usize) -> bool {
         let (source, target) = (from.start.get(), to.start.get());
-        let zero_from = (to.end() - to.zero_pages.get() as usize * PAGE).max(target);
+        let mut zero_from = (to.end() - to.zero_pages.get() as usize * PAGE).max(target);
         let fresh = (target + bytes).saturating_sub(zero_from);
         let worth = bytes >= MOVE_ALWAYS || (bytes >= MOVE_MIN && fresh >= bytes / 2);
-        if !worth || self.brk.page_size() > PAGE {
-            copy(source, target, bytes, zero_from);
-            return false;
-        }
-        let whole = pages_of(bytes) * PAGE;
-        // SAFETY: two used spans of at least so many pages; nobody has the content of the new one.
-        if unsafe { self.brk.relocate(source, target, whole) }.is_ok() {
-            return whole == from.bytes();
-        }
-        // The kernel moves no more than one of its mappings at a time, and a block may lie in several.
-        let mut refused = 0;
-        for at in (0..bytes).step_by(PIECE) {
-            let piece = PIECE.min(whole - at);
-            // SAFETY: as above.
-            if refused < REFUSED_MAX && unsafe { self.brk.relocate(source + at, target + at, piece) }.is_ok() {
-                continue;
+        if worth && self.brk.page_size() <= PAGE && self.clear(target, zero_from.min(to.end())) {
+            let whole = pages_of(bytes) * PAGE;
+            // SAFETY: two used spans of at least so many pages; nobody has the content of the new one.
+            if unsafe { self.brk.relocate(source, target, whole) }.is_ok() {
+                return whole == from.bytes();
             }
-            refused += 1;
-            copy(source + at, target + at, piece.min(bytes - at), zero_from);
+            // If a part was moved, it reads as zero where it was: what is not is copied.
+            zero_from = target;
         }
+        copy(source, target, bytes, zero_from);
         false
+    }
+
+    /// Makes the used pages from `start` to `end` read as zero by returning them, if the kernel agrees.
+    fn clear(&mut self, start: usize, end: usize) -> bool {
+        // SAFETY: they are the heap's, both ends are multiples of its page, which is one of the kernel's, and nobody has
+        // what is in them.
+        start >= end || unsafe { self.brk.discard(start, end - start) }.is_ok()
     }
 
     /// A used span of `pages` pages from the top.

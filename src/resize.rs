@@ -1,14 +1,14 @@
 //! Resizing a block: in place if its slot or span allows, else by moving it.
 
 use crate::brk::Brk;
-use crate::header::{PAGE, Span};
+use crate::header::{PAGE, Span, pages_of};
 use crate::heap::{Heap, payload_of};
 use crate::misuse::Misuse;
 use crate::raise::New;
 use crate::relocate::room_to_grow;
 use crate::size_class::{SMALL_MAX, SizeClass};
 use crate::spans::OutOfMemory;
-use crate::validate::{Live, admit, admit_slot, pages_of};
+use crate::validate::{Live, admit, admit_slot};
 use core::alloc::Layout;
 use core::fmt;
 use core::ptr::NonNull;

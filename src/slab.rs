@@ -294,7 +294,8 @@ impl Slabs {
         let left = spans.pages_before_metadata();
         let wanted = (1..=left.min(wanted)).rev().find(|&pages| size_class.fills(pages)).unwrap_or(wanted);
         let shorter = spans.longest_free(pages).filter(|&pages| size_class.fills(pages)).unwrap_or(wanted);
-        match self.take_span(shorter, 1, spans).or_else(|_| spans.take(size_class.slab_pages_min(), 1)) {
+        let least = size_class.slab_pages_min();
+        match self.take_span(shorter, 1, spans).or_else(|_| spans.take_least(least)) {
             Ok(span) => {
                 Self::cut(span, size_class);
                 spans.map_slab(span);
@@ -392,7 +393,9 @@ impl Slabs {
                 class.put_back();
                 class.slab = None;
                 let free = slab.capacity.get() as usize - slab.live_slots();
-                if free < slab.relist_at() {
+                if self.shortage.is_there() {
+                    self.find_slots_of(slab, free);
+                } else if free < slab.relist_at() {
                     slab.set_place(Place::Full, slab.relist_at() - free);
                 } else {
                     self.list_with(slab, free);

@@ -111,6 +111,11 @@ impl<B> Spans<B> {
         self.refused = usize::MAX;
     }
 
+    /// The kernel is not asked again in this request.
+    pub(crate) fn end_asking(&mut self) {
+        self.refused = 0;
+    }
+
     /// All bytes that the heap has from the kernel: these, and metadata aside.
     pub(crate) fn heap_bytes(&self) -> usize {
         self.heap_pages() * PAGE + self.map.aside_bytes()

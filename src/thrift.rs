@@ -173,7 +173,7 @@ impl Thrift {
 
     /// What a loop keeps beyond the marks, with some to spare for rounds that differ.
     fn kept(&self) -> usize {
-        self.in_loop + self.in_loop / 4
+        (self.in_loop + self.in_loop / 4).min(LOOP_MAX)
     }
 
     /// The most dirty pages that a heap keeps unless it drains.

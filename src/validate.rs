@@ -5,7 +5,7 @@
 //! [`explain`] says what is wrong with a pointer that was turned away, once the span around it is found, which takes
 //! hardly longer in a block of many GiB.
 
-use crate::header::{Kind, Span};
+use crate::header::{Kind, Span, pages_of};
 use crate::misuse::{Block, BlockState, Misuse, MisuseKind};
 use crate::page_map::PageMap;
 use crate::size_class::{MIN_ALIGN, SizeClass};
@@ -43,11 +43,6 @@ impl Live {
             Self::Large(span) => SizeClass::of(layout).is_none() && span.page_count() == pages_of(layout.size()),
         }
     }
-}
-
-/// Pages of a large block for a request of `size` bytes.
-pub(crate) fn pages_of(size: usize) -> usize {
-    size.div_ceil(crate::header::PAGE).max(1)
 }
 
 /// The live slot that starts at exactly `address`, if it is not in a region. Most blocks are such slots, so this much is

@@ -409,7 +409,8 @@ unsafe impl Brk for Emulated<'_> {
         self.expected_use += bytes;
     }
 
-    fn is_locked(&mut self, _: usize) -> bool {
+    fn is_locked(&mut self, start: usize) -> bool {
+        assert!(start.is_multiple_of(self.page));
         self.locked
     }
 

@@ -3,7 +3,7 @@
 use super::Refused;
 use crate::tasks::is_filtered;
 use core::sync::atomic::Ordering::Relaxed;
-use core::sync::atomic::{AtomicBool, AtomicU8};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize};
 use syscalls::{Errno, Sysno, syscall};
 
 /// Where the numbers of MIPS differ from everybody else's.
@@ -207,37 +207,76 @@ unsafe fn discard_by_advice(start: usize, bytes: usize) -> Result<(), Refused> {
         unsafe { first.write_volatile(1) };
     }
     // SAFETY: the caller owns the range and does not need its content.
-    unsafe { syscall!(Sysno::madvise, start, bytes, MADV_DONTNEED) }.map_err(|_| Refused)?;
+    let advised = unsafe { syscall!(Sysno::madvise, start, bytes, MADV_DONTNEED) };
     if unknown {
         // SAFETY: as above.
         let zero = unsafe { first.read_volatile() } == 0;
-        DISCARDS.store(if zero { YES } else { NO }, Relaxed);
+        if !zero {
+            // It may be known to have been.
+            // SAFETY: as above.
+            unsafe { first.write_volatile(0) };
+        }
+        if advised.is_ok() {
+            DISCARDS.store(if zero { YES } else { NO }, Relaxed);
+        }
     }
+    advised.map_err(|_| Refused)?;
     Ok(())
 }
 
+/// Moves that are made in a process: each may leave some mappings more, of which Linux has 65,530 by default.
+const MOVES_MAX: usize = 8192;
+static MOVES: AtomicUsize = AtomicUsize::new(0);
+
 /// Moves the memory of a range to another one, page by page and without a copy, and leaves zeros behind.
 ///
-/// Refused are pages of more than one mapping (advice for huge pages makes several), kernels before 5.7, a limit on
-/// addresses that leaves no room for the range a second time. No filter that knows a C library is against the call: its
-/// `realloc` makes it.
+/// Refused are ranges of more than one mapping (before Linux 6.17; a block that was moved and has grown since is one),
+/// kernels before 5.7, a limit on addresses that leaves no room for the range a second time, and more than
+/// [`MOVES_MAX`] moves. No filter that knows a C library is against the call: its `realloc` makes it.
 ///
 /// # Safety
 ///
 /// Both ranges consist of pages of the caller's that are readable and writable, they do not overlap, and the content
 /// of `to` is not needed any more.
 pub(super) unsafe fn relocate(from: usize, to: usize, bytes: usize, area: Area) -> Result<(), Refused> {
+    if MOVES.load(Relaxed) >= MOVES_MAX {
+        return Err(Refused);
+    }
+    MOVES.fetch_add(1, Relaxed);
     let flags = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
     // SAFETY: the caller's promise.
     match unsafe { syscall!(Sysno::mremap, from, bytes, bytes, flags, to) } {
         Ok(moved) if moved == to => {}
-        _ => return Err(Refused),
+        _ => {
+            // SAFETY: the caller's promise.
+            unsafe { close_gaps(to, bytes) };
+            return Err(Refused);
+        }
     }
     // The old mapping is empty, and this only lets the kernel join it with its neighbours; but qemu-user takes it for
     // gone until it is mapped anew.
     // SAFETY: its content has just been moved away. Refused, it stays as it is: empty.
     let _ = unsafe { replace(from, bytes, Anew::Zero, area.flags()) };
     Ok(())
+}
+
+/// Maps anew what a move that failed has unmapped: kernels make room first and find errors later.
+///
+/// # Safety
+///
+/// The range is the caller's.
+unsafe fn close_gaps(start: usize, bytes: usize) {
+    // SAFETY: readable and writable is what the range is to be.
+    let has_gap = |at, bytes| unsafe { protect(at, bytes, READ_WRITE) } == Err(Errno::ENOMEM);
+    if !has_gap(start, bytes) || map_exactly(start, bytes).is_ok() {
+        return;
+    }
+    let page = super::page_size::page_size();
+    for at in (start..start + bytes).step_by(page) {
+        if has_gap(at, page) && map_exactly(at, page).is_err() {
+            crate::sys::die("hmalloc: the kernel took a mapping away\n");
+        }
+    }
 }
 
 /// Whether a page is locked in memory, as all are after `mlockall(MCL_FUTURE)`: a new mapping is filled at once there, and

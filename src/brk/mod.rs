@@ -78,7 +78,7 @@ pub enum Source {
 /// - whole pages of [`page_size`](Brk::page_size) bytes that lay above the break read as zero once it is raised over
 ///   them;
 /// - a mapping from `map` or `map_at` is readable, writable, zero, aligned to `page_size`, and belongs to the caller;
-/// - a call that returns [`Refused`] has changed nothing.
+/// - a call that returns [`Refused`] has changed nothing, but for [`relocate`](Brk::relocate).
 pub unsafe trait Brk {
     /// The address where the break stands now. Others may have moved it since the last call.
     fn query(&self) -> Result<usize, Refused>;
@@ -127,7 +127,8 @@ pub unsafe trait Brk {
     unsafe fn discard(&mut self, start: usize, bytes: usize) -> Result<(), Refused>;
 
     /// Moves the memory of `bytes` bytes at `from` to `to` without copying it, so that pages never touched stay so: on
-    /// success `to` reads as `from` did, and `from` as zero. By default this is refused.
+    /// success `to` reads as `from` did, and `from` as zero. By default this is refused. A call that was refused may have
+    /// cleared a part of `to`, or have moved a part of `from` there, which then reads as zero: all of both can be used.
     ///
     /// # Safety
     ///
@@ -167,8 +168,8 @@ pub unsafe trait Brk {
         let _ = (start, bytes);
     }
 
-    /// Whether the page at `start`, which is the caller's and whose content is not needed, is locked in memory: then it is
-    /// no use to return it. By default none is.
+    /// Whether the page at `start`, a multiple of [`page_size`](Brk::page_size), is locked in memory: then it is no use to
+    /// return it. It is the caller's, and its content is not needed. By default none is.
     fn is_locked(&mut self, start: usize) -> bool {
         let _ = start;
         false
