@@ -43,7 +43,7 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         return growth::child::run(rest);
     }
     if let [first, rest @ ..] = arguments
-        && first == "memory"
+        && first == "figures-of-memory"
     {
         return memory::child::run(rest);
     }

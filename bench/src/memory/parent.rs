@@ -29,7 +29,7 @@ impl<'a> Parent<'a> {
     pub(super) fn command(&self, part: Part, entry: &Entry, case: &str) -> Result<Command, String> {
         self.progress.step(&format!("{} on {case}", entry.name));
         let (scale, rest) = (self.scale().to_string(), self.options.rest.as_millis().to_string());
-        let mut command = child::command(&["memory", part.name(), entry.name, case, &scale, &rest])?;
+        let mut command = child::command(&["figures-of-memory", part.name(), entry.name, case, &scale, &rest])?;
         command.stdout(Stdio::piped());
         Ok(command)
     }
