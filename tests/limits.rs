@@ -167,3 +167,33 @@ fn regions_are_few() {
     let regions = heap.spans().filter(|span| span.kind == SpanKind::Metadata).count() - 1;
     assert!(regions <= 24, "{regions} regions");
 }
+
+/// Memory that goes back while it is short hides no slot: what a class leaves then is found again.
+#[test]
+fn slots_are_found_after_memory_went_back() {
+    for few in 1..4 {
+        let mut arena = Arena::new(24 * MIB);
+        let mut brk = arena.brk();
+        brk.allow_discard(true);
+        brk.set_cap(16 * MIB);
+        brk.refuse_lowering(true);
+        let mut heap = Heap::new(brk);
+        let large = get(&mut heap, 6 * MIB).expect("room");
+        get(&mut heap, 4 * PAGE).expect("room");
+        let small = fill(&mut heap, 320);
+        (0..few).for_each(|index| free(&mut heap, small[small.len() / 2 - index * 2]));
+        get(&mut heap, 320).expect("one of those slots");
+        free(&mut heap, large);
+        for size in [3 * MIB, MIB, 300_000, 4 * PAGE] {
+            fill(&mut heap, size);
+        }
+        let slots = heap.spans().map(|span| match span.kind {
+            SpanKind::Slab { slot: 320, capacity, live, .. } => capacity - live,
+            _ => 0,
+        });
+        let slots: usize = slots.sum();
+        let found = fill(&mut heap, 320).len();
+        assert!(found >= slots, "{found} of {slots} free slots are found");
+        assert_eq!(heap.check(), Ok(()));
+    }
+}

@@ -7,6 +7,7 @@ use common::calls::{MIB, free, get, layout};
 use common::leaves::least_metadata;
 use common::oracle::Verdict;
 use common::setup::Setup;
+use common::watched::{Call, Watched};
 use common::world::EmulatedWorld;
 use hmalloc::{BlockState, Heap, PAGE};
 use std::ptr::NonNull;
@@ -439,4 +440,26 @@ fn a_heap_at_its_limit_asks_seldom() {
 /// Where the heap's first page is.
 fn arena_start<B: hmalloc::brk::Brk>(heap: &Heap<B>) -> usize {
     heap.spans().next().expect("a span").address
+}
+
+/// Someone lowers the break to where the last block starts, right before that is freed: what is above it is not the heap's
+/// any more, and nothing is asked of the kernel there.
+#[test]
+fn nothing_is_returned_above_a_break_that_was_lowered_to_the_top() {
+    let mut arena = Arena::new(64 * MIB);
+    let mut heap = Heap::new(Watched::new(arena.brk()));
+    heap.brk_mut().brk.allow_discard(true);
+    (0..2).for_each(|_| _ = get(&mut heap, 5 * MIB).expect("room"));
+    let last = get(&mut heap, 8 * MIB).expect("room");
+    let now = heap.brk().brk.current();
+    let by = last.addr().get() as isize - now as isize;
+    // SAFETY: nothing above the break is used then: the block is only freed, which looks at no byte of it.
+    unsafe { heap.brk_mut().brk.foreign_move_below(by) };
+    heap.brk_mut().log.clear();
+    free(&mut heap, last);
+    for call in &heap.brk().log {
+        let Call::Discarded(range) = call else { continue };
+        assert!(range.end <= last.addr().get(), "{range:x?} was discarded above the break");
+    }
+    assert_eq!(heap.check(), Ok(()));
 }

@@ -200,3 +200,28 @@ fn an_idle_heap_returns_nearly_all_it_keeps() {
     let returned = kept - resident(&heap);
     assert!(returned >= 60 * 100_000 / 10 * 9, "{returned} bytes of 60 blocks were returned");
 }
+
+/// Kernel pages larger than the heap's: what is asked about them is asked of whole ones, and memory goes back.
+#[test]
+fn bursts_over_large_kernel_pages_leave_little() {
+    for page in [16_384, 65_536] {
+        let mut arena = Arena::new(96 * MIB);
+        let mut brk = arena.brk();
+        brk.set_page_size(page);
+        brk.allow_discard(true);
+        let mut heap = Heap::new(brk);
+        let mut dying = Vec::new();
+        for index in 0..60 {
+            let size = 500_000 + index * 20_000 % 90_000;
+            let payload = get(&mut heap, size).expect("room");
+            fill(payload, size);
+            dying.push(payload);
+            get(&mut heap, 60_000).expect("room");
+        }
+        dying.into_iter().for_each(|payload| free(&mut heap, payload));
+        let left = resident(&heap);
+        // At either end of each block there may be a part of a page that another block lies in.
+        assert!(left <= 4 * MIB + 60 * 2 * page, "{left} bytes are left over pages of {page}");
+        assert_eq!(heap.check(), Ok(()));
+    }
+}
