@@ -6,6 +6,7 @@ use common::arena::Arena;
 use common::calls::{MIB, free, get, layout};
 use common::pattern;
 use common::subject::EmulatedHeap;
+use hmalloc::brk::{Brk, Emulated, Refused};
 use hmalloc::{Heap, PAGE};
 use std::ptr::NonNull;
 
@@ -145,4 +146,85 @@ fn a_block_grows_to_the_last_page() {
     assert_eq!(grown, Err(hmalloc::ResizeError::OutOfMemory));
     assert_eq!(pattern::first_difference(bytes(block, 8 * MIB), 7), None);
     assert_eq!(heap.check(), Ok(()));
+}
+
+/// A kernel that clears the place it moves to and moves the first bytes there, and then refuses.
+struct Halfway<'a> {
+    brk: Emulated<'a>,
+    moved: usize,
+    asked: usize,
+}
+
+// SAFETY: every promise is the emulated break's; a refused relocation leaves both ranges usable and nothing lost.
+unsafe impl Brk for Halfway<'_> {
+    fn query(&self) -> Result<usize, Refused> {
+        self.brk.query()
+    }
+
+    unsafe fn move_break(&mut self, from: usize, to: usize) -> Result<(), Refused> {
+        // SAFETY: the caller's promise.
+        unsafe { self.brk.move_break(from, to) }
+    }
+
+    fn map(&mut self, bytes: usize) -> Result<usize, Refused> {
+        self.brk.map(bytes)
+    }
+
+    unsafe fn unmap(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
+        // SAFETY: the caller's promise.
+        unsafe { self.brk.unmap(start, bytes) }
+    }
+
+    unsafe fn discard(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
+        // SAFETY: the caller's promise.
+        unsafe { self.brk.discard(start, bytes) }
+    }
+
+    unsafe fn relocate(&mut self, from: usize, to: usize, bytes: usize) -> Result<(), Refused> {
+        self.asked += 1;
+        // SAFETY: the caller's promise, of parts of it.
+        unsafe {
+            self.brk.discard(to, bytes)?;
+            self.brk.relocate(from, to, self.moved)?;
+        }
+        Err(Refused)
+    }
+
+    fn page_size(&self) -> usize {
+        self.brk.page_size()
+    }
+}
+
+#[test]
+fn a_move_that_is_refused_halfway_loses_nothing() {
+    for (used, moved) in [(false, MIB), (true, MIB), (false, 40 * MIB), (true, 40 * MIB)] {
+        let mut arena = Arena::new(256 * MIB);
+        let mut brk = arena.brk();
+        brk.allow_relocations(usize::MAX);
+        brk.allow_discard(true);
+        let mut heap = Heap::new(Halfway { brk, moved, asked: 0 });
+        let length = 2 * moved + 100;
+        let mut block = get(&mut heap, length).expect("room");
+        // SAFETY: the block is this long.
+        unsafe { block.write_bytes(0, length) };
+        pattern::fill(bytes(block, length), 7);
+        // A page of zeros in the middle of what is not moved.
+        bytes(block, length)[moved + PAGE..moved + 2 * PAGE].fill(0);
+        get(&mut heap, 5 * PAGE).expect("room");
+        if used {
+            // Where it goes there was something else.
+            let other = get(&mut heap, length + 5 * PAGE).expect("room");
+            // SAFETY: the block is this long.
+            unsafe { other.write_bytes(9, length + 5 * PAGE) };
+            free(&mut heap, other);
+        }
+        // SAFETY: the test goes on with the block that is returned.
+        block = unsafe { heap.resize(block.as_ptr(), layout(length + 4 * PAGE, 8)) }.expect("room");
+        let mut expected = vec![0; length];
+        pattern::fill(&mut expected, 7);
+        expected[moved + PAGE..moved + 2 * PAGE].fill(0);
+        assert!(bytes(block, length) == &expected[..], "{moved} bytes were moved, to used memory: {used}");
+        assert!(heap.brk().asked > 0 || used && moved == MIB);
+        assert_eq!(heap.check(), Ok(()));
+    }
 }
