@@ -108,7 +108,8 @@ mod tests {
     /// When a need is refused at last, no span is left to be looked at, however many there are.
     #[test]
     fn the_look_is_over_before_a_need_is_refused() {
-        for mib in if cfg!(miri) { [2, 3] } else { [16, 48] } {
+        let sizes: &[usize] = if cfg!(miri) { &[2] } else { &[16, 48] };
+        for &mib in sizes {
             let mut arena = std::vec![MaybeUninit::uninit(); 2 * mib * MIB];
             let mut brk = Emulated::new(&mut arena);
             brk.set_cap(mib * MIB);
@@ -132,7 +133,7 @@ mod tests {
         while !is_filled(&mut heap) {}
         assert!(heap.slabs.shortage.is_there());
         heap.brk_mut().set_cap(usize::MAX);
-        for _ in 0..8 * MIB / 320 / 2 {
+        for _ in 0..if cfg!(miri) { 2000 } else { 8 * MIB / 320 / 2 } {
             assert!(!is_filled(&mut heap));
         }
         assert!(!heap.slabs.shortage.is_there());
