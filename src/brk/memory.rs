@@ -232,14 +232,14 @@ static MOVES: AtomicUsize = AtomicUsize::new(0);
 ///
 /// Refused are ranges of more than one mapping (before Linux 6.17; a block that was moved and has grown since is one),
 /// kernels before 5.7, a limit on addresses that leaves no room for the range a second time, and more than
-/// [`MOVES_MAX`] moves. No filter that knows a C library is against the call: its `realloc` makes it.
+/// [`MOVES_MAX`] moves. Under a filter, which may be against the call, it is not made.
 ///
 /// # Safety
 ///
 /// Both ranges consist of pages of the caller's that are readable and writable, they do not overlap, and the content
 /// of `to` is not needed any more.
 pub(super) unsafe fn relocate(from: usize, to: usize, bytes: usize, area: Area) -> Result<(), Refused> {
-    if MOVES.load(Relaxed) >= MOVES_MAX {
+    if MOVES.load(Relaxed) >= MOVES_MAX || is_filtered() {
         return Err(Refused);
     }
     MOVES.fetch_add(1, Relaxed);
