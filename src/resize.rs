@@ -125,7 +125,8 @@ impl<B: Brk> Heap<B> {
 
     fn move_copied(&mut self, live: Live, from: NonNull<u8>, new: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         let old_bytes = live.bytes();
-        let moved = if becomes_large(new) {
+        // What grows from next to nothing may have had its last size now.
+        let moved = if SizeClass::of(new).is_none() || (becomes_large(new) && old_bytes >= PAGE / 2) {
             payload_of(self.take_to_move(old_bytes, new)?)
         } else {
             self.allocate(with_room_to_grow(old_bytes, new)).or_else(|_| self.allocate(new))?
