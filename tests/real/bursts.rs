@@ -73,7 +73,7 @@ fn bursts_around_a_fence() {
         // SAFETY: the block is not used.
         assert_eq!(unsafe { heap.free(first.as_ptr()) }, Ok(()));
         // The break stays up, and with it the headers of 60 MiB.
-        bursts(&mut heap, MIB / 2);
+        bursts(&mut heap, 3 * MIB / 2);
     });
 }
 
