@@ -6,13 +6,24 @@
 use crate::brk::{Brk, Refused};
 use crate::header::{Kind, PAGE, Span};
 use crate::known::Known;
+use crate::raise::HUGE;
 use crate::spans::Spans;
 use crate::thrift::{BASE, Plan, Sums};
+use core::ops::Range;
 
 impl<B: Brk> Spans<B> {
     fn sums(&self) -> Sums {
         let (free, dirty) = self.free_pages();
+        let dirty = dirty + self.populated().len() / PAGE;
         Sums { heap: self.heap_pages(), free, dirty, peak: self.counters.peak_bytes / PAGE }
+    }
+
+    /// The addresses at the top that were never used, and hold memory because they lie in a huge page that was.
+    fn populated(&self) -> Range<usize> {
+        let Some(top) = self.top else { return 0..0 };
+        let from = self.frontier.max(top.end() - top.zero_pages.get() as usize * PAGE);
+        let to = self.frontier.next_multiple_of(HUGE).min(top.end());
+        from..to.max(from)
     }
 
     /// Whether some memory may have to go back, after a span was released.
@@ -90,8 +101,9 @@ impl<B: Brk> Spans<B> {
 
     /// Returns up to `most` dirty pages of a free span, if they are worth it.
     fn return_of(&mut self, free: Span, plan: Plan, most: usize) {
-        let pages = most.min(free.dirty_pages());
         let top = self.top == Some(free);
+        let populated = if top { self.populated().len() / PAGE } else { 0 };
+        let pages = most.min(free.dirty_pages() + populated);
         if pages < if top { plan.lowered } else { plan.piece } {
             return;
         }
@@ -161,16 +173,25 @@ impl<B: Brk> Spans<B> {
     /// Discards up to about `most` dirty pages of a free span, if the kernel agrees, and keeps their addresses. Returns
     /// how many bytes that returned: what held memory, and was not returned before.
     pub(crate) fn discard_some(&mut self, free: Span, most: usize) -> Result<usize, Refused> {
-        let range = free.to_discard(most, self.brk.page_size());
+        let kernel_page = self.brk.page_size();
+        let mut range = free.to_discard(most, kernel_page);
+        let populated = if self.top == Some(free) { self.populated() } else { 0..0 };
+        if !populated.is_empty() {
+            let start = if range.is_empty() { populated.start.next_multiple_of(kernel_page) } else { range.start };
+            range = start..populated.end & !(kernel_page - 1);
+        }
         if range.is_empty() {
             return Ok(0);
         }
-        // SAFETY: a free span is the heap's and its content is nobody's; both ends are multiples of the kernel's page.
+        // SAFETY: a free span belongs to the heap and nothing in it is in use; both ends are kernel page boundaries.
         unsafe { self.brk.discard(range.start, range.len()) }?;
         let (start, before) = (free.start.get(), Known::of(free));
         let after = before.without((range.start - start).div_ceil(PAGE), (range.end - start) / PAGE);
         after.note(free);
         let pages = before.dirty - after.dirty;
+        if (range.start..=range.end).contains(&self.frontier) {
+            self.frontier = 0;
+        }
         if self.top != Some(free) {
             self.fit.dirty = self.fit.dirty.wrapping_sub(pages);
         }
@@ -187,22 +208,5 @@ impl<B: Brk> Spans<B> {
             span = here.next.get();
         }
         given
-    }
-}
-
-/// Where the search for spans to return goes on.
-#[derive(Debug, Default)]
-pub(crate) struct Cursor {
-    address: usize,
-    /// Whether this round has found one.
-    found: bool,
-    /// Dirty pages when it began, and the least that was looked for anywhere in it.
-    dirty: usize,
-    piece: usize,
-}
-
-impl Cursor {
-    pub(crate) const fn new() -> Self {
-        Self { address: 0, found: false, dirty: 0, piece: 0 }
     }
 }

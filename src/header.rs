@@ -119,8 +119,7 @@ const _: () = assert!(core::mem::offset_of!(Header, live) <= 24, "the bits of 32
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Span(NonNull<Header>);
 
-const _: () =
-    assert!(size_of::<Option<Span>>() == size_of::<usize>(), "zero memory of the kernel's is handles to nothing");
+const _: () = assert!(size_of::<Option<Span>>() == size_of::<usize>(), "fresh kernel memory reads as null handles");
 
 impl Span {
     /// A handle to the record at `address`.

@@ -297,10 +297,11 @@ impl<B: Brk> Heap<B> {
         live.map(Live::bytes).ok_or_else(|| self.explain(payload.addr()))
     }
 
-    /// Gives memory that is free back to the kernel: lowers the break until at most `keep` bytes, rounded up to whole
-    /// pages, are free below it, unmaps regions in which nothing is live, and discards the pages of other free spans, and
-    /// those of the kernel's in which no small block lives. Returns the number of bytes given back. What the kernel refuses
-    /// to take stays as it is.
+    /// Returns free memory to the kernel: lowers the break until at most `keep` bytes, rounded up to whole pages, are free
+    /// below it, unmaps regions in which nothing is live, and discards other free spans and the kernel pages inside slabs
+    /// in which no block is live. Returns how many bytes that was: those by which the break fell and of unmapped regions,
+    /// and of what was discarded those that held memory. What the kernel refuses to take stays as it is. The cost grows
+    /// with the number of spans.
     pub fn trim(&mut self, keep: usize) -> usize {
         // A break below headers is noticed before one of them is read.
         self.spans.is_break_at_end();

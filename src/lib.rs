@@ -89,6 +89,7 @@ mod thrift;
 mod treap;
 mod units;
 mod validate;
+mod wish;
 
 pub use blocks::{Blocks, SpanInfo, SpanInfos, SpanKind};
 pub use corrupt::Corruption;

@@ -54,6 +54,8 @@ impl<B: Brk> Spans<B> {
             left.note(top);
         }
         self.map.shrink(end);
+        // What is left below it was handed out: it is known what of it holds memory.
+        self.frontier = Some(self.frontier).filter(|&frontier| frontier <= end).unwrap_or(0);
     }
 
     /// Lowers the break so that at most `keep` bytes, rounded up to pages, are free at the top. Returns by how much.

@@ -21,19 +21,12 @@ use crate::brk::{Brk, Refused};
 use crate::header::{Kind, PAGE, Span};
 use crate::page_map::Growth;
 use crate::spans::Spans;
+use crate::wish::Wish;
 
-/// The least by which the break is raised if the kernel lets it, in pages.
-const STEP_MIN: usize = (256 << 10) / PAGE;
-/// A step is this fraction of the heap,
-const STEP_FRACTION: usize = 16;
-/// but no more than this,
-const STEP_MAX: usize = (16 << 20) / PAGE;
-/// or this fraction of the heap, so that one that grows without end is raised some 64 times for each doubling.
-const STEP_LEAST_FRACTION: usize = 64;
 /// What one huge page covers, in bytes, on most architectures. Elsewhere it is a step like any other.
-const HUGE: usize = 2 << 20;
-/// From this size on, in pages, a heap of slabs grows by whole huge pages: a fault less for every 4 KiB, and fewer
-/// misses in the translation of addresses. Below, the unused part of one would weigh too much.
+pub(crate) const HUGE: usize = 2 << 20;
+/// From this size on, in pages, a heap of slabs grows by whole huge pages: one page fault instead of 512, and fewer misses
+/// in address translation. In a smaller heap the unused part of one would weigh too much.
 const HUGE_FROM: usize = (32 << 20) / PAGE;
 /// How often in a row someone else may move the break between a look at it and a raise.
 const OUTRUN_MAX: usize = 100;
@@ -77,45 +70,6 @@ pub(crate) enum New {
     Anywhere,
     /// Right behind the heap's old last page, or the break is not moved.
     Behind,
-}
-
-/// By how much more than it needs the heap raises the break.
-#[derive(Debug)]
-pub(crate) struct Wish {
-    /// The most that it may be, in pages: what was granted after a refusal, and twice that after each raise since.
-    most: usize,
-}
-
-impl Wish {
-    pub(crate) const fn new() -> Self {
-        Self { most: usize::MAX }
-    }
-
-    /// The step that a raise begins with where nothing was refused.
-    fn usual(heap_pages: usize) -> usize {
-        let most = STEP_MAX.max(heap_pages / STEP_LEAST_FRACTION);
-        (heap_pages / STEP_FRACTION).clamp(STEP_MIN, most)
-    }
-
-    /// The step that a raise begins with.
-    fn step(&self, heap_pages: usize) -> usize {
-        Self::usual(heap_pages).min(self.most)
-    }
-
-    /// The step that a raise would begin with, if that is less than usual because more was refused.
-    pub(crate) fn shortened(&self, heap_pages: usize) -> Option<usize> {
-        Some(self.most).filter(|&most| most < Self::usual(heap_pages))
-    }
-
-    /// The step after one that was refused, for a raise that needs `pages` pages: not below that, but for none at all.
-    fn shorter(step: usize, pages: usize) -> usize {
-        Some(step / 2).filter(|&half| half > pages).unwrap_or(0)
-    }
-
-    /// Remembers the step that a raise ended with, and whether one was refused before it.
-    fn note(&mut self, step: usize, refused: bool) {
-        self.most = if refused { step } else { self.most.max(1).saturating_mul(2) };
-    }
 }
 
 impl<B: Brk> Spans<B> {
@@ -246,6 +200,7 @@ impl<B: Brk> Spans<B> {
     fn expect_use(&mut self, start: usize, end: usize) {
         let (start, end) = (start.next_multiple_of(HUGE), end & !(HUGE - 1));
         if start < end {
+            self.has_huge_pages = true;
             self.brk.expect_use(start, end - start);
         }
     }
@@ -308,52 +263,10 @@ impl<B: Brk> Spans<B> {
 ///
 /// # Safety
 ///
-/// The range is the heap's, its ends are multiples of the kernel's page, and nobody uses it before its metadata is
-/// given up.
+/// The range belongs to the heap, its ends are kernel page boundaries, and it is not used before its metadata is given up.
 pub(crate) unsafe fn seal(brk: &mut impl Brk, guard: core::ops::Range<usize>) {
     if !guard.is_empty() {
         // SAFETY: the caller's promise.
         let _ = unsafe { brk.seal(guard.start, guard.len()) };
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_step_is_a_fraction_of_the_heap_between_bounds_that_grow_with_it() {
-        let new = Wish::new();
-        assert_eq!(new.step(0), STEP_MIN);
-        assert_eq!(new.step(STEP_FRACTION * STEP_MIN * 3), STEP_MIN * 3);
-        let large = STEP_FRACTION * STEP_MAX;
-        assert_eq!((new.step(large), new.step(large * 4)), (STEP_MAX, STEP_MAX));
-        assert_eq!(new.step(large * 64), large * 64 / STEP_LEAST_FRACTION);
-        // However large it is, it doubles in so many raises.
-        let (mut pages, mut raises) = (1 << 22, 0);
-        while pages < 1 << 23 {
-            (pages, raises) = (pages + new.step(pages), raises + 1);
-        }
-        assert!(raises <= STEP_LEAST_FRACTION, "{raises} raises");
-    }
-
-    #[test]
-    fn a_refused_step_is_halved_and_what_was_granted_is_remembered() {
-        let (pages, mut wish) = (STEP_FRACTION * STEP_MAX, Wish::new());
-        let mut steps = std::vec![wish.step(pages)];
-        while let Some(&step) = steps.last().filter(|&&step| step > 0) {
-            steps.push(Wish::shorter(step, 100));
-        }
-        assert_eq!(steps, [1024, 512, 256, 128, 0]);
-        wish.note(256, true);
-        assert_eq!(wish.step(pages), 256);
-        wish.note(256, false);
-        assert_eq!(wish.step(pages), 512);
-        (0..60).for_each(|_| wish.note(1, false));
-        assert_eq!(wish.step(pages), STEP_MAX, "it is long again");
-        wish.note(0, true);
-        assert_eq!(wish.step(pages), 0);
-        wish.note(0, false);
-        assert_eq!(wish.step(pages), 2);
     }
 }

@@ -14,7 +14,7 @@ use crate::spans::Spans;
 const MOVE_MIN: usize = 1 << 20;
 /// From this size on it is moved wherever it goes.
 const MOVE_ALWAYS: usize = 32 << 20;
-/// What is looked at for zeros at a time when a block is copied, in bytes: a small page of the kernel's.
+/// How many bytes are checked for zeros at a time when a block is copied: the smallest kernel page.
 const UNIT: usize = 4096;
 /// A block that grows by no more than this fraction of it will go on to, and gets as much again if it has to move.
 const GROWTH_FRACTION: usize = 8;
@@ -68,8 +68,7 @@ impl<B: Brk> Spans<B> {
 
     /// Makes the used pages from `start` to `end` read as zero by returning them, if the kernel agrees.
     fn clear(&mut self, start: usize, end: usize) -> bool {
-        // SAFETY: they are the heap's, both ends are multiples of its page, which is one of the kernel's, and nobody has
-        // what is in them.
+        // SAFETY: they belong to a block that is not handed out yet; our page boundaries are kernel page boundaries here.
         start >= end || unsafe { self.brk.discard(start, end - start) }.is_ok()
     }
 

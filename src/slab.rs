@@ -429,6 +429,7 @@ impl Slabs {
 
 const _: () = assert!(PAGE / 16 <= MAX_SLOTS, "a slab of one page fits its bitmap in every class");
 
+mod last_slots;
 mod trim;
 
 #[cfg(test)]

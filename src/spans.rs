@@ -13,13 +13,12 @@
 
 use crate::corrupt::corrupt;
 use crate::fit::Fit;
-use crate::give::Cursor;
 use crate::header::{Kind, PAGE, Span};
 use crate::known::Known;
 use crate::page_map::PageMap;
 use crate::policy::Policy;
-use crate::raise::Wish;
-use crate::thrift::Thrift;
+use crate::thrift::{Cursor, Thrift};
+use crate::wish::Wish;
 
 /// The heap could not get the memory: the kernel refused both the break and a mapping, or the request exceeds what
 /// addresses can express. Nothing has changed.
@@ -69,6 +68,10 @@ pub(crate) struct Spans<B> {
     /// The fewest pages that it has refused since the present request began.
     pub(crate) refused: usize,
     pub(crate) wish: Wish,
+    /// Whether huge pages were asked for, and the highest address below which memory was handed out since and not
+    /// returned: what follows in the same huge page holds memory, too.
+    pub(crate) has_huge_pages: bool,
+    pub(crate) frontier: usize,
     pub(crate) counters: Counters,
     /// What is done about a break that was lowered below blocks in use.
     pub(crate) policy: Policy,
@@ -89,6 +92,8 @@ impl<B> Spans<B> {
             short: None,
             refused: usize::MAX,
             wish: Wish::new(),
+            has_huge_pages: false,
+            frontier: 0,
             policy,
             counters: Counters {
                 brk_calls: 0,
@@ -172,6 +177,9 @@ impl<B> Spans<B> {
         }
         span.kind.set(Kind::Large);
         self.map.mark(span);
+        if self.has_huge_pages && span.end() <= self.map.end() {
+            self.frontier = self.frontier.max(span.end());
+        }
         span
     }
 

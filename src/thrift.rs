@@ -82,6 +82,23 @@ pub(crate) struct Plan {
     pub(crate) now: Option<u64>,
 }
 
+/// Where the search for spans to return goes on.
+#[derive(Debug, Default)]
+pub(crate) struct Cursor {
+    pub(crate) address: usize,
+    /// Whether this round has found one.
+    pub(crate) found: bool,
+    /// Dirty pages when it began, and the least that was looked for anywhere in it.
+    pub(crate) dirty: usize,
+    pub(crate) piece: usize,
+}
+
+impl Cursor {
+    pub(crate) const fn new() -> Self {
+        Self { address: 0, found: false, dirty: 0, piece: 0 }
+    }
+}
+
 /// What has been found out about when to return memory.
 #[derive(Debug)]
 pub(crate) struct Thrift {

@@ -25,7 +25,7 @@ impl Room {
     /// A room right below `limit` for a heap in `bytes` bytes, if it lies above `current`.
     pub(super) fn below(limit: usize, bytes: usize, current: usize, kernel_page: usize) -> Result<Self, Refused> {
         let end = limit & !(kernel_page - 1);
-        // A page more, and two of the kernel's, make up for what is rounded.
+        // One more page and two more kernel pages make up for rounding.
         let all = ((bytes / PAGE + 1) * ROOM_PER_PAGE).next_multiple_of(kernel_page) + 2 * kernel_page;
         let start = end.checked_sub(all).ok_or(Refused)?;
         if start < current.next_multiple_of(kernel_page) {

@@ -104,7 +104,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     Ok(())
 }
 
-/// The machine, the day, what of the kernel's settings matters here, and who is compared.
+/// The machine, the date, the kernel settings that matter here, and who is compared.
 fn head(options: &Options) -> String {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let date = kernel::date(since.map_or(0, |since| since.as_secs()));
