@@ -3,18 +3,18 @@
 //! The shape of the common paths matters: every way out of them that does more is the last thing they do, so that they
 //! need no stack frame and save no registers. What such a way out is called with, it holds the turn for.
 
-use crate::brk::{Automatic, Brk};
-use crate::check::Corruption;
-use crate::fork;
-use crate::header::Span;
+use crate::central::spans::OutOfMemory;
+use crate::door::misuse::{Block, Misuse};
+use crate::ground::header::Span;
+use crate::ground::lock::{Futex, Lock, SingleThreaded, Turn};
+use crate::ground::policy::Policy;
 use crate::heap::Heap;
-use crate::lock::{Futex, Lock, SingleThreaded, Turn};
-use crate::misuse::{Block, Misuse};
-use crate::policy::Policy;
+use crate::kernel::brk::{Automatic, Brk};
+use crate::kernel::fork;
+use crate::look::check::Corruption;
+use crate::look::stats::Stats;
 use crate::resize::ResizeError;
-use crate::slab::Slabs;
-use crate::spans::OutOfMemory;
-use crate::stats::Stats;
+use crate::tier::slab::Slabs;
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
 use core::ptr::NonNull;

@@ -1,17 +1,17 @@
 //! The heap: allocate and free. Control flow only; the work is done a layer below. [`resize`](crate::resize) is the rest.
 
-use crate::blocks::{Blocks, SpanInfos};
-use crate::brk::Brk;
-use crate::check;
-use crate::corrupt::Corruption;
-use crate::header::{Kind, PAGE, Span, pages_of};
-use crate::misuse::Misuse;
-use crate::policy::Policy;
-use crate::size_class::{MIN_ALIGN, SizeClass};
-use crate::slab::{Slabs, Slot};
-use crate::spans::{OutOfMemory, Spans};
-use crate::stats::Stats;
-use crate::validate::{Live, admit, admit_slot, explain, wrong_layout};
+use crate::central::spans::{OutOfMemory, Spans};
+use crate::door::misuse::Misuse;
+use crate::door::validate::{Live, admit, admit_slot, explain, wrong_layout};
+use crate::ground::corrupt::Corruption;
+use crate::ground::header::{Kind, PAGE, Span, pages_of};
+use crate::ground::policy::Policy;
+use crate::ground::size_class::{MIN_ALIGN, SizeClass};
+use crate::kernel::brk::Brk;
+use crate::look::blocks::{Blocks, SpanInfos};
+use crate::look::check;
+use crate::look::stats::Stats;
+use crate::tier::slab::{Slabs, Slot};
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
@@ -53,7 +53,7 @@ unsafe impl<B: Brk + Send> Send for Heap<B> {}
 
 #[cfg(target_pointer_width = "64")]
 const _: () =
-    assert!(size_of::<Heap<crate::brk::Linux>>() >> 10 == 8 && size_of::<Slabs>() >> 10 == 3, "src/README.md");
+    assert!(size_of::<Heap<crate::kernel::brk::Linux>>() >> 10 == 8 && size_of::<Slabs>() >> 10 == 3, "src/README.md");
 
 impl<B: Brk> Heap<B> {
     /// An empty heap that will take its memory from `brk`. If someone else lowers the break below its blocks, that is said

@@ -45,68 +45,36 @@
 extern crate std;
 
 #[macro_use]
-mod weak;
+mod kernel;
 
-pub mod brk;
+mod central;
+mod door;
+mod global;
+mod ground;
+mod heap;
+mod look;
+mod resize;
 #[cfg(feature = "stages")]
 pub mod stages;
+mod tier;
 
-mod aside;
-mod blocks;
-mod chain;
-mod check;
-mod class;
-mod corrupt;
-mod fit;
-mod fork;
-mod give;
-mod global;
-mod header;
-mod heap;
-mod known;
-mod leaf;
-mod libc;
-mod line;
-mod list;
-mod lock;
-mod lower;
-mod misuse;
-mod page_map;
-mod policy;
-mod raise;
-mod regions;
-mod relocate;
-mod resize;
-mod seat;
-mod shortage;
-mod size_class;
-mod slab;
-mod spans;
-mod stats;
-mod sys;
-mod tasks;
-mod thrift;
-mod treap;
-mod units;
-mod validate;
-mod wish;
-
-pub use blocks::{Blocks, SpanInfo, SpanInfos, SpanKind};
-pub use corrupt::Corruption;
+pub use central::spans::OutOfMemory;
+pub use door::misuse::{Block, BlockState, Misuse, MisuseKind};
 pub use global::Hmalloc;
-pub use header::PAGE;
+pub use ground::corrupt::Corruption;
+pub use ground::header::PAGE;
+pub use ground::lock::{Futex, Lock, SingleThreaded, Turn};
+pub use ground::policy::Policy;
 pub use heap::Heap;
-pub use lock::{Futex, Lock, SingleThreaded, Turn};
-pub use misuse::{Block, BlockState, Misuse, MisuseKind};
-pub use policy::Policy;
+pub use kernel::brk;
+pub use look::blocks::{Blocks, SpanInfo, SpanInfos, SpanKind};
+pub use look::stats::Stats;
 pub use resize::ResizeError;
-pub use spans::OutOfMemory;
-pub use stats::Stats;
 
 /// How a line gets out and how the process dies, for the package `capi` alone: no part of the crate's contract.
 #[doc(hidden)]
 pub mod process {
-    pub use crate::sys::{STDERR, abort, write_line};
+    pub use crate::kernel::sys::{STDERR, abort, write_line};
 }
 
 /// The README's examples are compiled with the others.

@@ -1,14 +1,14 @@
 //! Resizing a block: in place if its slot or span allows, else by moving it.
 
-use crate::brk::Brk;
-use crate::header::{PAGE, Span, pages_of};
+use crate::central::raise::New;
+use crate::central::relocate::room_to_grow;
+use crate::central::spans::OutOfMemory;
+use crate::door::misuse::Misuse;
+use crate::door::validate::{Live, admit, admit_slot};
+use crate::ground::header::{PAGE, Span, pages_of};
+use crate::ground::size_class::{SMALL_MAX, SizeClass};
 use crate::heap::{Heap, payload_of};
-use crate::misuse::Misuse;
-use crate::raise::New;
-use crate::relocate::room_to_grow;
-use crate::size_class::{SMALL_MAX, SizeClass};
-use crate::spans::OutOfMemory;
-use crate::validate::{Live, admit, admit_slot};
+use crate::kernel::brk::Brk;
 use core::alloc::Layout;
 use core::fmt;
 use core::ptr::NonNull;

@@ -129,7 +129,7 @@ proptest! {
 
 #[test]
 fn counts_this_repository() {
-    for path in ["src/brk/mod.rs", "src/lib.rs", "Cargo.toml", "tests/words.rs"] {
+    for path in ["src/kernel/brk/mod.rs", "src/lib.rs", "Cargo.toml", "tests/words.rs"] {
         compare(&fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("a file of this repository"), 100);
     }
 }

@@ -14,7 +14,7 @@
 #![no_std]
 
 #[macro_use]
-#[path = "../../src/weak.rs"]
+#[path = "../../src/kernel/weak.rs"]
 mod weak;
 
 #[cfg(feature = "preload")]

@@ -109,7 +109,7 @@ fn compiled(target: &str, arguments: &[&str]) -> String {
 #[test]
 fn a_build_without_the_feature_compiles_no_stage() {
     let plain = compiled("library", &[]);
-    assert!(plain.contains("src/brk/mod.rs"), "the build's record lists source files: {plain}");
+    assert!(plain.contains("src/kernel/brk/mod.rs"), "the build's record lists source files: {plain}");
     assert!(!plain.contains("src/stages"), "{plain}");
     // The same look at a build that does compile them finds all five.
     let with_stages = compiled("library-with-stages", &["--features", "stages"]);

@@ -1,0 +1,141 @@
+//! Best fit: the free span with the fewest pages that suffices, without walking the header list.
+//!
+//! Spans of up to 64 pages are kept in one [list](crate::ground::list) for each length, with a word that says which lists hold
+//! something. Longer ones are kept in a search tree, a [treap](crate::central::treap).
+//!
+//! ```text
+//! occupied  0 1 1 0 0 1 ...              tree      (90 pages)
+//!             | |     |                            /        \
+//! lists       2 3     6 pages                 (70)          (400)
+//! ```
+
+use crate::central::treap::Treap;
+use crate::ground::header::Span;
+use crate::ground::list;
+
+/// Spans of at most this many pages have a list for their exact length.
+pub(crate) const LISTED_MAX: usize = 64;
+
+/// The free spans of a heap by length, except the top.
+#[derive(Debug)]
+pub(crate) struct Fit {
+    /// Bit `n - 1` is set while `lists[n - 1]`, the spans of `n` pages, has one.
+    pub(crate) occupied: u64,
+    pub(crate) lists: [Option<Span>; LISTED_MAX],
+    pub(crate) tree: Treap,
+    /// Spans held, in lists and tree together.
+    count: usize,
+    /// Their pages, and how many of these may hold kernel memory.
+    pub(crate) pages: usize,
+    pub(crate) dirty: usize,
+}
+
+impl Fit {
+    pub(crate) const fn new() -> Self {
+        Self { occupied: 0, lists: [None; LISTED_MAX], tree: Treap::new(), count: 0, pages: 0, dirty: 0 }
+    }
+
+    /// Takes in a free span.
+    pub(crate) fn insert(&mut self, span: Span) {
+        self.count += 1;
+        let pages = span.page_count();
+        (self.pages, self.dirty) = (self.pages.wrapping_add(pages), self.dirty.wrapping_add(span.dirty_pages()));
+        if pages > LISTED_MAX {
+            return self.tree.insert(span);
+        }
+        list::push(&mut self.lists[pages - 1], span, 4);
+        self.occupied |= 1 << (pages - 1);
+    }
+
+    /// Lets go of a free span that was inserted and has kept its start and length.
+    pub(crate) fn remove(&mut self, span: Span) {
+        self.count -= 1;
+        let pages = span.page_count();
+        (self.pages, self.dirty) = (self.pages.wrapping_sub(pages), self.dirty.wrapping_sub(span.dirty_pages()));
+        if pages > LISTED_MAX {
+            return self.tree.remove(span);
+        }
+        let head = &mut self.lists[pages - 1];
+        list::remove(head, span, 4);
+        if head.is_none() {
+            self.occupied &= !(1 << (pages - 1));
+        }
+    }
+
+    /// The shortest span of at least `pages` pages; of several in the tree, the one at the lowest address.
+    pub(crate) fn best(&self, pages: usize) -> Option<Span> {
+        if pages <= LISTED_MAX {
+            let long_enough = self.occupied & (u64::MAX << (pages.max(1) - 1));
+            if long_enough != 0 {
+                return self.lists[long_enough.trailing_zeros() as usize];
+            }
+        }
+        self.tree.best(pages)
+    }
+
+    /// The length of the longest span of at most `pages` pages, which is no more than the lists hold.
+    pub(crate) fn longest(&self, pages: usize) -> Option<usize> {
+        debug_assert!((1..=LISTED_MAX).contains(&pages));
+        let short_enough = self.occupied & (u64::MAX >> (LISTED_MAX - pages));
+        (short_enough != 0).then(|| LISTED_MAX - short_enough.leading_zeros() as usize)
+    }
+
+    /// How many spans it holds.
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether `span` is where its length says it should be (for `check`).
+    pub(crate) fn holds(&self, span: Span) -> bool {
+        let pages = span.page_count();
+        if (1..=LISTED_MAX).contains(&pages) {
+            return self.occupied & 1 << (pages - 1) != 0 && list::is_linked(self.lists[pages - 1], span);
+        }
+        self.tree.depth_of(span, self.count).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::central::treap::tests::spans;
+    use crate::ground::header::{Kind, PAGE};
+    use std::collections::BTreeSet;
+
+    /// An interpreter has time for fewer.
+    const STEPS: usize = if cfg!(miri) { 60 } else { 20_000 };
+
+    #[test]
+    fn best_is_the_shortest_that_suffices_whatever_came_and_went() {
+        let spans = spans(STEPS.min(500));
+        let (mut fit, mut oracle) = (Fit::new(), BTreeSet::new());
+        let mut random = 0x2545_F491_4F6C_DD1D_u64;
+        for step in 0..STEPS {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let index = random as usize % spans.len();
+            let (span, start) = (spans[index], (index + 1) * 1024 * PAGE);
+            if oracle.remove(&(span_pages(&oracle, start), start)) {
+                fit.remove(span);
+            } else {
+                span.init(Kind::Free, start, 1 + (random >> 32) as usize % 200, 0);
+                fit.insert(span);
+                oracle.insert((span.page_count(), start));
+            }
+            let wanted = 1 + (random >> 48) as usize % 220;
+            let best = oracle.range((wanted, 0)..).next().map(|&(pages, _)| pages);
+            assert_eq!(fit.best(wanted).map(Span::page_count), best, "step {step}");
+            assert_eq!(fit.len(), oracle.len());
+        }
+        for (index, &span) in spans.iter().enumerate() {
+            let start = (index + 1) * 1024 * PAGE;
+            let held = oracle.contains(&(span_pages(&oracle, start), start));
+            assert!(!held || fit.holds(span));
+        }
+    }
+
+    fn span_pages(oracle: &BTreeSet<(usize, usize)>, start: usize) -> usize {
+        oracle.iter().find(|&&(_, other)| other == start).map_or(0, |&(pages, _)| pages)
+    }
+}

@@ -1,0 +1,212 @@
+//! Returning memory to the kernel: what [`thrift`](crate::central::thrift) has planned, and what a trim asks for.
+//!
+//! A plan is carried out where it costs least: in the span just freed, which mostly is long by then; in the top; then in
+//! others, which a cursor finds, a few spans at each step.
+
+use crate::central::known::Known;
+use crate::central::raise::HUGE;
+use crate::central::spans::Spans;
+use crate::central::thrift::{BASE, Plan, Sums};
+use crate::ground::header::{Kind, PAGE, Span};
+use crate::kernel::brk::{Brk, Refused};
+use core::ops::Range;
+
+impl<B: Brk> Spans<B> {
+    fn sums(&self) -> Sums {
+        let (free, dirty) = self.free_pages();
+        let dirty = dirty + self.populated().len() / PAGE;
+        Sums { heap: self.heap_pages(), free, dirty, peak: self.counters.peak_bytes / PAGE }
+    }
+
+    /// The addresses at the top that were never used, and hold memory because they lie in a huge page that was.
+    fn populated(&self) -> Range<usize> {
+        let Some(top) = self.top else { return 0..0 };
+        let from = self.frontier.max(top.end() - top.zero_pages.get() as usize * PAGE);
+        let to = self.frontier.next_multiple_of(HUGE).min(top.end());
+        from..to.max(from)
+    }
+
+    /// Whether some memory may have to go back, after a span was released.
+    #[inline]
+    pub(crate) fn is_return_due(&mut self) -> bool {
+        let sums = self.sums();
+        self.thrift.is_due(sums)
+    }
+
+    /// What is to be returned now, if anything.
+    pub(crate) fn plan_return(&mut self) -> Option<Plan> {
+        let sums = self.sums();
+        let (brk, thrift) = (&self.brk, &mut self.thrift);
+        thrift.plan(sums, || brk.now())
+    }
+
+    /// Carries a plan out: first with the free span around `address`, then with others.
+    pub(crate) fn return_some(&mut self, address: usize, plan: Plan) {
+        let before = self.sums().dirty;
+        let free = self.find_around(address).filter(|span| span.is(Kind::Free));
+        if let Some(free) = free
+            && !self.give_back_region_of(free)
+        {
+            self.return_of(free, plan, plan.most);
+        }
+        let returned = before.saturating_sub(self.sums().dirty);
+        if let Some(top) = self.top.filter(|&top| returned < plan.most && Some(top) != free) {
+            self.return_of(top, plan, plan.most - returned);
+        }
+        let mut steps = plan.steps;
+        while steps > 0 {
+            let returned = before.saturating_sub(self.sums().dirty);
+            if returned >= plan.most || !self.discards(plan) {
+                break;
+            }
+            let Some(span) = self.next_to_look_at(&mut steps, before, plan) else { break };
+            self.return_of(span, plan, plan.most - returned);
+        }
+        let returned = before.saturating_sub(self.sums().dirty);
+        self.thrift.note_returned(returned);
+        if returned == 0 && !self.discards(plan) {
+            self.thrift.note_refused(before);
+        }
+    }
+
+    /// Whether discarding is worth a try.
+    fn discards(&self, plan: Plan) -> bool {
+        self.thrift.discarding.may_try(self.free_pages().1, plan.now)
+    }
+
+    /// The next free span in address order that holds enough, from where the last look ended. A whole round without one
+    /// is the end of it for some time.
+    fn next_to_look_at(&mut self, steps: &mut usize, dirty: usize, plan: Plan) -> Option<Span> {
+        let mut next = self.find_around(self.cursor.address).or(self.first);
+        self.cursor.piece = self.cursor.piece.max(plan.piece);
+        while let Some(span) = next.filter(|_| *steps > 0) {
+            *steps -= 1;
+            next = span.next.get();
+            self.cursor.address = next.or(self.first).map_or(0, |next| next.start.get());
+            if span.is(Kind::Free) && span.dirty_pages() >= plan.piece && self.top != Some(span) {
+                self.cursor.found = true;
+                return Some(span);
+            }
+            if next.is_none() {
+                // What was freed behind the cursor meanwhile has not been looked at.
+                if !core::mem::replace(&mut self.cursor.found, false) {
+                    self.thrift.note_scattered(self.cursor.dirty.min(dirty), self.cursor.piece);
+                }
+                (self.cursor.dirty, self.cursor.piece) = (dirty, 0);
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Returns up to `most` dirty pages of a free span, if they are worth it.
+    fn return_of(&mut self, free: Span, plan: Plan, most: usize) {
+        let top = self.top == Some(free);
+        let populated = if top { self.populated().len() / PAGE } else { 0 };
+        let pages = most.min(free.dirty_pages() + populated);
+        if pages < if top { plan.lowered } else { plan.piece } {
+            return;
+        }
+        if top && self.lower_some(free, most, plan) {
+            return;
+        }
+        // Somebody may have lowered the break to the top's start meanwhile.
+        if top && self.top != Some(free) {
+            return;
+        }
+        let (dirty, below) = (self.free_pages().1, free.next.get());
+        if self.thrift.discarding.may_try(dirty, plan.now) {
+            let (kernel_page, doubtful) = (self.brk.page_size(), self.thrift.doubts_discarding());
+            let last = free.to_discard(most, kernel_page).end.saturating_sub(kernel_page);
+            match self.discard_some(free, most) {
+                Ok(0) => {}
+                Ok(_) if doubtful && self.brk.is_locked(last) => {
+                    self.thrift.discarding.fail(dirty, plan.now);
+                }
+                Ok(_) => self.thrift.discarding.succeed(),
+                Err(Refused) => self.thrift.discarding.fail(dirty, plan.now),
+            }
+        }
+        // Behind metadata that serves nothing any more, the whole end can go.
+        let behind = below.filter(|next| next.is(Kind::Metadata)).and_then(|next| next.next.get());
+        if let Some(top) = self.top.filter(|&top| behind == Some(top) && top.dirty_pages() <= most) {
+            self.lower_some(top, most, plan);
+        }
+    }
+
+    /// Lowers the break by what returns up to `most` dirty pages of the top. Where it holds no more than that, the
+    /// addresses go, too.
+    fn lower_some(&mut self, top: Span, most: usize, plan: Plan) -> bool {
+        let (known, dirty) = (Known::of(top), self.free_pages().1);
+        if !self.thrift.lowering.may_try(dirty, plan.now) {
+            return false;
+        }
+        // Wherever the dirty pages are, no more than this leaves room for are kept.
+        let keep = if known.dirty > most { known.front + known.dirty - most } else { known.front.min(BASE) };
+        let lowered = self.lower(keep * PAGE) > 0;
+        if lowered {
+            self.thrift.lowering.succeed()
+        } else {
+            self.thrift.lowering.fail(dirty, plan.now)
+        }
+        lowered
+    }
+
+    /// Lowers the break over metadata that serves nothing any more, while draining: where most of what would go holds no
+    /// memory, it is the metadata that counts.
+    pub(crate) fn lower_end(&mut self) {
+        let sums = self.sums();
+        let Some(low) = self.thrift.low_if_draining(sums) else { return };
+        if !self.top.and_then(|top| top.prev.get()).is_some_and(|prev| prev.is(Kind::Metadata)) {
+            return;
+        }
+        let end = self.end_of_used(low * PAGE).unwrap_or(self.map.end());
+        let pages = self.map.end().saturating_sub(end) / PAGE;
+        if pages >= BASE.max(4 * sums.dirty) && self.thrift.lowering.may_try(sums.dirty, None) {
+            match self.lower(low * PAGE) {
+                0 => self.thrift.lowering.fail(sums.dirty, None),
+                _ => self.thrift.note_returned(sums.dirty - self.sums().dirty),
+            }
+        }
+    }
+
+    /// Discards up to about `most` dirty pages of a free span, if the kernel agrees, and keeps their addresses. Returns
+    /// how many bytes that returned: what held memory, and was not returned before.
+    pub(crate) fn discard_some(&mut self, free: Span, most: usize) -> Result<usize, Refused> {
+        let kernel_page = self.brk.page_size();
+        let mut range = free.to_discard(most, kernel_page);
+        let populated = if self.top == Some(free) { self.populated() } else { 0..0 };
+        if !populated.is_empty() {
+            let start = if range.is_empty() { populated.start.next_multiple_of(kernel_page) } else { range.start };
+            range = start..populated.end & !(kernel_page - 1);
+        }
+        if range.is_empty() {
+            return Ok(0);
+        }
+        // SAFETY: a free span belongs to the heap and nothing in it is in use; both ends are kernel page boundaries.
+        unsafe { self.brk.discard(range.start, range.len()) }?;
+        let (start, before) = (free.start.get(), Known::of(free));
+        let after = before.without((range.start - start).div_ceil(PAGE), (range.end - start) / PAGE);
+        after.note(free);
+        let pages = before.dirty - after.dirty;
+        if (range.start..=range.end).contains(&self.frontier) {
+            self.frontier = 0;
+        }
+        if self.top != Some(free) {
+            self.fit.dirty = self.fit.dirty.wrapping_sub(pages);
+        }
+        Ok(pages * PAGE)
+    }
+
+    /// Discards what any free span but the top may hold. Returns how many bytes held memory.
+    pub(crate) fn discard_all(&mut self) -> usize {
+        let (mut given, mut span) = (0, self.first);
+        while let Some(here) = span {
+            if here.is(Kind::Free) && self.top != Some(here) && Known::of(here).middle() > 0 {
+                given += self.discard_some(here, usize::MAX).unwrap_or(0);
+            }
+            span = here.next.get();
+        }
+        given
+    }
+}

@@ -1,0 +1,197 @@
+//! What is known of a free span's memory, and what becomes of it when spans are split and coalesced.
+//!
+//! ```text
+//!  |<- front ->|<------------ middle ------------->|<- end ->|
+//!  +-----------+-----------------------------------+---------+
+//!  | zero      | `dirty` of these pages may hold   | zero    |      a span that is zero throughout is all `end`
+//!  |           | kernel memory, the others hold none          |
+//!  +-----------+-----------------------------------+---------+
+//! ```
+//!
+//! Nearly always the whole middle is dirty. It is not where a span that was returned lies between two that were not: then
+//! the count is right, but where the dirty pages are is no longer known.
+
+use crate::ground::header::{PAGE, Span};
+
+/// The pages of a free span by what they hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// All pages.
+    pub(crate) pages: usize,
+    /// How many at the span's start read as zero and hold no memory.
+    pub(crate) front: usize,
+    /// How many of the middle may hold memory.
+    pub(crate) dirty: usize,
+    /// How many at the span's end read as zero and hold no memory.
+    pub(crate) end: usize,
+}
+
+impl Known {
+    /// What was in use a moment ago.
+    pub(crate) fn used(pages: usize) -> Self {
+        Self { pages, front: 0, dirty: pages, end: 0 }
+    }
+
+    pub(crate) fn of(free: Span) -> Self {
+        let (front, dirty) = (free.zero_front(), free.dirty_pages());
+        Self { pages: free.page_count(), front, dirty, end: free.zero_pages.get() as usize }
+    }
+
+    /// Notes it in the header of a free span that is `pages` long.
+    pub(crate) fn note(self, free: Span) {
+        debug_assert!(self.is_sound(), "{self:?}");
+        free.zero_pages.set(self.end as u32);
+        free.set_dirty_pages(self.dirty);
+        free.set_zero_front(self.front);
+    }
+
+    /// I14.
+    pub(crate) fn is_sound(self) -> bool {
+        let zero = self.front.checked_add(self.end).filter(|&zero| zero <= self.pages);
+        zero.is_some_and(|zero| self.dirty <= self.pages - zero) && (self.end < self.pages || self.front == 0)
+    }
+
+    /// Pages between the two ends.
+    pub(crate) fn middle(self) -> usize {
+        self.pages.saturating_sub(self.front + self.end)
+    }
+
+    /// Whoever is zero throughout is all end.
+    fn settled(mut self) -> Self {
+        if self.middle() == 0 {
+            (self.front, self.end) = (0, self.pages);
+        }
+        self.dirty = self.dirty.min(self.middle());
+        self
+    }
+
+    /// Both, one after the other.
+    pub(crate) fn and(self, next: Self) -> Self {
+        let front = if self.end == self.pages { self.pages + next.front } else { self.front };
+        let end = if next.end == next.pages { self.end + next.end } else { next.end };
+        let pages = self.pages + next.pages;
+        let front = if end == pages { 0 } else { front.min(pages - end) };
+        Self { pages, front, dirty: self.dirty + next.dirty, end }
+    }
+
+    /// The first `pages` pages, as the only ones that are left. Where the dirty ones are not known, all may be here.
+    pub(crate) fn cut(self, pages: usize) -> Self {
+        let end = (self.end + pages).saturating_sub(self.pages);
+        Self { pages, front: self.front.min(pages - end), dirty: self.dirty, end }.settled()
+    }
+
+    /// The pages before and from `at`. Where the dirty ones are not known, both parts count as many as they can hold: what
+    /// holds memory is never taken for what holds none, and what is counted too often is so until it is returned.
+    pub(crate) fn split(self, at: usize) -> (Self, Self) {
+        let rest = self.pages - at;
+        let end = self.end.min(rest);
+        let front = self.front.saturating_sub(at).min(rest - end);
+        (self.cut(at), Self { pages: rest, front, dirty: self.dirty, end }.settled())
+    }
+
+    /// After the pages from `from` to `to`, counted from the span's start, were returned.
+    pub(crate) fn without(self, from: usize, to: usize) -> Self {
+        let (first, last) = (from.max(self.front), to.min(self.pages - self.end));
+        if first >= last {
+            return self;
+        }
+        let mut left = self;
+        // The others may all be dirty.
+        left.dirty = self.dirty.min(self.middle() - (last - first));
+        if last == self.pages - self.end {
+            left.end = self.pages - first;
+        } else if first == self.front {
+            left.front = last;
+        }
+        left.settled()
+    }
+}
+
+impl Span {
+    /// Whole kernel pages to discard in a free span, so that about `most` dirty pages are returned, from its end if that
+    /// is not all. The dirty ones at its start are the first to be used again.
+    pub(crate) fn to_discard(self, most: usize, kernel_page: usize) -> core::ops::Range<usize> {
+        let known = Known::of(self);
+        let pages = known.middle() - known.dirty.saturating_sub(most);
+        let to = self.end() - known.end * PAGE;
+        let from = to - pages * PAGE;
+        // What is known to be zero may go with it, so whole middles are rounded outwards, within the span.
+        let whole = pages == known.middle();
+        let start = if whole { from & !(kernel_page - 1) } else { from.next_multiple_of(kernel_page) };
+        let start = start.max(self.start.get().next_multiple_of(kernel_page));
+        start..to.next_multiple_of(kernel_page).min(self.end() & !(kernel_page - 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Longer spans than these show nothing new; an interpreter has time for shorter ones.
+    const PAGES: u32 = if cfg!(miri) { 4 } else { 7 };
+
+    const ZERO: u8 = 0;
+    /// 1 holds no memory either, but that is not known of it in the middle.
+    const DIRTY: u8 = 2;
+
+    /// What can be known of these pages.
+    fn known(pages: &[u8]) -> Known {
+        let front = pages.iter().take_while(|&&page| page == ZERO).count();
+        let end = pages.iter().rev().take_while(|&&page| page == ZERO).count();
+        let dirty = pages.iter().filter(|&&page| page == DIRTY).count();
+        let front = if end == pages.len() { 0 } else { front };
+        Known { pages: pages.len(), front, dirty, end }
+    }
+
+    /// All spans of `length` pages.
+    fn all(length: u32) -> impl Iterator<Item = Vec<u8>> {
+        (0..3_u32.pow(length)).map(move |number| (0..length).map(|at| (number / 3_u32.pow(at) % 3) as u8).collect())
+    }
+
+    extern crate std;
+    use std::vec::Vec;
+
+    #[test]
+    fn coalesced_spans_keep_every_zero_page_at_their_ends_and_the_count() {
+        for first in (1..PAGES / 2 + 1).flat_map(all) {
+            for second in (1..PAGES / 2 + 1).flat_map(all) {
+                let both = known(&first).and(known(&second));
+                assert_eq!(both, known(&[first.as_slice(), &second].concat()), "{first:?} {second:?}");
+                assert!(both.is_sound());
+            }
+        }
+    }
+
+    #[test]
+    fn a_split_loses_no_dirty_page_and_nothing_that_is_known() {
+        for pages in (2..PAGES).flat_map(all) {
+            for at in 1..pages.len() {
+                let (first, second) = known(&pages).split(at);
+                assert!(first.is_sound() && second.is_sound(), "{pages:?} at {at}: {first:?} {second:?}");
+                let (before, from) = (known(&pages[..at]), known(&pages[at..]));
+                assert!(first.dirty >= before.dirty && second.dirty >= from.dirty, "{pages:?} at {at}");
+                let exact = known(&pages).dirty == known(&pages).middle();
+                assert!(!exact || (first, second) == (before, from), "{pages:?} at {at}");
+                assert!(known(&pages).cut(at).dirty >= known(&pages[..at]).dirty);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_returned_is_counted_once() {
+        for pages in (1..PAGES).flat_map(all) {
+            for from in 0..pages.len() {
+                for to in from..=pages.len() {
+                    let left = known(&pages).without(from, to);
+                    assert!(left.is_sound() && left.dirty <= known(&pages).dirty, "{pages:?} {from} {to}: {left:?}");
+                    let mut after = pages.clone();
+                    after[from..to].fill(ZERO);
+                    let exact = known(&pages).dirty == known(&pages).middle();
+                    assert!(!exact || left.dirty == known(&after).dirty, "{pages:?} {from} {to}: {left:?}");
+                    assert_eq!(left.without(from, to).dirty, left.dirty, "{pages:?} {from} {to}");
+                }
+            }
+            assert_eq!(known(&pages).without(0, pages.len()).end, pages.len());
+        }
+    }
+}

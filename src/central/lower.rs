@@ -1,0 +1,190 @@
+//! Lowering the break: by what is free at the heap's end, and when someone else has lowered it.
+
+use crate::central::known::Known;
+use crate::central::raise::seal;
+use crate::central::spans::Spans;
+use crate::ground::corrupt::corrupt;
+use crate::ground::header::{Kind, PAGE, Span};
+use crate::kernel::brk::{Brk, Refused};
+use crate::kernel::line::Line;
+
+impl<B: Brk> Spans<B> {
+    /// Deals with a break that someone else has lowered below the heap's end, and returns where it is then. Free pages
+    /// at the top are conceded. Where blocks lay, their content is lost, and the policy says what that means: if the
+    /// process is to go on, the break is raised over them again, so that at least their addresses are the heap's. Where
+    /// headers lay, it cannot go on.
+    pub(crate) fn concede(&mut self, from: usize) -> Result<usize, Refused> {
+        if self.map.base().is_none() || from >= self.map.end() {
+            return Ok(from);
+        }
+        let (end, headers_left) = (from & !(PAGE - 1), from >= self.map.records_end());
+        let top = self.top.filter(|_| headers_left);
+        match top.filter(|top| top.start.get() <= end) {
+            Some(top) => {
+                self.cut(top, end);
+                Ok(from)
+            }
+            None => {
+                self.report_loss(from, top);
+                // SAFETY: raising takes nothing away.
+                unsafe { self.move_break(from, self.map.end()) }?;
+                if headers_left { Ok(self.map.end()) } else { corrupt(16, from) }
+            }
+        }
+    }
+
+    #[cold]
+    fn report_loss(&self, from: usize, top: Option<Span>) {
+        let mut line = Line::new();
+        line.text("hmalloc: the break was lowered to ").address(from).text(", below blocks in use that end at ");
+        line.address(top.map_or(self.map.end(), |top| top.start.get())).text("\n");
+        self.policy.say(&line);
+    }
+
+    /// Makes `end`, which lies in the top or at its start, the heap's end. The break is there already.
+    fn cut(&mut self, top: Span, end: usize) {
+        let pages = (end - top.start.get()) / PAGE;
+        if pages == 0 {
+            self.top = None;
+            self.unlink(top);
+            self.map.set(end, None);
+        } else {
+            let left = Known::of(top).cut(pages);
+            top.pages.set(pages as u32);
+            left.note(top);
+        }
+        self.map.shrink(end);
+        // What is left below it was handed out: it is known what of it holds memory.
+        self.frontier = Some(self.frontier).filter(|&frontier| frontier <= end).unwrap_or(0);
+    }
+
+    /// Lowers the break so that at most `keep` bytes, rounded up to pages, are free at the top. Returns by how much.
+    pub(crate) fn lower(&mut self, keep: usize) -> usize {
+        let keep = keep.checked_next_multiple_of(PAGE).unwrap_or(usize::MAX);
+        // Only a break that stands exactly at our end is ours to lower. No header is read before that is known.
+        if self.map.base().is_none() || !self.is_break_at_end() {
+            return 0;
+        }
+        let Some(end) = self.lowered_end(keep) else { return 0 };
+        // Headers above the new end may be gone with the pages they are in: everything is read before the break moves.
+        let old_end = self.map.end();
+        let after = self.last.and_then(|last| last.next.get());
+        let mut last = self.last;
+        while let Some(span) = last.filter(|span| span.start.get() >= end) {
+            last = span.prev.get();
+        }
+        // A fence at the heap's end serves nothing: the heap then ends below it, and the break where its owner left it.
+        let (mut to, mut end, mut fenced) = (end, end, 0);
+        if let Some(fence) = last.filter(|span| span.is(Kind::Foreign)) {
+            (to, end, fenced) = (fence.foreign_end(), fence.start.get(), fence.page_count());
+            last = fence.prev.get();
+        }
+        self.for_dropped(end, |fit, span| fit.remove(span));
+        self.set_dropped(end, |_| None);
+        self.map.prepare_to_shrink(end);
+        // SAFETY: all spans from `end` on are free, foreign ones that border on `to` but for what their owner left.
+        if unsafe { self.lower_over_guards(old_end, to) }.is_err() {
+            self.map.stay();
+            self.set_dropped(end, Some);
+            self.for_dropped(end, |fit, span| fit.insert(span));
+            return 0;
+        }
+        self.become_last(last, after, end);
+        self.counters.foreign_pages -= fenced;
+        old_end - to + self.map.return_aside(false, &mut self.brk)
+    }
+
+    /// Returns the metadata that lies aside and serves nothing. Returns how many bytes that was.
+    pub(crate) fn return_aside(&mut self) -> usize {
+        self.map.return_aside(true, &mut self.brk)
+    }
+
+    /// Lowers the break over leaves and their guards, or leaves both as they are.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Brk::move_break`].
+    unsafe fn lower_over_guards(&mut self, from: usize, to: usize) -> Result<(), Refused> {
+        let kernel_page = self.brk.page_size();
+        let sealed = self.map.guards_from(to, kernel_page).next().is_some();
+        if sealed {
+            // SAFETY: the heap ends at `from`, and nothing from `to` on is used.
+            unsafe { self.brk.unseal(to, from - to) };
+        }
+        // SAFETY: the caller's promise.
+        let lowered = unsafe { self.move_break(from, to) };
+        if sealed && lowered.is_err() {
+            let map = &self.map;
+            // SAFETY: a leaf's guards are used by nobody while it stands, which it still does.
+            map.guards_from(to, kernel_page).for_each(|guard| unsafe { seal(&mut self.brk, guard) });
+        }
+        lowered
+    }
+
+    /// Whether the break stands at the heap's end. A break below is noticed here as when the heap grows.
+    pub(crate) fn is_break_at_end(&mut self) -> bool {
+        self.brk.query().and_then(|now| self.concede(now)) == Ok(self.map.end())
+    }
+
+    /// Where the heap would end if everything free at its end went, but for `keep` bytes, if that is lower than now.
+    fn lowered_end(&self, keep: usize) -> Option<usize> {
+        self.end_of_used(keep).filter(|&end| end < self.map.end())
+    }
+
+    /// Metadata at the end serves only pages above itself, so it can go together with all of them; of the metadata at
+    /// the heap's start, leaf 0's storage serves what is left.
+    pub(crate) fn end_of_used(&self, keep: usize) -> Option<usize> {
+        let (mut end, mut span) = (self.map.end(), self.last?);
+        loop {
+            let free = if span.is(Kind::Free) { span.bytes() } else { 0 };
+            if free < keep && Some(span) != self.last {
+                return Some(end);
+            }
+            end = end.min((span.end() - free).saturating_add(keep));
+            let below = if free > 0 { span.prev.get()? } else { span };
+            if !below.is(Kind::Metadata) {
+                return Some(end);
+            }
+            if Some(below.start.get()) == self.map.base() {
+                return Some(if keep == 0 { self.map.least_end(self.brk.page_size()) } else { end });
+            }
+            span = below.prev.get()?;
+        }
+    }
+
+    /// Visits the spans in the index of free ones that would not be in it if the heap ended at `end`.
+    fn for_dropped(&mut self, end: usize, visit: impl Fn(&mut crate::central::fit::Fit, Span)) {
+        let mut span = self.last;
+        while let Some(here) = span.filter(|here| here.end() >= end) {
+            if here.is(Kind::Free) && self.top != Some(here) {
+                visit(&mut self.fit, here);
+            }
+            span = here.prev.get();
+        }
+    }
+
+    /// Makes the page map answer with something else for the spans that would go if the heap ended at `end`.
+    fn set_dropped(&mut self, end: usize, answer: impl Fn(Span) -> Option<Span>) {
+        let mut span = self.last;
+        while let Some(here) = span.filter(|here| here.start.get() >= end) {
+            self.map.set(here.start.get(), answer(here));
+            span = here.prev.get();
+        }
+    }
+
+    /// Makes `last` the last span and cuts it at `end`, after the break has been lowered.
+    fn become_last(&mut self, last: Option<Span>, after: Option<Span>, end: usize) {
+        // The storage of leaf 0 is never given up.
+        let Some(last) = last else { corrupt(11, end) };
+        self.join(Some(last), after);
+        self.last = Some(last);
+        self.top = Some(last).filter(|last| last.is(Kind::Free));
+        match self.top {
+            Some(top) => self.cut(top, end),
+            None => {
+                last.pages.set(((end - last.start.get()) / PAGE) as u32);
+                self.map.shrink(end);
+            }
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The central part: runs of pages, where they come from and where they go.
+
+pub(crate) mod chain;
+pub(crate) mod fit;
+pub(crate) mod give;
+pub(crate) mod known;
+pub(crate) mod lower;
+pub(crate) mod raise;
+pub(crate) mod regions;
+pub(crate) mod relocate;
+pub(crate) mod spans;
+pub(crate) mod thrift;
+pub(crate) mod treap;
+pub(crate) mod wish;

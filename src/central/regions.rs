@@ -1,0 +1,210 @@
+//! Regions: mappings that stand in for a break that cannot move.
+//!
+//! ```text
+//! mapping
+//! +- - -+==========+---------------------------------------+
+//! |     | metadata | free                                  |
+//! +- - -+==========+---------------------------------------+
+//!       start, a multiple of PAGE                          end
+//! ```
+
+use crate::central::raise::{New, seal};
+use crate::central::spans::{OutOfMemory, Spans, align_slack};
+use crate::ground::header::{Kind, PAGE, Span};
+use crate::ground::page_map::Region;
+use crate::kernel::brk::{Brk, Refused};
+
+/// The least a region holds if the kernel lets it, in pages.
+const REGION_MIN: usize = (1 << 20) / PAGE;
+/// The most pages of a request: a region is some longer, and counts its pages in 32 bits.
+const PAGES_MAX: usize = u32::MAX as usize / 2;
+/// The least it is wished to hold after refusals, in pages.
+const REGION_LEAST: usize = REGION_MIN / 4;
+/// A region is at least this fraction of the heap if the kernel lets it, so that their number grows with the logarithm of its size.
+const REGION_FRACTION: usize = 2;
+
+impl<B: Brk> Spans<B> {
+    /// A used span of `pages` pages at a multiple of `align` bytes, from what is free or from the kernel.
+    pub(crate) fn take(&mut self, pages: usize, align: usize) -> Result<Span, OutOfMemory> {
+        if let Some(span) = self.take_free(pages, align) {
+            return Ok(span);
+        }
+        let enough = pages.checked_add(align_slack(align)).filter(|&pages| pages <= PAGES_MAX);
+        let enough = enough.ok_or(OutOfMemory)?;
+        self.grow(enough)?;
+        self.take_free(pages, align).ok_or(OutOfMemory)
+    }
+
+    /// A used span of `pages` pages, after more were refused: what is free, or from a kernel that is still to be asked for
+    /// one page.
+    pub(crate) fn take_least(&mut self, pages: usize) -> Result<Span, OutOfMemory> {
+        if pages == 1 { self.take(1, 1) } else { self.take_free(pages, 1).ok_or(OutOfMemory) }
+    }
+
+    /// Gets at least `pages` free pages in a row from the kernel.
+    fn grow(&mut self, pages: usize) -> Result<(), OutOfMemory> {
+        // What the kernel has refused in this request it need not be asked again.
+        if pages >= self.refused {
+            return Err(OutOfMemory);
+        }
+        if self.raise(pages, New::Anywhere).is_ok() {
+            self.short = self.wish.shortened(self.heap_pages());
+            return Ok(());
+        }
+        let grown = self.map_region(pages);
+        let grown =
+            grown.or_else(|_| if self.make_room_for_region(pages) { self.map_region(pages) } else { Err(Refused) });
+        if grown.is_err() {
+            (self.refused, self.short) = (pages, Some(self.short.unwrap_or(1)));
+        }
+        grown.map_err(|_| OutOfMemory)
+    }
+
+    /// Returns the highest regions in which nothing is live, if they border on each other and a region with `pages` free
+    /// pages fits where they are: each may be too short, and all of them in its way.
+    fn make_room_for_region(&mut self, pages: usize) -> bool {
+        let (mut start, mut bytes) = (None, 0);
+        for region in self.map.regions().iter().rev() {
+            if start.is_some_and(|start| start != region.mapping + region.mapping_bytes) || !self.is_idle(region) {
+                break;
+            }
+            (start, bytes) = (Some(region.mapping), bytes + region.mapping_bytes);
+        }
+        let enough = self.bytes_around(pages).is_some_and(|needed| needed <= bytes);
+        while enough && bytes > 0 {
+            let Some(region) = self.map.regions().last().copied() else { break };
+            if !self.give_back(&region) {
+                return false;
+            }
+            bytes -= region.mapping_bytes.min(bytes);
+        }
+        enough
+    }
+
+    /// Bytes of a mapping that is sure to have room for `pages` free pages.
+    fn bytes_around(&self, pages: usize) -> Option<usize> {
+        // One page more aligns the start.
+        (self.pages_around(pages)? + 1).checked_mul(PAGE)
+    }
+
+    /// Maps a region in which at least `pages` pages are free: more if the kernel lets it, else half of that, and so on.
+    fn map_region(&mut self, pages: usize) -> Result<(), Refused> {
+        if !self.map.has_room_for_region() {
+            return Err(Refused);
+        }
+        let usual = (self.heap_pages() / REGION_FRACTION).max(REGION_MIN);
+        let mut wish = usual.min(self.region_most).max(pages);
+        while self.try_region(wish).is_err() {
+            if wish == pages {
+                return Err(Refused);
+            }
+            // A small region hardly holds more than its metadata.
+            wish = Some(wish / 2).filter(|&half| half > pages && half >= REGION_LEAST).unwrap_or(pages);
+            self.region_most = wish;
+        }
+        self.short = Some(wish).filter(|&wish| wish < usual.max(pages));
+        self.region_most = wish.saturating_mul(2).max(REGION_MIN);
+        Ok(())
+    }
+
+    fn try_region(&mut self, free: usize) -> Result<(), Refused> {
+        let bytes = self.bytes_around(free).ok_or(Refused)?;
+        self.counters.map_calls += 1;
+        let mapping = self.brk.map(bytes)?;
+        self.add_region(mapping, bytes);
+        Ok(())
+    }
+
+    /// Pages of a region in which `free` pages are left beside the metadata that serves them all, even if it turns out a
+    /// page longer. Nothing if there are no addresses for so many.
+    fn pages_around(&self, free: usize) -> Option<usize> {
+        free.checked_mul(PAGE)?;
+        let (mut pages, kernel_page) = (free, self.brk.page_size());
+        loop {
+            let enough = free + Region::storage(pages + 1, kernel_page);
+            if enough <= pages {
+                return Some(pages);
+            }
+            pages = enough;
+        }
+    }
+
+    fn add_region(&mut self, mapping: usize, bytes: usize) {
+        let start = mapping.next_multiple_of(PAGE);
+        let (pages, kernel_page) = ((mapping + bytes - start) / PAGE, self.brk.page_size());
+        let metadata = Region::storage(pages, kernel_page);
+        let before = self.span_before(start);
+        let (region, guards) = Region::new(start, pages, mapping..mapping + bytes, kernel_page);
+        // Before the leaf is written, and anything handed out.
+        // SAFETY: the guards are part of the region's first pages, and its leaf leaves them alone.
+        guards.into_iter().for_each(|guard| unsafe { seal(&mut self.brk, guard) });
+        // SAFETY: the mapping is new and zero, and the heap's; a metadata span keeps the leaf's pages.
+        unsafe { self.map.add_region(region) };
+        let header = self.map.record(start);
+        header.init(Kind::Metadata, start, metadata, 0);
+        let last = self.last;
+        self.link_after(before, header);
+        self.map.mark(header);
+        let free = self.map.record(start + metadata * PAGE);
+        free.init(Kind::Free, start + metadata * PAGE, pages - metadata, pages - metadata);
+        self.link_after(Some(header), free);
+        // A region that follows the heap's end in the list does not move that end.
+        self.last = last;
+        self.keep_free(free);
+        self.counters.region_pages += pages;
+        self.thrift.need();
+        self.note_peak();
+    }
+
+    /// Unmaps the regions in which nothing is used, from the highest down. Returns how many bytes that gave back.
+    pub(crate) fn give_back_regions(&mut self) -> usize {
+        let (mut given, mut index) = (0, self.map.regions().len());
+        while index > 0 {
+            index -= 1;
+            let Some(&region) = self.map.regions().get(index) else { break };
+            if self.give_back(&region) {
+                given += region.pages * PAGE;
+            }
+        }
+        given
+    }
+
+    /// Whether nothing in a region is used.
+    fn is_idle(&self, region: &Region) -> bool {
+        self.spans_if_idle(region).is_some()
+    }
+
+    /// The metadata and the free span of which a region consists in which nothing is used.
+    fn spans_if_idle(&self, region: &Region) -> Option<(Span, Span)> {
+        let metadata = self.map.find(region.start)?;
+        let free = self.free_next(metadata).filter(|free| free.end() == region.end())?;
+        Some((metadata, free))
+    }
+
+    /// Unmaps the region of a free span if it is all that is left in it.
+    pub(crate) fn give_back_region_of(&mut self, free: Span) -> bool {
+        let alone = free.prev.get().is_some_and(|prev| prev.is(Kind::Metadata)) && self.counters.region_pages > 0;
+        let region = self.map.regions().iter().find(|region| alone && region.end() == free.end()).copied();
+        region.is_some_and(|region| self.give_back(&region))
+    }
+
+    fn give_back(&mut self, region: &Region) -> bool {
+        let Some((metadata, free)) = self.spans_if_idle(region) else { return false };
+        self.believe(metadata);
+        self.believe(free);
+        // Before the region is gone, and the two headers with it.
+        self.ensure_linked(metadata, free);
+        let (prev, next) = (metadata.prev.get(), free.next.get());
+        self.fit.remove(free);
+        // SAFETY: the mapping is one that `map` returned, and its only spans are metadata and a free one. Their headers
+        // lie in it: neither is followed again.
+        if unsafe { self.brk.unmap(region.mapping, region.mapping_bytes) }.is_err() {
+            self.fit.insert(free);
+            return false;
+        }
+        self.join(prev, next);
+        self.map.remove_region(region.start);
+        self.counters.region_pages -= region.pages;
+        true
+    }
+}

@@ -1,0 +1,333 @@
+//! The header list: every page of the heap belongs to one span, and the spans are linked in address order.
+//!
+//! This is the central part of the heap. It hands out runs of pages, splits and coalesces free ones, and asks
+//! [`raise`](crate::central::raise) and [`regions`](crate::central::regions) for more; [`thrift`](crate::central::thrift) gives back what is free.
+//!
+//! ```text
+//!  first                                                              last = top     (end)  break
+//!  +----------+----------+---------+------+---------------------+----------------+
+//!  | metadata | slab     | free    | slab | large               | free           |
+//!  +----------+----------+---------+------+---------------------+----------------+
+//!       <--------> <-------> <-------> <-------> prev and next <-------->
+//! ```
+
+use crate::central::fit::Fit;
+use crate::central::known::Known;
+use crate::central::thrift::{Cursor, Thrift};
+use crate::central::wish::Wish;
+use crate::ground::corrupt::corrupt;
+use crate::ground::header::{Kind, PAGE, Span};
+use crate::ground::page_map::PageMap;
+use crate::ground::policy::Policy;
+
+/// The heap could not get the memory: the kernel refused both the break and a mapping, or the request exceeds what
+/// addresses can express. Nothing has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutOfMemory;
+
+impl core::fmt::Display for OutOfMemory {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("out of memory")
+    }
+}
+
+impl core::error::Error for OutOfMemory {}
+
+/// Counts that no walk over the heap could recover.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) brk_calls: usize,
+    pub(crate) map_calls: usize,
+    pub(crate) peak_bytes: usize,
+    /// Pages in foreign spans.
+    pub(crate) foreign_pages: usize,
+    /// Pages in regions.
+    pub(crate) region_pages: usize,
+    /// Pages in slabs.
+    pub(crate) slab_pages: usize,
+}
+
+/// All spans of a heap, and the kernel they come from.
+#[derive(Debug)]
+pub(crate) struct Spans<B> {
+    pub(crate) brk: B,
+    pub(crate) map: PageMap,
+    pub(crate) fit: Fit,
+    /// The span at the lowest address.
+    pub(crate) first: Option<Span>,
+    /// The last span below the heap's end. Regions are not counted: they may lie anywhere.
+    pub(crate) last: Option<Span>,
+    /// `last`, if it is free. It is in no list of [`Fit`], so that it is split only when nothing else fits.
+    pub(crate) top: Option<Span>,
+    pub(crate) thrift: Thrift,
+    pub(crate) cursor: Cursor,
+    /// The most pages that a region may be wished to have: twice what was granted last, or half of what was refused.
+    pub(crate) region_most: usize,
+    /// If the kernel refused what was last wished for: the pages that it granted then, beyond the need.
+    pub(crate) short: Option<usize>,
+    /// The fewest pages that it has refused since the present request began.
+    pub(crate) refused: usize,
+    pub(crate) wish: Wish,
+    /// Whether huge pages were asked for, and the highest address below which memory was handed out since and not
+    /// returned: what follows in the same huge page holds memory, too.
+    pub(crate) has_huge_pages: bool,
+    pub(crate) frontier: usize,
+    pub(crate) counters: Counters,
+    /// What is done about a break that was lowered below blocks in use.
+    pub(crate) policy: Policy,
+}
+
+impl<B> Spans<B> {
+    pub(crate) const fn new(brk: B, policy: Policy) -> Self {
+        Self {
+            brk,
+            map: PageMap::new(),
+            fit: Fit::new(),
+            first: None,
+            last: None,
+            top: None,
+            thrift: Thrift::new(),
+            cursor: Cursor::new(),
+            region_most: usize::MAX,
+            short: None,
+            refused: usize::MAX,
+            wish: Wish::new(),
+            has_huge_pages: false,
+            frontier: 0,
+            policy,
+            counters: Counters {
+                brk_calls: 0,
+                map_calls: 0,
+                peak_bytes: 0,
+                foreign_pages: 0,
+                region_pages: 0,
+                slab_pages: 0,
+            },
+        }
+    }
+
+    /// Pages the heap has below the break and in regions, foreign ones not counted.
+    pub(crate) fn heap_pages(&self) -> usize {
+        self.map.pages() - self.counters.foreign_pages + self.counters.region_pages
+    }
+
+    /// What the kernel refuses from now on counts for one request: until the next it may have changed its mind.
+    pub(crate) fn begin_request(&mut self) {
+        self.refused = usize::MAX;
+    }
+
+    /// The kernel is not asked again in this request.
+    pub(crate) fn end_asking(&mut self) {
+        self.refused = 0;
+    }
+
+    /// All bytes that the heap has from the kernel: these, and metadata aside.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.heap_pages() * PAGE + self.map.aside_bytes()
+    }
+
+    /// All spans in address order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Span> {
+        core::iter::successors(self.first, |span| span.next.get())
+    }
+
+    /// Pages of free spans, and how many of these may hold kernel memory.
+    pub(crate) fn free_pages(&self) -> (usize, usize) {
+        let (pages, dirty) = self.top.map_or((0, 0), |top| (top.page_count(), top.dirty_pages()));
+        (self.fit.pages.wrapping_add(pages), self.fit.dirty.wrapping_add(dirty))
+    }
+
+    /// A used span of exactly `pages` pages at a multiple of `align` bytes, cut from the best free one or from the top.
+    pub(crate) fn take_free(&mut self, pages: usize, align: usize) -> Option<Span> {
+        self.thrift.tick();
+        if let Some(span) = self.fit.best(pages.checked_add(align_slack(align))?) {
+            self.believe(span);
+            self.fit.remove(span);
+            let span = self.carve(span, pages, align);
+            if span.zero_pages.get() > 0 {
+                self.thrift.need();
+            }
+            return Some(span);
+        }
+        let top = self.top?;
+        let lead = pages_to_align(top, align)?;
+        if top.page_count() < lead.checked_add(pages)? {
+            return None;
+        }
+        self.top = None;
+        Some(self.carve(top, pages, align))
+    }
+
+    /// The length of the longest free span of at most `pages` pages, not counting the top, if there is one.
+    pub(crate) fn longest_free(&self, pages: usize) -> Option<usize> {
+        if self.fit.best(pages).is_some() { Some(pages) } else { self.fit.longest(pages) }
+    }
+
+    /// Cuts a free span that no index holds into a free lead, the used span, and a free remainder.
+    pub(crate) fn carve(&mut self, mut span: Span, pages: usize, align: usize) -> Span {
+        let lead = pages_to_align(span, align).unwrap_or(0);
+        if lead > 0 {
+            let rest = self.split(span, lead);
+            self.keep_free(span);
+            span = rest;
+        }
+        if span.page_count() > pages {
+            let remainder = self.split(span, pages);
+            self.place_free(remainder);
+        }
+        span.kind.set(Kind::Large);
+        self.map.mark(span);
+        if self.has_huge_pages && span.end() <= self.map.end() {
+            self.frontier = self.frontier.max(span.end());
+        }
+        span
+    }
+
+    /// Cuts a span after `pages` pages. The rest becomes a free span that no index holds.
+    pub(crate) fn split(&mut self, span: Span, pages: usize) -> Span {
+        let (start, rest) = (span.start.get() + pages * PAGE, span.page_count() - pages);
+        let zero = span.zero_pages.get() as usize;
+        let remainder = self.map.record(start);
+        if span.is(Kind::Free) {
+            let (first, second) = Known::of(span).split(pages);
+            remainder.init(Kind::Free, start, rest, second.end);
+            second.note(remainder);
+            span.pages.set(pages as u32);
+            first.note(span);
+        } else {
+            remainder.init(Kind::Free, start, rest, zero.min(rest));
+            span.pages.set(pages as u32);
+            span.zero_pages.set(zero.saturating_sub(rest) as u32);
+        }
+        self.link_after(Some(span), remainder);
+        remainder
+    }
+
+    /// Puts a free span where its place says: the top, or the index of free spans.
+    pub(crate) fn place_free(&mut self, span: Span) {
+        if self.last == Some(span) {
+            self.top = Some(span);
+        } else {
+            self.keep_free(span);
+        }
+    }
+
+    /// Puts a free span that is not the top into the index.
+    pub(crate) fn keep_free(&mut self, span: Span) {
+        self.map.mark(span);
+        self.fit.insert(span);
+    }
+
+    /// Takes a free span out of its index.
+    pub(crate) fn unplace_free(&mut self, span: Span) {
+        if self.top == Some(span) {
+            self.top = None;
+        } else {
+            self.fit.remove(span);
+        }
+    }
+
+    /// Frees a used span and coalesces it with free neighbours (I3). Returns the free span it has become part of.
+    pub(crate) fn release(&mut self, span: Span) -> Span {
+        let known = span.known_when_freed();
+        self.release_with(span, known)
+    }
+
+    /// [`release`](Self::release) for a span whose content has been moved away: it has no memory.
+    pub(crate) fn release_untouched(&mut self, span: Span) -> Span {
+        let pages = span.page_count();
+        self.release_with(span, Known { pages, front: 0, dirty: 0, end: pages })
+    }
+
+    fn release_with(&mut self, span: Span, known: Known) -> Span {
+        self.thrift.tick_release(span.page_count());
+        self.believe(span);
+        if span.is(Kind::Slab) {
+            self.unmap_slab(span);
+        }
+        span.kind.set(Kind::Free);
+        known.note(span);
+        let mut free = span;
+        if let Some(next) = self.free_next(span) {
+            self.believe(next);
+            self.unplace_free(next);
+            self.absorb_next(free);
+        }
+        if let Some(prev) = span.prev.get().filter(|prev| prev.is(Kind::Free)) {
+            self.believe(prev);
+            self.unplace_free(prev);
+            free = prev;
+            self.absorb_next(free);
+        }
+        self.place_free(free);
+        free
+    }
+
+    /// Makes a used span `pages` pages long and frees the rest. Returns the free span the rest has become part of.
+    pub(crate) fn shorten(&mut self, span: Span, pages: usize) -> Span {
+        self.believe(span);
+        let rest = self.split(span, pages);
+        self.release(rest)
+    }
+
+    /// Makes a used span `pages` pages long at the cost of the free span after it, if that suffices.
+    pub(crate) fn lengthen(&mut self, span: Span, pages: usize) -> bool {
+        let Some(next) = self.free_next(span).filter(|next| span.page_count() + next.page_count() >= pages) else {
+            return false;
+        };
+        self.believe(span);
+        self.believe(next);
+        self.unplace_free(next);
+        let more = pages - span.page_count();
+        if next.page_count() > more {
+            let remainder = self.split(next, more);
+            self.place_free(remainder);
+        }
+        if next.zero_pages.get() > 0 {
+            self.thrift.need();
+        }
+        self.absorb_next(span);
+        self.map.mark(span);
+        true
+    }
+
+    /// Adds the pages of the next span, which no index holds, to this one.
+    pub(crate) fn absorb_next(&mut self, span: Span) {
+        let Some(next) = span.next.get() else { corrupt(1, span.address()) };
+        debug_assert!(span.end() == next.start.get());
+        let both = span.is(Kind::Free).then(|| Known::of(span).and(Known::of(next)));
+        self.map.set(next.start.get(), None);
+        self.unlink(next);
+        span.pages.set(span.pages.get() + next.pages.get());
+        if let Some(both) = both {
+            both.note(span);
+        }
+    }
+
+    /// Makes the page map answer with a slab for each of its pages (I5).
+    pub(crate) fn map_slab(&mut self, slab: Span) {
+        self.counters.slab_pages += slab.page_count();
+        for page in 1..slab.page_count() {
+            self.map.set(slab.start.get() + page * PAGE, Some(slab));
+        }
+    }
+
+    fn unmap_slab(&mut self, slab: Span) {
+        self.counters.slab_pages -= slab.page_count();
+        slab.reciprocal.set(0);
+        for page in 1..slab.page_count() {
+            self.map.set(slab.start.get() + page * PAGE, None);
+        }
+    }
+}
+
+/// Pages a span must have to spare so that `align` can be met wherever it starts.
+pub(crate) fn align_slack(align: usize) -> usize {
+    (align / PAGE).saturating_sub(1)
+}
+
+/// Pages from a span's start to the next multiple of `align`.
+fn pages_to_align(span: Span, align: usize) -> Option<usize> {
+    let start = span.start.get();
+    Some((start.checked_next_multiple_of(align.max(PAGE))? - start) / PAGE)
+}

@@ -1,0 +1,157 @@
+//! A search tree of free spans whose shape no program can choose: a treap (Aragon and Seidel, "Randomized search
+//! trees", 1989), ordered by length and then by address.
+//!
+//! ```text
+//!              (90 pages)          smaller keys to the left, larger to the right;
+//!              /        \          the highest priority is the root of each subtree
+//!          (70)          (400)
+//! ```
+//!
+//! A priority is a hash of the address with a seed that differs from run to run. With a hash that is known, or one that
+//! only spreads neighbours, some strides of free spans make a list of the tree, and each free walks all of it.
+
+use crate::ground::corrupt::corrupt;
+use crate::ground::header::{PAGE_SHIFT, Span};
+use core::cell::Cell;
+
+/// Free spans, linked through `left` and `right`.
+#[derive(Debug)]
+pub(crate) struct Treap {
+    root: Option<Span>,
+    /// Chosen while the tree is empty: the order of priorities holds for one seed only.
+    seed: u64,
+}
+
+/// Order in the tree.
+fn key(span: Span) -> (usize, usize) {
+    (span.page_count(), span.start.get())
+}
+
+/// A hash in which each bit of the input decides over half of those of the output: the last step of SplitMix64 (Steele,
+/// Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
+fn mix(mut bits: u64) -> u64 {
+    bits = (bits ^ bits >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    bits = (bits ^ bits >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    bits ^ bits >> 31
+}
+
+/// Heap order in the tree.
+fn priority(seed: u64, span: Span) -> u64 {
+    mix(((span.start.get() >> PAGE_SHIFT) as u64).wrapping_add(seed))
+}
+
+/// The link from a node towards where a key like `span`'s belongs.
+fn towards<'a>(node: Span, span: Span) -> &'a Cell<Option<Span>> {
+    if key(span) < key(node) { &node.record().left } else { &node.record().right }
+}
+
+impl Treap {
+    pub(crate) const fn new() -> Self {
+        Self { root: None, seed: 0 }
+    }
+
+    /// A seed from what differs between runs and between heaps where addresses are randomised: those of the heap's
+    /// memory, of the heap itself and of the stack. It is no secret, only nothing that a program comes upon by itself.
+    fn reseed(&mut self, span: Span) {
+        let stack = 0_u8;
+        let addresses = [span.start.get(), (&raw const *self).addr(), (&raw const stack).addr()];
+        for address in addresses {
+            self.seed = mix((self.seed ^ address as u64).wrapping_add(0x9E37_79B9_7F4A_7C15));
+        }
+    }
+
+    pub(crate) fn insert(&mut self, span: Span) {
+        if self.root.is_none() {
+            self.reseed(span);
+        }
+        let seed = self.seed;
+        let mut slot = Cell::from_mut(&mut self.root);
+        while let Some(node) = slot.get().filter(|&node| priority(seed, node) >= priority(seed, span)) {
+            slot = towards(node, span);
+        }
+        // Everything in the subtree goes left or right of the new node, which takes its place.
+        let (mut rest, mut smaller, mut larger) = (slot.get(), &span.record().left, &span.record().right);
+        slot.set(Some(span));
+        while let Some(node) = rest {
+            if key(node) < key(span) {
+                smaller.set(Some(node));
+                smaller = &node.record().right;
+                rest = smaller.get();
+            } else {
+                larger.set(Some(node));
+                larger = &node.record().left;
+                rest = larger.get();
+            }
+        }
+        smaller.set(None);
+        larger.set(None);
+    }
+
+    /// Takes out a span that was inserted and has kept its start and length. One that is not found where these lead was
+    /// tampered with, and so may be its links: they are not followed.
+    pub(crate) fn remove(&mut self, span: Span) {
+        let seed = self.seed;
+        let mut slot = Cell::from_mut(&mut self.root);
+        while let Some(node) = slot.get().filter(|&node| node != span) {
+            slot = towards(node, span);
+        }
+        if slot.get() != Some(span) {
+            corrupt(4, span.address());
+        }
+        // The two subtrees are joined along their inner edges, the higher priority on top.
+        let (mut left, mut right) = (span.left.get(), span.right.get());
+        while let (Some(smaller), Some(larger)) = (left, right) {
+            if priority(seed, smaller) >= priority(seed, larger) {
+                slot.set(left);
+                slot = &smaller.record().right;
+                left = slot.get();
+            } else {
+                slot.set(right);
+                slot = &larger.record().left;
+                right = slot.get();
+            }
+        }
+        slot.set(left.or(right));
+    }
+
+    /// The shortest span of at least `pages` pages; of several the one at the lowest address.
+    pub(crate) fn best(&self, pages: usize) -> Option<Span> {
+        let (mut node, mut best) = (self.root, None);
+        while let Some(span) = node {
+            if span.page_count() >= pages {
+                best = node;
+                node = span.left.get();
+            } else {
+                node = span.right.get();
+            }
+        }
+        best
+    }
+
+    /// How many steps down from the root a span is, if it is where its start and length say. A sound tree of `most`
+    /// spans is no deeper than that, so a damaged one does not hang who asks.
+    pub(crate) fn depth_of(&self, span: Span, most: usize) -> Option<usize> {
+        let mut node = self.root;
+        for depth in 0..most {
+            match node? {
+                here if here == span => return Some(depth),
+                here => node = towards(here, span).get(),
+            }
+        }
+        None
+    }
+
+    /// The root.
+    pub(crate) fn root(&self) -> Option<Span> {
+        self.root
+    }
+
+    /// Whether `child` may be right below `node`: its key on that side, its priority no higher.
+    pub(crate) fn may_be_below(&self, node: Span, child: Span) -> bool {
+        let side = if node.left.get() == Some(child) { key(child) < key(node) } else { key(node) < key(child) };
+        side && priority(self.seed, child) <= priority(self.seed, node)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,92 @@
+//! By how much more than it needs the heap raises the break: a wish, which a limit teaches.
+
+use crate::ground::header::PAGE;
+
+/// The least by which the break is raised if the kernel lets it, in pages.
+const STEP_MIN: usize = (256 << 10) / PAGE;
+/// A step is this fraction of the heap,
+const STEP_FRACTION: usize = 16;
+/// but no more than this,
+const STEP_MAX: usize = (16 << 20) / PAGE;
+/// or this fraction of the heap, so that one that grows without end is raised some 64 times for each doubling.
+const STEP_LEAST_FRACTION: usize = 64;
+
+/// By how much more than it needs the heap raises the break.
+#[derive(Debug)]
+pub(crate) struct Wish {
+    /// The most that it may be, in pages: what was granted after a refusal, and twice that after each raise since.
+    most: usize,
+}
+
+impl Wish {
+    pub(crate) const fn new() -> Self {
+        Self { most: usize::MAX }
+    }
+
+    /// The step that a raise begins with where nothing was refused.
+    pub(crate) fn usual(heap_pages: usize) -> usize {
+        let most = STEP_MAX.max(heap_pages / STEP_LEAST_FRACTION);
+        (heap_pages / STEP_FRACTION).clamp(STEP_MIN, most)
+    }
+
+    /// The step that a raise begins with.
+    pub(crate) fn step(&self, heap_pages: usize) -> usize {
+        Self::usual(heap_pages).min(self.most)
+    }
+
+    /// The step that a raise would begin with, if that is less than usual because more was refused.
+    pub(crate) fn shortened(&self, heap_pages: usize) -> Option<usize> {
+        Some(self.most).filter(|&most| most < Self::usual(heap_pages))
+    }
+
+    /// The step after one that was refused, for a raise that needs `pages` pages: not below that, but for none at all.
+    pub(crate) fn shorter(step: usize, pages: usize) -> usize {
+        Some(step / 2).filter(|&half| half > pages).unwrap_or(0)
+    }
+
+    /// Remembers the step that a raise ended with, and whether one was refused before it.
+    pub(crate) fn note(&mut self, step: usize, refused: bool) {
+        self.most = if refused { step } else { self.most.max(1).saturating_mul(2) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_a_fraction_of_the_heap_between_bounds_that_grow_with_it() {
+        let new = Wish::new();
+        assert_eq!(new.step(0), STEP_MIN);
+        assert_eq!(new.step(STEP_FRACTION * STEP_MIN * 3), STEP_MIN * 3);
+        let large = STEP_FRACTION * STEP_MAX;
+        assert_eq!((new.step(large), new.step(large * 4)), (STEP_MAX, STEP_MAX));
+        assert_eq!(new.step(large * 64), large * 64 / STEP_LEAST_FRACTION);
+        // However large it is, it doubles in so many raises.
+        let (mut pages, mut raises) = (1 << 22, 0);
+        while pages < 1 << 23 {
+            (pages, raises) = (pages + new.step(pages), raises + 1);
+        }
+        assert!(raises <= STEP_LEAST_FRACTION, "{raises} raises");
+    }
+
+    #[test]
+    fn a_refused_step_is_halved_and_what_was_granted_is_remembered() {
+        let (pages, mut wish) = (STEP_FRACTION * STEP_MAX, Wish::new());
+        let mut steps = std::vec![wish.step(pages)];
+        while let Some(&step) = steps.last().filter(|&&step| step > 0) {
+            steps.push(Wish::shorter(step, 100));
+        }
+        assert_eq!(steps, [1024, 512, 256, 128, 0]);
+        wish.note(256, true);
+        assert_eq!(wish.step(pages), 256);
+        wish.note(256, false);
+        assert_eq!(wish.step(pages), 512);
+        (0..60).for_each(|_| wish.note(1, false));
+        assert_eq!(wish.step(pages), STEP_MAX, "it is long again");
+        wish.note(0, true);
+        assert_eq!(wish.step(pages), 0);
+        wish.note(0, false);
+        assert_eq!(wish.step(pages), 2);
+    }
+}

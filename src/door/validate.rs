@@ -1,0 +1,119 @@
+//! The one door: an untrusted pointer comes in, a live block or a [`Misuse`] goes out.
+//!
+//! [`admit`] decides in constant time and reads only headers, never a byte near the pointer: the page map says which
+//! span owns its page, if any; a multiplication says whether a slot starts there; one bit says whether it is live.
+//! [`explain`] says what is wrong with a pointer that was turned away, once the span around it is found, which takes
+//! hardly longer in a block of many GiB.
+
+use crate::door::misuse::{Block, BlockState, Misuse, MisuseKind};
+use crate::ground::header::{Kind, Span, pages_of};
+use crate::ground::page_map::PageMap;
+use crate::ground::size_class::{MIN_ALIGN, SizeClass};
+use crate::tier::slab::Slot;
+use core::alloc::Layout;
+
+/// A block that is live.
+#[derive(Clone, Copy)]
+pub(crate) enum Live {
+    Slot(Slot),
+    Large(Span),
+}
+
+impl Live {
+    /// Bytes of the payload.
+    pub(crate) fn bytes(self) -> usize {
+        match self {
+            Self::Slot(slot) => slot.slab.size_class().slot_size(),
+            Self::Large(span) => span.bytes(),
+        }
+    }
+
+    /// Whether a caller who holds the block at `address` can have asked for `layout`: it fits, and, unless there may be
+    /// more slack than usual, the heap would not have given a request of half the block's size or less so much.
+    pub(crate) fn can_be(self, address: usize, layout: Layout, slack: bool) -> bool {
+        let bytes = self.bytes();
+        let fits = layout.size() <= bytes && address.is_multiple_of(layout.align());
+        fits && (layout.size() > bytes / 2 || slack || self.serves(layout))
+    }
+
+    /// Whether `layout` would be served by a block like this one.
+    fn serves(self, layout: Layout) -> bool {
+        match self {
+            Self::Slot(slot) => SizeClass::of(layout) == Some(slot.slab.size_class()),
+            Self::Large(span) => SizeClass::of(layout).is_none() && span.page_count() == pages_of(layout.size()),
+        }
+    }
+}
+
+/// The live slot that starts at exactly `address`, if it is not in a region. Most blocks are such slots, so this much is
+/// inlined.
+#[inline(always)]
+pub(crate) fn admit_slot(map: &PageMap, address: usize) -> Option<Slot> {
+    Slot::live_at(map.find_below_break(address)?, address)
+}
+
+/// The live block whose payload starts at exactly `address`.
+pub(crate) fn admit(map: &PageMap, address: usize) -> Option<Live> {
+    match map.find(address)? {
+        span if span.is(Kind::Large) => (span.start.get() == address).then_some(Live::Large(span)),
+        span => Slot::live_at(span, address).map(Live::Slot),
+    }
+}
+
+/// Why `address` was not admitted, and what is there: in `span`, if in any.
+#[cold]
+pub(crate) fn explain(span: Option<Span>, address: usize) -> Misuse {
+    let Some(span) = span else {
+        return Misuse { kind: MisuseKind::OutsideHeap, address, found: None };
+    };
+    let found = block_around(span, address);
+    let kind = if !address.is_multiple_of(MIN_ALIGN) {
+        MisuseKind::Misaligned
+    } else if was_a_payload(span, address) && found.state == BlockState::Free {
+        MisuseKind::AlreadyFree
+    } else {
+        MisuseKind::NotABlock
+    };
+    Misuse { kind, address, found: Some(found) }
+}
+
+/// What is wrong with a live block's `address` when `layout` cannot be its own.
+#[cold]
+pub(crate) fn wrong_layout(live: Live, address: usize) -> Misuse {
+    let block = Block { address, size: live.bytes(), state: BlockState::Used };
+    Misuse { kind: MisuseKind::WrongLayout, address, found: Some(block) }
+}
+
+/// Whether a payload starts at `address` now, or did while the span stood: a slot in a word that has been opened, or
+/// the first byte of a free span.
+fn was_a_payload(span: Span, address: usize) -> bool {
+    match span.kind.get() {
+        Kind::Slab => Slot::starting_at(span, address).is_some_and(Slot::is_opened),
+        kind => kind == Kind::Free && span.start.get() == address,
+    }
+}
+
+/// The slot, or the span that has none, in which `address` lies.
+fn block_around(span: Span, address: usize) -> Block {
+    let whole = |state| Block { address: span.start.get(), size: span.bytes(), state };
+    match span.kind.get() {
+        Kind::Free => whole(BlockState::Free),
+        Kind::Large => whole(BlockState::Used),
+        Kind::Metadata => whole(BlockState::Metadata),
+        Kind::Foreign => whole(BlockState::Foreign),
+        Kind::Slab => slot_around(span, address),
+    }
+}
+
+/// In the tail, which is not a slot, the tail itself.
+fn slot_around(slab: Span, address: usize) -> Block {
+    let (size, capacity) = (slab.size_class().slot_size(), slab.capacity.get() as usize);
+    let number = (address - slab.start.get()) / size;
+    if number >= capacity {
+        let tail = slab.start.get() + capacity * size;
+        return Block { address: tail, size: slab.end() - tail, state: BlockState::Free };
+    }
+    let slot = Slot::new(slab, number);
+    let state = if slot.is_live() { BlockState::Used } else { BlockState::Free };
+    Block { address: slot.address(), size, state }
+}

@@ -1,0 +1,241 @@
+//! The leaves of the page map: where the records for a range of pages, and the handles for all pages before its end,
+//! lie.
+//!
+//! ```text
+//! storage of leaf k for its n pages                                            a multiple of our page
+//! +- - -+=========+------------------------------+-------------------------+- -+=============+- - -+
+//! |     | guard   | handles of pages 0 to last   | n records of 192 bytes  |   | guard       |     |
+//! +- - -+=========+------------------------------+-------------------------+- -+=============+- - -+
+//!       kernel pages                                                           kernel pages
+//! ```
+//!
+//! Payload may lie on both sides, and who writes past its end must not come upon headers. So the storage begins and
+//! ends with whole kernel pages that are made inaccessible; what is left over at its end is part of the second
+//! guard. Where the kernel's page is no larger than ours, all payload borders on a guard directly; where it is larger,
+//! a storage may start or end amid one, which it shares with its neighbour: that much is left unused. The heap's first
+//! storage has nothing of ours below it and so no guard there.
+//!
+//! A leaf [aside](crate::ground::aside) is the same two addresses, of arrays that lie elsewhere; and its records may be
+//! [grouped](GROUPED).
+//!
+//! How long a storage is depends on the kernel's page alone, not on where it starts. Over pages of 4 KiB:
+//!
+//! | pages served | 60, at the start | 68 | 128 | 256 | 512 | 1024 |
+//! |---|---|---|---|---|---|---|
+//! | metadata pages | 1 | 2 | 3 | 4 | 7 | 14 |
+
+use crate::ground::header::{Header, PAGE, Span};
+use core::cell::Cell;
+use core::ops::Range;
+
+pub(crate) const RECORD: usize = size_of::<Header>();
+pub(crate) const HANDLE: usize = size_of::<Option<Span>>();
+
+/// Pages whose records change places among themselves in a leaf that is grouped: a power of two.
+///
+/// A large slab is four pages long or eight, and has one record. In page order every kernel page of records would be
+/// touched for a quarter or an eighth of its bytes. So of these pages the records of those with the same number modulo
+/// 8 lie together: the lowest three bits of the page's number and the highest three of these nine are exchanged.
+///
+/// ```text
+/// place of a record   512 ...  575   576 ...  639         960 ... 1023
+///                    +--------------+--------------+-   -+--------------+
+/// pages              | 512 520 ..   | 513 521 ..   | ... | 519 527 ..   |   64 records in a group, 12 KiB
+///                    +--------------+--------------+-   -+--------------+
+/// ```
+pub(crate) const GROUPED: usize = 512;
+/// The bits of a page's number that name its group.
+const GROUP_BITS: usize = 7;
+/// How far above them those lie with which they change places.
+const GROUP_SHIFT: u32 = (GROUPED / (GROUP_BITS + 1)).ilog2();
+
+const _: () = assert!((RECORD << GROUP_SHIFT).is_multiple_of(4096), "a group shares no small kernel page");
+const _: () = assert!(GROUP_BITS < align_of::<Header>(), "they fit below a record's address");
+
+/// What is right below a leaf's storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Below {
+    /// Pages of the heap, or what others have mapped.
+    Others,
+    /// The heap starts here.
+    Nothing,
+}
+
+/// Bytes of the handles and records of a leaf for `pages`.
+const fn body_bytes(pages: &Range<usize>) -> usize {
+    (pages.end * HANDLE).next_multiple_of(align_of::<Header>()) + (pages.end - pages.start) * RECORD
+}
+
+/// Metadata pages in the storage of a leaf for `pages` over kernel pages of `kernel_page` bytes. The pages are no more
+/// than there are addresses for.
+pub(crate) const fn storage_pages(pages: &Range<usize>, below: Below, kernel_page: usize) -> usize {
+    // The most that lies between a multiple of PAGE and the next kernel page.
+    let lead = kernel_page.saturating_sub(PAGE);
+    let bytes = match below {
+        Below::Others => lead + kernel_page + body_bytes(pages).next_multiple_of(kernel_page),
+        Below::Nothing => (lead + body_bytes(pages)).next_multiple_of(kernel_page),
+    };
+    (bytes + kernel_page).div_ceil(PAGE)
+}
+
+/// The table above, by example.
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(storage_pages(&(0..60), Below::Nothing, 4096) == 1 && storage_pages(&(60..128), Below::Others, 4096) == 2);
+    assert!(
+        storage_pages(&(128..256), Below::Others, 4096) == 3 && storage_pages(&(256..512), Below::Others, 4096) == 4
+    );
+};
+
+/// Where a leaf's records and its array of handles are. Plain numbers: what they lead to is there for as long as the
+/// leaf's storage stands, or, aside, for the pages of the heap.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Leaf {
+    records: Records,
+    pub(crate) handles: Handles,
+}
+
+impl Leaf {
+    /// A place for a leaf.
+    pub(crate) const NONE: Self = Self { records: Records(0), handles: Handles(0) };
+
+    /// Lays out a leaf for `pages` in the [metadata pages](storage_pages) at `storage`, and says what its guards are.
+    pub(crate) fn new(
+        storage: usize,
+        pages: Range<usize>,
+        below: Below,
+        kernel_page: usize,
+    ) -> (Self, [Range<usize>; 2]) {
+        let low = storage.next_multiple_of(kernel_page);
+        let handles = if below == Below::Others { low + kernel_page } else { storage };
+        let records = (handles + pages.end * HANDLE).next_multiple_of(align_of::<Header>());
+        let high = (records + pages.len() * RECORD).next_multiple_of(kernel_page);
+        let end = (storage + storage_pages(&pages, below, kernel_page) * PAGE) & !(kernel_page - 1);
+        debug_assert!(high + kernel_page <= end);
+        let records = Records::new(records.wrapping_sub(pages.start * RECORD), false);
+        let leaf = Self { records, handles: Handles(handles) };
+        // The first is empty where there is none.
+        (leaf, [low.min(handles)..handles, high..end])
+    }
+
+    /// A leaf whose handles and biased records lie aside. Only one for whole multiples of [`GROUPED`] pages can be grouped.
+    pub(crate) fn aside(records: usize, handles: usize, grouped: bool) -> Self {
+        Self { records: Records::new(records, grouped), handles: Handles(handles) }
+    }
+
+    /// Address past the last record of a leaf in line for `pages`.
+    pub(crate) fn records_end(self, pages: &Range<usize>) -> usize {
+        self.records.first().wrapping_add(pages.end * RECORD)
+    }
+
+    /// The guards that are certain to belong to a leaf with others below it: a kernel page on either side.
+    pub(crate) fn guards(self, pages: &Range<usize>, kernel_page: usize) -> [Range<usize>; 2] {
+        let (low, high) = (self.handles.0 - kernel_page, self.records_end(pages).next_multiple_of(kernel_page));
+        [low..self.handles.0, high..high + kernel_page]
+    }
+
+    /// Address of the record of a page, which the leaf serves.
+    #[inline]
+    pub(crate) fn record_address(self, page: usize) -> usize {
+        self.records.first().wrapping_add(self.records.exchange(page) * RECORD)
+    }
+
+    /// The record of a page.
+    ///
+    /// # Safety
+    ///
+    /// The leaf serves the page, and its storage stands for as long as the handle is used.
+    pub(crate) unsafe fn record(self, page: usize) -> Span {
+        // SAFETY: the caller's promise; records are laid out at multiples of 64 from a multiple of 64.
+        unsafe { Span::at(self.record_address(page)) }
+    }
+
+    /// The page whose record `span` is, if it is one of `pages`, which the leaf serves.
+    pub(crate) fn page_of(self, span: Span, pages: Range<usize>) -> Option<usize> {
+        let offset = span.address().wrapping_sub(self.records.first().wrapping_add(pages.start * RECORD));
+        let is_record = offset < pages.len() * RECORD && offset.is_multiple_of(RECORD);
+        is_record.then(|| self.records.exchange(pages.start + offset / RECORD))
+    }
+}
+
+/// The address of an array of records, biased, so that places count from page 0 on; with [`GROUP_BITS`], if the records are
+/// grouped: an address of records has none of them.
+#[derive(Debug, Clone, Copy)]
+struct Records(usize);
+
+impl Records {
+    fn new(first: usize, grouped: bool) -> Self {
+        debug_assert!(first.is_multiple_of(align_of::<Header>()));
+        Self(if grouped { first | GROUP_BITS } else { first })
+    }
+
+    /// The bits of a page's number that change places.
+    fn group_bits(self) -> usize {
+        self.0 & GROUP_BITS
+    }
+
+    /// Where the record of page 0 would be.
+    fn first(self) -> usize {
+        self.0 & !GROUP_BITS
+    }
+
+    /// The place of a page's record, and the page whose record has a place: bits that differ flip on both sides.
+    fn exchange(self, page: usize) -> usize {
+        let differ = (page ^ page >> GROUP_SHIFT) & self.group_bits();
+        page ^ differ ^ differ << GROUP_SHIFT
+    }
+}
+
+/// The address of an array of handles, from page 0 on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Handles(usize);
+
+impl Handles {
+    pub(crate) const NONE: Self = Self(0);
+
+    /// The handle of a page.
+    ///
+    /// # Safety
+    ///
+    /// The array has room for the page, and its memory stands for `'a` and holds a handle there, or zeros.
+    #[inline(always)]
+    pub(crate) unsafe fn of<'a>(self, page: usize) -> &'a Cell<Option<Span>> {
+        let address = self.0.wrapping_add(page * HANDLE);
+        // SAFETY: the caller's promise. Handles are only ever reached as cells, or written when there is no reference; a
+        // null one is `None`.
+        unsafe { &*core::ptr::with_exposed_provenance::<Cell<Option<Span>>>(address) }
+    }
+
+    /// Writes handles to nothing where memory may hold anything.
+    ///
+    /// # Safety
+    ///
+    /// The array has room for the pages, and its memory stands.
+    pub(crate) unsafe fn clear(self, pages: Range<usize>) {
+        let first = core::ptr::with_exposed_provenance_mut::<Option<Span>>(self.0.wrapping_add(pages.start * HANDLE));
+        // SAFETY: the caller's promise. Zeros are handles to nothing.
+        unsafe { first.write_bytes(0, pages.len()) }
+    }
+
+    /// The first page whose handle lies at or above `address`.
+    pub(crate) fn first_from(self, address: usize) -> usize {
+        address.saturating_sub(self.0).div_ceil(HANDLE)
+    }
+
+    /// Copies the first `pages` handles to another array.
+    ///
+    /// # Safety
+    ///
+    /// The memory of both arrays stands, does not overlap, and has room for `pages` handles.
+    pub(crate) unsafe fn copy_to(self, other: Self, pages: usize) {
+        let (from, to) =
+            (core::ptr::with_exposed_provenance::<u8>(self.0), core::ptr::with_exposed_provenance_mut(other.0));
+        // SAFETY: the caller's promise.
+        unsafe { core::ptr::copy_nonoverlapping::<u8>(from, to, pages * HANDLE) }
+    }
+
+    /// Whether the array lies at or above `end`.
+    pub(crate) fn lies_above(self, end: usize) -> bool {
+        self.0 >= end
+    }
+}

@@ -1,0 +1,185 @@
+//! How threads take turns in a heap.
+//!
+//! The locks of all heaps stand in one table of [`Seat`]s, outside of the heaps themselves, so that a thread that forks
+//! finds them wherever their heaps have been moved to. A lock is an offset into that table. The first seat is vacant
+//! for good: that is where a lock begins, so that its first use ends on the slow path, where it gets a seat of its own.
+//!
+//! ```text
+//! SEATS    | vacant | heap's | other heap's | ...          one cache line each
+//!               ^        ^
+//!   Futex at first      then
+//! ```
+
+use crate::kernel::fork;
+use crate::kernel::seat::{Endless, Seat};
+use core::sync::atomic::AtomicUsize;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+/// Seats, the vacant one included. Heaps beyond so many share the last.
+pub(crate) const SEAT_COUNT: usize = 32;
+
+pub(crate) static SEATS: [Seat; SEAT_COUNT] = [const { Seat::new() }; SEAT_COUNT];
+
+/// How a heap came to be the caller's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// By its lock, which is to be left.
+    Taken,
+    /// The caller's thread is about to fork and holds every lock: there is nothing to leave. The lock counts as
+    /// [lent](Lock::lend) until the turn ends, so that the thread cannot get a second one meanwhile.
+    Forking,
+}
+
+/// A way to make threads take turns in a heap.
+///
+/// # Safety
+///
+/// After `try_lock` returned true, or `wait` returned, and until `unlock`, no other caller gets the same value's turn.
+pub unsafe trait Lock {
+    /// Takes the lock if it is free.
+    fn try_lock(&self) -> bool;
+    /// Waits for a turn. Where that would never end, the process dies with a line that says why.
+    fn wait(&self) -> Turn;
+    /// Lets the next one in. True if somebody may sleep; then [`wake`](Lock::wake) has to be called.
+    ///
+    /// # Safety
+    ///
+    /// The caller has the lock by `try_lock` or [`Turn::Taken`].
+    unsafe fn unlock(&self) -> bool;
+    /// Wakes one sleeper.
+    fn wake(&self);
+    /// Notes that what the lock protects is lent out to the caller's own code, or is so no more.
+    fn lend(&self, lent: bool);
+}
+
+/// The futex lock: safe from any number of threads, across `fork`, and from one heap inside another.
+#[derive(Debug)]
+pub struct Futex {
+    /// Bytes from the table's start to this lock's seat.
+    seat: AtomicUsize,
+}
+
+impl Futex {
+    pub(crate) const fn new() -> Self {
+        Self { seat: AtomicUsize::new(0) }
+    }
+
+    #[inline(always)]
+    pub(crate) fn seat(&self) -> &'static Seat {
+        let offset = self.seat.load(Relaxed);
+        // SAFETY: an offset is 0 or what `find_seat` has written: a seat of the table.
+        unsafe { &*SEATS.as_ptr().byte_add(offset) }
+    }
+
+    /// This lock's own seat, which it gets at the latest now.
+    #[cold]
+    pub(crate) fn find_seat(&self) -> &'static Seat {
+        fork::prepare();
+        if self.seat.load(Acquire) == 0 {
+            fork::while_none_forks(|| self.claim_seat());
+        }
+        self.seat()
+    }
+
+    fn claim_seat(&self) {
+        if self.seat.load(Relaxed) != 0 {
+            return;
+        }
+        let vacant = SEATS[1..].iter().find(|seat| seat.users.load(Relaxed) == 0);
+        let seat = vacant.unwrap_or(&SEATS[SEAT_COUNT - 1]);
+        seat.users.fetch_add(1, Relaxed);
+        seat.open();
+        self.seat.store(core::ptr::from_ref(seat).addr() - SEATS.as_ptr().addr(), Release);
+    }
+}
+
+impl Drop for Futex {
+    fn drop(&mut self) {
+        if self.seat.load(Relaxed) == 0 {
+            return;
+        }
+        let seat = self.seat();
+        if seat.users.load(Relaxed) == 1 {
+            // The next heap here is not to wait for a `before_fork` without an `after_fork`.
+            seat.reset();
+        }
+        seat.users.fetch_sub(1, Relaxed);
+    }
+}
+
+// SAFETY: `try_lock` and `wait` return only after having taken the seat, which has one holder; or for a thread that
+// forks, while that thread holds all seats.
+unsafe impl Lock for Futex {
+    #[inline(always)]
+    fn try_lock(&self) -> bool {
+        self.seat().try_take()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wait(&self) -> Turn {
+        let seat = self.find_seat();
+        if fork::forks_with(seat) {
+            // Nobody but this thread can have borrowed what it has locked.
+            if seat.is_lent() {
+                Endless::Lent.die()
+            }
+            self.lend(true);
+            return Turn::Forking;
+        }
+        match seat.take() {
+            Ok(()) => Turn::Taken,
+            Err(endless) => endless.die(),
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn unlock(&self) -> bool {
+        // SAFETY: the caller has the lock.
+        unsafe { self.seat().leave() }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wake(&self) {
+        self.seat().wake();
+    }
+
+    fn lend(&self, lent: bool) {
+        self.seat().set_lender(if lent { crate::kernel::tasks::thread_id() } else { 0 });
+    }
+}
+
+/// No lock at all, for programs with one thread.
+#[derive(Debug)]
+pub struct SingleThreaded(());
+
+impl SingleThreaded {
+    /// # Safety
+    ///
+    /// Only one thread ever uses what this protects, and never from a signal handler that interrupts a use.
+    pub(crate) const unsafe fn new() -> Self {
+        Self(())
+    }
+}
+
+// SAFETY: whoever made the value promised that there is only one caller.
+unsafe impl Lock for SingleThreaded {
+    #[inline(always)]
+    fn try_lock(&self) -> bool {
+        true
+    }
+
+    fn wait(&self) -> Turn {
+        Turn::Taken
+    }
+
+    #[inline(always)]
+    unsafe fn unlock(&self) -> bool {
+        false
+    }
+
+    fn wake(&self) {}
+
+    fn lend(&self, _: bool) {}
+}

@@ -1,0 +1,11 @@
+//! Where things are: headers, the page map, size classes, and the lock.
+
+pub(crate) mod aside;
+pub(crate) mod corrupt;
+pub(crate) mod header;
+pub(crate) mod leaf;
+pub(crate) mod list;
+pub(crate) mod lock;
+pub(crate) mod page_map;
+pub(crate) mod policy;
+pub(crate) mod size_class;

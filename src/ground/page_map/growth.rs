@@ -1,0 +1,290 @@
+//! How the page map grows and shrinks with the heap: which leaves there are, in line and aside, and where the handles are.
+
+use super::{FIRST_LEAF, LEAVES, NONE_ASIDE, PageMap, leaf_storage, pages_of, served_by};
+use crate::ground::aside::Aside;
+use crate::ground::header::PAGE;
+use crate::ground::leaf::{Below, Leaf};
+use crate::kernel::brk::{Brk, Refused};
+use core::ops::Range;
+
+/// The first leaf that lies aside where the heap grows for a block at its end, and otherwise.
+const ASIDE_BEHIND: usize = 1;
+const ASIDE_ANYWHERE: usize = 2;
+
+/// How a heap grows.
+#[derive(Debug)]
+pub(crate) struct Growth {
+    /// Address of page 0: the old one, if there was one.
+    pub(crate) base: usize,
+    /// Pages from the base to the new end.
+    pub(crate) pages: usize,
+    /// Where new leaves in line are stored: from here on there are as many metadata pages as
+    /// [`leaf_pages_missing`](PageMap::leaf_pages_missing) said, all of them the heap's and in no other use until
+    /// [`shrink`](PageMap::shrink) gives them up.
+    pub(crate) storage: usize,
+    /// From where on the new memory is zero.
+    pub(crate) zero_from: usize,
+    /// The first leaf that lies aside, where [`grow_aside`](PageMap::grow_aside) has mapped what all `pages` need.
+    pub(crate) aside_from: usize,
+}
+
+impl PageMap {
+    /// The first leaf that is to lie aside when the heap grows to `pages` pages or more, for a block at its end or not.
+    /// Where leaves lie there already, later ones do, too; as long as the standing ones do, none.
+    pub(crate) fn first_aside(&mut self, pages: usize, behind: bool, brk: &mut impl Brk) -> usize {
+        if self.aside_in_use().is_some() || self.served_beyond(0, NONE_ASIDE) >= pages {
+            return self.aside_from;
+        }
+        if self.aside.is_none() {
+            let room = brk.room().ok();
+            self.aside = room.and_then(|room| Aside::new(&room, FIRST_LEAF, brk.page_size()));
+        }
+        let first = if behind { ASIDE_BEHIND } else { ASIDE_ANYWHERE };
+        if self.aside.is_some() { first.max(self.leaf_count) } else { NONE_ASIDE }
+    }
+
+    /// Metadata pages that leaves for pages up to number `pages` need beyond those that stand, if they lie aside from
+    /// number `aside_from` on. Nothing if the heap could not count that far, or have addresses for so many.
+    pub(crate) fn leaf_pages_missing(&self, pages: usize, aside_from: usize, kernel_page: usize) -> Option<usize> {
+        pages.checked_mul(PAGE)?;
+        let (mut leaves, mut missing) = (self.leaf_count, 0);
+        while leaves == 0 || served_by(leaves - 1) < pages {
+            if leaves == LEAVES || (leaves >= aside_from && pages > self.room_aside()) {
+                return None;
+            }
+            missing += if leaves < aside_from { leaf_storage(leaves, kernel_page) } else { 0 };
+            leaves += 1;
+        }
+        Some(missing)
+    }
+
+    fn room_aside(&self) -> usize {
+        self.aside.map_or(0, |aside| aside.capacity())
+    }
+
+    /// Pages that can be taken in beyond page number `from` without new metadata below the break: by the leaves that
+    /// stand, or by others if leaves lie aside from number `aside_from` on.
+    pub(crate) fn served_beyond(&self, from: usize, aside_from: usize) -> usize {
+        let standing = if self.leaf_count == 0 { 0 } else { served_by(self.leaf_count - 1) };
+        let served =
+            if self.leaf_count >= aside_from { self.room_aside().min(served_by(LEAVES - 1)) } else { standing };
+        served.saturating_sub(from)
+    }
+
+    /// Pages that the standing leaves can still take in, if the next one may lie in line.
+    pub(crate) fn served_in_line(&self) -> usize {
+        match (self.leaf_count, self.aside_in_use()) {
+            (0, _) | (_, Some(_)) => served_by(LEAVES - 1),
+            (leaves, None) => served_by(leaves - 1) - self.pages,
+        }
+    }
+
+    /// Whether leaves lie aside from some number on.
+    fn aside_in_use(&self) -> Option<usize> {
+        (self.aside_from < self.leaf_count).then_some(self.aside_from)
+    }
+
+    /// The end of leaf 0's storage, which is at the heap's base and serves what is left of a heap that gave all else
+    /// back.
+    pub(crate) fn least_end(&self, kernel_page: usize) -> usize {
+        self.base + leaf_storage(0, kernel_page) * PAGE
+    }
+
+    /// Maps what is missing aside for [`grow`](Self::grow) to `pages` pages, and has `raise` do the rest. If one of both is
+    /// refused, what is aside is as it was.
+    pub(crate) fn grow_aside<B: Brk>(
+        &mut self,
+        pages: usize,
+        aside_from: usize,
+        brk: &mut B,
+        raise: impl FnOnce(&mut B) -> Result<(), Refused>,
+    ) -> Result<(), Refused> {
+        if aside_from >= LEAVES || pages <= pages_of(aside_from).start {
+            return raise(brk);
+        }
+        let aside = self.aside.as_mut().ok_or(Refused)?;
+        let before = aside.ends();
+        let grown = aside.grow(pages, brk);
+        let lost = grown.is_err() && aside.bytes() == 0;
+        let raised = grown.and_then(|()| raise(brk)).inspect_err(|_| {
+            // SAFETY: what was mapped just now is not used yet.
+            unsafe { aside.cut(before, brk) };
+        });
+        if lost {
+            // Another heap may have found the same room while this one had nothing in it.
+            self.aside = None;
+        }
+        raised
+    }
+
+    /// Returns what is mapped aside and serves no page, but for a little; all of it where it serves none and `unused` says
+    /// so. Returns how many bytes that were.
+    pub(crate) fn return_aside(&mut self, unused: bool, brk: &mut impl Brk) -> usize {
+        let before = self.aside_bytes();
+        let pages = if self.aside_in_use().is_some() { self.pages } else { 0 };
+        if let Some(aside) = &mut self.aside {
+            let ends = aside.shrunk(pages, unused, brk.page_size());
+            // SAFETY: I2: handles and records are followed for pages of the heap only, and these only while it is in use.
+            unsafe { aside.cut(ends, brk) };
+        }
+        before - self.aside_bytes()
+    }
+
+    /// Bytes that are mapped aside.
+    pub(crate) fn aside_bytes(&self) -> usize {
+        self.aside.map_or(0, |aside| aside.bytes())
+    }
+
+    /// Makes page `growth.pages - 1` the last, with new leaves where they are missing, whose guards are to be sealed. The
+    /// new pages belong to no span yet.
+    ///
+    /// # Safety
+    ///
+    /// What [`Growth`] says is so.
+    pub(crate) unsafe fn grow(&mut self, growth: &Growth, kernel_page: usize, mut seal: impl FnMut(Range<usize>)) {
+        debug_assert!(growth.pages >= self.pages);
+        self.base = growth.base;
+        let (old, mut storage) = (self.pages, growth.storage);
+        while self.leaf_count == 0 || served_by(self.leaf_count - 1) < growth.pages {
+            let number = self.leaf_count;
+            self.leaves[number] = match self.aside.filter(|_| number >= growth.aside_from) {
+                Some(aside) => {
+                    self.aside_from = growth.aside_from;
+                    aside.leaf(&pages_of(number))
+                }
+                None => {
+                    let below = if number == 0 { Below::Nothing } else { Below::Others };
+                    let (leaf, guards) = Leaf::new(storage, pages_of(number), below, kernel_page);
+                    guards.into_iter().for_each(&mut seal);
+                    storage += leaf_storage(number, kernel_page) * PAGE;
+                    leaf
+                }
+            };
+            self.leaf_count += 1;
+        }
+        // SAFETY: I2: the old array stands, or there are no pages; the new one is the caller's.
+        unsafe { self.move_handles(growth, old) };
+        self.pages = growth.pages;
+    }
+
+    /// Brings the handles of the first `old` pages to the array of the last leaf.
+    ///
+    /// # Safety
+    ///
+    /// The memory of both arrays stands, and that of a new one in line is zero from `growth.zero_from` on.
+    unsafe fn move_handles(&mut self, growth: &Growth, old: usize) {
+        let last = self.leaf_count - 1;
+        let handles = self.leaves[last].handles;
+        if handles == self.handles {
+            return;
+        }
+        // SAFETY: the last leaf serves these pages, so there is room; new memory is not the old one's.
+        unsafe { self.handles.copy_to(handles, old) };
+        if last < self.aside_from {
+            let stale = handles.first_from(growth.zero_from).clamp(old, served_by(last));
+            // SAFETY: as above.
+            unsafe { handles.clear(old..stale) };
+        }
+        self.handles = handles;
+    }
+
+    /// Address past the records of the last leaf in line, which are the highest that the heap has below its end.
+    pub(crate) fn records_end(&self) -> usize {
+        let last = self.leaves_in_line() - 1;
+        self.leaves[last].records_end(&pages_of(last))
+    }
+
+    fn leaves_in_line(&self) -> usize {
+        self.leaf_count.min(self.aside_from)
+    }
+
+    /// Prepares for [`shrink`](Self::shrink): brings the handles that will be left to where they can stay. Until then
+    /// all of them can be had back with [`stay`](Self::stay).
+    pub(crate) fn prepare_to_shrink(&mut self, end: usize) {
+        let (last, pages) = (self.leaves_below(end) - 1, (end - self.base) / PAGE);
+        let handles = self.leaves[last].handles;
+        if handles != self.handles {
+            // SAFETY: I2: both leaves stand; the one left serves all pages below `end`, and is in line, as leaves aside
+            // share their array.
+            unsafe {
+                self.handles.copy_to(handles, pages);
+                handles.clear(pages..served_by(last));
+            }
+            self.handles = handles;
+        }
+    }
+
+    /// The guards of the leaves that a heap that ends at `end` gives up.
+    pub(crate) fn guards_from(&self, end: usize, kernel_page: usize) -> impl Iterator<Item = Range<usize>> {
+        let leaves = self.leaves;
+        (self.leaves_below(end)..self.leaves_in_line())
+            .flat_map(move |leaf| leaves[leaf].guards(&pages_of(leaf), kernel_page))
+    }
+
+    /// The heap does not shrink after all.
+    pub(crate) fn stay(&mut self) {
+        self.handles = self.leaves[self.leaf_count - 1].handles;
+    }
+
+    /// Gives up the pages from `end` on, which no handle leads from any more, and the leaves that serve no others.
+    pub(crate) fn shrink(&mut self, end: usize) {
+        self.prepare_to_shrink(end);
+        self.pages = (end - self.base) / PAGE;
+        self.leaf_count = self.leaves_below(end);
+        if self.aside_from < NONE_ASIDE && self.aside_in_use().is_none() {
+            let handles = self.leaves[self.aside_from].handles;
+            // SAFETY: I2: they were in use until now; those of other pages lead to nothing.
+            unsafe { handles.clear(0..self.pages) };
+            self.aside_from = NONE_ASIDE;
+        }
+    }
+
+    /// How many leaves are left of a heap that ends at `end`: at least one, which is at the base.
+    fn leaves_below(&self, end: usize) -> usize {
+        let mut leaves = self.leaf_count;
+        while leaves > 1 && self.goes_with(leaves - 1, end) {
+            leaves -= 1;
+        }
+        leaves
+    }
+
+    /// Whether the last leaf goes if the heap ends at `end`: one in line with its storage, one aside with its pages.
+    fn goes_with(&self, leaf: usize, end: usize) -> bool {
+        if leaf < self.aside_from {
+            return self.leaves[leaf].handles.lies_above(end);
+        }
+        pages_of(leaf).start >= (end - self.base) / PAGE
+    }
+
+    /// The first page from the heap's end on whose handle leads somewhere, if it is in memory that stands (for `check`).
+    pub(crate) fn stray_handle(&self) -> Option<usize> {
+        let last = self.leaf_count.checked_sub(1)?;
+        let mapped = match self.aside.filter(|_| last >= self.aside_from) {
+            Some(aside) => aside.handles_mapped(),
+            None => served_by(last),
+        };
+        // SAFETY: I2: the array in use is mapped as far as this.
+        let leads = |page: &usize| unsafe { self.handles.of(*page) }.get().is_some();
+        (self.pages..mapped).find(leads).map(|page| self.base + page * PAGE)
+    }
+
+    /// Whether what lies aside serves all pages of the heap (for `check`).
+    pub(crate) fn stands(&self) -> bool {
+        self.aside_in_use().is_none() || self.aside.is_some_and(|aside| aside.serves(self.pages))
+    }
+}
+
+/// What tests break.
+#[cfg(test)]
+impl PageMap {
+    /// The handle of the first page that is not the heap's.
+    pub(crate) fn handle_at_end(&self) -> &core::cell::Cell<Option<crate::ground::header::Span>> {
+        // SAFETY: I2: as for `stray_handle`, if the heap does not fill its last leaf, or what is mapped aside.
+        unsafe { self.handles.of(self.pages) }
+    }
+
+    /// Forgets what is mapped aside.
+    pub(crate) fn lose_aside(&mut self) {
+        self.aside = None;
+    }
+}

@@ -1,0 +1,30 @@
+//! What is done about something that must not be: a wrong pointer, a break that was lowered below blocks in use.
+
+use crate::kernel::line::Line;
+use crate::kernel::sys;
+
+/// What [`Hmalloc`](crate::Hmalloc) does about a [`Misuse`](crate::Misuse), and a heap about a break that someone else
+/// lowered below its blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// Nothing: the call has no effect and nobody hears of it.
+    Ignore = 1,
+    /// One line on standard error; the call has no effect.
+    Report = 2,
+    /// One line on standard error, then death by `SIGABRT`.
+    // 0, so that a static heap with the default policy takes no room in a program's file.
+    Abort = 0,
+}
+
+impl Policy {
+    /// Writes the line to standard error if the policy is not to ignore, and returns unless it is to abort.
+    #[cold]
+    pub(crate) fn say(self, line: &Line) {
+        if self != Self::Ignore {
+            sys::write_to_stderr(line.as_bytes());
+        }
+        if self == Self::Abort {
+            sys::abort();
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! What happens to locks when the process forks.
+//!
+//! A thread that forks takes all locks first, so that the child gets heaps that nobody was in the middle of changing.
+//! That is done by handlers that libc calls around its `fork`:
+//!
+//! ```text
+//! before   take libc's list of streams, then every lock     (the order in which streams that allocate take them)
+//! parent   leave every lock, then the list
+//! child    leave every lock, then make the list anew
+//! ```
+//!
+//! Between the first and the others, handlers of the program's own may allocate: the thread that forks is remembered,
+//! and gets its turn without a lock. A lock that it holds already, because it forks in a signal handler that
+//! interrupted a call, or inside of `with`, is left to it, in the child as well: that call goes on when the handler
+//! returns.
+
+use crate::ground::lock::SEATS;
+use crate::kernel::seat::{self, Endless, FORK_PATIENCE, Seat};
+use crate::kernel::{libc, tasks};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
+
+static REGISTERED: AtomicBool = AtomicBool::new(false);
+/// Held while a heap gets its seat, and by who forks.
+static CLAIM: Seat = Seat::new();
+
+// Who forks. Written while `CLAIM` is held, `FORKER` last, and read by others only to find that it is not they.
+static FORKER: AtomicU32 = AtomicU32::new(0);
+static FORKER_PROCESS: AtomicU32 = AtomicU32::new(0);
+static FORKER_POINTER: AtomicUsize = AtomicUsize::new(0);
+/// One bit for each seat: the forking thread has taken it for the fork. The vacant seat's bit stands for `CLAIM`. It is
+/// not zero only while `FORKER` is not, so that a handler that interrupts these functions and forks finds either a fork
+/// that is none of its business, or nothing that it could overwrite.
+static TAKEN: AtomicU32 = AtomicU32::new(0);
+/// How many signal handlers of the forking thread fork, too, between its own handlers here.
+static NESTED: AtomicU32 = AtomicU32::new(0);
+/// Rounds in which locks are only tried, before they are waited for while others are held.
+const ROUNDS: u32 = 2;
+
+const _: () = assert!(SEATS.len() <= 32, "a bit for each seat");
+
+/// Registers the handlers, once. It happens with the first use of a heap, which is as early as possible: handlers run
+/// before a fork in the opposite order, so what others do there is over when the locks are taken.
+pub(crate) fn prepare() {
+    CLAIM.open();
+    if !REGISTERED.swap(true, AcqRel) {
+        seat::use_thread_pointers();
+        libc::at_fork(before, parent, child);
+    }
+}
+
+/// Does `claim` while no other heap gets a seat and nobody else forks.
+pub(crate) fn while_none_forks<R>(claim: impl FnOnce() -> R) -> R {
+    if is_forker() {
+        return claim();
+    }
+    if let Err(endless) = CLAIM.take() {
+        endless.die();
+    }
+    let result = claim();
+    leave(&CLAIM);
+    result
+}
+
+/// Whether the caller is the thread that forks.
+fn is_forker() -> bool {
+    let forker = FORKER.load(Acquire);
+    // The child has another thread id, and one thread. Threads that share a thread pointer have different ids.
+    forker != 0
+        && FORKER_POINTER.load(Relaxed) == seat::this_thread()
+        && (forker == tasks::thread_id() || FORKER_PROCESS.load(Relaxed) != tasks::process_id())
+}
+
+/// Whether the caller is the thread that forks, and has taken this seat for that.
+pub(crate) fn forks_with(seat: &Seat) -> bool {
+    is_forker()
+        && SEATS
+            .iter()
+            .position(|other| core::ptr::eq(other, seat))
+            .is_some_and(|at| TAKEN.load(Relaxed) & bit(at) != 0)
+}
+
+fn bit(index: usize) -> u32 {
+    1 << index
+}
+
+/// Takes a lock that may be the caller's own already; then it stays that, and the answer is false.
+pub(crate) fn take_for_fork(seat: &Seat) -> bool {
+    match seat.take_within(FORK_PATIENCE) {
+        Ok(()) => true,
+        Err(Endless::Alone | Endless::Lent | Endless::Interrupted) => false,
+    }
+}
+
+/// Leaves a lock that the caller holds.
+pub(crate) fn leave(seat: &Seat) {
+    // SAFETY: the callers have taken it.
+    if unsafe { seat.leave() } {
+        seat.wake();
+    }
+}
+
+/// Takes every lock but those that the caller has already, and returns one bit for each.
+///
+/// Who holds one may wait for another (a heap used inside of another's `with`), so nobody is waited for in earnest
+/// while a lock is held: what was taken is left, and the busy one comes first in the next round. Where many are busy
+/// nearly all the time, they are never all free; then each is waited for, in every round a little longer.
+fn take_all() -> u32 {
+    let (mut own, mut wanted) = (0, 0);
+    for round in 0_u32.. {
+        let mut taken = 0;
+        if wanted != 0 {
+            if take_for_fork(&SEATS[wanted]) { taken = bit(wanted) } else { own |= bit(wanted) }
+        }
+        let open = |&at: &usize| !SEATS[at].is_vacant() && (own | taken) & bit(at) == 0;
+        let mut more = 0;
+        match (1..SEATS.len()).filter(open).find(|&at| !try_take(at, round.saturating_sub(ROUNDS), &mut more)) {
+            None => return taken | more,
+            Some(busy) => wanted = busy,
+        }
+        leave_all(taken | more);
+    }
+    0
+}
+
+fn try_take(at: usize, sleeps: u32, taken: &mut u32) -> bool {
+    let got = SEATS[at].try_take() || sleeps > 0 && SEATS[at].take_briefly(sleeps);
+    *taken |= if got { bit(at) } else { 0 };
+    got
+}
+
+fn leave_all(taken: u32) {
+    (1..SEATS.len()).filter(|&at| taken & bit(at) != 0).for_each(|at| leave(&SEATS[at]));
+}
+
+extern "C" fn before() {
+    libc::lock_streams();
+    if is_forker() {
+        // A signal handler forks that interrupted the fork of its own thread, which holds everything.
+        NESTED.fetch_add(1, Relaxed);
+        return;
+    }
+    // Not taken if a signal handler forks that interrupted the first use of a heap. That goes on when it returns, and
+    // keeps other threads from forking meanwhile.
+    let claim = if take_for_fork(&CLAIM) { bit(0) } else { 0 };
+    let taken = take_all() | claim;
+    FORKER_POINTER.store(seat::this_thread(), Relaxed);
+    FORKER_PROCESS.store(tasks::process_id(), Relaxed);
+    FORKER.store(tasks::thread_id(), Release);
+    TAKEN.store(taken, Release);
+}
+
+extern "C" fn parent() {
+    after();
+    libc::unlock_streams();
+}
+
+extern "C" fn child() {
+    // Who lent a heap out before the fork still does, under another id.
+    SEATS.iter().for_each(Seat::renew_lender);
+    after();
+    libc::reset_streams();
+}
+
+fn after() {
+    if NESTED.load(Relaxed) > 0 {
+        NESTED.fetch_sub(1, Relaxed);
+        return;
+    }
+    let taken = TAKEN.swap(0, AcqRel);
+    FORKER.store(0, Release);
+    leave_all(taken);
+    if taken & bit(0) != 0 {
+        leave(&CLAIM);
+    }
+}
+
+// musl calls this around `fork`. It is weak there, as it is here: a program that calls `pthread_atfork` brings another
+// one, which is used then. A static program has no other way to hear of a fork, for a weak reference to
+// `pthread_atfork` brings nothing in. Elsewhere nobody calls it.
+macro_rules! fork_handler {
+    ($jump:literal) => {
+        core::arch::global_asm!(
+            ".ifndef __fork_handler",
+            ".pushsection .text.hmalloc_fork_handler,\"ax\",%progbits",
+            ".weak __fork_handler",
+            ".hidden __fork_handler",
+            ".balign 16",
+            "__fork_handler:",
+            concat!($jump, " {handler}"),
+            ".popsection",
+            ".endif",
+            handler = sym fork_handler,
+        );
+    };
+}
+
+#[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
+fork_handler!("jmp");
+#[cfg(any(target_arch = "aarch64", target_arch = "arm", target_arch = "loongarch64"))]
+fork_handler!("b");
+#[cfg(any(target_arch = "riscv64", target_arch = "riscv32"))]
+fork_handler!("tail");
+
+/// Before a fork with a negative number, after it with 0 in the parent and 1 in the child.
+#[allow(dead_code, reason = "not every architecture has musl, and then nothing jumps here")]
+extern "C" fn fork_handler(when: core::ffi::c_int) {
+    match when {
+        ..0 => {
+            // A program may fork before any heap is used.
+            prepare();
+            before();
+        }
+        0 => parent(),
+        _ => child(),
+    }
+}

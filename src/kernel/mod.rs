@@ -1,0 +1,12 @@
+//! What is below the heap: the kernel, a libc if there is one, and how a line gets out.
+
+#[macro_use]
+mod weak;
+
+pub mod brk;
+pub(crate) mod fork;
+pub(crate) mod libc;
+pub(crate) mod line;
+pub(crate) mod seat;
+pub(crate) mod sys;
+pub(crate) mod tasks;

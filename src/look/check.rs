@@ -1,0 +1,235 @@
+//! Walks everything and asserts the invariants I1..I16 of `src/README.md`, allocating nothing.
+//!
+//! Each function asserts the invariants it is named after. What an earlier one has established, later ones rely on to
+//! follow links safely; so the first corruption is reported and the walk ends there.
+
+use crate::central::known::Known;
+use crate::central::spans::Spans;
+pub(crate) use crate::ground::corrupt::Corruption;
+use crate::ground::header::{Kind, MAX_SLOTS, PAGE, Place, Span};
+use crate::ground::size_class::{CLASSES, SizeClass};
+use crate::kernel::brk::Brk;
+use crate::tier::class::{FREES_MAX, NEVER, slots_of_word};
+use crate::tier::slab::Slabs;
+use crate::tier::units::{MAX_UNITS, UNIT};
+
+fn ensure(holds: bool, invariant: u8, address: usize) -> Result<(), Corruption> {
+    if holds { Ok(()) } else { Err(Corruption { invariant, address }) }
+}
+
+pub(crate) fn check<B: Brk>(spans: &Spans<B>, slabs: &Slabs) -> Result<(), Corruption> {
+    in_memory(spans)?;
+    ensure(spans.map.stands(), 2, spans.map.base().unwrap_or(0))?;
+    tiling(spans)?;
+    ends(spans)?;
+    free_spans(spans)?;
+    index::index(spans)?;
+    for span in spans.iter() {
+        page_map(spans, span)?;
+        match span.kind.get() {
+            Kind::Slab => slab(span)?,
+            _ => ensure(span.reciprocal.get() == 0, 13, span.start.get())?,
+        }
+    }
+    let stray = spans.map.stray_handle();
+    ensure(stray.is_none(), 5, stray.unwrap_or(0))?;
+    for index in 0..CLASSES {
+        taken_word(slabs, SizeClass::from_index(index))?;
+    }
+    empties(slabs)?;
+    lists(spans, slabs)?;
+    counters(spans, slabs)
+}
+
+/// I1 and I2. Every link is checked before it is followed: the next span must start at the end of this one, or at the
+/// start of a later region or of the heap, and be that page's own record.
+fn tiling<B>(spans: &Spans<B>) -> Result<(), Corruption> {
+    let (mut expected, mut previous, mut next) = (area_from(spans, 0), None, spans.first);
+    while let Some((start, end)) = expected {
+        let mut at = start;
+        while at < end {
+            let Some(span) = next else { return Err(Corruption { invariant: 1, address: at }) };
+            // The page map knows of no span here if one is too short, and of another record if the link is wrong.
+            let strayed = if spans.map.find(at).is_none() { 1 } else { 2 };
+            ensure(span == spans.map.record(at), strayed, at)?;
+            ensure(span.start.get() == at && span.page_count() > 0 && span.end() <= end, 1, at)?;
+            ensure(span.prev.get() == previous, 1, at)?;
+            (at, previous, next) = (span.end(), next, span.next.get());
+        }
+        expected = area_from(spans, end);
+    }
+    ensure(next.is_none(), 1, next.map_or(0, Span::address))
+}
+
+/// The first stretch of pages at or above `address`: the heap between its base and its end, or a region.
+fn area_from<B>(spans: &Spans<B>, address: usize) -> Option<(usize, usize)> {
+    let regions = spans.map.regions().iter().map(|region| (region.start, region.end()));
+    let heap = spans.map.base().map(|base| (base, spans.map.end()));
+    regions.chain(heap).filter(|&(start, _)| start >= address).min()
+}
+
+/// I16, before anything is read that may be gone. A kernel that does not say where the break is proves nothing.
+fn in_memory<B: Brk>(spans: &Spans<B>) -> Result<(), Corruption> {
+    let Some(end) = spans.map.base().map(|_| spans.map.end()) else { return Ok(()) };
+    ensure(spans.brk.query().map_or(true, |break_now| end <= break_now), 16, end)
+}
+
+/// I11 and I15.
+fn ends<B>(spans: &Spans<B>) -> Result<(), Corruption> {
+    let base = spans.map.base();
+    let starts = spans.map.regions().iter().map(|region| region.start).chain(base);
+    for start in starts {
+        ensure(spans.map.record(start).is(Kind::Metadata), 15, start)?;
+    }
+    let end = base.map(|_| spans.map.end());
+    ensure(spans.last.map(Span::end) == end, 11, end.unwrap_or(0))?;
+    ensure(spans.top == spans.last.filter(|last| last.is(Kind::Free)), 11, end.unwrap_or(0))
+}
+
+/// I3 and I14.
+fn free_spans<B>(spans: &Spans<B>) -> Result<(), Corruption> {
+    for span in spans.iter().filter(|span| span.is(Kind::Free)) {
+        let start = span.start.get();
+        let neighbour = span.next.get().filter(|next| next.is(Kind::Free) && next.start.get() == span.end());
+        ensure(neighbour.is_none(), 3, start)?;
+        let known = Known::of(span);
+        ensure(known.is_sound(), 14, start)?;
+        for page in (0..known.front).chain(known.pages - known.end..known.pages) {
+            ensure(first_word(start + page * PAGE) == 0, 14, start + page * PAGE)?;
+        }
+    }
+    Ok(())
+}
+
+/// The first bytes of a free page or unit.
+fn first_word(address: usize) -> u64 {
+    // SAFETY: it is the heap's (I1), free, and known to have been zero: nobody writes to it while it is looked at.
+    unsafe { core::ptr::with_exposed_provenance::<u64>(address).read() }
+}
+
+/// I5, for the pages of a span.
+fn page_map<B>(spans: &Spans<B>, span: Span) -> Result<(), Corruption> {
+    for page in 0..span.page_count() {
+        let address = span.start.get() + page * PAGE;
+        let owner = if page == 0 || span.is(Kind::Slab) { Some(span) } else { None };
+        ensure(spans.map.find(address) == owner, 5, address)?;
+    }
+    Ok(())
+}
+
+/// I6 and I7.
+fn slab(slab: Span) -> Result<(), Corruption> {
+    let start = slab.start.get();
+    let class = slab.size_class();
+    let capacity = slab.bytes() / class.slot_size();
+    ensure(slab.bytes() <= MAX_SLOTS * class.slot_size(), 6, start)?;
+    ensure(slab.reciprocal.get() == class.reciprocal() && slab.capacity.get() as usize == capacity, 6, start)?;
+    let sizes = (slab.slot_size.get() as usize, slab.slack_max.get() as usize);
+    ensure(sizes == (class.slot_size(), class.slack_max()), 6, start)?;
+    let mut live = 0;
+    for (index, word) in slab.live.iter().map(core::cell::Cell::get).enumerate() {
+        ensure(word & !slots_of_word(slab.opened.get() as usize, index) == 0, 7, start)?;
+        live += word.count_ones() as usize;
+    }
+    let free = slab.counted_free().unwrap_or(capacity - live);
+    ensure(live + free == capacity && slab.opened.get() as usize <= capacity, 7, start)?;
+    zero_units(slab)
+}
+
+/// I14, of a slab.
+fn zero_units(slab: Span) -> Result<(), Corruption> {
+    let (start, zero) = (slab.start.get(), slab.zero_units());
+    ensure(slab.page_count() <= MAX_UNITS * UNIT / PAGE, 14, start)?;
+    ensure(zero & !slab.units() == 0 && zero & slab.live_units() == 0, 14, start)?;
+    for unit in (0..MAX_UNITS).filter(|unit| zero >> unit & 1 == 1) {
+        ensure(first_word(start + unit * UNIT) == 0, 14, start + unit * UNIT)?;
+    }
+    Ok(())
+}
+
+/// I8.
+fn taken_word(slabs: &Slabs, size_class: SizeClass) -> Result<(), Corruption> {
+    let class = &slabs.classes[size_class.index()];
+    let Some(slab) = class.slab else { return ensure(class.word == 0, 8, class.base) };
+    let start = slab.start.get();
+    ensure(slab.is(Kind::Slab) && slab.size_class() == size_class, 8, start)?;
+    if class.word == 0 {
+        return Ok(());
+    }
+    let live = &slab.record().live;
+    let Some(index) = live.iter().position(|word| core::ptr::from_ref(word) == class.live) else {
+        return Err(Corruption { invariant: 8, address: start });
+    };
+    let slots = slots_of_word(slab.opened.get() as usize, index);
+    ensure(class.word & !slots == 0 && class.word & live[index].get() == 0, 8, start)?;
+    ensure(slab.units_of_word(index, class.word) & slab.zero_units() == 0, 14, start)?;
+    ensure(class.slot_size as usize == size_class.slot_size(), 8, start)?;
+    let first = class.base + class.word.trailing_zeros() as usize * class.slot_size as usize;
+    ensure(class.base == start + index * 64 * class.slot_size as usize && class.next_slot == first, 8, start)
+}
+
+/// I9: each slab is where its place says, and the lists hold the listed and empty ones.
+fn lists<B>(spans: &Spans<B>, slabs: &Slabs) -> Result<(), Corruption> {
+    let mut listed = 0;
+    for slab in spans.iter().filter(|span| span.is(Kind::Slab)) {
+        let (until_review, live) = (slab.until_review.get(), slab.live_slots());
+        let current = slabs.classes[slab.size_class().index()].slab == Some(slab);
+        let sound = match slab.place.get() {
+            Place::Current => current && until_review >= NEVER - FREES_MAX,
+            Place::Full | Place::Spent | Place::Listed => {
+                !current && until_review > 0 && until_review <= slab.capacity.get()
+            }
+            Place::Empty => !current && live == 0 && slabs.empties().contains(&Some(slab)),
+        };
+        ensure(sound, 9, slab.start.get())?;
+        listed += slab.is_listed() as usize;
+    }
+    let mut found = 0;
+    for index in 0..CLASSES {
+        let (mut previous, mut next) = (None, slabs.classes[index].listed);
+        while let Some(slab) = next {
+            found += 1;
+            ensure(spans.map.knows(slab), 9, slab.address())?;
+            let sound = slab.is(Kind::Slab)
+                && slab.is_listed()
+                && slab.left.get() == previous
+                && slab.size_class().index() == index;
+            ensure(sound && found <= listed, 9, slab.start.get())?;
+            (previous, next) = (next, slab.right.get());
+        }
+    }
+    ensure(found == listed, 9, 0)
+}
+
+/// I10.
+fn empties(slabs: &Slabs) -> Result<(), Corruption> {
+    for empty in slabs.empties() {
+        let Some(slab) = *empty else { return Err(Corruption { invariant: 10, address: 0 }) };
+        let sound = slab.is(Kind::Slab) && slab.place.get() == Place::Empty;
+        ensure(sound, 10, slab.start.get())?;
+    }
+    Ok(())
+}
+
+/// I12.
+fn counters<B>(spans: &Spans<B>, slabs: &Slabs) -> Result<(), Corruption> {
+    let foreign: usize = spans.iter().filter(|span| span.is(Kind::Foreign)).map(Span::page_count).sum();
+    let regions: usize = spans.map.regions().iter().map(|region| region.pages).sum();
+    let mut slab_pages = [0; CLASSES];
+    for slab in spans.iter().filter(|span| span.is(Kind::Slab)) {
+        slab_pages[slab.size_class().index()] += slab.page_count();
+    }
+    let held = slabs.classes.iter().map(|class| class.pages as usize);
+    ensure(held.eq(slab_pages), 12, 0)?;
+    let counters = &spans.counters;
+    ensure(foreign == counters.foreign_pages && regions == counters.region_pages, 12, 0)?;
+    ensure(slab_pages.iter().sum::<usize>() == counters.slab_pages, 12, 0)?;
+    let free = || spans.iter().filter(|span| span.is(Kind::Free));
+    let sums = (free().map(Span::page_count).sum(), free().map(Span::dirty_pages).sum());
+    ensure(sums == spans.free_pages(), 12, 0)?;
+    ensure(counters.peak_bytes >= spans.heap_bytes(), 12, 0)
+}
+
+mod index;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+//! I4, both ways: each free span but the top is in the best-fit index, and nothing else is.
+//!
+//! The tree is not walked, which would take a stack. Each of its spans is found from the root by its key, and what lies
+//! right below each is one of them; so all that can be reached is. As many links as spans means that none is reached
+//! twice.
+
+use super::ensure;
+use crate::central::fit::LISTED_MAX;
+use crate::central::spans::Spans;
+use crate::ground::corrupt::Corruption;
+use crate::ground::header::{Kind, Span};
+
+/// Relies on I1 and I2.
+pub(super) fn index<B>(spans: &Spans<B>) -> Result<(), Corruption> {
+    let heads = spans.fit.lists.iter().copied().chain([spans.fit.tree.root()]);
+    heads.flatten().try_for_each(|head| is_indexed(spans, head))?;
+    for span in indexed(spans) {
+        // No link is followed before this has been seen of all of them.
+        [span.left.get(), span.right.get()].into_iter().flatten().try_for_each(|link| is_indexed(spans, link))?;
+    }
+    for span in indexed(spans) {
+        ensure(spans.fit.holds(span), 4, span.start.get())?;
+    }
+    let (listed, in_tree) = (listed(spans)?, in_tree(spans)?);
+    ensure(listed + in_tree == indexed(spans).count() && spans.fit.len() == listed + in_tree, 4, 0)
+}
+
+/// The spans that belong in the index.
+fn indexed<B>(spans: &Spans<B>) -> impl Iterator<Item = Span> {
+    spans.iter().filter(|&span| span.is(Kind::Free) && spans.top != Some(span))
+}
+
+/// Where a link of the index leads.
+fn is_indexed<B>(spans: &Spans<B>, link: Span) -> Result<(), Corruption> {
+    let sound = spans.map.knows(link) && link.is(Kind::Free) && spans.top != Some(link);
+    ensure(sound, 4, link.address())
+}
+
+/// How many spans are in the lists: each in that of its length, linked both ways.
+fn listed<B>(spans: &Spans<B>) -> Result<usize, Corruption> {
+    let (fit, mut found) = (&spans.fit, 0);
+    for (index, &head) in fit.lists.iter().enumerate() {
+        ensure(head.is_some() == (fit.occupied & 1 << index != 0), 4, head.map_or(0, Span::address))?;
+        let (mut previous, mut next) = (None, head);
+        while let Some(span) = next {
+            found += 1;
+            let sound = span.page_count() == index + 1 && span.left.get() == previous;
+            ensure(sound && found <= fit.len(), 4, span.start.get())?;
+            (previous, next) = (next, span.right.get());
+        }
+    }
+    Ok(found)
+}
+
+/// How many spans are in the tree, in the order of their keys and priorities.
+fn in_tree<B>(spans: &Spans<B>) -> Result<usize, Corruption> {
+    let tree = &spans.fit.tree;
+    let (mut found, mut links) = (0, tree.root().is_some() as usize);
+    for span in indexed(spans).filter(|span| span.page_count() > LISTED_MAX) {
+        found += 1;
+        for child in [span.left.get(), span.right.get()].into_iter().flatten() {
+            links += 1;
+            ensure(child.page_count() > LISTED_MAX && tree.may_be_below(span, child), 4, child.start.get())?;
+        }
+    }
+    ensure(links == found, 4, tree.root().map_or(0, Span::address))?;
+    Ok(found)
+}

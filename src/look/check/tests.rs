@@ -1,0 +1,544 @@
+//! Positive controls: each invariant is broken by itself, and `check` must name it.
+
+use super::*;
+use crate::ground::header::{BITMAP_WORDS, Header};
+use crate::heap::Heap;
+use crate::kernel::brk::Emulated;
+use core::alloc::Layout;
+use core::mem::MaybeUninit;
+use std::boxed::Box;
+use std::vec::Vec;
+
+type Subject = Heap<Emulated<'static>>;
+
+/// An interpreter has time for a third of it.
+const SCALE: usize = if cfg!(miri) { 1 } else { 3 };
+
+/// A heap that has everything: slabs in all states, free spans in lists and tree, a large span, a fence, a region, known
+/// zeros, and a free top.
+fn subject() -> Subject {
+    let arena = Box::leak(Box::new_uninit_slice((14 + 3 * SCALE) << 20));
+    let mut emulated = Emulated::new(arena);
+    emulated.allow_mappings((1 + SCALE) << 20);
+    let mut heap = Heap::new(emulated);
+    let mut allocate = |size| heap.allocate(Layout::from_size_align(size, 16).unwrap()).unwrap().as_ptr();
+    let small: Vec<_> = (0..SCALE * 200 + 1).map(|_| allocate(1000)).collect();
+    // So much may be free beside it that nothing is returned.
+    allocate(11 << 20);
+    let tree = allocate(1300 << 10);
+    allocate(60 << 10);
+    let listed = allocate(100 << 10);
+    allocate(60 << 10);
+    heap.brk_mut().foreign_move(5000);
+    heap.allocate(Layout::from_size_align(SCALE * (640 << 10), 16).unwrap()).unwrap();
+    // Until the break rises by more than is asked for.
+    while heap.spans.top.is_none() {
+        heap.allocate(Layout::from_size_align(60 << 10, 16).unwrap()).unwrap();
+    }
+    heap.brk_mut().fail_after(0);
+    heap.allocate(Layout::from_size_align((SCALE << 20) + PAGE, 16).unwrap()).unwrap();
+    for payload in [tree, listed].into_iter().chain(small[16..SCALE * 100].iter().copied()) {
+        // SAFETY: nothing uses the block.
+        unsafe { heap.free(payload) }.unwrap();
+    }
+    heap
+}
+
+fn find(heap: &Subject, wanted: impl Fn(Span) -> bool) -> Span {
+    heap.spans.iter().find(|&span| wanted(span)).expect("the subject has such a span")
+}
+
+fn a_large(heap: &Subject) -> Span {
+    find(heap, |span| span.is(Kind::Large))
+}
+
+fn indexed_free(heap: &Subject) -> Span {
+    find(heap, |span| span.is(Kind::Free) && heap.spans.top != Some(span) && span.page_count() > 1)
+}
+
+fn tree_span(heap: &Subject) -> Span {
+    find(heap, |span| span.is(Kind::Free) && span.page_count() > 64 && heap.spans.top != Some(span))
+}
+
+fn listed_slab(heap: &Subject) -> Span {
+    find(heap, |span| span.is(Kind::Slab) && span.place.get() == Place::Listed)
+}
+
+fn full_slab(heap: &Subject) -> Span {
+    find(heap, |span| span.is(Kind::Slab) && span.place.get() == Place::Full)
+}
+
+fn current_slab(heap: &Subject) -> Span {
+    find(heap, |span| heap.slabs.classes.iter().any(|class| class.slab == Some(span) && class.word != 0))
+}
+
+fn address_of(span: Span) -> usize {
+    span.start.get()
+}
+
+#[test]
+fn the_subject_is_sound_and_has_everything() {
+    let heap = subject();
+    assert_eq!(heap.check(), Ok(()));
+    assert!(heap.spans.top.is_some() && heap.slabs.empty_count > 0 && !heap.spans.map.regions().is_empty());
+    assert!(heap.spans.counters.foreign_pages > 0);
+    tree_span(&heap);
+    find(&heap, |span| span.is(Kind::Free) && span.zero_pages.get() > 0);
+    let _ = (a_large(&heap), indexed_free(&heap), listed_slab(&heap), full_slab(&heap), current_slab(&heap));
+}
+
+/// Breaks one thing in a sound heap; `check` must answer with that invariant's number.
+fn sees(invariant: u8, corrupt: impl Fn(&mut Subject)) {
+    // An interpreter looks at memory, not at verdicts, and takes a second for each subject: it follows the forged links, and
+    // leaves out what only changes numbers.
+    if cfg!(miri) && ![1, 2, 4, 9, 16].contains(&invariant) {
+        return;
+    }
+    let mut heap = subject();
+    corrupt(&mut heap);
+    assert_eq!(heap.check().expect_err("the corruption is not seen").invariant, invariant);
+}
+
+#[test]
+fn i1_a_length_that_leaves_a_gap() {
+    sees(1, |heap| {
+        let span = indexed_free(heap);
+        heap.spans.fit.remove(span);
+        span.pages.set(span.pages.get() - 1);
+        heap.spans.fit.insert(span);
+    });
+}
+
+#[test]
+fn i1_a_link_back_to_the_wrong_span() {
+    sees(1, |heap| a_large(heap).prev.set(heap.spans.first));
+}
+
+#[test]
+fn i1_a_list_that_ends_early() {
+    sees(1, |heap| a_large(heap).next.set(None));
+}
+
+#[test]
+fn i1_a_start_that_is_another_page() {
+    sees(1, |heap| a_large(heap).start.set(address_of(a_large(heap)) + PAGE));
+}
+
+#[test]
+fn i2_a_link_to_a_record_of_another_page() {
+    sees(2, |heap| {
+        let span = a_large(heap);
+        let elsewhere = heap.spans.map.record(span.end() - PAGE);
+        elsewhere.init(Kind::Large, span.start.get(), span.page_count(), 0);
+        elsewhere.prev.set(span.prev.get());
+        elsewhere.next.set(span.next.get());
+        span.prev.get().unwrap().next.set(Some(elsewhere));
+    });
+}
+
+#[test]
+fn i3_a_free_span_that_was_not_coalesced() {
+    sees(3, |heap| {
+        let (span, half) = (indexed_free(heap), indexed_free(heap).page_count() / 2);
+        heap.spans.fit.remove(span);
+        let rest = heap.spans.split(span, half);
+        heap.spans.fit.insert(span);
+        heap.spans.fit.insert(rest);
+    });
+}
+
+#[test]
+fn i4_a_free_span_that_best_fit_has_lost() {
+    sees(4, |heap| {
+        let span = indexed_free(heap);
+        heap.spans.fit.remove(span);
+    });
+}
+
+#[test]
+fn i4_a_free_span_in_the_list_of_another_length() {
+    sees(4, |heap| {
+        let tree = tree_span(heap);
+        heap.spans.fit.remove(tree);
+        let pages = tree.pages.replace(3);
+        heap.spans.fit.insert(tree);
+        tree.pages.set(pages);
+    });
+}
+
+#[test]
+fn i4_something_that_is_not_free_in_the_index() {
+    // At the head of a list, in the middle of it, and below and at the root of the tree.
+    sees(4, |heap| heap.spans.fit.insert(a_large(heap)));
+    sees(4, |heap| {
+        let span = find(heap, |span| span.is(Kind::Free) && span.page_count() <= 64 && heap.spans.top != Some(span));
+        span.right.set(Some(a_large(heap)));
+    });
+    sees(4, |heap| tree_span(heap).left.set(Some(a_large(heap))));
+    sees(4, |heap| {
+        let large = find(heap, |span| span.is(Kind::Large) && span.page_count() > 64);
+        tree_span(heap).right.set(Some(large));
+    });
+}
+
+#[test]
+fn i4_the_top_in_the_index() {
+    sees(4, |heap| heap.spans.fit.insert(heap.spans.top.unwrap()));
+}
+
+#[test]
+fn i4_a_header_in_the_index_that_is_no_record() {
+    sees(4, |heap| {
+        let copy = Box::leak(Box::new(MaybeUninit::<Header>::uninit()));
+        let address = core::ptr::from_mut(copy).expose_provenance();
+        // SAFETY: the copy is as long and as aligned as a record, and is never given back.
+        let forged = unsafe { Span::at(address) };
+        forged.init(Kind::Free, address_of(tree_span(heap)), tree_span(heap).page_count(), 0);
+        tree_span(heap).left.set(Some(forged));
+    });
+}
+
+#[test]
+fn i4_a_link_to_no_memory_at_all_is_not_followed() {
+    // SAFETY: no record is there; the check may compare the handle with others, and no more.
+    let wild = || Some(unsafe { Span::at(0x1000) });
+    sees(4, |heap| tree_span(heap).left.set(wild()));
+    sees(4, |heap| heap.spans.fit.lists[40] = wild());
+    sees(4, |heap| {
+        let span = find(heap, |span| span.is(Kind::Free) && span.page_count() <= 64 && heap.spans.top != Some(span));
+        span.left.set(wild());
+    });
+}
+
+#[test]
+fn i4_a_list_and_its_bit_that_disagree() {
+    sees(4, |heap| heap.spans.fit.occupied |= 1 << 40);
+    sees(4, |heap| heap.spans.fit.occupied = 0);
+}
+
+#[test]
+fn i4_a_ring_of_free_spans_that_no_list_has() {
+    sees(4, |heap| {
+        let span = find(heap, |span| span.is(Kind::Free) && span.page_count() <= 64 && heap.spans.top != Some(span));
+        span.left.set(Some(span));
+        span.right.set(Some(span));
+    });
+}
+
+#[test]
+fn i4_a_tree_out_of_order() {
+    // A second tree of the same spans would have the same seed only by chance; this one is a loop.
+    sees(4, |heap| tree_span(heap).right.set(Some(tree_span(heap))));
+}
+
+#[test]
+fn i5_an_interior_page_that_has_an_owner() {
+    sees(5, |heap| heap.spans.map.set(address_of(a_large(heap)) + PAGE, Some(a_large(heap))));
+}
+
+#[test]
+fn i5_a_later_page_of_a_slab_that_has_none() {
+    sees(5, |heap| {
+        let long = find(heap, |span| span.is(Kind::Slab) && span.page_count() > 1);
+        heap.spans.map.set(address_of(long) + PAGE, None);
+    });
+}
+
+#[test]
+fn i5_a_page_of_a_slab_that_has_none() {
+    sees(5, |heap| heap.spans.map.set(address_of(full_slab(heap)), None));
+}
+
+#[test]
+fn i5_a_page_beyond_the_end_that_has_an_owner() {
+    sees(5, |heap| heap.spans.map.handle_at_end().set(heap.spans.first));
+}
+
+#[test]
+fn i2_metadata_aside_that_does_not_stand() {
+    sees(2, |heap| heap.spans.map.lose_aside());
+}
+
+#[test]
+fn i6_a_size_class_that_is_not_the_slabs() {
+    sees(6, |heap| full_slab(heap).slot_size.set(SizeClass::from_index(0).slot_size() as u16));
+}
+
+#[test]
+fn i6_a_wrong_reciprocal_or_capacity() {
+    sees(6, |heap| full_slab(heap).reciprocal.set(full_slab(heap).reciprocal.get() - 1));
+    sees(6, |heap| full_slab(heap).capacity.set(full_slab(heap).capacity.get() - 1));
+    sees(6, |heap| full_slab(heap).slot_size.set(full_slab(heap).slot_size.get() + 16));
+    sees(6, |heap| full_slab(heap).slack_max.set(full_slab(heap).slack_max.get() + 1));
+}
+
+#[test]
+fn i7_a_flipped_bit() {
+    sees(7, |heap| full_slab(heap).live[0].set(full_slab(heap).live[0].get() ^ 1));
+}
+
+#[test]
+fn i7_a_bit_beyond_the_last_slot() {
+    sees(7, |heap| full_slab(heap).live[BITMAP_WORDS - 1].set(1 << 63));
+}
+
+#[test]
+fn i7_a_wrong_count() {
+    sees(7, |heap| listed_slab(heap).until_review.set(listed_slab(heap).until_review.get() - 1));
+}
+
+/// A slab some of whose slots were never opened: it lies in fresh memory.
+fn partly_opened(heap: &mut Subject) -> Span {
+    loop {
+        let payload = heap.allocate(Layout::from_size_align(512, 16).unwrap()).unwrap();
+        let slab = heap.spans.map.find(payload.addr().get()).unwrap();
+        if (2..slab.capacity.get().min(64)).contains(&slab.opened.get()) {
+            return slab;
+        }
+    }
+}
+
+#[test]
+fn i7_a_live_slot_that_was_never_opened() {
+    sees(7, |heap| {
+        let slab = partly_opened(heap);
+        slab.live[0].set(slab.live[0].get() | 1 << slab.opened.get());
+    });
+}
+
+#[test]
+fn i7_more_slots_opened_than_there_are() {
+    sees(7, |heap| full_slab(heap).opened.set(full_slab(heap).capacity.get() + 1));
+    sees(7, |heap| {
+        let slab = partly_opened(heap);
+        slab.opened.set(slab.capacity.get() + 1);
+    });
+}
+
+#[test]
+fn i8_a_slot_that_is_taken_over_but_was_never_opened() {
+    sees(8, |heap| {
+        let slab = partly_opened(heap);
+        heap.slabs.classes[slab.size_class().index()].word |= 1 << slab.opened.get();
+    });
+}
+
+#[test]
+fn i8_a_slab_that_is_not_the_classs() {
+    sees(8, |heap| {
+        let unused = heap.slabs.classes.iter().position(|class| class.slab.is_none()).unwrap();
+        heap.slabs.classes[unused].slab = Some(listed_slab(heap));
+    });
+    sees(8, |heap| {
+        let index = current_slab(heap).size_class().index();
+        heap.slabs.classes[index].slab = Some(a_large(heap));
+    });
+}
+
+#[test]
+fn i8_a_word_of_another_slab() {
+    sees(8, |heap| {
+        let (index, other) = (current_slab(heap).size_class().index(), listed_slab(heap));
+        heap.slabs.classes[index].live = &raw const other.record().live[0];
+    });
+}
+
+#[test]
+fn i8_a_step_that_is_another_classs() {
+    sees(8, |heap| {
+        let index = current_slab(heap).size_class().index();
+        heap.slabs.classes[index].slot_size += 16;
+    });
+}
+
+#[test]
+fn i8_a_slot_that_is_both_taken_over_and_live() {
+    sees(8, |heap| {
+        let slab = current_slab(heap);
+        let class = &heap.slabs.classes[slab.size_class().index()];
+        let word = slab.live.iter().find(|&word| core::ptr::from_ref(word) == class.live).unwrap();
+        // One more is live here and one less there, so that the count stays.
+        let other = slab.live.iter().find(|word| word.get() != 0).unwrap();
+        other.set(other.get() & (other.get() - 1));
+        word.set(word.get() | class.word & class.word.wrapping_neg());
+    });
+}
+
+#[test]
+fn i8_a_word_without_a_slab() {
+    sees(8, |heap| {
+        let unused = heap.slabs.classes.iter().position(|class| class.slab.is_none()).unwrap();
+        heap.slabs.classes[unused].word = 1;
+    });
+}
+
+#[test]
+fn i8_a_base_that_is_another_words() {
+    sees(8, |heap| {
+        let index = current_slab(heap).size_class().index();
+        heap.slabs.classes[index].base += 16;
+    });
+    sees(8, |heap| {
+        let class = &mut heap.slabs.classes[current_slab(heap).size_class().index()];
+        class.next_slot += class.slot_size as usize;
+    });
+}
+
+#[test]
+fn i9_a_place_that_is_another() {
+    let move_to = |slab: Span, place| {
+        slab.place.set(place);
+        slab.until_review.set(slab.live_slots() as u16);
+    };
+    sees(9, |heap| move_to(listed_slab(heap), Place::Current));
+    sees(9, |heap| move_to(listed_slab(heap), Place::Empty));
+    sees(9, |heap| move_to(current_slab(heap), Place::Listed));
+    sees(9, |heap| current_slab(heap).until_review.set(100));
+}
+
+#[test]
+fn i9_a_list_that_has_lost_its_slabs() {
+    sees(9, |heap| {
+        let index = listed_slab(heap).size_class().index();
+        heap.slabs.classes[index].listed = None;
+    });
+}
+
+#[test]
+fn i9_a_slab_that_is_on_no_list_and_says_it_is() {
+    sees(9, |heap| {
+        let slab = full_slab(heap);
+        slab.place.set(Place::Listed);
+        slab.until_review.set(slab.live_slots() as u16);
+    });
+}
+
+#[test]
+fn i9_a_link_back_that_is_wrong() {
+    sees(9, |heap| {
+        let first = heap.slabs.classes[listed_slab(heap).size_class().index()].listed.unwrap();
+        first.left.set(Some(full_slab(heap)));
+    });
+}
+
+#[test]
+fn i9_a_slab_on_the_list_of_another_class() {
+    sees(9, |heap| {
+        let index = listed_slab(heap).size_class().index();
+        let listed = heap.slabs.classes[index].listed.take();
+        heap.slabs.classes[(index + 1) % CLASSES].listed = listed;
+    });
+}
+
+#[test]
+fn i9_a_link_to_no_memory_at_all_is_not_followed() {
+    // SAFETY: no record is there; the check may compare the handle with others, and no more.
+    sees(9, |heap| listed_slab(heap).right.set(Some(unsafe { Span::at(0x1000) })));
+}
+
+#[test]
+fn i10_a_slab_that_is_missing_among_the_empty_ones() {
+    sees(10, |heap| heap.slabs.empties[0] = None);
+}
+
+#[test]
+fn i10_a_slab_in_use_among_the_empty_ones() {
+    sees(10, |heap| heap.slabs.empties[0] = Some(listed_slab(heap)));
+}
+
+#[test]
+fn i11_a_forgotten_top() {
+    sees(11, |heap| heap.spans.top = None);
+}
+
+#[test]
+fn i11_a_last_span_that_is_not_the_last() {
+    sees(11, |heap| heap.spans.last = heap.spans.first);
+}
+
+#[test]
+fn i12_a_counter_that_is_off() {
+    sees(12, |heap| heap.spans.counters.foreign_pages += 1);
+    sees(12, |heap| heap.spans.counters.region_pages -= 1);
+    sees(12, |heap| heap.spans.counters.slab_pages -= 1);
+    sees(12, |heap| heap.spans.counters.peak_bytes = 1);
+    sees(12, |heap| {
+        let index = full_slab(heap).size_class().index();
+        heap.slabs.classes[index].pages += 1;
+    });
+}
+
+#[test]
+fn i13_a_reciprocal_where_there_are_no_slots() {
+    sees(13, |heap| a_large(heap).reciprocal.set(1));
+}
+
+#[test]
+fn i14_a_byte_in_a_page_known_to_be_zero() {
+    sees(14, |heap| {
+        let span = find(heap, |span| span.is(Kind::Free) && span.zero_pages.get() > 0);
+        // SAFETY: the last page of a free span is the heap's, and nobody's payload.
+        unsafe { core::ptr::with_exposed_provenance_mut::<u8>(span.end() - PAGE).write(1) };
+    });
+}
+
+#[test]
+fn i14_a_byte_in_a_unit_known_to_be_zero() {
+    sees(14, |heap| {
+        let slab = partly_opened(heap);
+        let unit = slab.zero_units().trailing_zeros() as usize;
+        let at = core::ptr::with_exposed_provenance_mut::<u8>(slab.start.get() + unit * UNIT);
+        // SAFETY: the unit is the heap's, and no block lies in it.
+        unsafe { at.write(1) };
+    });
+}
+
+#[test]
+fn i14_a_unit_known_to_be_zero_in_which_a_slot_lives() {
+    sees(14, |heap| full_slab(heap).set_zero_units(full_slab(heap).live_units() & 0b10));
+    // A slot at hand may be written, too.
+    sees(14, |heap| {
+        let slab = current_slab(heap);
+        let class = &heap.slabs.classes[slab.size_class().index()];
+        let at_hand = slab.units_of_word((class.base - slab.start.get()) / class.slot_size as usize / 64, class.word);
+        slab.set_zero_units(slab.zero_units() | at_hand);
+    });
+}
+
+#[test]
+fn i14_units_known_to_be_zero_past_the_end_of_a_slab() {
+    sees(14, |heap| {
+        let slab = find(heap, |span| span.is(Kind::Slab) && span.page_count() < 8);
+        slab.set_zero_units(slab.zero_units() | !slab.units());
+    });
+}
+
+#[test]
+fn i14_more_pages_known_to_be_zero_than_there_are() {
+    sees(14, |heap| indexed_free(heap).zero_pages.set(indexed_free(heap).pages.get() + 1));
+    sees(14, |heap| indexed_free(heap).live[0].set(indexed_free(heap).page_count() as u64 + 1));
+}
+
+#[test]
+fn i15_a_heap_that_does_not_start_with_metadata() {
+    sees(15, |heap| heap.spans.first.unwrap().kind.set(Kind::Large));
+    sees(15, |heap| {
+        let start = heap.spans.map.regions()[0].start;
+        heap.spans.map.find(start).unwrap().kind.set(Kind::Large);
+    });
+}
+
+#[test]
+fn i16_a_heap_that_ends_above_the_break() {
+    // SAFETY: the heap is checked and not used any more.
+    sees(16, |heap| unsafe { heap.brk_mut().foreign_move_below(-1) });
+}
+
+#[test]
+fn a_corruption_says_what_is_wrong_and_where() {
+    use std::string::ToString;
+    let texts: Vec<_> = (1..=16).map(|invariant| Corruption { invariant, address: 0x1000 }.to_string()).collect();
+    for (index, text) in texts.iter().enumerate() {
+        assert!(text.starts_with(&std::format!("I{} at 0x1000: ", index + 1)) && !text.contains("unknown"));
+    }
+}

@@ -1,0 +1,5 @@
+//! Walks over the whole heap.
+
+pub(crate) mod blocks;
+pub(crate) mod check;
+pub(crate) mod stats;

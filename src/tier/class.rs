@@ -1,0 +1,257 @@
+//! One size class: the slots it has at hand, and how it comes by more of its current slab.
+
+use crate::ground::header::{MAX_SLOTS, Span};
+use core::cell::Cell;
+use core::ptr::NonNull;
+
+/// What a class opens of fresh memory at first, in bytes: one page of the kernel's, mostly.
+pub(crate) const TOUCHED_BYTES: usize = 4096;
+/// Sweeps over less than a word of slots after which more are opened.
+pub(crate) const SWEEPS_MAX: u8 = 8;
+
+/// A full slab is listed again when one slot in so many is free.
+pub(crate) const RELIST_FRACTION: usize = 8;
+/// More frees than a slab can have between two sweeps.
+pub(crate) const NEVER: u16 = u16::MAX;
+/// How often a sweep may come to a word before it takes all free slots there and goes on.
+const VISITS_MAX: u8 = 8;
+/// How many frees it can have at most: of each slot that was live at first, and of each taken over since.
+pub(crate) const FREES_MAX: u16 = (1 + VISITS_MAX as u16) * MAX_SLOTS as u16;
+
+const _: () = assert!(FREES_MAX < NEVER);
+
+/// What allocation in one size class needs at hand: one cache line.
+#[derive(Debug)]
+#[repr(align(64))]
+pub(crate) struct Class {
+    /// Free slots that the class has taken over from a word of `slab`'s bitmap and not handed out yet.
+    pub(crate) word: u64,
+    /// Address of the first slot in `word`: computed ahead, so that an allocation need not wait for it, and asked for from
+    /// memory ahead. A pair of calls (`pair`) takes a cycle less so.
+    pub(crate) next_slot: usize,
+    /// Address of the slot that bit 0 of `word` stands for.
+    pub(crate) base: usize,
+    /// The live bits of those 64 slots; stale while `word` is 0.
+    pub(crate) live: *const Cell<u64>,
+    /// Bytes in a slot.
+    pub(crate) slot_size: u32,
+    /// The units of the slab that were known to be zero before `word` was taken over.
+    taken_units: u32,
+    /// The current slab.
+    pub(crate) slab: Option<Span>,
+    /// Where the sweep over the words of `slab` goes on.
+    pub(crate) next: u8,
+    /// How often the slab was swept since more of it was opened, up to [`SWEEPS_MAX`].
+    pub(crate) sweeps: u8,
+    /// Pages in slabs of this class.
+    pub(crate) pages: u32,
+    /// Requests that were served by the [host](crate::tier::slab::Slabs::host) instead.
+    pub(crate) guests: u8,
+    /// What the class knows to be zero besides.
+    pub(crate) zeros: Zeros,
+    /// The first of the listed slabs.
+    pub(crate) listed: Option<Span>,
+}
+
+/// What a class knows to be zero of its current slab, beyond what the slab's units say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Zeros(u8);
+
+impl Zeros {
+    pub(crate) const NOTHING: Self = Self(0);
+    const WORD: u8 = 1;
+    const AHEAD: u8 = 2;
+    const VISIT: u8 = 4;
+
+    fn new(word: bool, ahead: bool) -> Self {
+        Self(if word { Self::WORD } else { 0 } | if ahead { Self::AHEAD } else { 0 })
+    }
+
+    /// How often the sweep was at a word and left slots there, because they read as zero.
+    fn visits(self) -> u8 {
+        self.0 / Self::VISIT
+    }
+
+    fn with_visits(self, visits: u8) -> Self {
+        Self(self.0 % Self::VISIT + visits * Self::VISIT)
+    }
+
+    /// The slots that are taken over and not handed out read as zero.
+    pub(crate) fn word(self) -> bool {
+        self.0 & Self::WORD != 0
+    }
+
+    /// What follows the opened slots in the unit where the last of them ends reads as zero.
+    fn ahead(self) -> bool {
+        self.0 & Self::AHEAD != 0
+    }
+}
+
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Class>() == 64 && align_of::<Class>() == 64, "one cache line");
+
+impl Class {
+    pub(crate) const fn new() -> Self {
+        // All zeros, so that a static heap takes no room in a program's file.
+        Self {
+            word: 0,
+            next_slot: 0,
+            base: 0,
+            live: core::ptr::null(),
+            slot_size: 0,
+            taken_units: 0,
+            slab: None,
+            next: 0,
+            sweeps: 0,
+            pages: 0,
+            guests: 0,
+            zeros: Zeros::NOTHING,
+            listed: None,
+        }
+    }
+
+    /// A slot from the word that was taken over. It is live then.
+    #[inline(always)]
+    pub(crate) fn pop(&mut self) -> Option<NonNull<u8>> {
+        if self.word == 0 {
+            return None;
+        }
+        // SAFETY: I8: there are slots left, so this is a word of the current slab's header.
+        let live = unsafe { &*self.live };
+        let rest = self.word & (self.word - 1);
+        live.set(live.get() | (self.word ^ rest));
+        let address = self.next_slot;
+        self.word = rest;
+        self.next_slot = self.first_slot(rest);
+        prefetch(self.next_slot);
+        // SAFETY: a slot lies in a page of the heap, which is not the null page.
+        Some(unsafe { NonNull::new_unchecked(core::ptr::with_exposed_provenance_mut(address)) })
+    }
+
+    /// Address of the first slot in `word`, or of none of the heap's if there is none.
+    #[inline(always)]
+    fn first_slot(&self, word: u64) -> usize {
+        // The last bit spares the test for zero that the instruction would need.
+        self.base + (word | 1 << 63).trailing_zeros() as usize * self.slot_size as usize
+    }
+
+    /// Takes over the next word with free slots among those that are open, if there is one.
+    #[inline]
+    pub(crate) fn sweep(&mut self, slab: Span) -> bool {
+        let opened = slab.opened.get() as usize;
+        for index in self.next as usize..opened.div_ceil(64) {
+            let free = slab.free_slots(index);
+            if free != 0 {
+                if slab.zero_units() == 0 {
+                    self.take_over(slab, index, free);
+                    self.zeros = Zeros::new(false, self.zeros.ahead());
+                } else {
+                    self.take_some(slab, index, free);
+                }
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Starts over, if that is worth the while: if many slots were freed since the sweep began, or there is no other slab.
+    /// A word of few slots is swept often; after a while it has proved that it needs more.
+    pub(crate) fn sweep_again(&mut self, slab: Span) -> bool {
+        let (opened, capacity) = (slab.opened.get() as usize, slab.capacity.get() as usize);
+        let freed = (NEVER - slab.until_review.get()) as usize;
+        let enough = freed >= (opened / RELIST_FRACTION).max(1) || (opened == capacity && self.listed.is_none());
+        if !enough || (self.sweeps == SWEEPS_MAX && opened < capacity.min(64)) {
+            return false;
+        }
+        self.next = 0;
+        self.sweeps = (self.sweeps + 1).min(SWEEPS_MAX);
+        slab.until_review.set(NEVER);
+        self.sweep(slab)
+    }
+
+    /// Opens slots that were never handed out, if there are any: of fresh memory first no more than lie in one page of the
+    /// kernel's, then as many again each time, up to whole words.
+    pub(crate) fn open(&mut self, slab: Span) -> bool {
+        let (opened, capacity) = (slab.opened.get() as usize, slab.capacity.get() as usize);
+        if opened == capacity {
+            return false;
+        }
+        let zero = slab.zero_units_ahead(self.zeros.ahead());
+        let is_zero = |from, to| slab.units_of_slots(from, to) & !zero == 0;
+        let more = if is_zero(opened, opened + 1) {
+            (TOUCHED_BYTES / slab.slot_size.get() as usize).max(opened).max(1)
+        } else {
+            64
+        };
+        let index = opened / 64;
+        let open = (opened + more).min(capacity).min((index + 1) * 64);
+        slab.opened.set(open as u16);
+        self.sweeps = 0;
+        let (fresh, ahead) = (is_zero(opened, open), is_zero(open - 1, open));
+        self.take_over(slab, index, slots_of_word(open, index) & !slots_of_word(opened, index));
+        self.zeros = Zeros::new(fresh, ahead);
+        true
+    }
+
+    /// Takes over those of the free slots of a word that have memory, and the next times the others.
+    #[inline(never)]
+    fn take_some(&mut self, slab: Span, index: usize, free: u64) {
+        let (some, fresh) = slab.prefer(index, free);
+        let visits = self.zeros.visits() + 1;
+        let all = some == free || visits == VISITS_MAX;
+        self.take_over(slab, index, if all { free } else { some });
+        self.zeros = Zeros::new(fresh, self.zeros.ahead());
+        if !all {
+            self.next = index as u8;
+            self.zeros = self.zeros.with_visits(visits);
+        }
+    }
+
+    #[inline(always)]
+    fn take_over(&mut self, slab: Span, index: usize, free: u64) {
+        self.taken_units = slab.use_units(index, free);
+        self.word = free;
+        self.live = &raw const slab.record().live[index];
+        self.slot_size = slab.slot_size.get().into();
+        self.base = slab.start.get() + index * 64 * self.slot_size as usize;
+        self.next_slot = self.first_slot(free);
+        self.next = index as u8 + 1;
+    }
+
+    /// Gives up the slots that the class has taken over and not handed out. The next refill sweeps its slab from the start.
+    pub(crate) fn put_back(&mut self) {
+        let Some(slab) = self.slab else { return };
+        if self.word != 0 {
+            // What was handed out lies below.
+            slab.unuse_units(self.taken_units, self.next_slot - slab.start.get());
+        }
+        self.word = 0;
+        self.next = 0;
+        self.zeros = Zeros::new(false, self.zeros.ahead());
+        slab.until_review.set(NEVER);
+    }
+}
+
+/// Asks for the cache line at `address`, which need not be the heap's: a class's next slot, so that the first write to it
+/// does not wait. `fifo` and `rand` of the comparison took a third longer without it; `pair`, whose slots are always in
+/// the cache, is no slower.
+#[inline(always)]
+fn prefetch(address: usize) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch reads nothing and cannot fault.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(core::ptr::without_provenance(address)) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
+
+/// The bits that stand for slots in a word of the bitmap of a slab with `capacity` slots.
+pub(crate) fn slots_of_word(capacity: usize, index: usize) -> u64 {
+    match capacity.saturating_sub(index * 64) {
+        0 => 0,
+        slots @ 1..64 => (1 << slots) - 1,
+        _ => u64::MAX,
+    }
+}

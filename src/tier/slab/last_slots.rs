@@ -1,0 +1,116 @@
+//! The last free slots: how a heap whose growth was refused finds them.
+//!
+//! A full slab is left alone until an eighth of its slots are free, so many slabs may have a few. While memory is short
+//! those are listed, and the wholly used ones wait for one free slot and not for an eighth. To look at all slabs takes
+//! as long as there are slabs, and a request that is refused should not. So the look begins when the kernel first
+//! refuses a wish, which is more than the heap needs at the time, and goes on a little with each new slab: by the time
+//! that a need is refused it is over. Where the refusal comes without warning, one request looks at all the rest.
+//!
+//! ```text
+//! wishes   granted   refused   half of it granted ...                      need refused
+//! ---------+---------+---------+-----------+-----------+-----------+-------+----> slabs taken
+//!                              look at some   some        some      some   nothing left to look at
+//! ```
+
+use super::Slabs;
+use crate::central::spans::Spans;
+use crate::ground::header::{Kind, Place, Span};
+use crate::tier::shortage::Look;
+
+impl Slabs {
+    /// Looks at some more slabs if the kernel has refused a wish, so many that all are seen before it can refuse a need;
+    /// or ends the shortage.
+    pub(crate) fn look_ahead<B>(&mut self, spans: &mut Spans<B>) {
+        match spans.short {
+            // Less than twice this wish is left, and each new slab takes part of it.
+            Some(wish) => self.look_at(spans, 4 * spans.heap_pages() / wish.max(1) + 1),
+            None => self.shortage.look = Look::NotBegun,
+        }
+    }
+
+    /// Looks at all slabs that have not been seen since memory became short.
+    pub(crate) fn look_at_all<B>(&mut self, spans: &mut Spans<B>) {
+        self.look_at(spans, usize::MAX);
+    }
+
+    fn look_at<B>(&mut self, spans: &mut Spans<B>, most: usize) {
+        let mut next = match self.shortage.look {
+            Look::Over => return,
+            Look::NotBegun => spans.first,
+            // What stood there may be gone, and all around it.
+            Look::UpTo(address) => spans.find_around(address).map_or(spans.first, |span| span.next.get()),
+        };
+        for _ in 0..most {
+            let Some(span) = next else {
+                self.shortage.look = Look::Over;
+                return;
+            };
+            if let (Kind::Slab, Place::Full, Some(free)) = (span.kind.get(), span.place.get(), span.counted_free()) {
+                spans.believe(span);
+                self.find_slots_of(span, free);
+            }
+            self.shortage.look = Look::UpTo(span.start.get());
+            next = span.next.get();
+        }
+    }
+
+    /// Sees to it that the free slots of a full slab are found, be there some or none yet.
+    pub(crate) fn find_slots_of(&mut self, slab: Span, free: usize) {
+        if free > 0 {
+            self.list_with(slab, free);
+        } else {
+            slab.set_place(Place::Spent, 1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Heap;
+    use crate::kernel::brk::Emulated;
+    use crate::tier::shortage::Look;
+    use core::alloc::Layout;
+    use core::mem::MaybeUninit;
+
+    const MIB: usize = 1 << 20;
+
+    fn is_filled(heap: &mut Heap<Emulated<'_>>) -> bool {
+        heap.allocate(Layout::new::<[u64; 40]>()).is_err()
+    }
+
+    /// When a need is refused at last, no span is left to be looked at, however many there are.
+    #[test]
+    #[cfg_attr(miri, ignore = "minutes for an interpreter")]
+    fn the_look_is_over_before_a_need_is_refused() {
+        for mib in [16, 48] {
+            let mut arena = std::vec![MaybeUninit::uninit(); 2 * mib * MIB];
+            let mut brk = Emulated::new(&mut arena);
+            brk.set_cap(mib * MIB);
+            let mut heap = Heap::new(brk);
+            let mut before = heap.slabs.shortage.look;
+            assert!(!heap.slabs.shortage.is_there());
+            while !is_filled(&mut heap) {
+                before = heap.slabs.shortage.look;
+            }
+            let last = heap.spans.iter().last().map_or(0, |span| span.start.get());
+            let all_but_few = matches!(before, Look::UpTo(address) if last - address < MIB / 4);
+            assert!(before == Look::Over || all_but_few, "{mib} MiB: {before:x?} of {last:#x}");
+        }
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "minutes for an interpreter")]
+    fn growth_ends_the_shortage() {
+        let mut arena = std::vec![MaybeUninit::uninit(); 8 * MIB];
+        let mut heap = Heap::new(Emulated::new(&mut arena));
+        heap.brk_mut().set_cap(MIB);
+        while !is_filled(&mut heap) {}
+        assert!(heap.slabs.shortage.is_there());
+        heap.brk_mut().set_cap(usize::MAX);
+        for _ in 0..8 * MIB / 320 / 2 {
+            assert!(!is_filled(&mut heap));
+        }
+        assert!(!heap.slabs.shortage.is_there());
+        assert_eq!(heap.check(), Ok(()));
+    }
+}

@@ -1,0 +1,262 @@
+//! One size class at a time: what is opened, and that no slot is lost or handed out twice.
+
+use super::*;
+use crate::door::misuse::MisuseKind;
+use crate::heap::Heap;
+use crate::kernel::brk::Emulated;
+use crate::tier::class::{SWEEPS_MAX, TOUCHED_BYTES};
+use std::boxed::Box;
+use std::collections::BTreeSet;
+use std::vec::Vec;
+
+/// Whether an interpreter runs the tests, which has time for a fraction of what follows.
+const SLOW: bool = cfg!(miri);
+
+/// The sizes for a test, or the first of them.
+fn some<const N: usize>(sizes: [usize; N]) -> impl Iterator<Item = usize> {
+    sizes.into_iter().take(if SLOW { 1 } else { N })
+}
+
+type Subject<'a> = Heap<Emulated<'a>>;
+
+fn layout(size: usize) -> Layout {
+    Layout::from_size_align(size, 1).expect("a small layout")
+}
+
+fn get(heap: &mut Subject<'_>, size: usize) -> Option<usize> {
+    heap.allocate(layout(size)).ok().map(|payload| payload.addr().get())
+}
+
+fn free(heap: &mut Subject<'_>, address: usize) -> Result<(), MisuseKind> {
+    let payload = core::ptr::with_exposed_provenance_mut(address);
+    // SAFETY: the tests never use what is in a block.
+    unsafe { heap.free(payload) }.map_err(|misuse| misuse.kind)
+}
+
+fn current(heap: &Subject<'_>, size: usize) -> Span {
+    let class = SizeClass::of_size(size).expect("a small size");
+    heap.slabs.classes[class.index()].slab.expect("the class has a slab")
+}
+
+/// A block that comes and goes needs one page of the kernel's. One that does so all the time gets a whole word of slots,
+/// which need not be swept so often.
+#[test]
+fn a_block_that_comes_and_goes_opens_little_at_first() {
+    for size in some([2048, 1024, 512, 256, 128]) {
+        let mut arena = Box::new_uninit_slice(1 << 20);
+        let mut heap = Heap::new(Emulated::new(&mut arena));
+        let mut opened = Vec::new();
+        for _ in 0..if SLOW { 200 } else { 2000 } {
+            let payload = get(&mut heap, size).expect("room");
+            free(&mut heap, payload).expect("a live block");
+            opened.push(current(&heap, size).opened.get() as usize);
+        }
+        let (mut steps, word) = (opened.clone(), current(&heap, size).capacity.get().min(64) as usize);
+        steps.dedup();
+        let doubled = core::iter::successors(Some(TOUCHED_BYTES / size), |&slots| Some(2 * slots));
+        assert!(steps.iter().copied().eq(doubled.take_while(|&slots| slots <= word)), "{size}: {steps:?}");
+        assert!(steps.len() > 1 && steps.ends_with(&[word]), "{size}: {steps:?}");
+        for step in &steps[..steps.len() - 1] {
+            let rounds = opened.iter().filter(|&slots| slots == step).count();
+            assert!(rounds >= step * SWEEPS_MAX as usize, "{size}: {rounds} rounds for {step} slots");
+        }
+    }
+}
+
+/// What is handed out and kept opens as much as is handed out, up to twice.
+#[test]
+fn blocks_that_stay_open_no_more_than_twice_their_number() {
+    for size in some([4096, 2048, 1024, 512, 256, 128, 64]) {
+        let mut arena = Box::new_uninit_slice(4 << 20);
+        let mut heap = Heap::new(Emulated::new(&mut arena));
+        let (mut before, mut held) = (None, 0);
+        for _ in 0..(1 << 20) / size {
+            get(&mut heap, size).expect("room");
+            let slab = current(&heap, size);
+            held = if before == Some(slab) { held + 1 } else { 1 };
+            before = Some(slab);
+            let opened = slab.opened.get() as usize;
+            assert!(held <= opened && opened <= (2 * held).max(TOUCHED_BYTES / size), "{size}: {opened} for {held}");
+            assert!(opened <= held.next_multiple_of(64), "{size}: {opened} for {held} are more than a word");
+        }
+        assert_eq!(heap.check(), Ok(()));
+    }
+}
+
+/// A sweep is for many slots at once: for few of them, a class rather opens more, as long as it can.
+#[test]
+fn few_free_slots_are_not_worth_a_sweep_until_there_are_no_others() {
+    let mut arena = Box::new_uninit_slice(1 << 20);
+    let mut heap = Heap::new(Emulated::new(&mut arena));
+    let payloads: Vec<_> = (0..32).map(|_| get(&mut heap, 128).expect("room")).collect();
+    let slab = current(&heap, 128);
+    free(&mut heap, payloads[5]).expect("a live block");
+    assert_eq!((slab.opened.get(), slab.capacity.get()), (32, 128));
+    let rest: Vec<_> = (0..96).map(|_| get(&mut heap, 128).expect("room")).collect();
+    assert_eq!((slab.opened.get(), rest.contains(&payloads[5])), (128, false));
+    // Now it is the only one left, and no slab is as near.
+    assert_eq!(get(&mut heap, 128), Some(payloads[5]));
+    assert_eq!((current(&heap, 128), heap.check()), (slab, Ok(())));
+}
+
+/// Memory that was used before costs nothing to open, so a word is opened at once.
+#[test]
+fn memory_that_was_used_before_is_opened_by_the_word() {
+    let mut arena = Box::new_uninit_slice(1 << 20);
+    let mut heap = Heap::new(Emulated::new(&mut arena));
+    let large = get(&mut heap, 60 << 10).expect("room");
+    get(&mut heap, 60 << 10).expect("room");
+    free(&mut heap, large).expect("a live block");
+    get(&mut heap, 256).expect("room");
+    let slab = current(&heap, 256);
+    assert_eq!((slab.start.get(), slab.opened.get()), (large, 64));
+}
+
+#[test]
+fn a_slot_that_was_never_opened_is_no_block() {
+    for size in some([4096, 512, 64]) {
+        let mut arena = Box::new_uninit_slice(1 << 20);
+        let mut heap = Heap::new(Emulated::new(&mut arena));
+        let payload = get(&mut heap, size).expect("room");
+        let slab = current(&heap, size);
+        let (opened, capacity) = (slab.opened.get() as usize, slab.capacity.get() as usize);
+        assert!(opened < capacity);
+        for number in opened..capacity {
+            let address = Slot::new(slab, number).address();
+            assert_eq!(free(&mut heap, address), Err(MisuseKind::NotABlock), "slot {number} of {size} bytes");
+        }
+        assert_eq!(free(&mut heap, payload), Ok(()));
+        assert_eq!(free(&mut heap, payload), Err(MisuseKind::AlreadyFree));
+    }
+}
+
+/// What the common path of a free with a layout takes at its word; the rest is for those who take their time.
+#[test]
+fn a_slot_is_closely_filled_by_more_than_half_of_it() {
+    let mut arena = Box::new_uninit_slice(16 << 20);
+    let mut heap = Heap::new(Emulated::new(&mut arena));
+    for class in (0..CLASSES).step_by(if SLOW { 10 } else { 1 }).map(SizeClass::from_index) {
+        let size = class.slot_size();
+        let own = (0..=GUESTS_MAX).map(|_| get(&mut heap, size).expect("room")).last().expect("some blocks");
+        let slab = heap.spans.map.find(own).expect("a slab");
+        let slot = Slot::live_at(slab, own).expect("a live block");
+        assert_eq!(slab.slot_size.get() as usize, size, "after so many requests");
+        for named in (0..=2 * size).step_by(if SLOW { 1 + size / 8 } else { 1 }) {
+            let close = named <= size && (named > size / 2 || size == 16);
+            assert_eq!(slot.fits_closely(own, layout(named)), close, "{named} of {size} bytes");
+        }
+        let aligned = |align| Layout::from_size_align(size, align).expect("a layout");
+        let most = 1 << own.trailing_zeros();
+        assert!(slot.fits_closely(own, aligned(most)) && !slot.fits_closely(own, aligned(2 * most)));
+    }
+}
+
+/// A small generator: the same sequence in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 16) as usize % bound
+    }
+}
+
+/// Blocks of one size that come and go in a heap that soon is full.
+struct OneClass<'a> {
+    heap: Subject<'a>,
+    size: usize,
+    live: Vec<usize>,
+    addresses: BTreeSet<usize>,
+}
+
+impl OneClass<'_> {
+    fn get(&mut self) -> bool {
+        let Some(address) = get(&mut self.heap, self.size) else { return false };
+        assert!(self.addresses.insert(address), "{address:#x} was handed out twice");
+        self.live.push(address);
+        true
+    }
+
+    fn free(&mut self, index: usize) {
+        let address = self.live.swap_remove(index);
+        assert!(self.addresses.remove(&address));
+        assert_eq!(free(&mut self.heap, address), Ok(()));
+    }
+
+    /// Takes all there is: no slot may be left over.
+    fn exhaust(&mut self) {
+        while self.get() {}
+        for slab in self.heap.spans.iter().filter(|span| span.is(Kind::Slab)) {
+            assert_eq!(slab.live_slots(), slab.capacity.get() as usize, "free slots of {} bytes are lost", self.size);
+        }
+        self.check();
+    }
+
+    fn check(&self) {
+        assert_eq!(self.heap.check(), Ok(()));
+        assert_eq!(self.heap.stats().live_blocks, self.live.len());
+    }
+}
+
+#[test]
+fn no_slot_is_handed_out_twice_and_none_is_lost() {
+    for size in some([5120, 512, 16, 48, 112, 128, 1536, 3072, 16 << 10, 20 << 10, 40 << 10]) {
+        let mut arena = Box::new_uninit_slice(400 << 10);
+        let heap = Heap::new(Emulated::new(&mut arena));
+        let mut class = OneClass { heap, size, live: Vec::new(), addresses: BTreeSet::new() };
+        let mut random = Random(size as u64 * 2 + 1);
+        for round in 0..if SLOW { 3 } else { 24 } {
+            // From one block at a time to nearly all there are.
+            let about = 1 + (random.below(1 << (round % 12 + 1)));
+            for _ in 0..if SLOW { 100 } else { 3000 } {
+                let many = class.live.len() >= about;
+                if !class.live.is_empty() && random.below(8) < if many { 5 } else { 3 } {
+                    // The newest, the oldest, or any.
+                    let which = [class.live.len() - 1, 0, random.below(class.live.len())][random.below(3)];
+                    class.free(which);
+                } else {
+                    class.get();
+                }
+            }
+            class.check();
+            if round % 3 == 2 {
+                class.exhaust();
+                let keep = random.below(class.live.len());
+                while class.live.len() > keep {
+                    let which = random.below(class.live.len());
+                    class.free(which);
+                }
+                class.check();
+            }
+        }
+    }
+}
+
+/// A slab that is nearly full is left alone until an eighth of its slots is free, and then serves before a new one.
+#[test]
+fn a_full_slab_serves_again_once_an_eighth_of_it_is_free() {
+    let mut arena = Box::new_uninit_slice(4 << 20);
+    let mut heap = Heap::new(Emulated::new(&mut arena));
+    let payloads: Vec<_> = (0..64).map(|_| get(&mut heap, 512).expect("room")).collect();
+    let first = heap.spans.map.find_around(payloads[0]).expect("a slab");
+    let capacity = first.capacity.get() as usize;
+    assert!(capacity < payloads.len() && first.place.get() == Place::Full);
+    let eighth = capacity / RELIST_FRACTION;
+    for (index, &payload) in payloads[..eighth].iter().enumerate() {
+        assert_eq!((first.place.get(), first.counted_free()), (Place::Full, Some(index)));
+        free(&mut heap, payload).expect("a live block");
+    }
+    assert_eq!((first.place.get(), first.counted_free()), (Place::Listed, Some(eighth)));
+    assert_eq!(heap.check(), Ok(()));
+    let slabs = |heap: &Subject<'_>| heap.spans.iter().filter(|span| span.is(Kind::Slab)).count();
+    let before = slabs(&heap);
+    while first.place.get() != Place::Current {
+        get(&mut heap, 512).expect("room");
+        assert_eq!(slabs(&heap), before, "a new slab came first");
+    }
+    for &payload in &payloads[1..eighth] {
+        assert_eq!(get(&mut heap, 512), Some(payload));
+    }
+}
