@@ -5,7 +5,7 @@
 
 use crate::central::spans::OutOfMemory;
 use crate::door::misuse::{Block, Misuse};
-use crate::ground::header::Span;
+use crate::ground::header::Slab;
 use crate::ground::lock::{Futex, Lock, SingleThreaded, Turn};
 use crate::ground::policy::Policy;
 use crate::heap::Heap;
@@ -352,7 +352,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// Reviews a slab in which a slot was freed, and ends the turn.
     #[cold]
     #[inline(never)]
-    fn review(&self, slab: Span) {
+    fn review(&self, slab: Slab) {
         self.end_with(Turn::Taken, |heap| heap.review(slab));
     }
 

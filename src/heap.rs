@@ -4,7 +4,7 @@ use crate::central::spans::{OutOfMemory, Spans};
 use crate::door::misuse::Misuse;
 use crate::door::validate::{Live, admit, admit_slot, explain, wrong_layout};
 use crate::ground::corrupt::Corruption;
-use crate::ground::header::{Kind, PAGE, Span, pages_of};
+use crate::ground::header::{Kind, PAGE, Slab, Span, pages_of};
 use crate::ground::policy::Policy;
 use crate::ground::size_class::{MIN_ALIGN, SizeClass};
 use crate::kernel::brk::Brk;
@@ -106,7 +106,7 @@ impl<B: Brk> Heap<B> {
             }
             None => {
                 let span = self.take_large(layout)?;
-                (payload_of(span), (span.bytes() - span.zero_pages.get() as usize * PAGE).min(layout.size()))
+                (payload_of(span), (span.bytes() - span.zero_end() * PAGE).min(layout.size()))
             }
         };
         // SAFETY: the block is new, at least this long, and nobody else's.
@@ -258,7 +258,7 @@ impl<B: Brk> Heap<B> {
 
     #[cold]
     #[inline(never)]
-    pub(crate) fn review(&mut self, slab: Span) {
+    pub(crate) fn review(&mut self, slab: Slab) {
         if let Some(free) = self.slabs.review(slab, &mut self.spans) {
             self.settle(free);
         }
@@ -272,7 +272,7 @@ impl<B: Brk> Heap<B> {
     /// Gives memory back to the kernel if a span that was just freed makes it worth while.
     pub(crate) fn settle(&mut self, free: Span) {
         if self.spans.is_return_due() {
-            self.settle_slow(free.start.get());
+            self.settle_slow(free.start());
         }
     }
 
@@ -350,7 +350,7 @@ impl<B: Brk> Heap<B> {
 
 pub(crate) fn payload_of(span: Span) -> NonNull<u8> {
     debug_assert!(span.is(Kind::Large));
-    let payload = core::ptr::with_exposed_provenance_mut(span.start.get());
+    let payload = core::ptr::with_exposed_provenance_mut(span.start());
     // SAFETY: a span starts at a page of the heap, which is not the null page.
     unsafe { NonNull::new_unchecked(payload) }
 }

@@ -178,7 +178,7 @@ impl<B: Brk> Heap<B> {
     /// Grows a span that is last, but for the top, by raising the break.
     fn raise_behind(&mut self, span: Span, pages: usize) -> bool {
         let last = self.spans.last;
-        let at_the_end = last == Some(span) || (self.spans.top.is_some() && span.next.get() == last);
+        let at_the_end = last == Some(span) || (self.spans.top.is_some() && span.next() == last);
         let more = pages - span.page_count();
         let raised = at_the_end && pages <= u32::MAX as usize && self.spans.raise(more, New::Behind).is_ok();
         raised && self.spans.lengthen(span, pages)

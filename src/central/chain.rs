@@ -20,33 +20,33 @@ impl<B> Spans<B> {
     /// The span after this one, if it is free. It borders on this one: a region and the heap's first page start with
     /// metadata, so nothing free follows a gap.
     pub(crate) fn free_next(&self, span: Span) -> Option<Span> {
-        span.next.get().filter(|next| next.is(Kind::Free))
+        span.next().filter(|next| next.is(Kind::Free))
     }
 
     /// Links a new span into the list after `prev`, or before all others, and enters it in the page map.
     pub(crate) fn link_after(&mut self, prev: Option<Span>, span: Span) {
         let next = match prev {
-            Some(prev) => prev.next.get(),
+            Some(prev) => prev.next(),
             None => self.first,
         };
-        if next.is_some_and(|next| next.prev.get() != prev) {
+        if next.is_some_and(|next| next.prev() != prev) {
             corrupt(1, next.map_or(0, Span::address));
         }
         self.set_next(prev, Some(span));
-        span.prev.set(prev);
-        span.next.set(next);
+        span.set_prev(prev);
+        span.set_next(next);
         if let Some(next) = next {
-            next.prev.set(Some(span));
+            next.set_prev(Some(span));
         }
         if self.last == prev && prev.is_some() {
             self.last = Some(span);
         }
-        self.map.set(span.start.get(), Some(span));
+        self.map.set(span.start(), Some(span));
     }
 
     /// Takes a span out of the list.
     pub(crate) fn unlink(&mut self, span: Span) {
-        let prev = span.prev.get();
+        let prev = span.prev();
         self.unlink_run(span, span);
         if self.last == Some(span) {
             self.last = prev;
@@ -56,13 +56,13 @@ impl<B> Spans<B> {
     /// Takes the spans from `from` to `to` out of the list.
     pub(crate) fn unlink_run(&mut self, from: Span, to: Span) {
         self.ensure_linked(from, to);
-        self.join(from.prev.get(), to.next.get());
+        self.join(from.prev(), to.next());
     }
 
     /// Ends the process unless the spans around `from..=to` lead back to the two (I1).
     pub(crate) fn ensure_linked(&self, from: Span, to: Span) {
-        let before = from.prev.get().map_or(self.first, |prev| prev.next.get());
-        let behind = to.next.get().map_or(Some(to), |next| next.prev.get());
+        let before = from.prev().map_or(self.first, |prev| prev.next());
+        let behind = to.next().map_or(Some(to), |next| next.prev());
         if before != Some(from) || behind != Some(to) {
             corrupt(1, from.address());
         }
@@ -72,13 +72,13 @@ impl<B> Spans<B> {
     pub(crate) fn join(&mut self, prev: Option<Span>, next: Option<Span>) {
         self.set_next(prev, next);
         if let Some(next) = next {
-            next.prev.set(prev);
+            next.set_prev(prev);
         }
     }
 
     fn set_next(&mut self, prev: Option<Span>, next: Option<Span>) {
         match prev {
-            Some(prev) => prev.next.set(next),
+            Some(prev) => prev.set_next(next),
             None => self.first = next,
         }
     }
@@ -93,7 +93,7 @@ impl<B> Spans<B> {
     /// The span in which `address` lies, wherever in it. The last one may be the top, which is not marked: it changes with
     /// each block that is cut from it.
     pub(crate) fn find_around(&self, address: usize) -> Option<Span> {
-        let last = self.last.filter(|last| (last.start.get()..last.end()).contains(&address));
+        let last = self.last.filter(|last| (last.start()..last.end()).contains(&address));
         last.or_else(|| self.map.find_around(address))
     }
 }

@@ -1,6 +1,6 @@
 //! Best fit: the free span with the fewest pages that suffices, without walking the header list.
 //!
-//! Spans of up to 64 pages are kept in one [list](crate::ground::list) for each length, with a word that says which lists hold
+//! Spans of up to 64 pages are kept in one [list] for each length, with a word that says which lists hold
 //! something. Longer ones are kept in a search tree, a [treap](crate::central::treap).
 //!
 //! ```text

@@ -21,7 +21,7 @@ impl<B: Brk> Spans<B> {
     /// The addresses at the top that were never used, and hold memory because they lie in a huge page that was.
     fn populated(&self) -> Range<usize> {
         let Some(top) = self.top else { return 0..0 };
-        let from = self.frontier.max(top.end() - top.zero_pages.get() as usize * PAGE);
+        let from = self.frontier.max(top.end() - top.zero_end() * PAGE);
         let to = self.frontier.next_multiple_of(HUGE).min(top.end());
         from..to.max(from)
     }
@@ -81,8 +81,8 @@ impl<B: Brk> Spans<B> {
         self.cursor.piece = self.cursor.piece.max(plan.piece);
         while let Some(span) = next.filter(|_| *steps > 0) {
             *steps -= 1;
-            next = span.next.get();
-            self.cursor.address = next.or(self.first).map_or(0, |next| next.start.get());
+            next = span.next();
+            self.cursor.address = next.or(self.first).map_or(0, |next| next.start());
             if span.is(Kind::Free) && span.dirty_pages() >= plan.piece && self.top != Some(span) {
                 self.cursor.found = true;
                 return Some(span);
@@ -114,7 +114,7 @@ impl<B: Brk> Spans<B> {
         if top && self.top != Some(free) {
             return;
         }
-        let (dirty, below) = (self.free_pages().1, free.next.get());
+        let (dirty, below) = (self.free_pages().1, free.next());
         if self.thrift.discarding.may_try(dirty, plan.now) {
             let (kernel_page, doubtful) = (self.brk.page_size(), self.thrift.doubts_discarding());
             let last = free.to_discard(most, kernel_page).end.saturating_sub(kernel_page);
@@ -128,7 +128,7 @@ impl<B: Brk> Spans<B> {
             }
         }
         // Behind metadata that serves nothing any more, the whole end can go.
-        let behind = below.filter(|next| next.is(Kind::Metadata)).and_then(|next| next.next.get());
+        let behind = below.filter(|next| next.is(Kind::Metadata)).and_then(|next| next.next());
         if let Some(top) = self.top.filter(|&top| behind == Some(top) && top.dirty_pages() <= most) {
             self.lower_some(top, most, plan);
         }
@@ -157,7 +157,7 @@ impl<B: Brk> Spans<B> {
     pub(crate) fn lower_end(&mut self) {
         let sums = self.sums();
         let Some(low) = self.thrift.low_if_draining(sums) else { return };
-        if !self.top.and_then(|top| top.prev.get()).is_some_and(|prev| prev.is(Kind::Metadata)) {
+        if !self.top.and_then(|top| top.prev()).is_some_and(|prev| prev.is(Kind::Metadata)) {
             return;
         }
         let end = self.end_of_used(low * PAGE).unwrap_or(self.map.end());
@@ -185,7 +185,7 @@ impl<B: Brk> Spans<B> {
         }
         // SAFETY: a free span belongs to the heap and nothing in it is in use; both ends are kernel page boundaries.
         unsafe { self.brk.discard(range.start, range.len()) }?;
-        let (start, before) = (free.start.get(), Known::of(free));
+        let (start, before) = (free.start(), Known::of(free));
         let after = before.without((range.start - start).div_ceil(PAGE), (range.end - start) / PAGE);
         after.note(free);
         let pages = before.dirty - after.dirty;
@@ -205,7 +205,7 @@ impl<B: Brk> Spans<B> {
             if here.is(Kind::Free) && self.top != Some(here) && Known::of(here).middle() > 0 {
                 given += self.discard_some(here, usize::MAX).unwrap_or(0);
             }
-            span = here.next.get();
+            span = here.next();
         }
         given
     }

@@ -11,7 +11,8 @@
 //! Nearly always the whole middle is dirty. It is not where a span that was returned lies between two that were not: then
 //! the count is right, but where the dirty pages are is no longer known.
 
-use crate::ground::header::{PAGE, Span};
+use crate::ground::header::{PAGE, Slab, Span};
+use crate::ground::units::UNIT;
 
 /// The pages of a free span by what they hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,17 +33,25 @@ impl Known {
         Self { pages, front: 0, dirty: pages, end: 0 }
     }
 
+    /// What a slab in which nothing is live knows of its pages: those read as zero of which each unit does.
+    pub(crate) fn of_slab(slab: Slab) -> Self {
+        const PAGE_UNITS: usize = PAGE / UNIT;
+        let (pages, all, zero) = (slab.span().page_count(), (1 << PAGE_UNITS) - 1, slab.zero_units());
+        let is_zero = |page: &usize| zero >> (page * PAGE_UNITS) & all == all;
+        let end = (0..pages).rev().take_while(is_zero).count();
+        let front = if end == pages { 0 } else { (0..pages).take_while(is_zero).count() };
+        Self { pages, front, dirty: (0..pages).filter(|page| !is_zero(page)).count(), end }
+    }
+
     pub(crate) fn of(free: Span) -> Self {
         let (front, dirty) = (free.zero_front(), free.dirty_pages());
-        Self { pages: free.page_count(), front, dirty, end: free.zero_pages.get() as usize }
+        Self { pages: free.page_count(), front, dirty, end: free.zero_end() }
     }
 
     /// Notes it in the header of a free span that is `pages` long.
     pub(crate) fn note(self, free: Span) {
         debug_assert!(self.is_sound(), "{self:?}");
-        free.zero_pages.set(self.end as u32);
-        free.set_dirty_pages(self.dirty);
-        free.set_zero_front(self.front);
+        free.set_known(self.front, self.dirty, self.end);
     }
 
     /// I14.
@@ -118,7 +127,7 @@ impl Span {
         // What is known to be zero may go with it, so whole middles are rounded outwards, within the span.
         let whole = pages == known.middle();
         let start = if whole { from & !(kernel_page - 1) } else { from.next_multiple_of(kernel_page) };
-        let start = start.max(self.start.get().next_multiple_of(kernel_page));
+        let start = start.max(self.start().next_multiple_of(kernel_page));
         start..to.next_multiple_of(kernel_page).min(self.end() & !(kernel_page - 1))
     }
 }

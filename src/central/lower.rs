@@ -19,7 +19,7 @@ impl<B: Brk> Spans<B> {
         }
         let (end, headers_left) = (from & !(PAGE - 1), from >= self.map.records_end());
         let top = self.top.filter(|_| headers_left);
-        match top.filter(|top| top.start.get() <= end) {
+        match top.filter(|top| top.start() <= end) {
             Some(top) => {
                 self.cut(top, end);
                 Ok(from)
@@ -37,20 +37,20 @@ impl<B: Brk> Spans<B> {
     fn report_loss(&self, from: usize, top: Option<Span>) {
         let mut line = Line::new();
         line.text("hmalloc: the break was lowered to ").address(from).text(", below blocks in use that end at ");
-        line.address(top.map_or(self.map.end(), |top| top.start.get())).text("\n");
+        line.address(top.map_or(self.map.end(), |top| top.start())).text("\n");
         self.policy.say(&line);
     }
 
     /// Makes `end`, which lies in the top or at its start, the heap's end. The break is there already.
     fn cut(&mut self, top: Span, end: usize) {
-        let pages = (end - top.start.get()) / PAGE;
+        let pages = (end - top.start()) / PAGE;
         if pages == 0 {
             self.top = None;
             self.unlink(top);
             self.map.set(end, None);
         } else {
             let left = Known::of(top).cut(pages);
-            top.pages.set(pages as u32);
+            top.set_page_count(pages);
             left.note(top);
         }
         self.map.shrink(end);
@@ -68,16 +68,16 @@ impl<B: Brk> Spans<B> {
         let Some(end) = self.lowered_end(keep) else { return 0 };
         // Headers above the new end may be gone with the pages they are in: everything is read before the break moves.
         let old_end = self.map.end();
-        let after = self.last.and_then(|last| last.next.get());
+        let after = self.last.and_then(|last| last.next());
         let mut last = self.last;
-        while let Some(span) = last.filter(|span| span.start.get() >= end) {
-            last = span.prev.get();
+        while let Some(span) = last.filter(|span| span.start() >= end) {
+            last = span.prev();
         }
         // A fence at the heap's end serves nothing: the heap then ends below it, and the break where its owner left it.
         let (mut to, mut end, mut fenced) = (end, end, 0);
         if let Some(fence) = last.filter(|span| span.is(Kind::Foreign)) {
-            (to, end, fenced) = (fence.foreign_end(), fence.start.get(), fence.page_count());
-            last = fence.prev.get();
+            (to, end, fenced) = (fence.foreign_end(), fence.start(), fence.page_count());
+            last = fence.prev();
         }
         self.for_dropped(end, |fit, span| fit.remove(span));
         self.set_dropped(end, |_| None);
@@ -141,14 +141,14 @@ impl<B: Brk> Spans<B> {
                 return Some(end);
             }
             end = end.min((span.end() - free).saturating_add(keep));
-            let below = if free > 0 { span.prev.get()? } else { span };
+            let below = if free > 0 { span.prev()? } else { span };
             if !below.is(Kind::Metadata) {
                 return Some(end);
             }
-            if Some(below.start.get()) == self.map.base() {
+            if Some(below.start()) == self.map.base() {
                 return Some(if keep == 0 { self.map.least_end(self.brk.page_size()) } else { end });
             }
-            span = below.prev.get()?;
+            span = below.prev()?;
         }
     }
 
@@ -159,16 +159,16 @@ impl<B: Brk> Spans<B> {
             if here.is(Kind::Free) && self.top != Some(here) {
                 visit(&mut self.fit, here);
             }
-            span = here.prev.get();
+            span = here.prev();
         }
     }
 
     /// Makes the page map answer with something else for the spans that would go if the heap ended at `end`.
     fn set_dropped(&mut self, end: usize, answer: impl Fn(Span) -> Option<Span>) {
         let mut span = self.last;
-        while let Some(here) = span.filter(|here| here.start.get() >= end) {
-            self.map.set(here.start.get(), answer(here));
-            span = here.prev.get();
+        while let Some(here) = span.filter(|here| here.start() >= end) {
+            self.map.set(here.start(), answer(here));
+            span = here.prev();
         }
     }
 
@@ -182,7 +182,7 @@ impl<B: Brk> Spans<B> {
         match self.top {
             Some(top) => self.cut(top, end),
             None => {
-                last.pages.set(((end - last.start.get()) / PAGE) as u32);
+                last.set_page_count((end - last.start()) / PAGE);
                 self.map.shrink(end);
             }
         }

@@ -8,6 +8,7 @@ pub(crate) mod lower;
 pub(crate) mod raise;
 pub(crate) mod regions;
 pub(crate) mod relocate;
+pub(crate) mod slabs;
 pub(crate) mod spans;
 pub(crate) mod thrift;
 pub(crate) mod treap;

@@ -229,9 +229,9 @@ impl<B: Brk> Spans<B> {
         let zero = (raise.to - zero_from.clamp(start, raise.to)) / PAGE;
         match self.top {
             Some(top) => {
-                let known = if zero == raise.free { top.zero_pages.get() as usize } else { 0 };
-                top.zero_pages.set((known + zero) as u32);
-                top.pages.set((top.page_count() + raise.free) as u32);
+                let known = if zero == raise.free { top.zero_end() } else { 0 };
+                top.set_zero_end(known + zero);
+                top.set_page_count(top.page_count() + raise.free);
             }
             None => self.top = Some(self.append(Kind::Free, start, raise.free, zero)),
         }

@@ -183,7 +183,7 @@ impl<B: Brk> Spans<B> {
 
     /// Unmaps the region of a free span if it is all that is left in it.
     pub(crate) fn give_back_region_of(&mut self, free: Span) -> bool {
-        let alone = free.prev.get().is_some_and(|prev| prev.is(Kind::Metadata)) && self.counters.region_pages > 0;
+        let alone = free.prev().is_some_and(|prev| prev.is(Kind::Metadata)) && self.counters.region_pages > 0;
         let region = self.map.regions().iter().find(|region| alone && region.end() == free.end()).copied();
         region.is_some_and(|region| self.give_back(&region))
     }
@@ -194,7 +194,7 @@ impl<B: Brk> Spans<B> {
         self.believe(free);
         // Before the region is gone, and the two headers with it.
         self.ensure_linked(metadata, free);
-        let (prev, next) = (metadata.prev.get(), free.next.get());
+        let (prev, next) = (metadata.prev(), free.next());
         self.fit.remove(free);
         // SAFETY: the mapping is one that `map` returned, and its only spans are metadata and a free one. Their headers
         // lie in it: neither is followed again.

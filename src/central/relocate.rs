@@ -49,8 +49,8 @@ impl<B: Brk> Spans<B> {
 
     /// Moves the first `bytes` bytes of one large block to another one. Returns whether nothing but zeros is left behind.
     pub(crate) fn move_content(&mut self, from: Span, to: Span, bytes: usize) -> bool {
-        let (source, target) = (from.start.get(), to.start.get());
-        let mut zero_from = (to.end() - to.zero_pages.get() as usize * PAGE).max(target);
+        let (source, target) = (from.start(), to.start());
+        let mut zero_from = (to.end() - to.zero_end() * PAGE).max(target);
         let fresh = (target + bytes).saturating_sub(zero_from);
         let worth = bytes >= MOVE_ALWAYS || (bytes >= MOVE_MIN && fresh >= bytes / 2);
         if worth && self.brk.page_size() <= PAGE && self.clear(target, zero_from.min(to.end())) {

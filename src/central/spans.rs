@@ -128,7 +128,7 @@ impl<B> Spans<B> {
 
     /// All spans in address order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Span> {
-        core::iter::successors(self.first, |span| span.next.get())
+        core::iter::successors(self.first, |span| span.next())
     }
 
     /// Pages of free spans, and how many of these may hold kernel memory.
@@ -144,7 +144,7 @@ impl<B> Spans<B> {
             self.believe(span);
             self.fit.remove(span);
             let span = self.carve(span, pages, align);
-            if span.zero_pages.get() > 0 {
+            if span.zero_end() > 0 {
                 self.thrift.need();
             }
             return Some(span);
@@ -175,7 +175,7 @@ impl<B> Spans<B> {
             let remainder = self.split(span, pages);
             self.place_free(remainder);
         }
-        span.kind.set(Kind::Large);
+        span.turn(Kind::Free, Kind::Large);
         self.map.mark(span);
         if self.has_huge_pages && span.end() <= self.map.end() {
             self.frontier = self.frontier.max(span.end());
@@ -183,21 +183,21 @@ impl<B> Spans<B> {
         span
     }
 
-    /// Cuts a span after `pages` pages. The rest becomes a free span that no index holds.
+    /// Splits a span after `pages` pages. The rest becomes a span of the same kind, which no index holds.
     pub(crate) fn split(&mut self, span: Span, pages: usize) -> Span {
-        let (start, rest) = (span.start.get() + pages * PAGE, span.page_count() - pages);
-        let zero = span.zero_pages.get() as usize;
+        let (start, rest) = (span.start() + pages * PAGE, span.page_count() - pages);
+        let zero = span.zero_end();
         let remainder = self.map.record(start);
         if span.is(Kind::Free) {
             let (first, second) = Known::of(span).split(pages);
             remainder.init(Kind::Free, start, rest, second.end);
             second.note(remainder);
-            span.pages.set(pages as u32);
+            span.set_page_count(pages);
             first.note(span);
         } else {
-            remainder.init(Kind::Free, start, rest, zero.min(rest));
-            span.pages.set(pages as u32);
-            span.zero_pages.set(zero.saturating_sub(rest) as u32);
+            remainder.init(span.kind(), start, rest, zero.min(rest));
+            span.set_page_count(pages);
+            span.set_zero_end(zero.saturating_sub(rest));
         }
         self.link_after(Some(span), remainder);
         remainder
@@ -229,8 +229,7 @@ impl<B> Spans<B> {
 
     /// Frees a used span and coalesces it with free neighbours (I3). Returns the free span it has become part of.
     pub(crate) fn release(&mut self, span: Span) -> Span {
-        let known = span.known_when_freed();
-        self.release_with(span, known)
+        self.release_with(span, Known::used(span.page_count()))
     }
 
     /// [`release`](Self::release) for a span whose content has been moved away: it has no memory.
@@ -240,12 +239,14 @@ impl<B> Spans<B> {
     }
 
     fn release_with(&mut self, span: Span, known: Known) -> Span {
-        self.thrift.tick_release(span.page_count());
         self.believe(span);
-        if span.is(Kind::Slab) {
-            self.unmap_slab(span);
-        }
-        span.kind.set(Kind::Free);
+        self.coalesce(span, known)
+    }
+
+    /// Makes a used span a free one, together with its free neighbours.
+    pub(crate) fn coalesce(&mut self, span: Span, known: Known) -> Span {
+        self.thrift.tick_release(span.page_count());
+        span.turn(Kind::Large, Kind::Free);
         known.note(span);
         let mut free = span;
         if let Some(next) = self.free_next(span) {
@@ -253,7 +254,7 @@ impl<B> Spans<B> {
             self.unplace_free(next);
             self.absorb_next(free);
         }
-        if let Some(prev) = span.prev.get().filter(|prev| prev.is(Kind::Free)) {
+        if let Some(prev) = span.prev().filter(|prev| prev.is(Kind::Free)) {
             self.believe(prev);
             self.unplace_free(prev);
             free = prev;
@@ -283,7 +284,7 @@ impl<B> Spans<B> {
             let remainder = self.split(next, more);
             self.place_free(remainder);
         }
-        if next.zero_pages.get() > 0 {
+        if next.zero_end() > 0 {
             self.thrift.need();
         }
         self.absorb_next(span);
@@ -293,30 +294,14 @@ impl<B> Spans<B> {
 
     /// Adds the pages of the next span, which no index holds, to this one.
     pub(crate) fn absorb_next(&mut self, span: Span) {
-        let Some(next) = span.next.get() else { corrupt(1, span.address()) };
-        debug_assert!(span.end() == next.start.get());
+        let Some(next) = span.next() else { corrupt(1, span.address()) };
+        debug_assert!(span.end() == next.start());
         let both = span.is(Kind::Free).then(|| Known::of(span).and(Known::of(next)));
-        self.map.set(next.start.get(), None);
+        self.map.set(next.start(), None);
         self.unlink(next);
-        span.pages.set(span.pages.get() + next.pages.get());
+        span.set_page_count(span.page_count() + next.page_count());
         if let Some(both) = both {
             both.note(span);
-        }
-    }
-
-    /// Makes the page map answer with a slab for each of its pages (I5).
-    pub(crate) fn map_slab(&mut self, slab: Span) {
-        self.counters.slab_pages += slab.page_count();
-        for page in 1..slab.page_count() {
-            self.map.set(slab.start.get() + page * PAGE, Some(slab));
-        }
-    }
-
-    fn unmap_slab(&mut self, slab: Span) {
-        self.counters.slab_pages -= slab.page_count();
-        slab.reciprocal.set(0);
-        for page in 1..slab.page_count() {
-            self.map.set(slab.start.get() + page * PAGE, None);
         }
     }
 }
@@ -328,6 +313,6 @@ pub(crate) fn align_slack(align: usize) -> usize {
 
 /// Pages from a span's start to the next multiple of `align`.
 fn pages_to_align(span: Span, align: usize) -> Option<usize> {
-    let start = span.start.get();
+    let start = span.start();
     Some((start.checked_next_multiple_of(align.max(PAGE))? - start) / PAGE)
 }

@@ -12,6 +12,7 @@
 
 use crate::ground::corrupt::corrupt;
 use crate::ground::header::{PAGE_SHIFT, Span};
+use crate::ground::list::Linked;
 use core::cell::Cell;
 
 /// Free spans, linked through `left` and `right`.
@@ -24,7 +25,7 @@ pub(crate) struct Treap {
 
 /// Order in the tree.
 fn key(span: Span) -> (usize, usize) {
-    (span.page_count(), span.start.get())
+    (span.page_count(), span.start())
 }
 
 /// A hash in which each bit of the input decides over half of those of the output: the last step of SplitMix64 (Steele,
@@ -37,12 +38,12 @@ fn mix(mut bits: u64) -> u64 {
 
 /// Heap order in the tree.
 fn priority(seed: u64, span: Span) -> u64 {
-    mix(((span.start.get() >> PAGE_SHIFT) as u64).wrapping_add(seed))
+    mix(((span.start() >> PAGE_SHIFT) as u64).wrapping_add(seed))
 }
 
 /// The link from a node towards where a key like `span`'s belongs.
 fn towards<'a>(node: Span, span: Span) -> &'a Cell<Option<Span>> {
-    if key(span) < key(node) { &node.record().left } else { &node.record().right }
+    if key(span) < key(node) { &node.links().left } else { &node.links().right }
 }
 
 impl Treap {
@@ -54,7 +55,7 @@ impl Treap {
     /// memory, of the heap itself and of the stack. It is no secret, only nothing that a program comes upon by itself.
     fn reseed(&mut self, span: Span) {
         let stack = 0_u8;
-        let addresses = [span.start.get(), (&raw const *self).addr(), (&raw const stack).addr()];
+        let addresses = [span.start(), (&raw const *self).addr(), (&raw const stack).addr()];
         for address in addresses {
             self.seed = mix((self.seed ^ address as u64).wrapping_add(0x9E37_79B9_7F4A_7C15));
         }
@@ -70,16 +71,16 @@ impl Treap {
             slot = towards(node, span);
         }
         // Everything in the subtree goes left or right of the new node, which takes its place.
-        let (mut rest, mut smaller, mut larger) = (slot.get(), &span.record().left, &span.record().right);
+        let (mut rest, mut smaller, mut larger) = (slot.get(), &span.links().left, &span.links().right);
         slot.set(Some(span));
         while let Some(node) = rest {
             if key(node) < key(span) {
                 smaller.set(Some(node));
-                smaller = &node.record().right;
+                smaller = &node.links().right;
                 rest = smaller.get();
             } else {
                 larger.set(Some(node));
-                larger = &node.record().left;
+                larger = &node.links().left;
                 rest = larger.get();
             }
         }
@@ -99,15 +100,15 @@ impl Treap {
             corrupt(4, span.address());
         }
         // The two subtrees are joined along their inner edges, the higher priority on top.
-        let (mut left, mut right) = (span.left.get(), span.right.get());
+        let (mut left, mut right) = (span.links().left.get(), span.links().right.get());
         while let (Some(smaller), Some(larger)) = (left, right) {
             if priority(seed, smaller) >= priority(seed, larger) {
                 slot.set(left);
-                slot = &smaller.record().right;
+                slot = &smaller.links().right;
                 left = slot.get();
             } else {
                 slot.set(right);
-                slot = &larger.record().left;
+                slot = &larger.links().left;
                 right = slot.get();
             }
         }
@@ -120,9 +121,9 @@ impl Treap {
         while let Some(span) = node {
             if span.page_count() >= pages {
                 best = node;
-                node = span.left.get();
+                node = span.links().left.get();
             } else {
-                node = span.right.get();
+                node = span.links().right.get();
             }
         }
         best
@@ -148,7 +149,7 @@ impl Treap {
 
     /// Whether `child` may be right below `node`: its key on that side, its priority no higher.
     pub(crate) fn may_be_below(&self, node: Span, child: Span) -> bool {
-        let side = if node.left.get() == Some(child) { key(child) < key(node) } else { key(node) < key(child) };
+        let side = if node.links().left.get() == Some(child) { key(child) < key(node) } else { key(node) < key(child) };
         side && priority(self.seed, child) <= priority(self.seed, node)
     }
 }

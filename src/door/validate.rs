@@ -6,7 +6,7 @@
 //! hardly longer in a block of many GiB.
 
 use crate::door::misuse::{Block, BlockState, Misuse, MisuseKind};
-use crate::ground::header::{Kind, Span, pages_of};
+use crate::ground::header::{Kind, Slab, Span, pages_of};
 use crate::ground::page_map::PageMap;
 use crate::ground::size_class::{MIN_ALIGN, SizeClass};
 use crate::tier::slab::Slot;
@@ -55,7 +55,7 @@ pub(crate) fn admit_slot(map: &PageMap, address: usize) -> Option<Slot> {
 /// The live block whose payload starts at exactly `address`.
 pub(crate) fn admit(map: &PageMap, address: usize) -> Option<Live> {
     match map.find(address)? {
-        span if span.is(Kind::Large) => (span.start.get() == address).then_some(Live::Large(span)),
+        span if span.is(Kind::Large) => (span.start() == address).then_some(Live::Large(span)),
         span => Slot::live_at(span, address).map(Live::Slot),
     }
 }
@@ -87,31 +87,37 @@ pub(crate) fn wrong_layout(live: Live, address: usize) -> Misuse {
 /// Whether a payload starts at `address` now, or did while the span stood: a slot in a word that has been opened, or
 /// the first byte of a free span.
 fn was_a_payload(span: Span, address: usize) -> bool {
-    match span.kind.get() {
-        Kind::Slab => Slot::starting_at(span, address).is_some_and(Slot::is_opened),
-        kind => kind == Kind::Free && span.start.get() == address,
+    match span.as_slab() {
+        Some(slab) => Slot::starting_at(slab, address).is_some_and(Slot::is_opened),
+        None => span.is(Kind::Free) && span.start() == address,
     }
 }
 
 /// The slot, or the span that has none, in which `address` lies.
 fn block_around(span: Span, address: usize) -> Block {
-    let whole = |state| Block { address: span.start.get(), size: span.bytes(), state };
-    match span.kind.get() {
-        Kind::Free => whole(BlockState::Free),
-        Kind::Large => whole(BlockState::Used),
-        Kind::Metadata => whole(BlockState::Metadata),
-        Kind::Foreign => whole(BlockState::Foreign),
-        Kind::Slab => slot_around(span, address),
+    match (span.as_slab(), state_of(span)) {
+        (Some(slab), _) => slot_around(slab, address),
+        (None, state) => Block { address: span.start(), size: span.bytes(), state },
+    }
+}
+
+/// What the whole of a span is, unless it is a slab: some slots of one are used.
+pub(crate) fn state_of(span: Span) -> BlockState {
+    match span.kind() {
+        Kind::Free => BlockState::Free,
+        Kind::Large | Kind::Slab => BlockState::Used,
+        Kind::Metadata => BlockState::Metadata,
+        Kind::Foreign => BlockState::Foreign,
     }
 }
 
 /// In the tail, which is not a slot, the tail itself.
-fn slot_around(slab: Span, address: usize) -> Block {
-    let (size, capacity) = (slab.size_class().slot_size(), slab.capacity.get() as usize);
-    let number = (address - slab.start.get()) / size;
+fn slot_around(slab: Slab, address: usize) -> Block {
+    let (size, capacity) = (slab.size_class().slot_size(), slab.capacity());
+    let number = (address - slab.start()) / size;
     if number >= capacity {
-        let tail = slab.start.get() + capacity * size;
-        return Block { address: tail, size: slab.end() - tail, state: BlockState::Free };
+        let tail = slab.start() + capacity * size;
+        return Block { address: tail, size: slab.span().end() - tail, state: BlockState::Free };
     }
     let slot = Slot::new(slab, number);
     let state = if slot.is_live() { BlockState::Used } else { BlockState::Free };

@@ -1,47 +1,72 @@
-//! Doubly linked lists of spans, through `left` and `right`: free spans of one length, slabs of one size class.
+//! Doubly linked lists through headers: free spans of one length, slabs of one size class.
 //!
 //! Links lie in headers. Before a list writes through one, it looks whether the link leads back: a forged or torn one
 //! ends the process instead of becoming a write at a forged address. It costs a comparison each, in cache lines that
 //! are written anyway.
 
 use crate::ground::corrupt::corrupt;
-use crate::ground::header::Span;
+use core::cell::Cell;
 
-/// Puts a span that is on no list before all others of the list that starts at `head`. The list is one of those that
-/// `invariant` is about.
-pub(crate) fn push(head: &mut Option<Span>, span: Span, invariant: u8) {
-    if let Some(second) = *head {
-        if second.left.get().is_some() {
-            corrupt(invariant, second.address());
-        }
-        second.left.set(Some(span));
-    }
-    span.left.set(None);
-    span.right.set(*head);
-    *head = Some(span);
+/// Two links to others of the same kind: neighbours on a list, or children in a tree.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Links<T: Copy> {
+    /// The one before on a list, or the left child.
+    pub(crate) left: Cell<Option<T>>,
+    /// The next one on a list, or the right child.
+    pub(crate) right: Cell<Option<T>>,
 }
 
-/// Takes a span off the list that starts at `head`.
-pub(crate) fn remove(head: &mut Option<Span>, span: Span, invariant: u8) {
-    if !is_linked(*head, span) {
-        corrupt(invariant, span.address());
+impl<T: Copy> Links<T> {
+    pub(crate) const fn none() -> Self {
+        Self { left: Cell::new(None), right: Cell::new(None) }
     }
-    let (left, right) = (span.left.get(), span.right.get());
+}
+
+/// What can be on a list: a handle to a header with links.
+pub(crate) trait Linked: Copy + Eq + 'static {
+    /// Its links, for as long as its header stands.
+    fn links<'a>(self) -> &'a Links<Self>;
+
+    /// Address of its header, for the line that names a broken link.
+    fn address(self) -> usize;
+}
+
+/// Puts what is on no list before all others of the list that starts at `head`. The list is one of those that
+/// `invariant` is about.
+pub(crate) fn push<T: Linked>(head: &mut Option<T>, new: T, invariant: u8) {
+    if let Some(second) = *head {
+        if second.links().left.get().is_some() {
+            corrupt(invariant, second.address());
+        }
+        second.links().left.set(Some(new));
+    }
+    new.links().left.set(None);
+    new.links().right.set(*head);
+    *head = Some(new);
+}
+
+/// Takes `gone` off the list that starts at `head`.
+pub(crate) fn remove<T: Linked>(head: &mut Option<T>, gone: T, invariant: u8) {
+    if !is_linked(*head, gone) {
+        corrupt(invariant, gone.address());
+    }
+    let (left, right) = (gone.links().left.get(), gone.links().right.get());
     match left {
-        Some(left) => left.right.set(right),
+        Some(left) => left.links().right.set(right),
         None => *head = right,
     }
     if let Some(right) = right {
-        right.left.set(left);
+        right.links().left.set(left);
     }
 }
 
-/// Whether a span's neighbours on the list that starts at `head` lead back to it.
-pub(crate) fn is_linked(head: Option<Span>, span: Span) -> bool {
-    let before = match span.left.get() {
-        Some(left) => left.right.get(),
+/// Whether the neighbours of `here` on the list that starts at `head` lead back to it.
+pub(crate) fn is_linked<T: Linked>(head: Option<T>, here: T) -> bool {
+    let before = match here.links().left.get() {
+        Some(left) => left.links().right.get(),
         None => head,
     };
-    let behind = span.right.get().map(|right| right.left.get());
-    before == Some(span) && behind.unwrap_or(before) == before
+    let behind = here.links().right.get().map(|right| right.links().left.get());
+    before == Some(here) && behind.unwrap_or(before) == before
 }

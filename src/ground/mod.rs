@@ -9,3 +9,4 @@ pub(crate) mod lock;
 pub(crate) mod page_map;
 pub(crate) mod policy;
 pub(crate) mod size_class;
+pub(crate) mod units;

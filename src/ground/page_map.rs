@@ -205,7 +205,7 @@ impl PageMap {
     /// anything, but it must be there to be read; see [`knows`](Self::knows).
     #[inline]
     pub(crate) fn believes(&self, span: Span) -> bool {
-        let start = span.start.get();
+        let start = span.start();
         let page = start.wrapping_sub(self.base) >> PAGE_SHIFT;
         if page < self.pages {
             return self.leaves[leaf_of(page)].record_address(page) == span.address();

@@ -8,7 +8,7 @@
 //! The last classes are there because a span is whole pages: 20,000 bytes would take two of them, and three fifths of what
 //! a limit allows. What lies beyond 56 KiB fills its pages to four fifths at least.
 
-use crate::ground::header::{MAX_SLOTS, PAGE};
+use crate::ground::header::{MAX_SLOTS, PAGE, Shape, Slab};
 use core::alloc::Layout;
 
 /// Every payload is aligned to this many bytes: what C calls `max_align_t` on the 64-bit architectures.
@@ -120,8 +120,8 @@ impl SizeClass {
     }
 
     /// The class whose slots have this size.
-    pub(crate) fn of_slot(slot_size: u16) -> Self {
-        Self(CLASS_OF_UNITS[slot_size as usize / MIN_ALIGN % CLASS_OF_UNITS.len()])
+    fn of_slot(slot_size: usize) -> Self {
+        Self(CLASS_OF_UNITS[slot_size / MIN_ALIGN % CLASS_OF_UNITS.len()])
     }
 
     /// The class with this index, for walks over all of them.
@@ -186,6 +186,11 @@ impl SizeClass {
         (pages * PAGE % self.slot_size()) * 64 / (pages * PAGE)
     }
 
+    /// What a header says of slots of this class.
+    pub(crate) fn shape(self) -> Shape {
+        Shape { slot_size: SLOTS[self.index()], slack_max: self.slack_max() as u16, reciprocal: self.reciprocal() }
+    }
+
     /// `2^32 / slot size`, rounded up. Multiplied with an offset, its high half is the slot number, and its low half is
     /// below the reciprocal exactly when the offset is a multiple of the slot size (Lemire, Kaser and Kurz, "Faster
     /// remainder by direct computation", 2019).
@@ -195,6 +200,13 @@ impl SizeClass {
     /// taken for the start of the slot after it, which there is not, so its bit is clear (I7).
     pub(crate) const fn reciprocal(self) -> u32 {
         (1u64 << 32).div_ceil(self.slot_size() as u64) as u32
+    }
+}
+
+impl Slab {
+    /// The class of a slab's slots.
+    pub(crate) fn size_class(self) -> SizeClass {
+        SizeClass::of_slot(self.slot_size())
     }
 }
 

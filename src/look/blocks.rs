@@ -1,7 +1,8 @@
 //! Walks over a live heap: its blocks, and its spans.
 
 use crate::door::misuse::{Block, BlockState};
-use crate::ground::header::{Kind, Span};
+use crate::door::validate::state_of;
+use crate::ground::header::{Slab, Span};
 use crate::tier::slab::Slot;
 use core::iter::Peekable;
 use core::marker::PhantomData;
@@ -50,40 +51,34 @@ impl Iterator for Pieces<'_> {
 
     fn next(&mut self) -> Option<Block> {
         let span = self.span?;
-        let (address, size, state) = match span.kind.get() {
-            Kind::Slab => match self.piece_of_slab(span) {
-                Some(piece) => return Some(piece),
-                None => {
-                    self.advance(span);
-                    return self.next();
-                }
-            },
-            Kind::Free => (span.start.get(), span.bytes(), BlockState::Free),
-            Kind::Large => (span.start.get(), span.bytes(), BlockState::Used),
-            Kind::Metadata => (span.start.get(), span.bytes(), BlockState::Metadata),
-            Kind::Foreign => (span.start.get(), span.bytes(), BlockState::Foreign),
+        let Some(slab) = span.as_slab() else {
+            self.advance(span);
+            return Some(Block { address: span.start(), size: span.bytes(), state: state_of(span) });
         };
+        if let Some(piece) = self.piece_of_slab(slab) {
+            return Some(piece);
+        }
         self.advance(span);
-        Some(Block { address, size, state })
+        self.next()
     }
 }
 
 impl Pieces<'_> {
     fn advance(&mut self, span: Span) {
-        self.span = span.next.get();
+        self.span = span.next();
         self.slot = 0;
     }
 
-    fn piece_of_slab(&mut self, slab: Span) -> Option<Block> {
-        let (size, capacity) = (slab.size_class().slot_size(), slab.capacity.get() as usize);
-        let (number, address) = (self.slot, slab.start.get() + self.slot * size);
+    fn piece_of_slab(&mut self, slab: Slab) -> Option<Block> {
+        let (size, capacity) = (slab.size_class().slot_size(), slab.capacity());
+        let (number, address) = (self.slot, slab.start() + self.slot * size);
         self.slot += 1;
         if number < capacity {
             let live = Slot::new(slab, number).is_live();
             let state = if live { BlockState::Used } else { BlockState::Free };
             return Some(Block { address, size, state });
         }
-        let tail = slab.end() - address.min(slab.end());
+        let tail = slab.span().end() - address.min(slab.span().end());
         (number == capacity && tail > 0).then_some(Block { address, size: tail, state: BlockState::Free })
     }
 }
@@ -135,15 +130,14 @@ impl SpanInfos<'_> {
     }
 
     fn kind(span: Span) -> SpanKind {
-        match span.kind.get() {
-            Kind::Free => SpanKind::Free,
-            Kind::Large => SpanKind::Large,
-            Kind::Metadata => SpanKind::Metadata,
-            Kind::Foreign => SpanKind::Foreign,
-            Kind::Slab => {
-                let capacity = span.capacity.get() as usize;
-                SpanKind::Slab { slot: span.size_class().slot_size(), capacity, live: span.live_slots() }
-            }
+        if let Some(slab) = span.as_slab() {
+            return SpanKind::Slab { slot: slab.slot_size(), capacity: slab.capacity(), live: slab.live_slots() };
+        }
+        match state_of(span) {
+            BlockState::Free => SpanKind::Free,
+            BlockState::Used => SpanKind::Large,
+            BlockState::Metadata => SpanKind::Metadata,
+            BlockState::Foreign => SpanKind::Foreign,
         }
     }
 }
@@ -153,7 +147,7 @@ impl Iterator for SpanInfos<'_> {
 
     fn next(&mut self) -> Option<SpanInfo> {
         let span = self.span?;
-        self.span = span.next.get();
-        Some(SpanInfo { address: span.start.get(), bytes: span.bytes(), kind: Self::kind(span) })
+        self.span = span.next();
+        Some(SpanInfo { address: span.start(), bytes: span.bytes(), kind: Self::kind(span) })
     }
 }

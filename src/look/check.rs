@@ -6,12 +6,13 @@
 use crate::central::known::Known;
 use crate::central::spans::Spans;
 pub(crate) use crate::ground::corrupt::Corruption;
-use crate::ground::header::{Kind, MAX_SLOTS, PAGE, Place, Span};
+use crate::ground::header::{Kind, MAX_SLOTS, PAGE, Place, Slab, Span};
+use crate::ground::list::Linked;
 use crate::ground::size_class::{CLASSES, SizeClass};
+use crate::ground::units::{MAX_UNITS, UNIT};
 use crate::kernel::brk::Brk;
 use crate::tier::class::{FREES_MAX, NEVER, slots_of_word};
 use crate::tier::slab::Slabs;
-use crate::tier::units::{MAX_UNITS, UNIT};
 
 fn ensure(holds: bool, invariant: u8, address: usize) -> Result<(), Corruption> {
     if holds { Ok(()) } else { Err(Corruption { invariant, address }) }
@@ -26,9 +27,9 @@ pub(crate) fn check<B: Brk>(spans: &Spans<B>, slabs: &Slabs) -> Result<(), Corru
     index::index(spans)?;
     for span in spans.iter() {
         page_map(spans, span)?;
-        match span.kind.get() {
-            Kind::Slab => slab(span)?,
-            _ => ensure(span.reciprocal.get() == 0, 13, span.start.get())?,
+        match span.as_slab() {
+            Some(slab) => constants_and_bits(slab)?,
+            None => ensure(span.reciprocal() == 0, 13, span.start())?,
         }
     }
     let stray = spans.map.stray_handle();
@@ -52,9 +53,9 @@ fn tiling<B>(spans: &Spans<B>) -> Result<(), Corruption> {
             // The page map knows of no span here if one is too short, and of another record if the link is wrong.
             let strayed = if spans.map.find(at).is_none() { 1 } else { 2 };
             ensure(span == spans.map.record(at), strayed, at)?;
-            ensure(span.start.get() == at && span.page_count() > 0 && span.end() <= end, 1, at)?;
-            ensure(span.prev.get() == previous, 1, at)?;
-            (at, previous, next) = (span.end(), next, span.next.get());
+            ensure(span.start() == at && span.page_count() > 0 && span.end() <= end, 1, at)?;
+            ensure(span.prev() == previous, 1, at)?;
+            (at, previous, next) = (span.end(), next, span.next());
         }
         expected = area_from(spans, end);
     }
@@ -89,8 +90,8 @@ fn ends<B>(spans: &Spans<B>) -> Result<(), Corruption> {
 /// I3 and I14.
 fn free_spans<B>(spans: &Spans<B>) -> Result<(), Corruption> {
     for span in spans.iter().filter(|span| span.is(Kind::Free)) {
-        let start = span.start.get();
-        let neighbour = span.next.get().filter(|next| next.is(Kind::Free) && next.start.get() == span.end());
+        let start = span.start();
+        let neighbour = span.next().filter(|next| next.is(Kind::Free) && next.start() == span.end());
         ensure(neighbour.is_none(), 3, start)?;
         let known = Known::of(span);
         ensure(known.is_sound(), 14, start)?;
@@ -110,7 +111,7 @@ fn first_word(address: usize) -> u64 {
 /// I5, for the pages of a span.
 fn page_map<B>(spans: &Spans<B>, span: Span) -> Result<(), Corruption> {
     for page in 0..span.page_count() {
-        let address = span.start.get() + page * PAGE;
+        let address = span.start() + page * PAGE;
         let owner = if page == 0 || span.is(Kind::Slab) { Some(span) } else { None };
         ensure(spans.map.find(address) == owner, 5, address)?;
     }
@@ -118,28 +119,27 @@ fn page_map<B>(spans: &Spans<B>, span: Span) -> Result<(), Corruption> {
 }
 
 /// I6 and I7.
-fn slab(slab: Span) -> Result<(), Corruption> {
-    let start = slab.start.get();
-    let class = slab.size_class();
-    let capacity = slab.bytes() / class.slot_size();
-    ensure(slab.bytes() <= MAX_SLOTS * class.slot_size(), 6, start)?;
-    ensure(slab.reciprocal.get() == class.reciprocal() && slab.capacity.get() as usize == capacity, 6, start)?;
-    let sizes = (slab.slot_size.get() as usize, slab.slack_max.get() as usize);
+fn constants_and_bits(slab: Slab) -> Result<(), Corruption> {
+    let (start, bytes, class) = (slab.start(), slab.span().bytes(), slab.size_class());
+    let capacity = bytes / class.slot_size();
+    ensure(bytes <= MAX_SLOTS * class.slot_size(), 6, start)?;
+    ensure(slab.span().reciprocal() == class.reciprocal() && slab.capacity() == capacity, 6, start)?;
+    let sizes = (slab.slot_size(), slab.slack_max());
     ensure(sizes == (class.slot_size(), class.slack_max()), 6, start)?;
     let mut live = 0;
-    for (index, word) in slab.live.iter().map(core::cell::Cell::get).enumerate() {
-        ensure(word & !slots_of_word(slab.opened.get() as usize, index) == 0, 7, start)?;
+    for (index, word) in slab.live().iter().map(core::cell::Cell::get).enumerate() {
+        ensure(word & !slots_of_word(slab.opened(), index) == 0, 7, start)?;
         live += word.count_ones() as usize;
     }
     let free = slab.counted_free().unwrap_or(capacity - live);
-    ensure(live + free == capacity && slab.opened.get() as usize <= capacity, 7, start)?;
+    ensure(live + free == capacity && slab.opened() <= capacity, 7, start)?;
     zero_units(slab)
 }
 
 /// I14, of a slab.
-fn zero_units(slab: Span) -> Result<(), Corruption> {
-    let (start, zero) = (slab.start.get(), slab.zero_units());
-    ensure(slab.page_count() <= MAX_UNITS * UNIT / PAGE, 14, start)?;
+fn zero_units(slab: Slab) -> Result<(), Corruption> {
+    let (start, zero) = (slab.start(), slab.zero_units());
+    ensure(slab.span().page_count() <= MAX_UNITS * UNIT / PAGE, 14, start)?;
     ensure(zero & !slab.units() == 0 && zero & slab.live_units() == 0, 14, start)?;
     for unit in (0..MAX_UNITS).filter(|unit| zero >> unit & 1 == 1) {
         ensure(first_word(start + unit * UNIT) == 0, 14, start + unit * UNIT)?;
@@ -151,16 +151,16 @@ fn zero_units(slab: Span) -> Result<(), Corruption> {
 fn taken_word(slabs: &Slabs, size_class: SizeClass) -> Result<(), Corruption> {
     let class = &slabs.classes[size_class.index()];
     let Some(slab) = class.slab else { return ensure(class.word == 0, 8, class.base) };
-    let start = slab.start.get();
-    ensure(slab.is(Kind::Slab) && slab.size_class() == size_class, 8, start)?;
+    let start = slab.start();
+    ensure(slab.span().is(Kind::Slab) && slab.size_class() == size_class, 8, start)?;
     if class.word == 0 {
         return Ok(());
     }
-    let live = &slab.record().live;
+    let live = slab.live();
     let Some(index) = live.iter().position(|word| core::ptr::from_ref(word) == class.live) else {
         return Err(Corruption { invariant: 8, address: start });
     };
-    let slots = slots_of_word(slab.opened.get() as usize, index);
+    let slots = slots_of_word(slab.opened(), index);
     ensure(class.word & !slots == 0 && class.word & live[index].get() == 0, 8, start)?;
     ensure(slab.units_of_word(index, class.word) & slab.zero_units() == 0, 14, start)?;
     ensure(class.slot_size as usize == size_class.slot_size(), 8, start)?;
@@ -171,17 +171,17 @@ fn taken_word(slabs: &Slabs, size_class: SizeClass) -> Result<(), Corruption> {
 /// I9: each slab is where its place says, and the lists hold the listed and empty ones.
 fn lists<B>(spans: &Spans<B>, slabs: &Slabs) -> Result<(), Corruption> {
     let mut listed = 0;
-    for slab in spans.iter().filter(|span| span.is(Kind::Slab)) {
-        let (until_review, live) = (slab.until_review.get(), slab.live_slots());
+    for slab in spans.iter().filter_map(Span::as_slab) {
+        let (until_review, live) = (slab.until_review(), slab.live_slots());
         let current = slabs.classes[slab.size_class().index()].slab == Some(slab);
-        let sound = match slab.place.get() {
-            Place::Current => current && until_review >= NEVER - FREES_MAX,
+        let sound = match slab.place() {
+            Place::Current => current && until_review >= (NEVER - FREES_MAX).into(),
             Place::Full | Place::Spent | Place::Listed => {
-                !current && until_review > 0 && until_review <= slab.capacity.get()
+                !current && until_review > 0 && until_review <= slab.capacity()
             }
             Place::Empty => !current && live == 0 && slabs.empties().contains(&Some(slab)),
         };
-        ensure(sound, 9, slab.start.get())?;
+        ensure(sound, 9, slab.start())?;
         listed += slab.is_listed() as usize;
     }
     let mut found = 0;
@@ -189,13 +189,13 @@ fn lists<B>(spans: &Spans<B>, slabs: &Slabs) -> Result<(), Corruption> {
         let (mut previous, mut next) = (None, slabs.classes[index].listed);
         while let Some(slab) = next {
             found += 1;
-            ensure(spans.map.knows(slab), 9, slab.address())?;
-            let sound = slab.is(Kind::Slab)
+            ensure(spans.map.knows(slab.span()), 9, slab.address())?;
+            let sound = slab.span().is(Kind::Slab)
                 && slab.is_listed()
-                && slab.left.get() == previous
+                && slab.links().left.get() == previous
                 && slab.size_class().index() == index;
-            ensure(sound && found <= listed, 9, slab.start.get())?;
-            (previous, next) = (next, slab.right.get());
+            ensure(sound && found <= listed, 9, slab.start())?;
+            (previous, next) = (next, slab.links().right.get());
         }
     }
     ensure(found == listed, 9, 0)
@@ -205,8 +205,8 @@ fn lists<B>(spans: &Spans<B>, slabs: &Slabs) -> Result<(), Corruption> {
 fn empties(slabs: &Slabs) -> Result<(), Corruption> {
     for empty in slabs.empties() {
         let Some(slab) = *empty else { return Err(Corruption { invariant: 10, address: 0 }) };
-        let sound = slab.is(Kind::Slab) && slab.place.get() == Place::Empty;
-        ensure(sound, 10, slab.start.get())?;
+        let sound = slab.span().is(Kind::Slab) && slab.place() == Place::Empty;
+        ensure(sound, 10, slab.start())?;
     }
     Ok(())
 }
@@ -216,8 +216,8 @@ fn counters<B>(spans: &Spans<B>, slabs: &Slabs) -> Result<(), Corruption> {
     let foreign: usize = spans.iter().filter(|span| span.is(Kind::Foreign)).map(Span::page_count).sum();
     let regions: usize = spans.map.regions().iter().map(|region| region.pages).sum();
     let mut slab_pages = [0; CLASSES];
-    for slab in spans.iter().filter(|span| span.is(Kind::Slab)) {
-        slab_pages[slab.size_class().index()] += slab.page_count();
+    for slab in spans.iter().filter_map(Span::as_slab) {
+        slab_pages[slab.size_class().index()] += slab.span().page_count();
     }
     let held = slabs.classes.iter().map(|class| class.pages as usize);
     ensure(held.eq(slab_pages), 12, 0)?;

@@ -1,6 +1,6 @@
 //! One size class: the slots it has at hand, and how it comes by more of its current slab.
 
-use crate::ground::header::{MAX_SLOTS, Span};
+use crate::ground::header::{MAX_SLOTS, Slab};
 use core::cell::Cell;
 use core::ptr::NonNull;
 
@@ -38,7 +38,7 @@ pub(crate) struct Class {
     /// The units of the slab that were known to be zero before `word` was taken over.
     taken_units: u32,
     /// The current slab.
-    pub(crate) slab: Option<Span>,
+    pub(crate) slab: Option<Slab>,
     /// Where the sweep over the words of `slab` goes on.
     pub(crate) next: u8,
     /// How often the slab was swept since more of it was opened, up to [`SWEEPS_MAX`].
@@ -50,7 +50,7 @@ pub(crate) struct Class {
     /// What the class knows to be zero besides.
     pub(crate) zeros: Zeros,
     /// The first of the listed slabs.
-    pub(crate) listed: Option<Span>,
+    pub(crate) listed: Option<Slab>,
 }
 
 /// What a class knows to be zero of its current slab, beyond what the slab's units say.
@@ -137,8 +137,8 @@ impl Class {
 
     /// Takes over the next word with free slots among those that are open, if there is one.
     #[inline]
-    pub(crate) fn sweep(&mut self, slab: Span) -> bool {
-        let opened = slab.opened.get() as usize;
+    pub(crate) fn sweep(&mut self, slab: Slab) -> bool {
+        let opened = slab.opened();
         for index in self.next as usize..opened.div_ceil(64) {
             let free = slab.free_slots(index);
             if free != 0 {
@@ -156,36 +156,32 @@ impl Class {
 
     /// Starts over, if that is worth the while: if many slots were freed since the sweep began, or there is no other slab.
     /// A word of few slots is swept often; after a while it has proved that it needs more.
-    pub(crate) fn sweep_again(&mut self, slab: Span) -> bool {
-        let (opened, capacity) = (slab.opened.get() as usize, slab.capacity.get() as usize);
-        let freed = (NEVER - slab.until_review.get()) as usize;
+    pub(crate) fn sweep_again(&mut self, slab: Slab) -> bool {
+        let (opened, capacity) = (slab.opened(), slab.capacity());
+        let freed = NEVER as usize - slab.until_review();
         let enough = freed >= (opened / RELIST_FRACTION).max(1) || (opened == capacity && self.listed.is_none());
         if !enough || (self.sweeps == SWEEPS_MAX && opened < capacity.min(64)) {
             return false;
         }
         self.next = 0;
         self.sweeps = (self.sweeps + 1).min(SWEEPS_MAX);
-        slab.until_review.set(NEVER);
+        slab.set_until_review(NEVER as usize);
         self.sweep(slab)
     }
 
     /// Opens slots that were never handed out, if there are any: of fresh memory first no more than lie in one page of the
     /// kernel's, then as many again each time, up to whole words.
-    pub(crate) fn open(&mut self, slab: Span) -> bool {
-        let (opened, capacity) = (slab.opened.get() as usize, slab.capacity.get() as usize);
+    pub(crate) fn open(&mut self, slab: Slab) -> bool {
+        let (opened, capacity) = (slab.opened(), slab.capacity());
         if opened == capacity {
             return false;
         }
         let zero = slab.zero_units_ahead(self.zeros.ahead());
         let is_zero = |from, to| slab.units_of_slots(from, to) & !zero == 0;
-        let more = if is_zero(opened, opened + 1) {
-            (TOUCHED_BYTES / slab.slot_size.get() as usize).max(opened).max(1)
-        } else {
-            64
-        };
+        let more = if is_zero(opened, opened + 1) { (TOUCHED_BYTES / slab.slot_size()).max(opened).max(1) } else { 64 };
         let index = opened / 64;
         let open = (opened + more).min(capacity).min((index + 1) * 64);
-        slab.opened.set(open as u16);
+        slab.open(open);
         self.sweeps = 0;
         let (fresh, ahead) = (is_zero(opened, open), is_zero(open - 1, open));
         self.take_over(slab, index, slots_of_word(open, index) & !slots_of_word(opened, index));
@@ -195,7 +191,7 @@ impl Class {
 
     /// Takes over those of the free slots of a word that have memory, and the next times the others.
     #[inline(never)]
-    fn take_some(&mut self, slab: Span, index: usize, free: u64) {
+    fn take_some(&mut self, slab: Slab, index: usize, free: u64) {
         let (some, fresh) = slab.prefer(index, free);
         let visits = self.zeros.visits() + 1;
         let all = some == free || visits == VISITS_MAX;
@@ -208,12 +204,12 @@ impl Class {
     }
 
     #[inline(always)]
-    fn take_over(&mut self, slab: Span, index: usize, free: u64) {
+    fn take_over(&mut self, slab: Slab, index: usize, free: u64) {
         self.taken_units = slab.use_units(index, free);
         self.word = free;
-        self.live = &raw const slab.record().live[index];
-        self.slot_size = slab.slot_size.get().into();
-        self.base = slab.start.get() + index * 64 * self.slot_size as usize;
+        self.live = &raw const slab.live()[index];
+        self.slot_size = slab.slot_size() as u32;
+        self.base = slab.start() + index * 64 * self.slot_size as usize;
         self.next_slot = self.first_slot(free);
         self.next = index as u8 + 1;
     }
@@ -223,12 +219,12 @@ impl Class {
         let Some(slab) = self.slab else { return };
         if self.word != 0 {
             // What was handed out lies below.
-            slab.unuse_units(self.taken_units, self.next_slot - slab.start.get());
+            slab.unuse_units(self.taken_units, self.next_slot - slab.start());
         }
         self.word = 0;
         self.next = 0;
         self.zeros = Zeros::new(false, self.zeros.ahead());
-        slab.until_review.set(NEVER);
+        slab.set_until_review(NEVER as usize);
     }
 }
 

@@ -23,7 +23,7 @@
 //! - **empty**: listed and wholly free; up to four are kept, others go back to the spans.
 
 use crate::central::spans::{OutOfMemory, Spans};
-use crate::ground::header::{Header, Kind, MAX_SLOTS, PAGE, Place, Span};
+use crate::ground::header::{MAX_SLOTS, PAGE, Place, Slab, Span};
 use crate::ground::list;
 use crate::ground::size_class::{CLASSES, MIN_ALIGN, SizeClass};
 use crate::kernel::brk::Brk;
@@ -45,7 +45,7 @@ const GUESTS_MAX: u8 = 16;
 pub(crate) struct Slabs {
     pub(crate) classes: [Class; CLASSES],
     /// The first `empty_count` are the empty slabs.
-    pub(crate) empties: [Option<Span>; EMPTIES_MAX],
+    pub(crate) empties: [Option<Slab>; EMPTIES_MAX],
     pub(crate) empty_count: usize,
     /// The count of span operations when idle slabs were last taken apart.
     released_at: u32,
@@ -54,54 +54,37 @@ pub(crate) struct Slabs {
     unparked: bool,
 }
 
-impl Span {
-    /// The size class of a slab.
-    pub(crate) fn size_class(self) -> SizeClass {
-        SizeClass::of_slot(self.slot_size.get())
-    }
-
-    /// Slots of a slab that callers hold.
-    pub(crate) fn live_slots(self) -> usize {
-        let words = (self.capacity.get() as usize).div_ceil(64);
-        self.live[..words].iter().map(|word| word.get().count_ones() as usize).sum()
-    }
-
-    /// How many of a slab's slots its count says are free. A current slab's counts the frees since a sweep began.
+impl Slab {
+    /// How many of the slots the count says are free. A current slab's counts the frees since a sweep began.
     pub(crate) fn counted_free(self) -> Option<usize> {
-        let until_review = self.until_review.get() as usize;
-        match self.place.get() {
+        match self.place() {
             Place::Current => None,
-            Place::Full | Place::Spent => Some(self.relist_at() - until_review),
-            Place::Listed | Place::Empty => Some(self.capacity.get() as usize - until_review),
+            Place::Full | Place::Spent => Some(self.relist_at() - self.until_review()),
+            Place::Listed | Place::Empty => Some(self.capacity() - self.until_review()),
         }
     }
 
     /// How many slots of a full slab must be free for it to be listed.
     pub(crate) fn relist_at(self) -> usize {
-        if self.place.get() == Place::Spent { 1 } else { (self.capacity.get() as usize / RELIST_FRACTION).max(1) }
+        if self.place() == Place::Spent { 1 } else { (self.capacity() / RELIST_FRACTION).max(1) }
     }
 
-    pub(crate) fn set_place(self, place: Place, until_review: usize) {
-        self.place.set(place);
-        self.until_review.set(until_review as u16);
-    }
-
-    /// Whether a slab is on its class's list.
+    /// Whether it is on its class's list.
     pub(crate) fn is_listed(self) -> bool {
-        matches!(self.place.get(), Place::Listed | Place::Empty)
+        matches!(self.place(), Place::Listed | Place::Empty)
     }
 }
 
 /// A slot of a slab, whether it is free or not.
 #[derive(Clone, Copy)]
 pub(crate) struct Slot {
-    pub(crate) slab: Span,
+    pub(crate) slab: Slab,
     number: usize,
 }
 
 impl Slot {
-    pub(crate) fn new(slab: Span, number: usize) -> Self {
-        debug_assert!(number < slab.capacity.get() as usize);
+    pub(crate) fn new(slab: Slab, number: usize) -> Self {
+        debug_assert!(number < slab.capacity());
         Self { slab, number }
     }
 
@@ -111,27 +94,24 @@ impl Slot {
     /// bits there are clear (I7).
     #[inline(always)]
     pub(crate) fn live_at(span: Span, address: usize) -> Option<Self> {
-        let header: &Header = span.record();
-        let offset = address.wrapping_sub(header.start.get()) as u64;
-        let product = offset.wrapping_mul(header.reciprocal.get() as u64);
-        let slot = Self { slab: span, number: (product >> 32) as usize };
-        ((product as u32) < header.reciprocal.get() && slot.is_live()).then_some(slot)
+        let (offset, reciprocal) = (address.wrapping_sub(span.start()) as u64, span.reciprocal());
+        let product = offset.wrapping_mul(reciprocal.into());
+        let slot = Self { slab: span.as_slab_by_reciprocal(), number: (product >> 32) as usize };
+        ((product as u32) < reciprocal && slot.is_live()).then_some(slot)
     }
 
     /// The slot that starts at exactly `address`, live or not.
-    pub(crate) fn starting_at(slab: Span, address: usize) -> Option<Self> {
-        let (offset, size) = (address - slab.start.get(), slab.size_class().slot_size());
-        (offset.is_multiple_of(size) && offset / size < slab.capacity.get() as usize)
-            .then(|| Self::new(slab, offset / size))
+    pub(crate) fn starting_at(slab: Slab, address: usize) -> Option<Self> {
+        let (offset, size) = (address - slab.start(), slab.size_class().slot_size());
+        (offset.is_multiple_of(size) && offset / size < slab.capacity()).then(|| Self::new(slab, offset / size))
     }
 
     /// The word of the bitmap in which the slot's bit is.
     #[inline(always)]
     fn word<'a>(self) -> &'a Cell<u64> {
-        let header: &'a Header = self.slab.record();
         debug_assert!(self.number < MAX_SLOTS);
         // SAFETY: I6: a slab is no longer than the slots that its bitmap has room for, and the slot is in it.
-        unsafe { header.live.get_unchecked(self.number / 64) }
+        unsafe { self.slab.word(self.number / 64) }
     }
 
     #[inline(always)]
@@ -149,19 +129,18 @@ impl Slot {
     /// Whether `layout` fits the slot at `address` and fills more than half of it, or the slot is of the smallest class.
     #[inline(always)]
     pub(crate) fn fits_closely(self, address: usize, layout: Layout) -> bool {
-        let slack = (self.slab.slot_size.get() as usize).wrapping_sub(layout.size());
-        slack <= self.slab.slack_max.get() as usize
-            && (layout.align() <= MIN_ALIGN || address & (layout.align() - 1) == 0)
+        let slack = (self.slab.slot_size()).wrapping_sub(layout.size());
+        slack <= self.slab.slack_max() && (layout.align() <= MIN_ALIGN || address & (layout.align() - 1) == 0)
     }
 
     /// Whether the slot has ever been taken over; until then it was nobody's.
     pub(crate) fn is_opened(self) -> bool {
-        self.number < self.slab.opened.get() as usize
+        self.number < self.slab.opened()
     }
 
     /// Address of the slot's first byte.
     pub(crate) fn address(self) -> usize {
-        self.slab.start.get() + self.number * self.slab.size_class().slot_size()
+        self.slab.start() + self.number * self.slab.size_class().slot_size()
     }
 }
 
@@ -209,17 +188,15 @@ impl Slabs {
     pub(crate) fn push(slot: Slot) -> bool {
         debug_assert!(slot.is_live());
         slot.word().set(slot.word().get() ^ slot.bit());
-        let until_review = slot.slab.until_review.get() - 1;
-        slot.slab.until_review.set(until_review);
-        until_review == 0
+        slot.slab.count_free()
     }
 
     /// Acts on a slab whose free slots have reached its trigger. Returns the free span that an empty slab became.
-    pub(crate) fn review<B>(&mut self, slab: Span, spans: &mut Spans<B>) -> Option<Span> {
-        spans.believe(slab);
-        if matches!(slab.place.get(), Place::Full | Place::Spent) {
+    pub(crate) fn review<B>(&mut self, slab: Slab, spans: &mut Spans<B>) -> Option<Span> {
+        spans.believe(slab.span());
+        if matches!(slab.place(), Place::Full | Place::Spent) {
             self.list_with(slab, slab.relist_at());
-            if slab.until_review.get() > 0 {
+            if slab.until_review() > 0 {
                 return None;
             }
         }
@@ -236,9 +213,9 @@ impl Slabs {
     }
 
     /// Makes a slab in which nothing is live, and which is on no list, a free span.
-    fn give_up<B>(&mut self, slab: Span, spans: &mut Spans<B>) -> Span {
-        self.classes[slab.size_class().index()].pages -= slab.pages.get();
-        spans.release(slab)
+    fn give_up<B>(&mut self, slab: Slab, spans: &mut Spans<B>) -> Span {
+        self.classes[slab.size_class().index()].pages -= slab.span().page_count() as u32;
+        spans.retire(slab)
     }
 
     /// Takes over a word with free slots for a class that has none.
@@ -261,13 +238,13 @@ impl Slabs {
                 Some(slab) => slab,
                 None => self.new_slab(size_class, spans)?,
             };
-            spans.believe(next);
+            spans.believe(next.span());
             self.make_current(next);
         }
     }
 
-    fn make_current(&mut self, slab: Span) {
-        match slab.place.get() {
+    fn make_current(&mut self, slab: Slab) {
+        match slab.place() {
             Place::Listed => self.unlist(slab),
             Place::Empty => {
                 self.unlist(slab);
@@ -284,7 +261,7 @@ impl Slabs {
         class.zeros = Zeros::NOTHING;
     }
 
-    fn new_slab<B: Brk>(&mut self, size_class: SizeClass, spans: &mut Spans<B>) -> Result<Span, OutOfMemory> {
+    fn new_slab<B: Brk>(&mut self, size_class: SizeClass, spans: &mut Spans<B>) -> Result<Slab, OutOfMemory> {
         let pages = size_class.slab_pages(self.classes[size_class.index()].pages as usize);
         self.look_ahead(spans);
         // A shorter free span comes before a higher break: it would be left over for ever if slabs kept growing. Where
@@ -297,10 +274,8 @@ impl Slabs {
         let least = size_class.slab_pages_min();
         match self.take_span(shorter, 1, spans).or_else(|_| spans.take_least(least)) {
             Ok(span) => {
-                Self::cut(span, size_class);
-                spans.map_slab(span);
-                self.classes[size_class.index()].pages += span.pages.get();
-                Ok(span)
+                self.classes[size_class.index()].pages += span.page_count() as u32;
+                Ok(spans.cut_slab(span, size_class))
             }
             // A full slab with a few free slots is left alone until nothing else is to be had.
             Err(refused) => {
@@ -311,8 +286,8 @@ impl Slabs {
     }
 
     /// Puts a slab that its class has left where its free slots say.
-    fn leave(&mut self, slab: Span) {
-        let free = slab.capacity.get() as usize - slab.live_slots();
+    fn leave(&mut self, slab: Slab) {
+        let free = slab.capacity() - slab.live_slots();
         slab.set_place(Place::Full, slab.relist_at());
         if self.shortage.is_there() {
             return self.find_slots_of(slab, free);
@@ -342,27 +317,11 @@ impl Slabs {
         })
     }
 
-    /// Makes a used span a slab, all of whose slots are free.
-    fn cut(span: Span, size_class: SizeClass) {
-        let slot_size = size_class.slot_size();
-        span.kind.set(Kind::Slab);
-        span.reciprocal.set(size_class.reciprocal());
-        span.slot_size.set(slot_size as u16);
-        span.slack_max.set(size_class.slack_max() as u16);
-        span.capacity.set((span.bytes() / slot_size).min(MAX_SLOTS) as u16);
-        span.set_place(Place::Current, NEVER as usize);
-        span.opened.set(0);
-        span.inherit_zero_units();
-        for word in &span.record().live {
-            word.set(0);
-        }
-    }
-
     /// Hands the slabs in which nothing is live back to the spans.
     pub(crate) fn release_idle<B>(&mut self, spans: &mut Spans<B>) {
         while self.empty_count > 0 {
             if let Some(slab) = self.empties[0] {
-                spans.believe(slab);
+                spans.believe(slab.span());
                 self.unlist(slab);
                 self.forget_empty(slab);
                 self.give_up(slab, spans);
@@ -371,7 +330,7 @@ impl Slabs {
         for index in 0..CLASSES {
             let class = &mut self.classes[index];
             if let Some(slab) = class.slab.filter(|slab| slab.live_slots() == 0) {
-                spans.believe(slab);
+                spans.believe(slab.span());
                 class.put_back();
                 class.slab = None;
                 self.give_up(slab, spans);
@@ -389,10 +348,10 @@ impl Slabs {
         for index in 0..CLASSES {
             let class = &mut self.classes[index];
             if let Some(slab) = class.slab {
-                spans.believe(slab);
+                spans.believe(slab.span());
                 class.put_back();
                 class.slab = None;
-                let free = slab.capacity.get() as usize - slab.live_slots();
+                let free = slab.capacity() - slab.live_slots();
                 if self.shortage.is_there() {
                     self.find_slots_of(slab, free);
                 } else if free < slab.relist_at() {
@@ -405,21 +364,21 @@ impl Slabs {
     }
 
     /// Puts a slab with `free` free slots on its class's list.
-    pub(crate) fn list_with(&mut self, slab: Span, free: usize) {
+    pub(crate) fn list_with(&mut self, slab: Slab, free: usize) {
         list::push(&mut self.classes[slab.size_class().index()].listed, slab, 9);
-        slab.set_place(Place::Listed, slab.capacity.get() as usize - free);
+        slab.set_place(Place::Listed, slab.capacity() - free);
     }
 
-    fn unlist(&mut self, slab: Span) {
+    fn unlist(&mut self, slab: Slab) {
         list::remove(&mut self.classes[slab.size_class().index()].listed, slab, 9);
     }
 
     /// Empty slabs.
-    pub(crate) fn empties(&self) -> &[Option<Span>] {
+    pub(crate) fn empties(&self) -> &[Option<Slab>] {
         &self.empties[..self.empty_count]
     }
 
-    fn forget_empty(&mut self, slab: Span) {
+    fn forget_empty(&mut self, slab: Slab) {
         if let Some(at) = self.empties().iter().position(|&empty| empty == Some(slab)) {
             self.empty_count -= 1;
             self.empties.swap(at, self.empty_count);

@@ -11,53 +11,19 @@
 //! a slot that reaches into the unit (I14): at a refill, never when a slot is handed out or freed. So a trim asks the
 //! kernel for nothing twice, and a zeroed request is not written where nobody has written before.
 
-use crate::central::known::Known;
-use crate::ground::header::{Kind, PAGE, Span};
+use crate::ground::header::Slab;
+use crate::ground::units::{UNIT, units_of_bytes};
 use crate::tier::class::slots_of_word;
 
-/// Bytes of a unit.
-pub(crate) const UNIT: usize = 4096;
-/// Units of one of our pages.
-const PAGE_UNITS: usize = PAGE / UNIT;
-/// Units that a header has bits for.
-pub(crate) const MAX_UNITS: usize = u32::BITS as usize;
-
-/// The units in which the bytes from offset `from` to `to` of a slab lie, of which there are some.
-pub(crate) fn units_of_bytes(from: usize, to: usize) -> u32 {
-    debug_assert!(from < to && to <= MAX_UNITS * UNIT);
-    let (first, last) = (from / UNIT, (to - 1) / UNIT);
-    (u32::MAX >> (MAX_UNITS - 1 - (last - first))) << first
-}
-
-impl Span {
-    /// Notes what a slab that was just cut knows to be zero: the pages at its end of which the span knew it.
-    pub(crate) fn inherit_zero_units(self) {
-        let (zero, pages) = (self.zero_pages.get() as usize, self.page_count());
-        let units = if zero == 0 { 0 } else { units_of_bytes((pages - zero) * PAGE, pages * PAGE) };
-        self.set_zero_units(units);
-    }
-
-    /// What is known of the pages of a used span that becomes free.
-    pub(crate) fn known_when_freed(self) -> Known {
-        let pages = self.page_count();
-        if !self.is(Kind::Slab) {
-            return Known::used(pages);
-        }
-        let all = (1 << PAGE_UNITS) - 1;
-        let is_zero = |page: &usize| self.zero_units() >> (page * PAGE_UNITS) & all == all;
-        let end = (0..pages).rev().take_while(is_zero).count();
-        let front = if end == pages { 0 } else { (0..pages).take_while(is_zero).count() };
-        Known { pages, front, dirty: (0..pages).filter(|page| !is_zero(page)).count(), end }
-    }
-
+impl Slab {
     /// All units of a slab.
     pub(crate) fn units(self) -> u32 {
-        units_of_bytes(0, self.bytes())
+        units_of_bytes(0, self.span().bytes())
     }
 
     /// The units in which slots number `from` to `to` lie, of which there are some.
     pub(crate) fn units_of_slots(self, from: usize, to: usize) -> u32 {
-        let slot = self.slot_size.get() as usize;
+        let slot = self.slot_size();
         units_of_bytes(from * slot, to * slot)
     }
 
@@ -77,8 +43,8 @@ impl Span {
 
     /// The units in which a live slot lies.
     pub(crate) fn live_units(self) -> u32 {
-        let words = (self.opened.get() as usize).div_ceil(64);
-        (0..words).fold(0, |units, index| units | self.units_of_word(index, self.live[index].get()))
+        let words = (self.opened()).div_ceil(64);
+        (0..words).fold(0, |units, index| units | self.units_of_word(index, self.live()[index].get()))
     }
 
     /// Which of the free slots `free` of a word a class should take over, and whether all of those read as zero: those that
@@ -106,7 +72,7 @@ impl Span {
     fn use_some_units(self, index: usize, slots: u64) -> u32 {
         let zero = self.zero_units();
         let used = zero & self.units_of_word(index, slots);
-        self.set_zero_units(zero & !used);
+        self.remove_zero_units(used);
         used
     }
 
@@ -114,40 +80,19 @@ impl Span {
     /// handed out.
     pub(crate) fn unuse_units(self, used: u32, from: usize) {
         let below = 1_u32.unbounded_shl(from.div_ceil(UNIT) as u32).wrapping_sub(1);
-        self.set_zero_units(self.zero_units() | (used & !below));
+        self.add_zero_units(used & !below);
     }
 
     /// The units that read as zero from the first slot on that was never opened. It may begin in a unit of earlier ones;
     /// `ahead` says whether those found it zero.
     pub(crate) fn zero_units_ahead(self, ahead: bool) -> u32 {
-        let first = self.opened.get() as usize * self.slot_size.get() as usize;
+        let first = self.opened() * self.slot_size();
         let shared = if ahead && !first.is_multiple_of(UNIT) { units_of_bytes(first, first + 1) } else { 0 };
         self.zero_units() | shared
     }
 
     /// The free slots of a word that are opened.
     pub(crate) fn free_slots(self, index: usize) -> u64 {
-        slots_of_word(self.opened.get() as usize, index) & !self.live[index].get()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_lie_in_the_units_from_their_first_to_their_last() {
-        for (from, to, units) in [
-            (0, 1, 0b1),
-            (0, UNIT, 0b1),
-            (0, UNIT + 1, 0b11),
-            (UNIT - 1, UNIT, 0b1),
-            (UNIT - 1, UNIT + 1, 0b11),
-            (UNIT, 3 * UNIT, 0b110),
-            (MAX_UNITS * UNIT - 1, MAX_UNITS * UNIT, 1 << 31),
-            (0, MAX_UNITS * UNIT, u32::MAX),
-        ] {
-            assert_eq!(units_of_bytes(from, to), units, "{from}..{to}");
-        }
+        slots_of_word(self.opened(), index) & !self.live()[index].get()
     }
 }

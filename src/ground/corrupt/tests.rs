@@ -2,7 +2,8 @@
 //! by SIGABRT, with the line that says what is wrong.
 
 use super::*;
-use crate::ground::header::{Header, Kind, Place, Span};
+use crate::ground::header::{Header, Place, Slab, Span};
+use crate::ground::list::Linked;
 use crate::heap::Heap;
 use crate::kernel::brk::Emulated;
 use core::alloc::Layout;
@@ -53,7 +54,10 @@ fn forged(of: Span) -> Span {
     let room = Box::leak(Box::new(MaybeUninit::<Header>::uninit()));
     let copy = core::ptr::from_mut(room).expose_provenance();
     // SAFETY: both are records' lengths, and do not overlap.
-    unsafe { core::ptr::with_exposed_provenance_mut::<Header>(copy).copy_from_nonoverlapping(of.record(), 1) };
+    unsafe {
+        core::ptr::with_exposed_provenance_mut::<Header>(copy)
+            .copy_from_nonoverlapping(core::ptr::with_exposed_provenance(of.address()), 1)
+    };
     // SAFETY: the copy is as long and as aligned as a record, and is never given back.
     unsafe { Span::at(copy) }
 }
@@ -61,7 +65,7 @@ fn forged(of: Span) -> Span {
 /// Starts this binary again for `test` alone, and tells how that ended.
 fn child(test: &str) -> (Option<i32>, String) {
     let mut command = Command::new(std::env::current_exe().expect("a test binary has a path"));
-    command.args([&format!("corrupt::tests::{test}"), "--exact", "--nocapture"]).env(CHILD, "1");
+    command.args([&format!("ground::corrupt::tests::{test}"), "--exact", "--nocapture"]).env(CHILD, "1");
     let output = command.output().expect("the child starts");
     (output.status.signal(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
@@ -91,11 +95,11 @@ macro_rules! dies {
 }
 
 /// A full slab of 512-byte slots, and its blocks.
-fn full_slab(heap: &mut Subject) -> (Span, Vec<usize>) {
+fn full_slab(heap: &mut Subject) -> (Slab, Vec<usize>) {
     let all: Vec<_> = (0..200).map(|_| get(heap, 512)).collect();
-    let slab = heap.spans.iter().find(|span| span.is(Kind::Slab) && span.place.get() == Place::Full);
+    let slab = heap.spans.iter().filter_map(Span::as_slab).find(|slab| slab.place() == Place::Full);
     let slab = slab.expect("so many blocks fill a slab");
-    (slab, all.into_iter().filter(|&block| heap.spans.map.find(block) == Some(slab)).collect())
+    (slab, all.into_iter().filter(|&block| heap.spans.map.find(block) == Some(slab.span())).collect())
 }
 
 dies! {
@@ -105,25 +109,25 @@ dies! {
     };
     a_slab_whose_handle_leads_to_a_forged_header: 2, |heap, _| {
         let (slab, slots) = full_slab(heap);
-        let other = forged(slab);
-        (0..slab.page_count()).for_each(|page| heap.spans.map.set(slab.start.get() + page * crate::PAGE, Some(other)));
+        let other = forged(slab.span());
+        (0..slab.span().page_count()).for_each(|page| heap.spans.map.set(slab.start() + page * crate::PAGE, Some(other)));
         slots.into_iter().for_each(|slot| free(heap, slot));
     };
     a_header_that_says_it_starts_elsewhere: 2, |heap, blocks| {
         let large = span(heap, blocks[3]);
-        large.start.set(0x10000);
+        large.fields().start.set(0x10000);
         heap.free_live(crate::door::validate::Live::Large(large));
     };
     a_free_neighbour_that_is_forged: 2, |heap, blocks| {
         free(heap, blocks[4]);
         let next = span(heap, blocks[4]);
-        span(heap, blocks[3]).next.set(Some(forged(next)));
+        span(heap, blocks[3]).set_next(Some(forged(next)));
         free(heap, blocks[3]);
     };
     a_free_neighbour_below_that_is_forged: 2, |heap, blocks| {
         free(heap, blocks[4]);
         let below = span(heap, blocks[4]);
-        span(heap, blocks[5]).prev.set(Some(forged(below)));
+        span(heap, blocks[5]).set_prev(Some(forged(below)));
         free(heap, blocks[5]);
     };
     a_forged_head_of_the_free_spans: 2, |heap, blocks| {
@@ -136,7 +140,7 @@ dies! {
         let (slab, slots) = full_slab(heap);
         slots.into_iter().for_each(|slot| free(heap, slot));
         let class = &mut heap.slabs.classes[slab.size_class().index()];
-        class.listed = Some(forged(slab));
+        class.listed = Some(forged(slab.span()).as_slab_by_reciprocal());
         for _ in 0..200 {
             get(heap, 512);
         }
@@ -147,17 +151,17 @@ dies! {
     };
     a_link_of_a_free_span_that_does_not_lead_back: 4, |heap, blocks| {
         [1, 4, 7].into_iter().for_each(|index| free(heap, blocks[index]));
-        span(heap, blocks[4]).left.set(Some(span(heap, blocks[20])));
+        span(heap, blocks[4]).links().left.set(Some(span(heap, blocks[20])));
         free(heap, blocks[5]);
     };
     a_link_of_a_free_span_to_one_that_has_another_before_it: 4, |heap, blocks| {
         [1, 4, 7].into_iter().for_each(|index| free(heap, blocks[index]));
-        span(heap, blocks[1]).left.set(Some(span(heap, blocks[7])));
+        span(heap, blocks[1]).links().left.set(Some(span(heap, blocks[7])));
         free(heap, blocks[2]);
     };
     a_free_span_that_is_not_the_head_and_says_so: 4, |heap, blocks| {
         [4, 8].into_iter().for_each(|index| free(heap, blocks[index]));
-        span(heap, blocks[4]).left.set(None);
+        span(heap, blocks[4]).links().left.set(None);
         free(heap, blocks[5]);
     };
     a_free_span_that_the_tree_does_not_have: 4, |heap, _| {
@@ -172,18 +176,18 @@ dies! {
     a_link_of_a_listed_slab_that_does_not_lead_back: 9, |heap, blocks| {
         let (slab, slots) = full_slab(heap);
         slots[1..].iter().for_each(|&slot| free(heap, slot));
-        slab.right.set(Some(span(heap, blocks[2])));
+        slab.links().right.set(Some(span(heap, blocks[2]).as_slab_by_reciprocal()));
         free(heap, slots[0]);
         heap.trim(0);
     };
     a_link_between_neighbours_that_does_not_lead_back: 1, |heap, blocks| {
         free(heap, blocks[4]);
         let elsewhere = span(heap, blocks[20]);
-        span(heap, blocks[4]).prev.set(Some(elsewhere));
+        span(heap, blocks[4]).set_prev(Some(elsewhere));
         free(heap, blocks[3]);
     };
     a_span_behind_that_knows_another_before_it: 1, |heap, blocks| {
-        span(heap, blocks[5]).prev.set(Some(span(heap, blocks[20])));
+        span(heap, blocks[5]).set_prev(Some(span(heap, blocks[20])));
         heap.spans.shorten(span(heap, blocks[4]), 2);
     };
     a_region_whose_neighbour_does_not_lead_back: 1, |heap, blocks| {
@@ -193,13 +197,13 @@ dies! {
             mapped = get(heap, 3 << 20);
         }
         let start = heap.spans.map.regions()[0].start;
-        span(heap, start).prev.set(Some(span(heap, blocks[2])));
+        span(heap, start).set_prev(Some(span(heap, blocks[2])));
         free(heap, mapped);
         heap.trim(0);
     };
     nothing_to_absorb: 1, |heap, blocks| {
         let last = span(heap, blocks[3]);
-        last.next.set(None);
+        last.set_next(None);
         heap.spans.absorb_next(last);
     };
     a_record_of_an_address_that_is_not_the_heaps: 2, |heap, _| {

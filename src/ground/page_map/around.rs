@@ -38,7 +38,7 @@ impl PageMap {
     }
 
     fn mark_long(&self, span: Span) {
-        let start = span.start.get();
+        let start = span.start();
         for shift in NEAR.ilog2() + PAGE_SHIFT..usize::BITS {
             match ((start >> shift) + 1).checked_mul(1 << shift) {
                 Some(page) if page < span.end() => self.record(page).set_mark(start),
@@ -53,7 +53,7 @@ impl PageMap {
         rounded.take_while(|&rounded| self.contains(rounded)).find_map(|rounded| {
             let start = self.record(rounded).mark();
             let span = self.find(start).filter(|&span| start.is_multiple_of(PAGE) && span == self.record(start))?;
-            (span.start.get() == start && start <= page && page < span.end()).then_some(span)
+            (span.start() == start && start <= page && page < span.end()).then_some(span)
         })
     }
 }

@@ -9,6 +9,7 @@ use crate::central::fit::LISTED_MAX;
 use crate::central::spans::Spans;
 use crate::ground::corrupt::Corruption;
 use crate::ground::header::{Kind, Span};
+use crate::ground::list::Linked;
 
 /// Relies on I1 and I2.
 pub(super) fn index<B>(spans: &Spans<B>) -> Result<(), Corruption> {
@@ -16,10 +17,13 @@ pub(super) fn index<B>(spans: &Spans<B>) -> Result<(), Corruption> {
     heads.flatten().try_for_each(|head| is_indexed(spans, head))?;
     for span in indexed(spans) {
         // No link is followed before this has been seen of all of them.
-        [span.left.get(), span.right.get()].into_iter().flatten().try_for_each(|link| is_indexed(spans, link))?;
+        [span.links().left.get(), span.links().right.get()]
+            .into_iter()
+            .flatten()
+            .try_for_each(|link| is_indexed(spans, link))?;
     }
     for span in indexed(spans) {
-        ensure(spans.fit.holds(span), 4, span.start.get())?;
+        ensure(spans.fit.holds(span), 4, span.start())?;
     }
     let (listed, in_tree) = (listed(spans)?, in_tree(spans)?);
     ensure(listed + in_tree == indexed(spans).count() && spans.fit.len() == listed + in_tree, 4, 0)
@@ -44,9 +48,9 @@ fn listed<B>(spans: &Spans<B>) -> Result<usize, Corruption> {
         let (mut previous, mut next) = (None, head);
         while let Some(span) = next {
             found += 1;
-            let sound = span.page_count() == index + 1 && span.left.get() == previous;
-            ensure(sound && found <= fit.len(), 4, span.start.get())?;
-            (previous, next) = (next, span.right.get());
+            let sound = span.page_count() == index + 1 && span.links().left.get() == previous;
+            ensure(sound && found <= fit.len(), 4, span.start())?;
+            (previous, next) = (next, span.links().right.get());
         }
     }
     Ok(found)
@@ -58,9 +62,9 @@ fn in_tree<B>(spans: &Spans<B>) -> Result<usize, Corruption> {
     let (mut found, mut links) = (0, tree.root().is_some() as usize);
     for span in indexed(spans).filter(|span| span.page_count() > LISTED_MAX) {
         found += 1;
-        for child in [span.left.get(), span.right.get()].into_iter().flatten() {
+        for child in [span.links().left.get(), span.links().right.get()].into_iter().flatten() {
             links += 1;
-            ensure(child.page_count() > LISTED_MAX && tree.may_be_below(span, child), 4, child.start.get())?;
+            ensure(child.page_count() > LISTED_MAX && tree.may_be_below(span, child), 4, child.start())?;
         }
     }
     ensure(links == found, 4, tree.root().map_or(0, Span::address))?;

@@ -1,7 +1,7 @@
 //! Positive controls: each invariant is broken by itself, and `check` must name it.
 
 use super::*;
-use crate::ground::header::{BITMAP_WORDS, Header};
+use crate::ground::header::Header;
 use crate::heap::Heap;
 use crate::kernel::brk::Emulated;
 use core::alloc::Layout;
@@ -60,20 +60,24 @@ fn tree_span(heap: &Subject) -> Span {
     find(heap, |span| span.is(Kind::Free) && span.page_count() > 64 && heap.spans.top != Some(span))
 }
 
-fn listed_slab(heap: &Subject) -> Span {
-    find(heap, |span| span.is(Kind::Slab) && span.place.get() == Place::Listed)
+fn find_slab(heap: &Subject, wanted: impl Fn(Slab) -> bool) -> Slab {
+    heap.spans.iter().filter_map(Span::as_slab).find(|&slab| wanted(slab)).expect("the subject has such a slab")
 }
 
-fn full_slab(heap: &Subject) -> Span {
-    find(heap, |span| span.is(Kind::Slab) && span.place.get() == Place::Full)
+fn listed_slab(heap: &Subject) -> Slab {
+    find_slab(heap, |slab| slab.place() == Place::Listed)
 }
 
-fn current_slab(heap: &Subject) -> Span {
-    find(heap, |span| heap.slabs.classes.iter().any(|class| class.slab == Some(span) && class.word != 0))
+fn full_slab(heap: &Subject) -> Slab {
+    find_slab(heap, |slab| slab.place() == Place::Full)
+}
+
+fn current_slab(heap: &Subject) -> Slab {
+    find_slab(heap, |slab| heap.slabs.classes.iter().any(|class| class.slab == Some(slab) && class.word != 0))
 }
 
 fn address_of(span: Span) -> usize {
-    span.start.get()
+    span.start()
 }
 
 #[test]
@@ -83,7 +87,7 @@ fn the_subject_is_sound_and_has_everything() {
     assert!(heap.spans.top.is_some() && heap.slabs.empty_count > 0 && !heap.spans.map.regions().is_empty());
     assert!(heap.spans.counters.foreign_pages > 0);
     tree_span(&heap);
-    find(&heap, |span| span.is(Kind::Free) && span.zero_pages.get() > 0);
+    find(&heap, |span| span.is(Kind::Free) && span.zero_end() > 0);
     let _ = (a_large(&heap), indexed_free(&heap), listed_slab(&heap), full_slab(&heap), current_slab(&heap));
 }
 
@@ -104,24 +108,24 @@ fn i1_a_length_that_leaves_a_gap() {
     sees(1, |heap| {
         let span = indexed_free(heap);
         heap.spans.fit.remove(span);
-        span.pages.set(span.pages.get() - 1);
+        span.set_page_count(span.page_count() - 1);
         heap.spans.fit.insert(span);
     });
 }
 
 #[test]
 fn i1_a_link_back_to_the_wrong_span() {
-    sees(1, |heap| a_large(heap).prev.set(heap.spans.first));
+    sees(1, |heap| a_large(heap).set_prev(heap.spans.first));
 }
 
 #[test]
 fn i1_a_list_that_ends_early() {
-    sees(1, |heap| a_large(heap).next.set(None));
+    sees(1, |heap| a_large(heap).set_next(None));
 }
 
 #[test]
 fn i1_a_start_that_is_another_page() {
-    sees(1, |heap| a_large(heap).start.set(address_of(a_large(heap)) + PAGE));
+    sees(1, |heap| a_large(heap).fields().start.set(address_of(a_large(heap)) + PAGE));
 }
 
 #[test]
@@ -129,10 +133,10 @@ fn i2_a_link_to_a_record_of_another_page() {
     sees(2, |heap| {
         let span = a_large(heap);
         let elsewhere = heap.spans.map.record(span.end() - PAGE);
-        elsewhere.init(Kind::Large, span.start.get(), span.page_count(), 0);
-        elsewhere.prev.set(span.prev.get());
-        elsewhere.next.set(span.next.get());
-        span.prev.get().unwrap().next.set(Some(elsewhere));
+        elsewhere.init(Kind::Large, span.start(), span.page_count(), 0);
+        elsewhere.set_prev(span.prev());
+        elsewhere.set_next(span.next());
+        span.prev().unwrap().set_next(Some(elsewhere));
     });
 }
 
@@ -160,9 +164,9 @@ fn i4_a_free_span_in_the_list_of_another_length() {
     sees(4, |heap| {
         let tree = tree_span(heap);
         heap.spans.fit.remove(tree);
-        let pages = tree.pages.replace(3);
+        let pages = tree.fields().pages.replace(3);
         heap.spans.fit.insert(tree);
-        tree.pages.set(pages);
+        tree.fields().pages.set(pages);
     });
 }
 
@@ -172,12 +176,12 @@ fn i4_something_that_is_not_free_in_the_index() {
     sees(4, |heap| heap.spans.fit.insert(a_large(heap)));
     sees(4, |heap| {
         let span = find(heap, |span| span.is(Kind::Free) && span.page_count() <= 64 && heap.spans.top != Some(span));
-        span.right.set(Some(a_large(heap)));
+        span.links().right.set(Some(a_large(heap)));
     });
-    sees(4, |heap| tree_span(heap).left.set(Some(a_large(heap))));
+    sees(4, |heap| tree_span(heap).links().left.set(Some(a_large(heap))));
     sees(4, |heap| {
         let large = find(heap, |span| span.is(Kind::Large) && span.page_count() > 64);
-        tree_span(heap).right.set(Some(large));
+        tree_span(heap).links().right.set(Some(large));
     });
 }
 
@@ -194,7 +198,7 @@ fn i4_a_header_in_the_index_that_is_no_record() {
         // SAFETY: the copy is as long and as aligned as a record, and is never given back.
         let forged = unsafe { Span::at(address) };
         forged.init(Kind::Free, address_of(tree_span(heap)), tree_span(heap).page_count(), 0);
-        tree_span(heap).left.set(Some(forged));
+        tree_span(heap).links().left.set(Some(forged));
     });
 }
 
@@ -202,11 +206,11 @@ fn i4_a_header_in_the_index_that_is_no_record() {
 fn i4_a_link_to_no_memory_at_all_is_not_followed() {
     // SAFETY: no record is there; the check may compare the handle with others, and no more.
     let wild = || Some(unsafe { Span::at(0x1000) });
-    sees(4, |heap| tree_span(heap).left.set(wild()));
+    sees(4, |heap| tree_span(heap).links().left.set(wild()));
     sees(4, |heap| heap.spans.fit.lists[40] = wild());
     sees(4, |heap| {
         let span = find(heap, |span| span.is(Kind::Free) && span.page_count() <= 64 && heap.spans.top != Some(span));
-        span.left.set(wild());
+        span.links().left.set(wild());
     });
 }
 
@@ -220,15 +224,15 @@ fn i4_a_list_and_its_bit_that_disagree() {
 fn i4_a_ring_of_free_spans_that_no_list_has() {
     sees(4, |heap| {
         let span = find(heap, |span| span.is(Kind::Free) && span.page_count() <= 64 && heap.spans.top != Some(span));
-        span.left.set(Some(span));
-        span.right.set(Some(span));
+        span.links().left.set(Some(span));
+        span.links().right.set(Some(span));
     });
 }
 
 #[test]
 fn i4_a_tree_out_of_order() {
     // A second tree of the same spans would have the same seed only by chance; this one is a loop.
-    sees(4, |heap| tree_span(heap).right.set(Some(tree_span(heap))));
+    sees(4, |heap| tree_span(heap).links().right.set(Some(tree_span(heap))));
 }
 
 #[test]
@@ -246,7 +250,7 @@ fn i5_a_later_page_of_a_slab_that_has_none() {
 
 #[test]
 fn i5_a_page_of_a_slab_that_has_none() {
-    sees(5, |heap| heap.spans.map.set(address_of(full_slab(heap)), None));
+    sees(5, |heap| heap.spans.map.set(full_slab(heap).start(), None));
 }
 
 #[test]
@@ -261,38 +265,38 @@ fn i2_metadata_aside_that_does_not_stand() {
 
 #[test]
 fn i6_a_size_class_that_is_not_the_slabs() {
-    sees(6, |heap| full_slab(heap).slot_size.set(SizeClass::from_index(0).slot_size() as u16));
+    sees(6, |heap| full_slab(heap).fields().slot_size.set(SizeClass::from_index(0).slot_size() as u16));
 }
 
 #[test]
 fn i6_a_wrong_reciprocal_or_capacity() {
-    sees(6, |heap| full_slab(heap).reciprocal.set(full_slab(heap).reciprocal.get() - 1));
-    sees(6, |heap| full_slab(heap).capacity.set(full_slab(heap).capacity.get() - 1));
-    sees(6, |heap| full_slab(heap).slot_size.set(full_slab(heap).slot_size.get() + 16));
-    sees(6, |heap| full_slab(heap).slack_max.set(full_slab(heap).slack_max.get() + 1));
+    sees(6, |heap| full_slab(heap).fields().reciprocal.update(|reciprocal| reciprocal - 1));
+    sees(6, |heap| full_slab(heap).fields().capacity.update(|capacity| capacity - 1));
+    sees(6, |heap| full_slab(heap).fields().slot_size.update(|size| size + 16));
+    sees(6, |heap| full_slab(heap).fields().slack_max.update(|slack| slack + 1));
 }
 
 #[test]
 fn i7_a_flipped_bit() {
-    sees(7, |heap| full_slab(heap).live[0].set(full_slab(heap).live[0].get() ^ 1));
+    sees(7, |heap| full_slab(heap).live()[0].update(|bits| bits ^ 1));
 }
 
 #[test]
 fn i7_a_bit_beyond_the_last_slot() {
-    sees(7, |heap| full_slab(heap).live[BITMAP_WORDS - 1].set(1 << 63));
+    sees(7, |heap| full_slab(heap).live()[MAX_SLOTS / 64 - 1].set(1 << 63));
 }
 
 #[test]
 fn i7_a_wrong_count() {
-    sees(7, |heap| listed_slab(heap).until_review.set(listed_slab(heap).until_review.get() - 1));
+    sees(7, |heap| listed_slab(heap).set_until_review(listed_slab(heap).until_review() - 1));
 }
 
 /// A slab some of whose slots were never opened: it lies in fresh memory.
-fn partly_opened(heap: &mut Subject) -> Span {
+fn partly_opened(heap: &mut Subject) -> Slab {
     loop {
         let payload = heap.allocate(Layout::from_size_align(512, 16).unwrap()).unwrap();
-        let slab = heap.spans.map.find(payload.addr().get()).unwrap();
-        if (2..slab.capacity.get().min(64)).contains(&slab.opened.get()) {
+        let slab = heap.spans.map.find(payload.addr().get()).and_then(Span::as_slab).unwrap();
+        if (2..slab.capacity().min(64)).contains(&slab.opened()) {
             return slab;
         }
     }
@@ -302,16 +306,19 @@ fn partly_opened(heap: &mut Subject) -> Span {
 fn i7_a_live_slot_that_was_never_opened() {
     sees(7, |heap| {
         let slab = partly_opened(heap);
-        slab.live[0].set(slab.live[0].get() | 1 << slab.opened.get());
+        slab.live()[0].update(|bits| bits | 1 << slab.opened());
     });
 }
 
 #[test]
 fn i7_more_slots_opened_than_there_are() {
-    sees(7, |heap| full_slab(heap).opened.set(full_slab(heap).capacity.get() + 1));
+    sees(7, |heap| {
+        let slab = full_slab(heap);
+        slab.forge(slab.capacity() + 1, slab.place(), slab.until_review());
+    });
     sees(7, |heap| {
         let slab = partly_opened(heap);
-        slab.opened.set(slab.capacity.get() + 1);
+        slab.forge(slab.capacity() + 1, slab.place(), slab.until_review());
     });
 }
 
@@ -319,7 +326,7 @@ fn i7_more_slots_opened_than_there_are() {
 fn i8_a_slot_that_is_taken_over_but_was_never_opened() {
     sees(8, |heap| {
         let slab = partly_opened(heap);
-        heap.slabs.classes[slab.size_class().index()].word |= 1 << slab.opened.get();
+        heap.slabs.classes[slab.size_class().index()].word |= 1 << slab.opened();
     });
 }
 
@@ -331,7 +338,7 @@ fn i8_a_slab_that_is_not_the_classs() {
     });
     sees(8, |heap| {
         let index = current_slab(heap).size_class().index();
-        heap.slabs.classes[index].slab = Some(a_large(heap));
+        heap.slabs.classes[index].slab = Some(a_large(heap).as_slab_by_reciprocal());
     });
 }
 
@@ -339,7 +346,7 @@ fn i8_a_slab_that_is_not_the_classs() {
 fn i8_a_word_of_another_slab() {
     sees(8, |heap| {
         let (index, other) = (current_slab(heap).size_class().index(), listed_slab(heap));
-        heap.slabs.classes[index].live = &raw const other.record().live[0];
+        heap.slabs.classes[index].live = &raw const other.live()[0];
     });
 }
 
@@ -356,9 +363,9 @@ fn i8_a_slot_that_is_both_taken_over_and_live() {
     sees(8, |heap| {
         let slab = current_slab(heap);
         let class = &heap.slabs.classes[slab.size_class().index()];
-        let word = slab.live.iter().find(|&word| core::ptr::from_ref(word) == class.live).unwrap();
+        let word = slab.live().iter().find(|&word| core::ptr::from_ref(word) == class.live).unwrap();
         // One more is live here and one less there, so that the count stays.
-        let other = slab.live.iter().find(|word| word.get() != 0).unwrap();
+        let other = slab.live().iter().find(|word| word.get() != 0).unwrap();
         other.set(other.get() & (other.get() - 1));
         word.set(word.get() | class.word & class.word.wrapping_neg());
     });
@@ -386,14 +393,11 @@ fn i8_a_base_that_is_another_words() {
 
 #[test]
 fn i9_a_place_that_is_another() {
-    let move_to = |slab: Span, place| {
-        slab.place.set(place);
-        slab.until_review.set(slab.live_slots() as u16);
-    };
+    let move_to = |slab: Slab, place| slab.set_place(place, slab.live_slots());
     sees(9, |heap| move_to(listed_slab(heap), Place::Current));
     sees(9, |heap| move_to(listed_slab(heap), Place::Empty));
     sees(9, |heap| move_to(current_slab(heap), Place::Listed));
-    sees(9, |heap| current_slab(heap).until_review.set(100));
+    sees(9, |heap| current_slab(heap).set_until_review(100));
 }
 
 #[test]
@@ -408,8 +412,7 @@ fn i9_a_list_that_has_lost_its_slabs() {
 fn i9_a_slab_that_is_on_no_list_and_says_it_is() {
     sees(9, |heap| {
         let slab = full_slab(heap);
-        slab.place.set(Place::Listed);
-        slab.until_review.set(slab.live_slots() as u16);
+        slab.set_place(Place::Listed, slab.live_slots());
     });
 }
 
@@ -417,7 +420,7 @@ fn i9_a_slab_that_is_on_no_list_and_says_it_is() {
 fn i9_a_link_back_that_is_wrong() {
     sees(9, |heap| {
         let first = heap.slabs.classes[listed_slab(heap).size_class().index()].listed.unwrap();
-        first.left.set(Some(full_slab(heap)));
+        first.links().left.set(Some(full_slab(heap)));
     });
 }
 
@@ -433,7 +436,7 @@ fn i9_a_slab_on_the_list_of_another_class() {
 #[test]
 fn i9_a_link_to_no_memory_at_all_is_not_followed() {
     // SAFETY: no record is there; the check may compare the handle with others, and no more.
-    sees(9, |heap| listed_slab(heap).right.set(Some(unsafe { Span::at(0x1000) })));
+    sees(9, |heap| listed_slab(heap).links().right.set(Some(unsafe { Span::at(0x1000) }.as_slab_by_reciprocal())));
 }
 
 #[test]
@@ -470,13 +473,13 @@ fn i12_a_counter_that_is_off() {
 
 #[test]
 fn i13_a_reciprocal_where_there_are_no_slots() {
-    sees(13, |heap| a_large(heap).reciprocal.set(1));
+    sees(13, |heap| a_large(heap).fields().reciprocal.set(1));
 }
 
 #[test]
 fn i14_a_byte_in_a_page_known_to_be_zero() {
     sees(14, |heap| {
-        let span = find(heap, |span| span.is(Kind::Free) && span.zero_pages.get() > 0);
+        let span = find(heap, |span| span.is(Kind::Free) && span.zero_end() > 0);
         // SAFETY: the last page of a free span is the heap's, and nobody's payload.
         unsafe { core::ptr::with_exposed_provenance_mut::<u8>(span.end() - PAGE).write(1) };
     });
@@ -487,7 +490,7 @@ fn i14_a_byte_in_a_unit_known_to_be_zero() {
     sees(14, |heap| {
         let slab = partly_opened(heap);
         let unit = slab.zero_units().trailing_zeros() as usize;
-        let at = core::ptr::with_exposed_provenance_mut::<u8>(slab.start.get() + unit * UNIT);
+        let at = core::ptr::with_exposed_provenance_mut::<u8>(slab.start() + unit * UNIT);
         // SAFETY: the unit is the heap's, and no block lies in it.
         unsafe { at.write(1) };
     });
@@ -495,36 +498,36 @@ fn i14_a_byte_in_a_unit_known_to_be_zero() {
 
 #[test]
 fn i14_a_unit_known_to_be_zero_in_which_a_slot_lives() {
-    sees(14, |heap| full_slab(heap).set_zero_units(full_slab(heap).live_units() & 0b10));
+    sees(14, |heap| full_slab(heap).forge_zero_units(full_slab(heap).live_units() & 0b10));
     // A slot at hand may be written, too.
     sees(14, |heap| {
         let slab = current_slab(heap);
         let class = &heap.slabs.classes[slab.size_class().index()];
-        let at_hand = slab.units_of_word((class.base - slab.start.get()) / class.slot_size as usize / 64, class.word);
-        slab.set_zero_units(slab.zero_units() | at_hand);
+        let at_hand = slab.units_of_word((class.base - slab.start()) / class.slot_size as usize / 64, class.word);
+        slab.add_zero_units(at_hand);
     });
 }
 
 #[test]
 fn i14_units_known_to_be_zero_past_the_end_of_a_slab() {
     sees(14, |heap| {
-        let slab = find(heap, |span| span.is(Kind::Slab) && span.page_count() < 8);
-        slab.set_zero_units(slab.zero_units() | !slab.units());
+        let slab = find_slab(heap, |slab| slab.span().page_count() < 8);
+        slab.add_zero_units(!slab.units());
     });
 }
 
 #[test]
 fn i14_more_pages_known_to_be_zero_than_there_are() {
-    sees(14, |heap| indexed_free(heap).zero_pages.set(indexed_free(heap).pages.get() + 1));
-    sees(14, |heap| indexed_free(heap).live[0].set(indexed_free(heap).page_count() as u64 + 1));
+    sees(14, |heap| indexed_free(heap).set_zero_end(indexed_free(heap).page_count() + 1));
+    sees(14, |heap| indexed_free(heap).fields().dirty.set(indexed_free(heap).page_count() as u32 + 1));
 }
 
 #[test]
 fn i15_a_heap_that_does_not_start_with_metadata() {
-    sees(15, |heap| heap.spans.first.unwrap().kind.set(Kind::Large));
+    sees(15, |heap| heap.spans.first.unwrap().fields().kind.set(Kind::Large));
     sees(15, |heap| {
         let start = heap.spans.map.regions()[0].start;
-        heap.spans.map.find(start).unwrap().kind.set(Kind::Large);
+        heap.spans.map.find(start).unwrap().fields().kind.set(Kind::Large);
     });
 }
 

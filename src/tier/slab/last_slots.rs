@@ -14,7 +14,7 @@
 
 use super::Slabs;
 use crate::central::spans::Spans;
-use crate::ground::header::{Kind, Place, Span};
+use crate::ground::header::{Place, Slab};
 use crate::tier::shortage::Look;
 
 impl Slabs {
@@ -38,24 +38,24 @@ impl Slabs {
             Look::Over => return,
             Look::NotBegun => spans.first,
             // What stood there may be gone, and all around it.
-            Look::UpTo(address) => spans.find_around(address).map_or(spans.first, |span| span.next.get()),
+            Look::UpTo(address) => spans.find_around(address).map_or(spans.first, |span| span.next()),
         };
         for _ in 0..most {
             let Some(span) = next else {
                 self.shortage.look = Look::Over;
                 return;
             };
-            if let (Kind::Slab, Place::Full, Some(free)) = (span.kind.get(), span.place.get(), span.counted_free()) {
+            if let Some(slab) = span.as_slab().filter(|slab| slab.place() == Place::Full) {
                 spans.believe(span);
-                self.find_slots_of(span, free);
+                self.find_slots_of(slab, slab.relist_at() - slab.until_review());
             }
-            self.shortage.look = Look::UpTo(span.start.get());
-            next = span.next.get();
+            self.shortage.look = Look::UpTo(span.start());
+            next = span.next();
         }
     }
 
     /// Sees to it that the free slots of a full slab are found, be there some or none yet.
-    pub(crate) fn find_slots_of(&mut self, slab: Span, free: usize) {
+    pub(crate) fn find_slots_of(&mut self, slab: Slab, free: usize) {
         if free > 0 {
             self.list_with(slab, free);
         } else {
@@ -92,7 +92,7 @@ mod tests {
             while !is_filled(&mut heap) {
                 before = heap.slabs.shortage.look;
             }
-            let last = heap.spans.iter().last().map_or(0, |span| span.start.get());
+            let last = heap.spans.iter().last().map_or(0, |span| span.start());
             let all_but_few = matches!(before, Look::UpTo(address) if last - address < MIB / 4);
             assert!(before == Look::Over || all_but_few, "{mib} MiB: {before:x?} of {last:#x}");
         }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::door::misuse::MisuseKind;
+use crate::ground::header::Span;
 use crate::heap::Heap;
 use crate::kernel::brk::Emulated;
 use crate::tier::class::{SWEEPS_MAX, TOUCHED_BYTES};
@@ -33,7 +34,7 @@ fn free(heap: &mut Subject<'_>, address: usize) -> Result<(), MisuseKind> {
     unsafe { heap.free(payload) }.map_err(|misuse| misuse.kind)
 }
 
-fn current(heap: &Subject<'_>, size: usize) -> Span {
+fn current(heap: &Subject<'_>, size: usize) -> Slab {
     let class = SizeClass::of_size(size).expect("a small size");
     heap.slabs.classes[class.index()].slab.expect("the class has a slab")
 }
@@ -49,9 +50,9 @@ fn a_block_that_comes_and_goes_opens_little_at_first() {
         for _ in 0..if SLOW { 200 } else { 2000 } {
             let payload = get(&mut heap, size).expect("room");
             free(&mut heap, payload).expect("a live block");
-            opened.push(current(&heap, size).opened.get() as usize);
+            opened.push(current(&heap, size).opened());
         }
-        let (mut steps, word) = (opened.clone(), current(&heap, size).capacity.get().min(64) as usize);
+        let (mut steps, word) = (opened.clone(), current(&heap, size).capacity().min(64));
         steps.dedup();
         let doubled = core::iter::successors(Some(TOUCHED_BYTES / size), |&slots| Some(2 * slots));
         assert!(steps.iter().copied().eq(doubled.take_while(|&slots| slots <= word)), "{size}: {steps:?}");
@@ -75,7 +76,7 @@ fn blocks_that_stay_open_no_more_than_twice_their_number() {
             let slab = current(&heap, size);
             held = if before == Some(slab) { held + 1 } else { 1 };
             before = Some(slab);
-            let opened = slab.opened.get() as usize;
+            let opened = slab.opened();
             assert!(held <= opened && opened <= (2 * held).max(TOUCHED_BYTES / size), "{size}: {opened} for {held}");
             assert!(opened <= held.next_multiple_of(64), "{size}: {opened} for {held} are more than a word");
         }
@@ -91,9 +92,9 @@ fn few_free_slots_are_not_worth_a_sweep_until_there_are_no_others() {
     let payloads: Vec<_> = (0..32).map(|_| get(&mut heap, 128).expect("room")).collect();
     let slab = current(&heap, 128);
     free(&mut heap, payloads[5]).expect("a live block");
-    assert_eq!((slab.opened.get(), slab.capacity.get()), (32, 128));
+    assert_eq!((slab.opened(), slab.capacity()), (32, 128));
     let rest: Vec<_> = (0..96).map(|_| get(&mut heap, 128).expect("room")).collect();
-    assert_eq!((slab.opened.get(), rest.contains(&payloads[5])), (128, false));
+    assert_eq!((slab.opened(), rest.contains(&payloads[5])), (128, false));
     // Now it is the only one left, and no slab is as near.
     assert_eq!(get(&mut heap, 128), Some(payloads[5]));
     assert_eq!((current(&heap, 128), heap.check()), (slab, Ok(())));
@@ -109,7 +110,7 @@ fn memory_that_was_used_before_is_opened_by_the_word() {
     free(&mut heap, large).expect("a live block");
     get(&mut heap, 256).expect("room");
     let slab = current(&heap, 256);
-    assert_eq!((slab.start.get(), slab.opened.get()), (large, 64));
+    assert_eq!((slab.start(), slab.opened()), (large, 64));
 }
 
 #[test]
@@ -119,7 +120,7 @@ fn a_slot_that_was_never_opened_is_no_block() {
         let mut heap = Heap::new(Emulated::new(&mut arena));
         let payload = get(&mut heap, size).expect("room");
         let slab = current(&heap, size);
-        let (opened, capacity) = (slab.opened.get() as usize, slab.capacity.get() as usize);
+        let (opened, capacity) = (slab.opened(), slab.capacity());
         assert!(opened < capacity);
         for number in opened..capacity {
             let address = Slot::new(slab, number).address();
@@ -138,9 +139,9 @@ fn a_slot_is_closely_filled_by_more_than_half_of_it() {
     for class in (0..CLASSES).step_by(if SLOW { 10 } else { 1 }).map(SizeClass::from_index) {
         let size = class.slot_size();
         let own = (0..=GUESTS_MAX).map(|_| get(&mut heap, size).expect("room")).last().expect("some blocks");
-        let slab = heap.spans.map.find(own).expect("a slab");
-        let slot = Slot::live_at(slab, own).expect("a live block");
-        assert_eq!(slab.slot_size.get() as usize, size, "after so many requests");
+        let slab = heap.spans.map.find(own).and_then(Span::as_slab).expect("a slab");
+        let slot = Slot::live_at(slab.span(), own).expect("a live block");
+        assert_eq!(slab.slot_size(), size, "after so many requests");
         for named in (0..=2 * size).step_by(if SLOW { 1 + size / 8 } else { 1 }) {
             let close = named <= size && (named > size / 2 || size == 16);
             assert_eq!(slot.fits_closely(own, layout(named)), close, "{named} of {size} bytes");
@@ -188,8 +189,8 @@ impl OneClass<'_> {
     /// Takes all there is: no slot may be left over.
     fn exhaust(&mut self) {
         while self.get() {}
-        for slab in self.heap.spans.iter().filter(|span| span.is(Kind::Slab)) {
-            assert_eq!(slab.live_slots(), slab.capacity.get() as usize, "free slots of {} bytes are lost", self.size);
+        for slab in self.heap.spans.iter().filter_map(Span::as_slab) {
+            assert_eq!(slab.live_slots(), slab.capacity(), "free slots of {} bytes are lost", self.size);
         }
         self.check();
     }
@@ -240,19 +241,19 @@ fn a_full_slab_serves_again_once_an_eighth_of_it_is_free() {
     let mut arena = Box::new_uninit_slice(4 << 20);
     let mut heap = Heap::new(Emulated::new(&mut arena));
     let payloads: Vec<_> = (0..64).map(|_| get(&mut heap, 512).expect("room")).collect();
-    let first = heap.spans.map.find_around(payloads[0]).expect("a slab");
-    let capacity = first.capacity.get() as usize;
-    assert!(capacity < payloads.len() && first.place.get() == Place::Full);
+    let first = heap.spans.map.find_around(payloads[0]).and_then(Span::as_slab).expect("a slab");
+    let capacity = first.capacity();
+    assert!(capacity < payloads.len() && first.place() == Place::Full);
     let eighth = capacity / RELIST_FRACTION;
     for (index, &payload) in payloads[..eighth].iter().enumerate() {
-        assert_eq!((first.place.get(), first.counted_free()), (Place::Full, Some(index)));
+        assert_eq!((first.place(), first.counted_free()), (Place::Full, Some(index)));
         free(&mut heap, payload).expect("a live block");
     }
-    assert_eq!((first.place.get(), first.counted_free()), (Place::Listed, Some(eighth)));
+    assert_eq!((first.place(), first.counted_free()), (Place::Listed, Some(eighth)));
     assert_eq!(heap.check(), Ok(()));
-    let slabs = |heap: &Subject<'_>| heap.spans.iter().filter(|span| span.is(Kind::Slab)).count();
+    let slabs = |heap: &Subject<'_>| heap.spans.iter().filter_map(Span::as_slab).count();
     let before = slabs(&heap);
-    while first.place.get() != Place::Current {
+    while first.place() != Place::Current {
         get(&mut heap, 512).expect("room");
         assert_eq!(slabs(&heap), before, "a new slab came first");
     }

@@ -5,10 +5,10 @@
 
 use super::Slabs;
 use crate::central::spans::Spans;
-use crate::ground::header::{Kind, Span};
+use crate::ground::header::Slab;
 use crate::ground::size_class::CLASSES;
+use crate::ground::units::{MAX_UNITS, UNIT, units_of_bytes};
 use crate::kernel::brk::Brk;
-use crate::tier::units::{MAX_UNITS, UNIT, units_of_bytes};
 
 impl Slabs {
     /// Gives back the kernel pages in which no slot is live and which are not known to be zero. Returns how many bytes
@@ -17,30 +17,30 @@ impl Slabs {
         (0..CLASSES).for_each(|class| self.classes[class].put_back());
         let (mut given, mut patience, mut span) = (0, Patience::new(), spans.first);
         while let Some(here) = span {
-            if here.is(Kind::Slab) {
+            if let Some(slab) = here.as_slab() {
                 spans.believe(here);
-                given += discard_inside(here, &mut spans.brk, &mut patience);
+                given += discard_inside(slab, &mut spans.brk, &mut patience);
             }
-            span = here.next.get();
+            span = here.next();
         }
         given
     }
 }
 
 /// One call for each run of kernel pages: 1.5 us, and half as many in all as there are runs of live ones.
-fn discard_inside<B: Brk>(slab: Span, brk: &mut B, patience: &mut Patience) -> usize {
+fn discard_inside<B: Brk>(slab: Slab, brk: &mut B, patience: &mut Patience) -> usize {
     let (mut given, mut units) = (0, units_to_discard(slab, brk.page_size()));
     while units != 0 {
         let first = units.trailing_zeros() as usize;
         let run = (units >> first).trailing_ones() as usize;
         let of_run = units_of_bytes(first * UNIT, (first + run) * UNIT);
         units &= !of_run;
-        let start = slab.start.get() + first * UNIT;
+        let start = slab.start() + first * UNIT;
         // SAFETY: whole kernel pages of a slab, which is the heap's; no slot in them is live, and no class has one at hand.
         let granted = patience.asks() && unsafe { brk.discard(start, run * UNIT) }.is_ok();
         if granted {
             patience.end();
-            slab.set_zero_units(slab.zero_units() | of_run);
+            slab.add_zero_units(of_run);
             given += run * UNIT;
         }
     }
@@ -49,15 +49,16 @@ fn discard_inside<B: Brk>(slab: Span, brk: &mut B, patience: &mut Patience) -> u
 
 /// The units of the kernel pages that lie in the slab as a whole, in which no slot is live, and of which not all is known
 /// to be zero.
-fn units_to_discard(slab: Span, kernel_page: usize) -> u32 {
+fn units_to_discard(slab: Slab, kernel_page: usize) -> u32 {
     let free = slab.units() & !slab.live_units();
     let dirty = free & !slab.zero_units();
     if kernel_page <= UNIT || dirty == 0 {
         return dirty;
     }
-    let start = slab.start.get();
+    let start = slab.start();
     let first = start.next_multiple_of(kernel_page) - start;
-    let pages = (first..slab.bytes()).step_by(kernel_page).filter(|page| page + kernel_page <= slab.bytes());
+    let pages =
+        (first..slab.span().bytes()).step_by(kernel_page).filter(|page| page + kernel_page <= slab.span().bytes());
     pages
         .map(|page| units_of_bytes(page, page + kernel_page))
         .filter(|&units| units & !free == 0 && units & dirty != 0)

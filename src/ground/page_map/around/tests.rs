@@ -25,7 +25,7 @@ fn found_everywhere(heap: &Subject) -> usize {
     let (map, mut marked) = (&heap.spans.map, 0);
     for span in heap.spans.iter().filter(|&span| heap.spans.top != Some(span)) {
         for page in (0..span.page_count()).step_by(if cfg!(miri) { 301 } else { 1 }) {
-            let address = span.start.get() + page * PAGE;
+            let address = span.start() + page * PAGE;
             if page >= NEAR {
                 assert_eq!(map.find_marked(address), Some(span), "page {page} of {}", span.page_count());
                 marked += 1;

@@ -1,0 +1,192 @@
+//! What a header's record is made of. Its fields are visible to the handles' methods alone, in [`span`](super::span) and
+//! [`slab`](super::slab).
+
+use crate::ground::list::Links;
+use core::cell::Cell;
+use core::mem::{ManuallyDrop, MaybeUninit, offset_of};
+use core::ptr::NonNull;
+
+/// Words in a header's bitmap.
+pub(crate) const BITMAP_WORDS: usize = 16;
+
+/// The most slots a slab can have.
+pub(crate) const MAX_SLOTS: usize = BITMAP_WORDS * 64;
+
+/// The record behind a [`Span`]. Fields are cells: many parts of the heap hold handles to the same record, and the
+/// heap's owner is the only one who follows them.
+#[repr(C, align(64))]
+pub(crate) struct Header {
+    pub(super) shared: Shared,
+    pub(super) body: Body,
+    pub(super) central: Central,
+}
+
+const _: () = assert!(size_of::<Header>() == 192, "three cache lines");
+
+/// What every free reads.
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct Shared {
+    /// Address of the span's first byte, a multiple of the page.
+    pub(super) start: Cell<usize>,
+    /// [`SizeClass::reciprocal`](crate::ground::size_class::SizeClass::reciprocal) in a slab; 0 otherwise, which no offset
+    /// passes (I13).
+    pub(super) reciprocal: Cell<u32>,
+    /// Bytes in a slot of a slab.
+    pub(super) slot_size: Cell<u16>,
+    /// How much larger than its request a slot may be for the layout to need no second look.
+    pub(super) slack_max: Cell<u16>,
+}
+
+/// What the tier that owns a slab writes.
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct Owner {
+    /// How many slots must be freed before the slab's place in its class is reviewed.
+    pub(super) until_review: Cell<u16>,
+    /// How many slots have been opened; later ones were never handed out. And the slab's place in its class.
+    pub(super) standing: Cell<Standing>,
+    /// Which units are known to read as zero (I14), one bit each.
+    pub(super) zero_units: Cell<u32>,
+    /// One bit a slot, set while a caller holds it.
+    pub(super) live: [Cell<u64>; BITMAP_WORDS],
+    /// On its class's list.
+    pub(super) links: Links<Slab>,
+}
+
+/// What the central part keeps of each span.
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct Central {
+    /// The span before this one in address order.
+    pub(super) prev: Cell<Option<Span>>,
+    /// The span after this one in address order.
+    pub(super) next: Cell<Option<Span>>,
+    /// Length of the span.
+    pub(super) pages: Cell<u32>,
+    /// Slots of a slab.
+    pub(super) capacity: Cell<u16>,
+    /// What the span is.
+    pub(super) kind: Cell<Kind>,
+}
+
+/// What the central part keeps of a span that is not a slab.
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct Pages {
+    /// In the index of free spans.
+    pub(super) links: Links<Span>,
+    /// The address where the owner of a foreign span left the break.
+    pub(super) foreign_end: Cell<usize>,
+    /// In a free span: what [`Known`](crate::central::known::Known) says. In a large one the last is what it was when the
+    /// span was last free.
+    pub(super) zero_front: Cell<u32>,
+    pub(super) dirty: Cell<u32>,
+    pub(super) zero_end: Cell<u32>,
+}
+
+/// What a record holds besides, by what its span is. Of either any bits are a value, so the wrong one is wrong numbers at
+/// worst.
+#[repr(C)]
+pub(super) union Body {
+    pub(super) slab: ManuallyDrop<Owner>,
+    pub(super) span: ManuallyDrop<Others>,
+}
+
+/// The end of the body, in the cache line that the central part reads anyway.
+#[repr(C)]
+pub(super) struct Others {
+    pub(super) unused: [MaybeUninit<u64>; 14],
+    pub(super) pages: Pages,
+}
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    let body = offset_of!(Header, body);
+    assert!(offset_of!(Owner, live) + body <= 24, "the bits of 320 slots lie in the first line");
+    assert!(body + offset_of!(Others, pages) == 128, "the third line");
+    assert!(size_of::<Owner>() == size_of::<Others>(), "neither is longer than the other");
+};
+
+/// A handle to the header of a span.
+///
+/// Only the page map makes them, for records in metadata that stands, and the heap keeps none beyond the life of its
+/// span (I2); that is why following one is safe.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(transparent)]
+pub(crate) struct Span(pub(super) NonNull<Header>);
+
+const _: () = assert!(size_of::<Option<Span>>() == size_of::<usize>(), "fresh kernel memory reads as null handles");
+
+/// A handle to the header of a span that is a slab: what its owner does with it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(transparent)]
+pub(crate) struct Slab(pub(super) Span);
+
+const _: () = assert!(size_of::<Option<Slab>>() == size_of::<usize>());
+
+/// What a span is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// In no use; in the best-fit index, or the top.
+    Free,
+    /// Cut into slots.
+    Slab,
+    /// One block, whose payload starts where the span does.
+    Large,
+    /// Holds headers and a part of the page map.
+    Metadata,
+    /// Another user of the break raised it over this span.
+    Foreign,
+}
+
+/// Where a slab stands in its size class (I9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u16)]
+pub(crate) enum Place {
+    /// Its class takes words from it.
+    Current,
+    /// Left alone until an eighth of its slots are free.
+    Full,
+    /// Wholly used; listed as soon as one slot is freed, because memory is short.
+    Spent,
+    /// On its class's list.
+    Listed,
+    /// On its class's list, and one of the slabs that are remembered as wholly free.
+    Empty,
+}
+
+/// How many slots of a slab are opened, and its place, in the highest three bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
+pub(super) struct Standing(pub(super) u16);
+
+impl Standing {
+    const PLACE_SHIFT: u32 = 13;
+    const OPENED: u16 = (1 << Self::PLACE_SHIFT) - 1;
+
+    pub(super) fn opened(self) -> usize {
+        (self.0 & Self::OPENED) as usize
+    }
+
+    pub(super) fn place(self) -> Place {
+        match self.0 >> Self::PLACE_SHIFT {
+            0 => Place::Current,
+            1 => Place::Full,
+            2 => Place::Spent,
+            3 => Place::Listed,
+            _ => Place::Empty,
+        }
+    }
+
+    pub(super) fn with_opened(self, slots: usize) -> Self {
+        Self(self.0 & !Self::OPENED | slots as u16)
+    }
+
+    pub(super) fn with_place(self, place: Place) -> Self {
+        Self(self.0 & Self::OPENED | (place as u16) << Self::PLACE_SHIFT)
+    }
+}
+
+const _: () = assert!(MAX_SLOTS < Standing::OPENED as usize);

@@ -1,0 +1,238 @@
+//! A span as the central part sees it: where it is, its neighbours, and what its pages hold.
+
+use super::page::PAGE;
+use super::record::{Central, Header, Kind, Others, Pages, Shared, Span};
+use crate::ground::list::{Linked, Links};
+use core::cell::Cell;
+use core::ptr::NonNull;
+
+impl Central {
+    pub(super) fn new(kind: Kind, pages: usize) -> Self {
+        Self {
+            prev: Cell::new(None),
+            next: Cell::new(None),
+            pages: Cell::new(pages as u32),
+            capacity: Cell::new(0),
+            kind: Cell::new(kind),
+        }
+    }
+}
+
+impl Pages {
+    /// Where a record has them.
+    ///
+    /// # Safety
+    ///
+    /// A record's bytes are there.
+    pub(super) unsafe fn at(record: *mut Header) -> *mut Self {
+        // SAFETY: the caller's promise; no reference is made.
+        let others = unsafe { &raw mut (*record).body }.cast::<Others>();
+        // SAFETY: as above.
+        unsafe { &raw mut (*others).pages }
+    }
+
+    pub(super) fn new(zero_end: usize) -> Self {
+        Self {
+            links: Links::none(),
+            foreign_end: Cell::new(0),
+            zero_front: Cell::new(0),
+            dirty: Cell::new(0),
+            zero_end: Cell::new(zero_end as u32),
+        }
+    }
+}
+
+impl Span {
+    /// A handle to the record at `address`.
+    ///
+    /// # Safety
+    ///
+    /// A record's 192 bytes, aligned to 64, lie at `address` in metadata that stands for as long as the handle is used.
+    pub(crate) unsafe fn at(address: usize) -> Self {
+        let record = core::ptr::with_exposed_provenance_mut::<Header>(address);
+        // SAFETY: the caller says a record lies there, so the address is not null.
+        Self(unsafe { NonNull::new_unchecked(record) })
+    }
+
+    /// The record, for as long as its metadata stands, which is not tied to the handle's own life.
+    #[inline(always)]
+    pub(super) fn record<'a>(self) -> &'a Header {
+        // SAFETY: I2; all fields are cells, so shared references are all there ever are.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// Writes a fresh header over whatever the record held. Of a free span the last `zero_pages` pages have no kernel memory
+    /// yet, and the others have some.
+    pub(crate) fn init(self, kind: Kind, start: usize, pages: usize, zero_pages: usize) {
+        debug_assert!(start.is_multiple_of(PAGE) && zero_pages <= pages && kind != Kind::Slab);
+        let record = self.0.as_ptr();
+        let shared = Shared {
+            start: Cell::new(start),
+            reciprocal: Cell::new(0),
+            slot_size: Cell::new(0),
+            slack_max: Cell::new(0),
+        };
+        // SAFETY: I2: the record is there. It may hold anything, so no reference to it is made before all is written.
+        unsafe {
+            (&raw mut (*record).shared).write(shared);
+            Pages::at(record).write(Pages::new(zero_pages));
+            (&raw mut (*record).central).write(Central::new(kind, pages));
+        }
+    }
+
+    /// Writes a [mark](crate::ground::page_map::PageMap::mark) into the record of a page that is no span's first.
+    pub(crate) fn set_mark(self, start: usize) {
+        // SAFETY: I2: the record is there. It may hold anything, so no reference to it is made.
+        unsafe { (&raw mut (*self.0.as_ptr()).shared.start).write(Cell::new(start)) }
+    }
+
+    /// What a mark would say here: it may be anything.
+    pub(crate) fn mark(self) -> usize {
+        // SAFETY: I2: the record is there, and any bits are a number.
+        unsafe { (&raw const (*self.0.as_ptr()).shared.start).read() }.get()
+    }
+
+    /// Address of the record.
+    #[inline(always)]
+    pub(crate) fn address(self) -> usize {
+        self.0.addr().get()
+    }
+
+    /// Address of the span's first byte.
+    #[inline(always)]
+    pub(crate) fn start(self) -> usize {
+        self.record().shared.start.get()
+    }
+
+    /// What turns an offset into the number of a slot; 0 unless the span is a slab.
+    #[inline(always)]
+    pub(crate) fn reciprocal(self) -> u32 {
+        self.record().shared.reciprocal.get()
+    }
+}
+
+impl Span {
+    fn central<'a>(self) -> &'a Central {
+        &self.record().central
+    }
+
+    /// The group of spans that are no slabs, also where it is not known that this is none.
+    pub(super) fn pages_of_any<'a>(self) -> &'a Pages {
+        let record: &'a Header = self.record();
+        // SAFETY: any bits are values of these fields, and `init` or a slab has written all of them.
+        unsafe { &record.body.span.pages }
+    }
+
+    fn span_pages<'a>(self) -> &'a Pages {
+        debug_assert!(!self.is(Kind::Slab), "a slab's owner has these bytes");
+        self.pages_of_any()
+    }
+
+    /// What the span is.
+    pub(crate) fn kind(self) -> Kind {
+        self.central().kind.get()
+    }
+
+    /// Whether this span is of that kind.
+    pub(crate) fn is(self, kind: Kind) -> bool {
+        self.kind() == kind
+    }
+
+    /// Turns a span from what it is into something else that is no slab.
+    pub(crate) fn turn(self, from: Kind, to: Kind) {
+        debug_assert!(self.is(from) && to != Kind::Slab && from != Kind::Slab);
+        self.central().kind.set(to);
+    }
+
+    /// Length in pages.
+    pub(crate) fn page_count(self) -> usize {
+        self.central().pages.get() as usize
+    }
+
+    /// Makes the span longer or shorter, at its end.
+    pub(crate) fn set_page_count(self, pages: usize) {
+        debug_assert!(pages > 0 && u32::try_from(pages).is_ok());
+        self.central().pages.set(pages as u32);
+    }
+
+    /// Length in bytes.
+    pub(crate) fn bytes(self) -> usize {
+        self.page_count() * PAGE
+    }
+
+    /// Address past the span's last byte.
+    pub(crate) fn end(self) -> usize {
+        self.start() + self.bytes()
+    }
+
+    /// The span before this one in address order.
+    pub(crate) fn prev(self) -> Option<Span> {
+        self.central().prev.get()
+    }
+
+    /// The span after this one in address order.
+    pub(crate) fn next(self) -> Option<Span> {
+        self.central().next.get()
+    }
+
+    /// Sets the span before this one.
+    pub(crate) fn set_prev(self, prev: Option<Span>) {
+        self.central().prev.set(prev);
+    }
+
+    /// Sets the span after this one.
+    pub(crate) fn set_next(self, next: Option<Span>) {
+        self.central().next.set(next);
+    }
+
+    /// How many pages of a free span may hold kernel memory: used before, and not returned since.
+    pub(crate) fn dirty_pages(self) -> usize {
+        self.span_pages().dirty.get() as usize
+    }
+
+    /// How many pages at the start of a free span hold no kernel memory, unless all of them do not.
+    pub(crate) fn zero_front(self) -> usize {
+        self.span_pages().zero_front.get() as usize
+    }
+
+    /// How many pages at the span's end read as zero, or did when the span was last free.
+    pub(crate) fn zero_end(self) -> usize {
+        self.span_pages().zero_end.get() as usize
+    }
+
+    /// Notes how many pages at the span's end read as zero.
+    pub(crate) fn set_zero_end(self, pages: usize) {
+        self.span_pages().zero_end.set(pages as u32);
+    }
+
+    /// Notes of a free span how many pages at its start and at its end read as zero, and how many others may hold memory.
+    pub(crate) fn set_known(self, front: usize, dirty: usize, end: usize) {
+        debug_assert!(self.is(Kind::Free));
+        let pages = self.span_pages();
+        pages.zero_front.set(front as u32);
+        pages.dirty.set(dirty as u32);
+        pages.zero_end.set(end as u32);
+    }
+
+    /// Where the owner of a foreign span left the break: in its last page.
+    pub(crate) fn foreign_end(self) -> usize {
+        debug_assert!(self.is(Kind::Foreign));
+        self.span_pages().foreign_end.get()
+    }
+
+    /// Notes where the owner of a foreign span left the break.
+    pub(crate) fn set_foreign_end(self, address: usize) {
+        debug_assert!(self.is(Kind::Foreign));
+        self.span_pages().foreign_end.set(address);
+    }
+}
+
+impl Linked for Span {
+    fn links<'a>(self) -> &'a Links<Self> {
+        &self.pages_of_any().links
+    }
+
+    fn address(self) -> usize {
+        Span::address(self)
+    }
+}
