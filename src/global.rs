@@ -14,7 +14,6 @@ use crate::kernel::fork;
 use crate::look::check::Corruption;
 use crate::look::stats::Stats;
 use crate::resize::ResizeError;
-use crate::tier::slab::Slabs;
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
 use core::ptr::NonNull;
@@ -323,7 +322,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         }
         // SAFETY: it is the caller's turn.
         match unsafe { &*self.heap.get() }.slot_at(payload.addr()) {
-            Some(slot) if Slabs::push(slot) => self.review(slot.slab),
+            Some(slot) if slot.free() => self.review(slot.slab),
             Some(_) => end(&self.lock, Turn::Taken),
             None => self.free_slow(payload.addr(), hears, misused),
         }
@@ -464,7 +463,7 @@ unsafe impl<L: Lock, B: Brk> GlobalAlloc for Hmalloc<L, B> {
         }
         // SAFETY: it is the caller's turn.
         match unsafe { &*self.heap.get() }.common_slot(payload.addr(), layout) {
-            Some(slot) if Slabs::push(slot) => self.review(slot.slab),
+            Some(slot) if slot.free() => self.review(slot.slab),
             Some(_) => end(&self.lock, Turn::Taken),
             None => self.dealloc_slow(payload.addr(), layout),
         }

@@ -11,7 +11,8 @@ use crate::kernel::brk::Brk;
 use crate::look::blocks::{Blocks, SpanInfos};
 use crate::look::check;
 use crate::look::stats::Stats;
-use crate::tier::slab::{Slabs, Slot};
+use crate::tier::Tier;
+use crate::tier::slot::Slot;
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
@@ -40,7 +41,7 @@ use core::ptr::NonNull;
 /// ```
 #[derive(Debug)]
 pub struct Heap<B: Brk> {
-    pub(crate) slabs: Slabs,
+    pub(crate) tier: Tier,
     pub(crate) spans: Spans<B>,
     /// A block once kept much more than its request, because there was no memory to move it to. From then on a layout
     /// much smaller than its block proves nothing.
@@ -53,7 +54,7 @@ unsafe impl<B: Brk + Send> Send for Heap<B> {}
 
 #[cfg(target_pointer_width = "64")]
 const _: () =
-    assert!(size_of::<Heap<crate::kernel::brk::Linux>>() >> 10 == 8 && size_of::<Slabs>() >> 10 == 3, "src/README.md");
+    assert!(size_of::<Heap<crate::kernel::brk::Linux>>() >> 10 == 8 && size_of::<Tier>() >> 10 == 3, "src/README.md");
 
 impl<B: Brk> Heap<B> {
     /// An empty heap that will take its memory from `brk`. If someone else lowers the break below its blocks, that is said
@@ -65,7 +66,7 @@ impl<B: Brk> Heap<B> {
     /// An empty heap that does what `policy` says if someone else lowers the break below its blocks. Where the process
     /// goes on, their content is lost: the break is raised over them again, and they read as zero.
     pub const fn with_policy(brk: B, policy: Policy) -> Self {
-        Self { slabs: Slabs::new(), spans: Spans::new(brk, policy), slack_kept: false }
+        Self { tier: Tier::new(), spans: Spans::new(brk, policy), slack_kept: false }
     }
 
     /// A block of at least `layout.size()` bytes at a multiple of `layout.align()`, and of 16. Its content is arbitrary.
@@ -88,7 +89,7 @@ impl<B: Brk> Heap<B> {
         if layout.align() > MIN_ALIGN {
             return None;
         }
-        self.slabs.pop(SizeClass::of_size(layout.size())?)
+        self.tier.pop(SizeClass::of_size(layout.size())?)
     }
 
     /// Like [`allocate`](Self::allocate), and the first `layout.size()` bytes are zero. Memory that the kernel handed out
@@ -101,8 +102,8 @@ impl<B: Brk> Heap<B> {
         let (payload, dirty) = match SizeClass::of(layout) {
             Some(class) => {
                 let class = self.find_slot(class)?;
-                let payload = self.slabs.pop(class).ok_or(OutOfMemory)?;
-                (payload, if self.slabs.is_fresh(class) { 0 } else { layout.size() })
+                let payload = self.tier.pop(class).ok_or(OutOfMemory)?;
+                (payload, if self.tier.is_fresh(class) { 0 } else { layout.size() })
             }
             None => {
                 let span = self.take_large(layout)?;
@@ -119,29 +120,30 @@ impl<B: Brk> Heap<B> {
     pub(crate) fn allocate_other(&mut self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         let Some(class) = SizeClass::of(layout) else { return self.take_large(layout).map(payload_of) };
         let class = self.find_slot(class)?;
-        self.slabs.pop(class).ok_or(OutOfMemory)
+        self.tier.pop(class).ok_or(OutOfMemory)
     }
 
     /// Sees to it that a class has a slot at hand for requests of `class`, and returns which.
     fn find_slot(&mut self, class: SizeClass) -> Result<SizeClass, OutOfMemory> {
-        if self.slabs.has_slot(class) {
+        if self.tier.has_slot(class) {
             return Ok(class);
         }
         self.spans.begin_request();
-        let host = self.slabs.host(class);
-        if self.slabs.has_slot(host) || self.slabs.refill(host, &mut self.spans).is_ok() {
+        let host = self.tier.host(class);
+        if self.tier.has_slot(host) || self.tier.refill(host, &mut self.spans).is_ok() {
             return Ok(host);
         }
         // The last resort is a slot that a guest has given back, or what is free.
         self.spans.end_asking();
         let coarse = class.coarse();
-        let found = self.slabs.has_slot(coarse) || self.slabs.refill(coarse, &mut self.spans).is_ok();
+        let found = self.tier.has_slot(coarse) || self.tier.refill(coarse, &mut self.spans).is_ok();
         found.then_some(coarse).ok_or(OutOfMemory)
     }
 
     pub(crate) fn take_large(&mut self, layout: Layout) -> Result<Span, OutOfMemory> {
         self.spans.begin_request();
-        self.slabs.take_span(pages_of(layout.size()), layout.align(), &mut self.spans)
+        let tier = &mut self.tier;
+        self.spans.take(pages_of(layout.size()), layout.align(), |spans| tier.retire_idle(spans))
     }
 
     /// Frees the block whose payload starts at `payload`.
@@ -251,7 +253,7 @@ impl<B: Brk> Heap<B> {
 
     #[inline(always)]
     fn free_slot(&mut self, slot: Slot) {
-        if Slabs::push(slot) {
+        if slot.free() {
             self.review(slot.slab);
         }
     }
@@ -259,7 +261,7 @@ impl<B: Brk> Heap<B> {
     #[cold]
     #[inline(never)]
     pub(crate) fn review(&mut self, slab: Slab) {
-        if let Some(free) = self.slabs.review(slab, &mut self.spans) {
+        if let Some(free) = self.tier.review(slab, &mut self.spans) {
             self.settle(free);
         }
     }
@@ -280,7 +282,7 @@ impl<B: Brk> Heap<B> {
     #[inline(never)]
     fn settle_slow(&mut self, address: usize) {
         if let Some(plan) = self.spans.plan_return() {
-            self.slabs.park(&mut self.spans);
+            self.tier.park(&mut self.spans);
             self.spans.return_some(address, plan);
             self.spans.give_back_regions();
         }
@@ -305,9 +307,9 @@ impl<B: Brk> Heap<B> {
     pub fn trim(&mut self, keep: usize) -> usize {
         // A break below headers is noticed before one of them is read.
         self.spans.is_break_at_end();
-        self.slabs.release_idle(&mut self.spans);
+        self.tier.retire_idle(&mut self.spans);
         let given = self.spans.lower(keep) + self.spans.give_back_regions() + self.spans.return_aside();
-        given + self.slabs.discard_inside(&mut self.spans) + self.spans.discard_all()
+        given + self.tier.return_inside(&mut self.spans) + self.spans.discard_all()
     }
 
     /// Everything the heap consists of, in address order and without gaps between the ends of the heap or a region.
@@ -327,7 +329,7 @@ impl<B: Brk> Heap<B> {
     ///
     /// The first [`Corruption`] found.
     pub fn check(&self) -> Result<(), Corruption> {
-        check::check(&self.spans, &self.slabs)
+        check::check(&self.spans, &self.tier)
     }
 
     /// Counts what is in the heap, by a walk over its spans. Allocates nothing.

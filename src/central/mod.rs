@@ -10,6 +10,7 @@ pub(crate) mod regions;
 pub(crate) mod relocate;
 pub(crate) mod slabs;
 pub(crate) mod spans;
+pub(crate) mod take;
 pub(crate) mod thrift;
 pub(crate) mod treap;
 pub(crate) mod wish;

@@ -8,61 +8,23 @@
 //!       start, a multiple of PAGE                          end
 //! ```
 
-use crate::central::raise::{New, seal};
-use crate::central::spans::{OutOfMemory, Spans, align_slack};
+use crate::central::raise::seal;
+use crate::central::spans::Spans;
 use crate::ground::header::{Kind, PAGE, Span};
 use crate::ground::page_map::Region;
 use crate::kernel::brk::{Brk, Refused};
 
 /// The least a region holds if the kernel lets it, in pages.
 const REGION_MIN: usize = (1 << 20) / PAGE;
-/// The most pages of a request: a region is some longer, and counts its pages in 32 bits.
-const PAGES_MAX: usize = u32::MAX as usize / 2;
 /// The least it is wished to hold after refusals, in pages.
 const REGION_LEAST: usize = REGION_MIN / 4;
 /// A region is at least this fraction of the heap if the kernel lets it, so that their number grows with the logarithm of its size.
 const REGION_FRACTION: usize = 2;
 
 impl<B: Brk> Spans<B> {
-    /// A used span of `pages` pages at a multiple of `align` bytes, from what is free or from the kernel.
-    pub(crate) fn take(&mut self, pages: usize, align: usize) -> Result<Span, OutOfMemory> {
-        if let Some(span) = self.take_free(pages, align) {
-            return Ok(span);
-        }
-        let enough = pages.checked_add(align_slack(align)).filter(|&pages| pages <= PAGES_MAX);
-        let enough = enough.ok_or(OutOfMemory)?;
-        self.grow(enough)?;
-        self.take_free(pages, align).ok_or(OutOfMemory)
-    }
-
-    /// A used span of `pages` pages, after more were refused: what is free, or from a kernel that is still to be asked for
-    /// one page.
-    pub(crate) fn take_least(&mut self, pages: usize) -> Result<Span, OutOfMemory> {
-        if pages == 1 { self.take(1, 1) } else { self.take_free(pages, 1).ok_or(OutOfMemory) }
-    }
-
-    /// Gets at least `pages` free pages in a row from the kernel.
-    fn grow(&mut self, pages: usize) -> Result<(), OutOfMemory> {
-        // What the kernel has refused in this request it need not be asked again.
-        if pages >= self.refused {
-            return Err(OutOfMemory);
-        }
-        if self.raise(pages, New::Anywhere).is_ok() {
-            self.short = self.wish.shortened(self.heap_pages());
-            return Ok(());
-        }
-        let grown = self.map_region(pages);
-        let grown =
-            grown.or_else(|_| if self.make_room_for_region(pages) { self.map_region(pages) } else { Err(Refused) });
-        if grown.is_err() {
-            (self.refused, self.short) = (pages, Some(self.short.unwrap_or(1)));
-        }
-        grown.map_err(|_| OutOfMemory)
-    }
-
     /// Returns the highest regions in which nothing is live, if they border on each other and a region with `pages` free
     /// pages fits where they are: each may be too short, and all of them in its way.
-    fn make_room_for_region(&mut self, pages: usize) -> bool {
+    pub(crate) fn make_room_for_region(&mut self, pages: usize) -> bool {
         let (mut start, mut bytes) = (None, 0);
         for region in self.map.regions().iter().rev() {
             if start.is_some_and(|start| start != region.mapping + region.mapping_bytes) || !self.is_idle(region) {
@@ -88,7 +50,7 @@ impl<B: Brk> Spans<B> {
     }
 
     /// Maps a region in which at least `pages` pages are free: more if the kernel lets it, else half of that, and so on.
-    fn map_region(&mut self, pages: usize) -> Result<(), Refused> {
+    pub(crate) fn map_region(&mut self, pages: usize) -> Result<(), Refused> {
         if !self.map.has_room_for_region() {
             return Err(Refused);
         }

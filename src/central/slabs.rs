@@ -1,13 +1,82 @@
 //! The seam to the tiers: a slab is cut for one, and taken back from it.
 
 use crate::central::known::Known;
-use crate::central::spans::Spans;
+use crate::central::spans::{OutOfMemory, Spans};
 use crate::ground::header::{PAGE, Slab, Span};
 use crate::ground::size_class::SizeClass;
+use crate::kernel::brk::Brk;
+
+/// What slab a tier wants.
+#[derive(Debug)]
+pub(crate) struct SlabWish {
+    pub(crate) size_class: SizeClass,
+    /// The pages that it is to have.
+    pub(crate) pages: usize,
+    /// The same, if the heap has to grow for it.
+    pub(crate) grown: usize,
+    /// The fewest pages that will do.
+    pub(crate) least: usize,
+    /// Whether slots of the class fill so many pages with little left over.
+    pub(crate) fills: fn(SizeClass, usize) -> bool,
+}
+
+impl<B: Brk> Spans<B> {
+    /// A new slab, all of whose slots are free. `retire_idle` has the tiers retire their slabs in which nothing is live; see
+    /// [`take`](Self::take).
+    ///
+    /// A shorter free span comes before a higher break: it would be left over for ever if slabs kept growing. What is left
+    /// before in-line metadata is used before the heap grows past it.
+    pub(crate) fn take_slab(
+        &mut self,
+        wish: &SlabWish,
+        retire_idle: impl FnMut(&mut Self),
+    ) -> Result<Slab, OutOfMemory> {
+        let fills = |&pages: &usize| (wish.fills)(wish.size_class, pages);
+        let left = self.pages_before_metadata().min(wish.grown);
+        let grown = (1..=left).rev().find(fills).unwrap_or(wish.grown);
+        let pages = self.longest_free(wish.pages).filter(fills).unwrap_or(grown);
+        let span = self.take(pages, 1, retire_idle).or_else(|_| self.take_least(wish.least))?;
+        Ok(self.cut_slab(span, wish.size_class))
+    }
+}
 
 impl<B> Spans<B> {
+    /// Whether the heap is on its way down, so that no slab is kept for later.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.thrift.is_draining()
+    }
+
+    /// If memory is short: how many pages beyond the need were granted last.
+    pub(crate) fn short(&self) -> Option<usize> {
+        self.short
+    }
+
+    /// Has `visit` see the slabs among the next `most` spans after the one around address `after`, or from the first on.
+    /// Returns an address in the last span that was seen, or nothing if there are no more. What is visited must not be
+    /// retired.
+    pub(crate) fn visit_slabs(
+        &mut self,
+        after: Option<usize>,
+        most: usize,
+        mut visit: impl FnMut(&mut Self, Slab),
+    ) -> Option<usize> {
+        // What stood there may be gone, and all around it.
+        let from = after.and_then(|address| self.find_around(address));
+        let mut next = from.map_or(self.first, Span::next);
+        let mut seen = after;
+        for _ in 0..most {
+            let span = next?;
+            if let Some(slab) = span.as_slab() {
+                self.believe(span);
+                visit(self, slab);
+            }
+            (seen, next) = (Some(span.start()), span.next());
+        }
+        seen
+    }
+
     /// Makes a used span a slab, all of whose slots are free, and has the page map answer with it for each of its pages (I5).
-    pub(crate) fn cut_slab(&mut self, span: Span, size_class: SizeClass) -> Slab {
+    fn cut_slab(&mut self, span: Span, size_class: SizeClass) -> Slab {
         let slab = span.cut_into_slots(size_class.shape());
         self.counters.slab_pages += span.page_count();
         for page in 1..span.page_count() {

@@ -68,6 +68,8 @@ pub(crate) struct Spans<B> {
     /// The fewest pages that it has refused since the present request began.
     pub(crate) refused: usize,
     pub(crate) wish: Wish,
+    /// The count of span operations when idle slabs were last asked for.
+    pub(crate) asked_idle: u32,
     /// Whether huge pages were asked for, and the highest address below which memory was handed out since and not
     /// returned: what follows in the same huge page holds memory, too.
     pub(crate) has_huge_pages: bool,
@@ -92,6 +94,7 @@ impl<B> Spans<B> {
             short: None,
             refused: usize::MAX,
             wish: Wish::new(),
+            asked_idle: 0,
             has_huge_pages: false,
             frontier: 0,
             policy,
@@ -109,16 +112,6 @@ impl<B> Spans<B> {
     /// Pages the heap has below the break and in regions, foreign ones not counted.
     pub(crate) fn heap_pages(&self) -> usize {
         self.map.pages() - self.counters.foreign_pages + self.counters.region_pages
-    }
-
-    /// What the kernel refuses from now on counts for one request: until the next it may have changed its mind.
-    pub(crate) fn begin_request(&mut self) {
-        self.refused = usize::MAX;
-    }
-
-    /// The kernel is not asked again in this request.
-    pub(crate) fn end_asking(&mut self) {
-        self.refused = 0;
     }
 
     /// All bytes that the heap has from the kernel: these, and metadata aside.

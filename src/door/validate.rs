@@ -9,7 +9,7 @@ use crate::door::misuse::{Block, BlockState, Misuse, MisuseKind};
 use crate::ground::header::{Kind, Slab, Span, pages_of};
 use crate::ground::page_map::PageMap;
 use crate::ground::size_class::{MIN_ALIGN, SizeClass};
-use crate::tier::slab::Slot;
+use crate::tier::slot::Slot;
 use core::alloc::Layout;
 
 /// A block that is live.

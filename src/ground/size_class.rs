@@ -8,7 +8,7 @@
 //! The last classes are there because a span is whole pages: 20,000 bytes would take two of them, and three fifths of what
 //! a limit allows. What lies beyond 56 KiB fills its pages to four fifths at least.
 
-use crate::ground::header::{MAX_SLOTS, PAGE, Shape, Slab};
+use crate::ground::header::{PAGE, Shape, Slab};
 use core::alloc::Layout;
 
 /// Every payload is aligned to this many bytes: what C calls `max_align_t` on the 64-bit architectures.
@@ -34,20 +34,6 @@ const SLOTS: [u16; 57] = [
     20480, 24576, 28672, 32768,
     40960, 49152, 57344,
 ];
-
-/// Bytes of a slab once the heap is large. Larger slabs mean fewer headers to visit per block.
-const SLAB_BYTES: usize = 64 << 10;
-/// The same for slots above [`BIG_SLOT`], of which [`SLAB_BYTES`] would hold too few.
-const SLAB_BYTES_BIG: usize = 128 << 10;
-/// A class with little memory takes small slabs: a slab of several pages is at most this fraction of the pages that the
-/// class has in slabs already, unless its tail would be too long.
-const SLAB_FRACTION: usize = 4;
-/// Of slots above a page, of which a short slab has one or two, a class takes long ones once it has so many pages: else
-/// nearly every call would come to another slab. Sooner would cost a program with 30 such blocks a tenth more memory.
-const LONG_FROM: usize = 12;
-/// In 64ths: even in a class with few slots, a slab is as long as it takes to make its tail no longer than this.
-const TAIL_MAX: usize = 12;
-const BIG_SLOT: usize = 4 << 10;
 
 /// The last doubling has no power of two: this slot size is as good up to itself, and larger ones are nobody's guests.
 const COARSE_LAST: usize = 48 << 10;
@@ -152,40 +138,6 @@ impl SizeClass {
         if self.0 == 0 { self.slot_size() } else { self.slot_size() / 2 - 1 }
     }
 
-    /// Pages of a new slab when this class has `held` pages in slabs already. Long slabs mean fewer headers to visit, short
-    /// ones less that is left over; a header's bitmap bounds the slots.
-    pub(crate) fn slab_pages(self, held: usize) -> usize {
-        let most = self.slab_pages_max();
-        let least = (1..most).find(|&pages| self.fills(pages)).unwrap_or(most);
-        let limit = if self.slot_size() <= PAGE { held / SLAB_FRACTION } else { held / LONG_FROM * most };
-        let limit = limit.clamp(least, most);
-        // Of those with the shortest tail the longest slab.
-        (1..=limit).rev().min_by_key(|&pages| self.tail(pages)).unwrap_or(least)
-    }
-
-    /// The most pages that a new slab has.
-    const fn slab_pages_max(self) -> usize {
-        let slot = self.slot_size();
-        let bytes = if slot > BIG_SLOT { SLAB_BYTES_BIG } else { SLAB_BYTES };
-        let (by_bytes, by_slots) = (bytes / PAGE, MAX_SLOTS * slot / PAGE);
-        if by_bytes < by_slots { by_bytes } else { by_slots }
-    }
-
-    /// The fewest pages that a slab can have: those of one slot.
-    pub(crate) fn slab_pages_min(self) -> usize {
-        self.slot_size().div_ceil(PAGE)
-    }
-
-    /// Whether slots fill a slab of `pages` pages with little left over.
-    pub(crate) fn fills(self, pages: usize) -> bool {
-        self.tail(pages) <= TAIL_MAX
-    }
-
-    /// What is left over in a slab of `pages` pages, in 64ths of it: a tail of a few bytes does not count.
-    fn tail(self, pages: usize) -> usize {
-        (pages * PAGE % self.slot_size()) * 64 / (pages * PAGE)
-    }
-
     /// What a header says of slots of this class.
     pub(crate) fn shape(self) -> Shape {
         Shape { slot_size: SLOTS[self.index()], slack_max: self.slack_max() as u16, reciprocal: self.reciprocal() }
@@ -209,17 +161,6 @@ impl Slab {
         SizeClass::of_slot(self.slot_size())
     }
 }
-
-const _: () = {
-    let mut index = 0;
-    while index < CLASSES {
-        let class = SizeClass::from_index(index);
-        let (slot, reciprocal) = (class.slot_size() as u64, class.reciprocal() as u64);
-        let last = (class.slab_pages_max() * PAGE) as u64 / slot - 1;
-        assert!(last * (reciprocal * slot - (1 << 32)) < reciprocal, "the reciprocal is exact in every slab");
-        index += 1;
-    }
-};
 
 #[cfg(test)]
 mod tests {
@@ -261,69 +202,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn the_reciprocal_finds_exactly_the_multiples() {
-        for index in 0..CLASSES {
-            let class = SizeClass::from_index(index);
-            let (slot, reciprocal) = (class.slot_size(), class.reciprocal());
-            let bytes = class.slab_pages_max() * PAGE;
-            for offset in (0..bytes).step_by(16 * STEP - 15) {
-                let product = offset as u64 * reciprocal as u64;
-                let found = ((product as u32) < reciprocal).then_some((product >> 32) as usize);
-                let right = offset.is_multiple_of(slot).then_some(offset / slot);
-                let there = |number: &usize| *number < bytes / slot;
-                assert_eq!(found.filter(there), right.filter(there), "{offset} of {bytes} in slots of {slot}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_class_with_few_pages_takes_short_slabs() {
-        for class in (0..CLASSES).map(SizeClass::from_index) {
-            let first = class.slab_pages(0);
-            let tail = |pages: usize| (pages * PAGE % class.slot_size()) * 64 / (pages * PAGE);
-            assert!(tail(first) <= TAIL_MAX, "{class:?} starts with {first} pages");
-            assert!(
-                (1..first).all(|pages| tail(pages) > TAIL_MAX),
-                "{class:?} could start with less than {first} pages"
-            );
-        }
-        assert_eq!(SizeClass::of_size(512).unwrap().slab_pages(0), 1);
-        // 10 KiB in a page of 16 would waste six of them.
-        assert!(SizeClass::of_size(10 << 10).unwrap().slab_pages(0) > 1);
-    }
-
-    #[test]
-    fn a_class_with_many_pages_takes_long_slabs() {
-        for class in (0..CLASSES).map(SizeClass::from_index) {
-            let (slot, first, most) = (class.slot_size(), class.slab_pages(0), class.slab_pages_max());
-            for held in (0..200).step_by(STEP.min(50)) {
-                let pages = class.slab_pages(held);
-                let limit = match (slot > PAGE, held >= LONG_FROM) {
-                    (false, _) => (held / SLAB_FRACTION).clamp(first, most),
-                    (true, true) => most,
-                    (true, false) => first,
-                };
-                assert!((1..=limit).contains(&pages), "{class:?} with {held} pages takes {pages}");
-                assert!(pages * PAGE / slot <= MAX_SLOTS);
-                // No length within reach has a shorter tail, and no longer one as short a tail.
-                assert!((1..=limit).all(|other| class.tail(pages) <= class.tail(other)));
-                assert!((pages + 1..=limit).all(|longer| class.tail(pages) < class.tail(longer)));
-            }
-        }
-        let small = [(16, 1), (64, 4), (512, 4), (4096, 4), (8192, 8), (16 << 10, 8)];
-        let odd =
-            [(20_000, 5), (24 << 10, 6), (28 << 10, 7), (32 << 10, 8), (40 << 10, 5), (48 << 10, 6), (56 << 10, 7)];
-        for (size, pages) in small.into_iter().chain(odd) {
-            assert_eq!(SizeClass::of_size(size).unwrap().slab_pages(1000), pages, "slots of {size} bytes");
-        }
-        // Nothing is left over of the longest slabs of the largest slots.
-        for class in (SizeClass::of_size(PAGE + 1).unwrap().index()..CLASSES).map(SizeClass::from_index) {
-            assert_eq!(class.slab_pages(1000) * PAGE % class.slot_size(), 0, "{class:?}");
-        }
-        let class = SizeClass::of_size(512).unwrap();
-        assert_eq!((class.slab_pages(2 * SLAB_FRACTION - 1), class.slab_pages(2 * SLAB_FRACTION)), (1, 2));
     }
 }

@@ -3,7 +3,7 @@
 use crate::door::misuse::{Block, BlockState};
 use crate::door::validate::state_of;
 use crate::ground::header::{Slab, Span};
-use crate::tier::slab::Slot;
+use crate::tier::slot::Slot;
 use core::iter::Peekable;
 use core::marker::PhantomData;
 

@@ -11,14 +11,14 @@ use crate::ground::list::Linked;
 use crate::ground::size_class::{CLASSES, SizeClass};
 use crate::ground::units::{MAX_UNITS, UNIT};
 use crate::kernel::brk::Brk;
+use crate::tier::Tier;
 use crate::tier::class::{FREES_MAX, NEVER, slots_of_word};
-use crate::tier::slab::Slabs;
 
 fn ensure(holds: bool, invariant: u8, address: usize) -> Result<(), Corruption> {
     if holds { Ok(()) } else { Err(Corruption { invariant, address }) }
 }
 
-pub(crate) fn check<B: Brk>(spans: &Spans<B>, slabs: &Slabs) -> Result<(), Corruption> {
+pub(crate) fn check<B: Brk>(spans: &Spans<B>, tier: &Tier) -> Result<(), Corruption> {
     in_memory(spans)?;
     ensure(spans.map.stands(), 2, spans.map.base().unwrap_or(0))?;
     tiling(spans)?;
@@ -35,11 +35,11 @@ pub(crate) fn check<B: Brk>(spans: &Spans<B>, slabs: &Slabs) -> Result<(), Corru
     let stray = spans.map.stray_handle();
     ensure(stray.is_none(), 5, stray.unwrap_or(0))?;
     for index in 0..CLASSES {
-        taken_word(slabs, SizeClass::from_index(index))?;
+        taken_word(tier, SizeClass::from_index(index))?;
     }
-    empties(slabs)?;
-    lists(spans, slabs)?;
-    counters(spans, slabs)
+    empties(tier)?;
+    lists(spans, tier)?;
+    counters(spans, tier)
 }
 
 /// I1 and I2. Every link is checked before it is followed: the next span must start at the end of this one, or at the
@@ -148,8 +148,8 @@ fn zero_units(slab: Slab) -> Result<(), Corruption> {
 }
 
 /// I8.
-fn taken_word(slabs: &Slabs, size_class: SizeClass) -> Result<(), Corruption> {
-    let class = &slabs.classes[size_class.index()];
+fn taken_word(tier: &Tier, size_class: SizeClass) -> Result<(), Corruption> {
+    let class = &tier.classes[size_class.index()];
     let Some(slab) = class.slab else { return ensure(class.word == 0, 8, class.base) };
     let start = slab.start();
     ensure(slab.span().is(Kind::Slab) && slab.size_class() == size_class, 8, start)?;
@@ -169,24 +169,24 @@ fn taken_word(slabs: &Slabs, size_class: SizeClass) -> Result<(), Corruption> {
 }
 
 /// I9: each slab is where its place says, and the lists hold the listed and empty ones.
-fn lists<B>(spans: &Spans<B>, slabs: &Slabs) -> Result<(), Corruption> {
+fn lists<B>(spans: &Spans<B>, tier: &Tier) -> Result<(), Corruption> {
     let mut listed = 0;
     for slab in spans.iter().filter_map(Span::as_slab) {
         let (until_review, live) = (slab.until_review(), slab.live_slots());
-        let current = slabs.classes[slab.size_class().index()].slab == Some(slab);
+        let current = tier.classes[slab.size_class().index()].slab == Some(slab);
         let sound = match slab.place() {
             Place::Current => current && until_review >= (NEVER - FREES_MAX).into(),
             Place::Full | Place::Spent | Place::Listed => {
                 !current && until_review > 0 && until_review <= slab.capacity()
             }
-            Place::Empty => !current && live == 0 && slabs.empties().contains(&Some(slab)),
+            Place::Empty => !current && live == 0 && tier.empties().contains(&Some(slab)),
         };
         ensure(sound, 9, slab.start())?;
         listed += slab.is_listed() as usize;
     }
     let mut found = 0;
     for index in 0..CLASSES {
-        let (mut previous, mut next) = (None, slabs.classes[index].listed);
+        let (mut previous, mut next) = (None, tier.classes[index].listed);
         while let Some(slab) = next {
             found += 1;
             ensure(spans.map.knows(slab.span()), 9, slab.address())?;
@@ -202,8 +202,8 @@ fn lists<B>(spans: &Spans<B>, slabs: &Slabs) -> Result<(), Corruption> {
 }
 
 /// I10.
-fn empties(slabs: &Slabs) -> Result<(), Corruption> {
-    for empty in slabs.empties() {
+fn empties(tier: &Tier) -> Result<(), Corruption> {
+    for empty in tier.empties() {
         let Some(slab) = *empty else { return Err(Corruption { invariant: 10, address: 0 }) };
         let sound = slab.span().is(Kind::Slab) && slab.place() == Place::Empty;
         ensure(sound, 10, slab.start())?;
@@ -212,14 +212,14 @@ fn empties(slabs: &Slabs) -> Result<(), Corruption> {
 }
 
 /// I12.
-fn counters<B>(spans: &Spans<B>, slabs: &Slabs) -> Result<(), Corruption> {
+fn counters<B>(spans: &Spans<B>, tier: &Tier) -> Result<(), Corruption> {
     let foreign: usize = spans.iter().filter(|span| span.is(Kind::Foreign)).map(Span::page_count).sum();
     let regions: usize = spans.map.regions().iter().map(|region| region.pages).sum();
     let mut slab_pages = [0; CLASSES];
     for slab in spans.iter().filter_map(Span::as_slab) {
         slab_pages[slab.size_class().index()] += slab.span().page_count();
     }
-    let held = slabs.classes.iter().map(|class| class.pages as usize);
+    let held = tier.classes.iter().map(|class| class.pages as usize);
     ensure(held.eq(slab_pages), 12, 0)?;
     let counters = &spans.counters;
     ensure(foreign == counters.foreign_pages && regions == counters.region_pages, 12, 0)?;

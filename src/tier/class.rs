@@ -45,7 +45,7 @@ pub(crate) struct Class {
     pub(crate) sweeps: u8,
     /// Pages in slabs of this class.
     pub(crate) pages: u32,
-    /// Requests that were served by the [host](crate::tier::slab::Slabs::host) instead.
+    /// Requests that were served by the [host](crate::tier::Tier::host) instead.
     pub(crate) guests: u8,
     /// What the class knows to be zero besides.
     pub(crate) zeros: Zeros,

@@ -139,7 +139,7 @@ dies! {
     a_forged_head_of_the_listed_slabs: 2, |heap, _| {
         let (slab, slots) = full_slab(heap);
         slots.into_iter().for_each(|slot| free(heap, slot));
-        let class = &mut heap.slabs.classes[slab.size_class().index()];
+        let class = &mut heap.tier.classes[slab.size_class().index()];
         class.listed = Some(forged(slab.span()).as_slab_by_reciprocal());
         for _ in 0..200 {
             get(heap, 512);

@@ -73,7 +73,7 @@ fn full_slab(heap: &Subject) -> Slab {
 }
 
 fn current_slab(heap: &Subject) -> Slab {
-    find_slab(heap, |slab| heap.slabs.classes.iter().any(|class| class.slab == Some(slab) && class.word != 0))
+    find_slab(heap, |slab| heap.tier.classes.iter().any(|class| class.slab == Some(slab) && class.word != 0))
 }
 
 fn address_of(span: Span) -> usize {
@@ -84,7 +84,7 @@ fn address_of(span: Span) -> usize {
 fn the_subject_is_sound_and_has_everything() {
     let heap = subject();
     assert_eq!(heap.check(), Ok(()));
-    assert!(heap.spans.top.is_some() && heap.slabs.empty_count > 0 && !heap.spans.map.regions().is_empty());
+    assert!(heap.spans.top.is_some() && heap.tier.empty_count > 0 && !heap.spans.map.regions().is_empty());
     assert!(heap.spans.counters.foreign_pages > 0);
     tree_span(&heap);
     find(&heap, |span| span.is(Kind::Free) && span.zero_end() > 0);
@@ -326,19 +326,19 @@ fn i7_more_slots_opened_than_there_are() {
 fn i8_a_slot_that_is_taken_over_but_was_never_opened() {
     sees(8, |heap| {
         let slab = partly_opened(heap);
-        heap.slabs.classes[slab.size_class().index()].word |= 1 << slab.opened();
+        heap.tier.classes[slab.size_class().index()].word |= 1 << slab.opened();
     });
 }
 
 #[test]
 fn i8_a_slab_that_is_not_the_classs() {
     sees(8, |heap| {
-        let unused = heap.slabs.classes.iter().position(|class| class.slab.is_none()).unwrap();
-        heap.slabs.classes[unused].slab = Some(listed_slab(heap));
+        let unused = heap.tier.classes.iter().position(|class| class.slab.is_none()).unwrap();
+        heap.tier.classes[unused].slab = Some(listed_slab(heap));
     });
     sees(8, |heap| {
         let index = current_slab(heap).size_class().index();
-        heap.slabs.classes[index].slab = Some(a_large(heap).as_slab_by_reciprocal());
+        heap.tier.classes[index].slab = Some(a_large(heap).as_slab_by_reciprocal());
     });
 }
 
@@ -346,7 +346,7 @@ fn i8_a_slab_that_is_not_the_classs() {
 fn i8_a_word_of_another_slab() {
     sees(8, |heap| {
         let (index, other) = (current_slab(heap).size_class().index(), listed_slab(heap));
-        heap.slabs.classes[index].live = &raw const other.live()[0];
+        heap.tier.classes[index].live = &raw const other.live()[0];
     });
 }
 
@@ -354,7 +354,7 @@ fn i8_a_word_of_another_slab() {
 fn i8_a_step_that_is_another_classs() {
     sees(8, |heap| {
         let index = current_slab(heap).size_class().index();
-        heap.slabs.classes[index].slot_size += 16;
+        heap.tier.classes[index].slot_size += 16;
     });
 }
 
@@ -362,7 +362,7 @@ fn i8_a_step_that_is_another_classs() {
 fn i8_a_slot_that_is_both_taken_over_and_live() {
     sees(8, |heap| {
         let slab = current_slab(heap);
-        let class = &heap.slabs.classes[slab.size_class().index()];
+        let class = &heap.tier.classes[slab.size_class().index()];
         let word = slab.live().iter().find(|&word| core::ptr::from_ref(word) == class.live).unwrap();
         // One more is live here and one less there, so that the count stays.
         let other = slab.live().iter().find(|word| word.get() != 0).unwrap();
@@ -374,8 +374,8 @@ fn i8_a_slot_that_is_both_taken_over_and_live() {
 #[test]
 fn i8_a_word_without_a_slab() {
     sees(8, |heap| {
-        let unused = heap.slabs.classes.iter().position(|class| class.slab.is_none()).unwrap();
-        heap.slabs.classes[unused].word = 1;
+        let unused = heap.tier.classes.iter().position(|class| class.slab.is_none()).unwrap();
+        heap.tier.classes[unused].word = 1;
     });
 }
 
@@ -383,10 +383,10 @@ fn i8_a_word_without_a_slab() {
 fn i8_a_base_that_is_another_words() {
     sees(8, |heap| {
         let index = current_slab(heap).size_class().index();
-        heap.slabs.classes[index].base += 16;
+        heap.tier.classes[index].base += 16;
     });
     sees(8, |heap| {
-        let class = &mut heap.slabs.classes[current_slab(heap).size_class().index()];
+        let class = &mut heap.tier.classes[current_slab(heap).size_class().index()];
         class.next_slot += class.slot_size as usize;
     });
 }
@@ -404,7 +404,7 @@ fn i9_a_place_that_is_another() {
 fn i9_a_list_that_has_lost_its_slabs() {
     sees(9, |heap| {
         let index = listed_slab(heap).size_class().index();
-        heap.slabs.classes[index].listed = None;
+        heap.tier.classes[index].listed = None;
     });
 }
 
@@ -419,7 +419,7 @@ fn i9_a_slab_that_is_on_no_list_and_says_it_is() {
 #[test]
 fn i9_a_link_back_that_is_wrong() {
     sees(9, |heap| {
-        let first = heap.slabs.classes[listed_slab(heap).size_class().index()].listed.unwrap();
+        let first = heap.tier.classes[listed_slab(heap).size_class().index()].listed.unwrap();
         first.links().left.set(Some(full_slab(heap)));
     });
 }
@@ -428,8 +428,8 @@ fn i9_a_link_back_that_is_wrong() {
 fn i9_a_slab_on_the_list_of_another_class() {
     sees(9, |heap| {
         let index = listed_slab(heap).size_class().index();
-        let listed = heap.slabs.classes[index].listed.take();
-        heap.slabs.classes[(index + 1) % CLASSES].listed = listed;
+        let listed = heap.tier.classes[index].listed.take();
+        heap.tier.classes[(index + 1) % CLASSES].listed = listed;
     });
 }
 
@@ -441,12 +441,12 @@ fn i9_a_link_to_no_memory_at_all_is_not_followed() {
 
 #[test]
 fn i10_a_slab_that_is_missing_among_the_empty_ones() {
-    sees(10, |heap| heap.slabs.empties[0] = None);
+    sees(10, |heap| heap.tier.empties[0] = None);
 }
 
 #[test]
 fn i10_a_slab_in_use_among_the_empty_ones() {
-    sees(10, |heap| heap.slabs.empties[0] = Some(listed_slab(heap)));
+    sees(10, |heap| heap.tier.empties[0] = Some(listed_slab(heap)));
 }
 
 #[test]
@@ -467,7 +467,7 @@ fn i12_a_counter_that_is_off() {
     sees(12, |heap| heap.spans.counters.peak_bytes = 1);
     sees(12, |heap| {
         let index = full_slab(heap).size_class().index();
-        heap.slabs.classes[index].pages += 1;
+        heap.tier.classes[index].pages += 1;
     });
 }
 
@@ -502,7 +502,7 @@ fn i14_a_unit_known_to_be_zero_in_which_a_slot_lives() {
     // A slot at hand may be written, too.
     sees(14, |heap| {
         let slab = current_slab(heap);
-        let class = &heap.slabs.classes[slab.size_class().index()];
+        let class = &heap.tier.classes[slab.size_class().index()];
         let at_hand = slab.units_of_word((class.base - slab.start()) / class.slot_size as usize / 64, class.word);
         slab.add_zero_units(at_hand);
     });

@@ -1,35 +1,31 @@
-//! Giving back the kernel pages inside slabs in which nothing lives.
+//! Returning the kernel pages inside slabs in which nothing is live.
 //!
 //! The bits of slots are out of line, so a free slot holds nothing of the heap's: a slab with one live slot can do without
 //! all of its memory but for one or two kernel pages. Its addresses, its slots and its place stay what they are.
 
-use super::Slabs;
+use super::Tier;
 use crate::central::spans::Spans;
 use crate::ground::header::Slab;
 use crate::ground::size_class::CLASSES;
 use crate::ground::units::{MAX_UNITS, UNIT, units_of_bytes};
 use crate::kernel::brk::Brk;
 
-impl Slabs {
-    /// Gives back the kernel pages in which no slot is live and which are not known to be zero. Returns how many bytes
-    /// that were.
-    pub(crate) fn discard_inside<B: Brk>(&mut self, spans: &mut Spans<B>) -> usize {
+impl Tier {
+    /// Returns the kernel pages in which no slot is live and which are not known to be zero. Returns how many bytes that
+    /// were.
+    pub(crate) fn return_inside<B: Brk>(&mut self, spans: &mut Spans<B>) -> usize {
         (0..CLASSES).for_each(|class| self.classes[class].put_back());
-        let (mut given, mut patience, mut span) = (0, Patience::new(), spans.first);
-        while let Some(here) = span {
-            if let Some(slab) = here.as_slab() {
-                spans.believe(here);
-                given += discard_inside(slab, &mut spans.brk, &mut patience);
-            }
-            span = here.next();
-        }
-        given
+        let (mut returned, mut patience) = (0, Patience::new());
+        spans.visit_slabs(None, usize::MAX, |spans, slab| {
+            returned += return_inside(slab, &mut spans.brk, &mut patience);
+        });
+        returned
     }
 }
 
 /// One call for each run of kernel pages: 1.5 us, and half as many in all as there are runs of live ones.
-fn discard_inside<B: Brk>(slab: Slab, brk: &mut B, patience: &mut Patience) -> usize {
-    let (mut given, mut units) = (0, units_to_discard(slab, brk.page_size()));
+fn return_inside<B: Brk>(slab: Slab, brk: &mut B, patience: &mut Patience) -> usize {
+    let (mut returned, mut units) = (0, units_to_discard(slab, brk.page_size()));
     while units != 0 {
         let first = units.trailing_zeros() as usize;
         let run = (units >> first).trailing_ones() as usize;
@@ -41,10 +37,10 @@ fn discard_inside<B: Brk>(slab: Slab, brk: &mut B, patience: &mut Patience) -> u
         if granted {
             patience.end();
             slab.add_zero_units(of_run);
-            given += run * UNIT;
+            returned += run * UNIT;
         }
     }
-    given
+    returned
 }
 
 /// The units of the kernel pages that lie in the slab as a whole, in which no slot is live, and of which not all is known

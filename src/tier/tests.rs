@@ -5,7 +5,9 @@ use crate::door::misuse::MisuseKind;
 use crate::ground::header::Span;
 use crate::heap::Heap;
 use crate::kernel::brk::Emulated;
-use crate::tier::class::{SWEEPS_MAX, TOUCHED_BYTES};
+use crate::tier::class::{RELIST_FRACTION, SWEEPS_MAX, TOUCHED_BYTES};
+use crate::tier::slot::Slot;
+use core::alloc::Layout;
 use std::boxed::Box;
 use std::collections::BTreeSet;
 use std::vec::Vec;
@@ -36,7 +38,7 @@ fn free(heap: &mut Subject<'_>, address: usize) -> Result<(), MisuseKind> {
 
 fn current(heap: &Subject<'_>, size: usize) -> Slab {
     let class = SizeClass::of_size(size).expect("a small size");
-    heap.slabs.classes[class.index()].slab.expect("the class has a slab")
+    heap.tier.classes[class.index()].slab.expect("the class has a slab")
 }
 
 /// A block that comes and goes needs one page of the kernel's. One that does so all the time gets a whole word of slots,

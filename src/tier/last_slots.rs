@@ -12,16 +12,16 @@
 //!                              look at some   some        some      some   nothing left to look at
 //! ```
 
-use super::Slabs;
+use super::Tier;
 use crate::central::spans::Spans;
 use crate::ground::header::{Place, Slab};
 use crate::tier::shortage::Look;
 
-impl Slabs {
+impl Tier {
     /// Looks at some more slabs if the kernel has refused a wish, so many that all are seen before it can refuse a need;
     /// or ends the shortage.
-    pub(crate) fn look_ahead<B>(&mut self, spans: &mut Spans<B>) {
-        match spans.short {
+    pub(super) fn look_ahead<B>(&mut self, spans: &mut Spans<B>) {
+        match spans.short() {
             // Less than twice this wish is left, and each new slab takes part of it.
             Some(wish) => self.look_at(spans, 4 * spans.heap_pages() / wish.max(1) + 1),
             None => self.shortage.look = Look::NotBegun,
@@ -29,33 +29,26 @@ impl Slabs {
     }
 
     /// Looks at all slabs that have not been seen since memory became short.
-    pub(crate) fn look_at_all<B>(&mut self, spans: &mut Spans<B>) {
+    pub(super) fn look_at_all<B>(&mut self, spans: &mut Spans<B>) {
         self.look_at(spans, usize::MAX);
     }
 
     fn look_at<B>(&mut self, spans: &mut Spans<B>, most: usize) {
-        let mut next = match self.shortage.look {
+        let after = match self.shortage.look {
             Look::Over => return,
-            Look::NotBegun => spans.first,
-            // What stood there may be gone, and all around it.
-            Look::UpTo(address) => spans.find_around(address).map_or(spans.first, |span| span.next()),
+            Look::NotBegun => None,
+            Look::UpTo(address) => Some(address),
         };
-        for _ in 0..most {
-            let Some(span) = next else {
-                self.shortage.look = Look::Over;
-                return;
-            };
-            if let Some(slab) = span.as_slab().filter(|slab| slab.place() == Place::Full) {
-                spans.believe(span);
+        let seen = spans.visit_slabs(after, most, |_, slab| {
+            if slab.place() == Place::Full {
                 self.find_slots_of(slab, slab.relist_at() - slab.until_review());
             }
-            self.shortage.look = Look::UpTo(span.start());
-            next = span.next();
-        }
+        });
+        self.shortage.look = seen.map_or(Look::Over, Look::UpTo);
     }
 
     /// Sees to it that the free slots of a full slab are found, be there some or none yet.
-    pub(crate) fn find_slots_of(&mut self, slab: Slab, free: usize) {
+    pub(super) fn find_slots_of(&mut self, slab: Slab, free: usize) {
         if free > 0 {
             self.list_with(slab, free);
         } else {
@@ -87,10 +80,10 @@ mod tests {
             let mut brk = Emulated::new(&mut arena);
             brk.set_cap(mib * MIB);
             let mut heap = Heap::new(brk);
-            let mut before = heap.slabs.shortage.look;
-            assert!(!heap.slabs.shortage.is_there());
+            let mut before = heap.tier.shortage.look;
+            assert!(!heap.tier.shortage.is_there());
             while !is_filled(&mut heap) {
-                before = heap.slabs.shortage.look;
+                before = heap.tier.shortage.look;
             }
             let last = heap.spans.iter().last().map_or(0, |span| span.start());
             let all_but_few = matches!(before, Look::UpTo(address) if last - address < MIB / 4);
@@ -105,12 +98,12 @@ mod tests {
         let mut heap = Heap::new(Emulated::new(&mut arena));
         heap.brk_mut().set_cap(MIB);
         while !is_filled(&mut heap) {}
-        assert!(heap.slabs.shortage.is_there());
+        assert!(heap.tier.shortage.is_there());
         heap.brk_mut().set_cap(usize::MAX);
         for _ in 0..8 * MIB / 320 / 2 {
             assert!(!is_filled(&mut heap));
         }
-        assert!(!heap.slabs.shortage.is_there());
+        assert!(!heap.tier.shortage.is_there());
         assert_eq!(heap.check(), Ok(()));
     }
 }

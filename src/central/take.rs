@@ -1,0 +1,81 @@
+//! Taking a span: from what is free, from slabs that are idle, from the kernel.
+
+use crate::central::raise::New;
+use crate::central::spans::{OutOfMemory, Spans, align_slack};
+use crate::ground::header::Span;
+use crate::kernel::brk::{Brk, Refused};
+
+/// The most pages of a request: a region is some longer, and counts its pages in 32 bits.
+const PAGES_MAX: usize = u32::MAX as usize / 2;
+/// Span operations for which idle slabs are left alone after some were retired.
+const REUSE: u32 = 256;
+
+impl<B> Spans<B> {
+    /// What the kernel refuses from now on counts for one request: until the next it may have changed its mind.
+    pub(crate) fn begin_request(&mut self) {
+        self.refused = usize::MAX;
+    }
+
+    /// The kernel is not asked again in this request.
+    pub(crate) fn end_asking(&mut self) {
+        self.refused = 0;
+    }
+}
+
+impl<B: Brk> Spans<B> {
+    /// A used span of `pages` pages at a multiple of `align` bytes. Before the heap grows for it, `retire_idle` has the
+    /// tiers retire their slabs in which nothing is live: else each class would in the end keep one that none can use.
+    pub(crate) fn take(
+        &mut self,
+        pages: usize,
+        align: usize,
+        mut retire_idle: impl FnMut(&mut Self),
+    ) -> Result<Span, OutOfMemory> {
+        if let Some(span) = self.take_free(pages, align) {
+            return Ok(span);
+        }
+        // Not over and over: a class that soon wants its slab back would only take one from another class.
+        if self.thrift.since(self.asked_idle) > REUSE {
+            self.asked_idle = self.thrift.now();
+            retire_idle(self);
+        }
+        self.take_or_grow(pages, align).or_else(|refused| {
+            retire_idle(self);
+            self.take_free(pages, align).ok_or(refused)
+        })
+    }
+
+    fn take_or_grow(&mut self, pages: usize, align: usize) -> Result<Span, OutOfMemory> {
+        if let Some(span) = self.take_free(pages, align) {
+            return Ok(span);
+        }
+        let enough = pages.checked_add(align_slack(align)).filter(|&pages| pages <= PAGES_MAX);
+        self.grow(enough.ok_or(OutOfMemory)?)?;
+        self.take_free(pages, align).ok_or(OutOfMemory)
+    }
+
+    /// A used span of `pages` pages, after more were refused: what is free, or from a kernel that is still to be asked for
+    /// one page.
+    pub(crate) fn take_least(&mut self, pages: usize) -> Result<Span, OutOfMemory> {
+        if pages == 1 { self.take_or_grow(1, 1) } else { self.take_free(pages, 1).ok_or(OutOfMemory) }
+    }
+
+    /// Gets at least `pages` free pages in a row from the kernel.
+    fn grow(&mut self, pages: usize) -> Result<(), OutOfMemory> {
+        // What the kernel has refused in this request it need not be asked again.
+        if pages >= self.refused {
+            return Err(OutOfMemory);
+        }
+        if self.raise(pages, New::Anywhere).is_ok() {
+            self.short = self.wish.shortened(self.heap_pages());
+            return Ok(());
+        }
+        let grown = self.map_region(pages);
+        let grown =
+            grown.or_else(|_| if self.make_room_for_region(pages) { self.map_region(pages) } else { Err(Refused) });
+        if grown.is_err() {
+            (self.refused, self.short) = (pages, Some(self.short.unwrap_or(1)));
+        }
+        grown.map_err(|_| OutOfMemory)
+    }
+}

@@ -1,0 +1,145 @@
+//! Where slabs stand while their class takes no slots from them, and how they are given up.
+//!
+//! A slab stands in one of five places (I9):
+//!
+//! - **current** of its class;
+//! - **full**: becomes listed after an eighth of its slots have been freed, so that a class does not come back to it for
+//!   a single slot; or, where memory is [short](crate::tier::shortage), at once (**spent**);
+//! - **listed**: its class will come to it;
+//! - **empty**: listed and wholly free; up to four are kept, others are retired.
+
+use super::{EMPTIES_MAX, Tier};
+use crate::central::spans::Spans;
+use crate::ground::header::{Place, Slab, Span};
+use crate::ground::list;
+use crate::ground::size_class::CLASSES;
+use crate::tier::class::RELIST_FRACTION;
+
+impl Slab {
+    /// How many of the slots the count says are free. A current slab's counts the frees since a sweep began.
+    pub(crate) fn counted_free(self) -> Option<usize> {
+        match self.place() {
+            Place::Current => None,
+            Place::Full | Place::Spent => Some(self.relist_at() - self.until_review()),
+            Place::Listed | Place::Empty => Some(self.capacity() - self.until_review()),
+        }
+    }
+
+    /// How many slots of a full slab must be free for it to be listed.
+    pub(crate) fn relist_at(self) -> usize {
+        if self.place() == Place::Spent { 1 } else { (self.capacity() / RELIST_FRACTION).max(1) }
+    }
+
+    /// Whether it is on its class's list.
+    pub(crate) fn is_listed(self) -> bool {
+        matches!(self.place(), Place::Listed | Place::Empty)
+    }
+}
+
+impl Tier {
+    /// Acts on a slab whose free slots have reached its trigger. Returns the free span that an empty slab became.
+    pub(crate) fn review<B>(&mut self, slab: Slab, spans: &mut Spans<B>) -> Option<Span> {
+        spans.believe(slab.span());
+        if matches!(slab.place(), Place::Full | Place::Spent) {
+            self.list_with(slab, slab.relist_at());
+            if slab.until_review() > 0 {
+                return None;
+            }
+        }
+        // On the way down nothing is kept.
+        if self.empty_count < EMPTIES_MAX && !spans.is_draining() {
+            slab.set_place(Place::Empty, 0);
+            self.empties[self.empty_count] = Some(slab);
+            self.empty_count += 1;
+            self.unparked = true;
+            return None;
+        }
+        self.unlist(slab);
+        Some(self.retire(slab, spans))
+    }
+
+    /// Gives up a slab in which nothing is live, and which is on no list. Returns the free span that it became part of.
+    fn retire<B>(&mut self, slab: Slab, spans: &mut Spans<B>) -> Span {
+        self.classes[slab.size_class().index()].pages -= slab.span().page_count() as u32;
+        spans.retire(slab)
+    }
+
+    /// Retires the slabs in which nothing is live.
+    pub(crate) fn retire_idle<B>(&mut self, spans: &mut Spans<B>) {
+        while self.empty_count > 0 {
+            if let Some(slab) = self.empties[0] {
+                spans.believe(slab.span());
+                self.unlist(slab);
+                self.forget_empty(slab);
+                self.retire(slab, spans);
+            }
+        }
+        for index in 0..CLASSES {
+            if let Some(slab) = self.classes[index].slab.filter(|slab| slab.live_slots() == 0) {
+                self.take_off(index, slab, spans);
+                self.retire(slab, spans);
+            }
+        }
+    }
+
+    /// Takes every class off its slab, when memory is being returned. A slab with live slots is reviewed then when the last
+    /// of them is freed, which a current one is not; those without are retired.
+    pub(crate) fn park<B>(&mut self, spans: &mut Spans<B>) {
+        if !core::mem::replace(&mut self.unparked, false) {
+            return;
+        }
+        self.retire_idle(spans);
+        for index in 0..CLASSES {
+            if let Some(slab) = self.classes[index].slab {
+                self.take_off(index, slab, spans);
+                let free = slab.capacity() - slab.live_slots();
+                if self.shortage.is_there() {
+                    self.find_slots_of(slab, free);
+                } else if free < slab.relist_at() {
+                    slab.set_place(Place::Full, slab.relist_at() - free);
+                } else {
+                    self.list_with(slab, free);
+                }
+            }
+        }
+    }
+
+    /// Puts a slab that its class has left where its free slots say.
+    pub(super) fn leave(&mut self, slab: Slab) {
+        let free = slab.capacity() - slab.live_slots();
+        slab.set_place(Place::Full, slab.relist_at());
+        if self.shortage.is_there() {
+            return self.find_slots_of(slab, free);
+        }
+        slab.set_place(Place::Full, slab.relist_at() - free);
+    }
+
+    /// Takes a class off its slab.
+    fn take_off<B>(&mut self, index: usize, slab: Slab, spans: &mut Spans<B>) {
+        spans.believe(slab.span());
+        self.classes[index].put_back();
+        self.classes[index].slab = None;
+    }
+
+    /// Puts a slab with `free` free slots on its class's list.
+    pub(super) fn list_with(&mut self, slab: Slab, free: usize) {
+        list::push(&mut self.classes[slab.size_class().index()].listed, slab, 9);
+        slab.set_place(Place::Listed, slab.capacity() - free);
+    }
+
+    pub(super) fn unlist(&mut self, slab: Slab) {
+        list::remove(&mut self.classes[slab.size_class().index()].listed, slab, 9);
+    }
+
+    /// Empty slabs.
+    pub(crate) fn empties(&self) -> &[Option<Slab>] {
+        &self.empties[..self.empty_count]
+    }
+
+    pub(super) fn forget_empty(&mut self, slab: Slab) {
+        if let Some(at) = self.empties().iter().position(|&empty| empty == Some(slab)) {
+            self.empty_count -= 1;
+            self.empties.swap(at, self.empty_count);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! One slot: from an address to its number, and from its number to its bit.
+
+use crate::ground::header::{MAX_SLOTS, PAGE, Slab, Span};
+use crate::ground::size_class::MIN_ALIGN;
+use core::alloc::Layout;
+use core::cell::Cell;
+
+/// A slot of a slab, whether it is free or not.
+#[derive(Clone, Copy)]
+pub(crate) struct Slot {
+    pub(crate) slab: Slab,
+    number: usize,
+}
+
+impl Slot {
+    pub(crate) fn new(slab: Slab, number: usize) -> Self {
+        debug_assert!(number < slab.capacity());
+        Self { slab, number }
+    }
+
+    /// The live slot that starts at exactly `address`, if `span` is a slab and one does. `address` is in the span.
+    ///
+    /// The reciprocal of what is not a slab is 0, and nothing is below 0. The slab's tail is past its last slot, and the
+    /// bits there are clear (I7).
+    #[inline(always)]
+    pub(crate) fn live_at(span: Span, address: usize) -> Option<Self> {
+        let (offset, reciprocal) = (address.wrapping_sub(span.start()) as u64, span.reciprocal());
+        let product = offset.wrapping_mul(reciprocal.into());
+        let slot = Self { slab: span.as_slab_by_reciprocal(), number: (product >> 32) as usize };
+        ((product as u32) < reciprocal && slot.is_live()).then_some(slot)
+    }
+
+    /// The slot that starts at exactly `address`, live or not.
+    pub(crate) fn starting_at(slab: Slab, address: usize) -> Option<Self> {
+        let (offset, size) = (address - slab.start(), slab.size_class().slot_size());
+        (offset.is_multiple_of(size) && offset / size < slab.capacity()).then(|| Self::new(slab, offset / size))
+    }
+
+    /// The word of the bitmap in which the slot's bit is.
+    #[inline(always)]
+    fn word<'a>(self) -> &'a Cell<u64> {
+        debug_assert!(self.number < MAX_SLOTS);
+        // SAFETY: I6: a slab is no longer than the slots that its bitmap has room for, and the slot is in it.
+        unsafe { self.slab.word(self.number / 64) }
+    }
+
+    #[inline(always)]
+    fn bit(self) -> u64 {
+        1 << (self.number % 64)
+    }
+
+    /// Whether a caller holds the slot.
+    #[inline(always)]
+    pub(crate) fn is_live(self) -> bool {
+        // Without the bit, the word is less than with it flipped: the same flip that a free makes.
+        self.word().get() ^ self.bit() < self.word().get()
+    }
+
+    /// Whether `layout` fits the slot at `address` and fills more than half of it, or the slot is of the smallest class.
+    #[inline(always)]
+    pub(crate) fn fits_closely(self, address: usize, layout: Layout) -> bool {
+        let slack = (self.slab.slot_size()).wrapping_sub(layout.size());
+        slack <= self.slab.slack_max() && (layout.align() <= MIN_ALIGN || address & (layout.align() - 1) == 0)
+    }
+
+    /// Whether the slot has ever been taken over; until then it was nobody's.
+    pub(crate) fn is_opened(self) -> bool {
+        self.number < self.slab.opened()
+    }
+
+    /// Address of the slot's first byte.
+    pub(crate) fn address(self) -> usize {
+        self.slab.start() + self.number * self.slab.size_class().slot_size()
+    }
+
+    /// Frees a live slot: the owner's flip. True if the slab's place in its class must be
+    /// [reviewed](crate::tier::Tier::review).
+    #[inline(always)]
+    pub(crate) fn free(self) -> bool {
+        debug_assert!(self.is_live());
+        self.word().set(self.word().get() ^ self.bit());
+        self.slab.count_free()
+    }
+}
+
+const _: () = assert!(PAGE / 16 <= MAX_SLOTS, "a slab of one page fits its bitmap in every class");
