@@ -4,7 +4,8 @@
 //! need no stack frame and save no registers. What such a way out is called with, it holds the turn for.
 
 use crate::central::spans::OutOfMemory;
-use crate::door::misuse::{Block, Misuse};
+use crate::door::block::Block;
+use crate::door::misuse::Misuse;
 use crate::ground::header::Slab;
 use crate::ground::lock::{Futex, Lock, SingleThreaded, Turn};
 use crate::ground::policy::Policy;

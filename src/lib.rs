@@ -59,7 +59,8 @@ pub mod stages;
 mod tier;
 
 pub use central::spans::OutOfMemory;
-pub use door::misuse::{Block, BlockState, Misuse, MisuseKind};
+pub use door::block::{Block, BlockState};
+pub use door::misuse::{Misuse, MisuseKind};
 pub use global::Hmalloc;
 pub use ground::corrupt::Corruption;
 pub use ground::header::PAGE;

@@ -1,32 +1,8 @@
-//! What a wrong pointer is called, and what to do about it.
+//! What a wrong pointer is called.
 
-use crate::ground::policy::Policy;
+use crate::door::block::Block;
 use crate::kernel::line::Line;
 use core::fmt;
-
-/// What a stretch of the heap is used for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BlockState {
-    /// A caller's payload.
-    Used,
-    /// Nobody's.
-    Free,
-    /// Somebody else raised the break over it.
-    Foreign,
-    /// Holds the heap's own headers and page map.
-    Metadata,
-}
-
-/// A stretch of the heap: for [`BlockState::Used`], exactly one payload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Block {
-    /// Address of the first byte; of a used block, the payload.
-    pub address: usize,
-    /// Length in bytes; of a used block, what its caller may use.
-    pub size: usize,
-    /// What it is used for.
-    pub state: BlockState,
-}
 
 /// What is wrong with a pointer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,17 +32,6 @@ pub struct Misuse {
     pub found: Option<Block>,
 }
 
-impl BlockState {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Used => "used",
-            Self::Free => "free",
-            Self::Foreign => "foreign",
-            Self::Metadata => "metadata",
-        }
-    }
-}
-
 impl MisuseKind {
     fn name(self) -> &'static str {
         match self {
@@ -80,18 +45,12 @@ impl MisuseKind {
 }
 
 impl Misuse {
-    fn write_to(&self, line: &mut Line) {
+    pub(crate) fn write_to(&self, line: &mut Line) {
         line.address(self.address).text(" is ").text(self.kind.name());
         if let Some(Block { address, size, state }) = self.found {
             line.text(": ").decimal(self.address.wrapping_sub(address)).text(" bytes into ").decimal(size);
             line.text(" ").text(state.name()).text(" bytes at ").address(address);
         }
-    }
-}
-
-impl fmt::Display for BlockState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 
@@ -110,14 +69,3 @@ impl fmt::Display for Misuse {
 }
 
 impl core::error::Error for Misuse {}
-
-impl Policy {
-    /// Does what the policy says about a misuse in `call`, the name that the line is to give. Returns unless it aborts.
-    #[cold]
-    pub fn apply(self, call: &str, misuse: &Misuse) {
-        let mut line = Line::new();
-        line.text("hmalloc: ").text(call).text(": ");
-        misuse.write_to(&mut line);
-        self.say(line.text("\n"));
-    }
-}

@@ -5,7 +5,8 @@
 //! [`explain`] says what is wrong with a pointer that was turned away, once the span around it is found, which takes
 //! hardly longer in a block of many GiB.
 
-use crate::door::misuse::{Block, BlockState, Misuse, MisuseKind};
+use crate::door::block::{Block, BlockState};
+use crate::door::misuse::{Misuse, MisuseKind};
 use crate::ground::header::{Kind, Slab, Span, pages_of};
 use crate::ground::page_map::PageMap;
 use crate::ground::size_class::{MIN_ALIGN, SizeClass};

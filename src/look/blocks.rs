@@ -1,6 +1,6 @@
 //! Walks over a live heap: its blocks, and its spans.
 
-use crate::door::misuse::{Block, BlockState};
+use crate::door::block::{Block, BlockState};
 use crate::door::validate::state_of;
 use crate::ground::header::{Slab, Span};
 use crate::tier::slot::Slot;
