@@ -4,9 +4,10 @@
 //! others, which a cursor finds, a few spans at each step.
 
 use crate::central::known::Known;
+use crate::central::plan::{Plan, Sums};
 use crate::central::raise::HUGE;
 use crate::central::spans::Spans;
-use crate::central::thrift::{BASE, Plan, Sums};
+use crate::central::thrift::BASE;
 use crate::ground::header::{Kind, PAGE, Span};
 use crate::kernel::brk::{Brk, Refused};
 use core::ops::Range;

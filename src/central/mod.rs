@@ -1,10 +1,12 @@
 //! The central part: runs of pages, where they come from and where they go.
 
+pub(crate) mod backoff;
 pub(crate) mod chain;
 pub(crate) mod fit;
 pub(crate) mod give;
 pub(crate) mod known;
 pub(crate) mod lower;
+pub(crate) mod plan;
 pub(crate) mod raise;
 pub(crate) mod regions;
 pub(crate) mod relocate;

@@ -13,7 +13,8 @@
 
 use crate::central::fit::Fit;
 use crate::central::known::Known;
-use crate::central::thrift::{Cursor, Thrift};
+use crate::central::plan::Cursor;
+use crate::central::thrift::Thrift;
 use crate::central::wish::Wish;
 use crate::ground::corrupt::corrupt;
 use crate::ground::header::{Kind, PAGE, Span};

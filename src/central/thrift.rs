@@ -12,6 +12,8 @@
 //! part of `high` that is proportional to what is live, up to twice that. When nothing is live that part is nothing, so a
 //! burst that is over goes back whatever there was before it. Mistakes wear off with time and with success.
 
+use crate::central::backoff::{Backoff, SECOND};
+use crate::central::plan::{Plan, Sums};
 use crate::ground::header::PAGE;
 
 /// What a heap may keep at the least, in pages.
@@ -33,8 +35,7 @@ const IDLE_FRACTION: usize = 16;
 
 /// If memory is needed so soon after some was returned, in milliseconds, that was a mistake.
 const SOON: u64 = 100;
-/// A mistake wears off in this time, and a heap is idle that is hardly used in this time.
-const SECOND: u64 = 1000;
+// A mistake wears off in a SECOND, and a heap is idle that is hardly used in this time.
 /// The clock is asked once in so many span operations, but for beginnings.
 const LOOK: u32 = 128;
 /// A heap that is used less often than this in a second is idle.
@@ -56,48 +57,6 @@ const STEPS: usize = 64;
 /// The same in a heap that was idle, and how much it returns at once, in pages.
 const STEPS_IDLE: usize = 4096;
 const MOST_IDLE: usize = (64 << 20) / PAGE;
-
-/// What a heap consists of, in pages.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Sums {
-    pub(crate) heap: usize,
-    pub(crate) free: usize,
-    /// Free ones that may hold memory.
-    pub(crate) dirty: usize,
-    /// The most that `heap` has been.
-    pub(crate) peak: usize,
-}
-
-/// What is to be returned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Plan {
-    /// How many pages, at most.
-    pub(crate) most: usize,
-    /// How many in one system call, at least, and if that lowers the break: the top is one span, and can wait for more.
-    pub(crate) piece: usize,
-    pub(crate) lowered: usize,
-    /// How many spans to look at.
-    pub(crate) steps: usize,
-    /// The clock, where it was asked.
-    pub(crate) now: Option<u64>,
-}
-
-/// Where the search for spans to return goes on.
-#[derive(Debug, Default)]
-pub(crate) struct Cursor {
-    pub(crate) address: usize,
-    /// Whether this round has found one.
-    pub(crate) found: bool,
-    /// Dirty pages when it began, and the least that was looked for anywhere in it.
-    pub(crate) dirty: usize,
-    pub(crate) piece: usize,
-}
-
-impl Cursor {
-    pub(crate) const fn new() -> Self {
-        Self { address: 0, found: false, dirty: 0, piece: 0 }
-    }
-}
 
 /// What has been found out about when to return memory.
 #[derive(Debug)]
@@ -221,18 +180,7 @@ impl Thrift {
 
     /// What to return now, if anything. `clock` is asked if draining would begin, and every now and then.
     pub(crate) fn plan(&mut self, sums: Sums, clock: impl FnOnce() -> Option<u64>) -> Option<Plan> {
-        let begins = !self.draining && sums.dirty - self.stuck > self.limit(sums);
-        let (mut now, mut idle) = (None, false);
-        if begins || self.since(self.looked_at) >= LOOK {
-            now = clock();
-            idle = self.look(now);
-        }
-        if core::mem::replace(&mut self.needed, false) {
-            self.judge(now);
-        }
-        if begins {
-            self.notice_loop(now);
-        }
+        let (now, idle) = self.look_if_due(sums, clock);
         let (high, movable) = (self.limit(sums), sums.dirty - self.stuck);
         let low = if idle { high / IDLE_FRACTION } else { self.high(sums) / LOW_FRACTION + self.kept() };
         if (idle && movable > low) || (!self.draining && movable > high) {
@@ -252,6 +200,24 @@ impl Thrift {
             () => (PIECE / 2, if sums.dirty < scattered + PIECE { 0 } else { STEPS }),
         };
         Some(Plan { most: most.min(sums.dirty.saturating_sub(low)), piece, lowered, steps, now })
+    }
+
+    /// Asks the clock if draining would begin, or it is time to, and learns from the answer. Returns the answer, and
+    /// whether the heap was idle.
+    fn look_if_due(&mut self, sums: Sums, clock: impl FnOnce() -> Option<u64>) -> (Option<u64>, bool) {
+        let begins = !self.draining && sums.dirty - self.stuck > self.limit(sums);
+        let (mut now, mut idle) = (None, false);
+        if begins || self.since(self.looked_at) >= LOOK {
+            now = clock();
+            idle = self.look(now);
+        }
+        if core::mem::replace(&mut self.needed, false) {
+            self.judge(now);
+        }
+        if begins {
+            self.notice_loop(now);
+        }
+        (now, idle)
     }
 
     /// Draining begins.
@@ -320,50 +286,6 @@ impl Thrift {
         if piece == PIECE_HIGH {
             self.scattered_high = dirty;
         }
-    }
-}
-
-/// A kind of call that is not tried again at once after it failed.
-#[derive(Debug)]
-pub(crate) struct Backoff {
-    /// Dirty pages when it failed last.
-    failed_with: usize,
-    /// When it may be tried again, and how long it was to be left alone.
-    until: u64,
-    wait: u64,
-}
-
-impl Backoff {
-    /// The longest time for which a call is not tried, in milliseconds.
-    const WAIT_MAX: u64 = 64 * SECOND;
-
-    const fn new() -> Self {
-        Self { failed_with: 0, until: 0, wait: 0 }
-    }
-
-    /// Whether the call may be tried: it did not fail, or there is twice as much now, or its time is over.
-    pub(crate) fn may_try(&self, dirty: usize, now: Option<u64>) -> bool {
-        self.failed_with == 0 || dirty >= 2 * self.failed_with || now.is_some_and(|now| self.is_over(now))
-    }
-
-    fn is_over(&self, now: u64) -> bool {
-        self.failed_with > 0 && self.until > 0 && now >= self.until
-    }
-
-    /// Whether it failed when it was tried last.
-    pub(crate) fn has_failed(&self) -> bool {
-        self.failed_with > 0
-    }
-
-    /// The call failed, or was of no use.
-    pub(crate) fn fail(&mut self, dirty: usize, now: Option<u64>) {
-        self.failed_with = dirty.max(1);
-        self.wait = (self.wait * 2).clamp(SECOND, Self::WAIT_MAX);
-        self.until = now.map_or(0, |now| now + self.wait);
-    }
-
-    pub(crate) fn succeed(&mut self) {
-        *self = Self::new();
     }
 }
 
