@@ -2,6 +2,7 @@
 
 pub(crate) mod backoff;
 pub(crate) mod chain;
+mod coalesce;
 pub(crate) mod fit;
 pub(crate) mod give;
 pub(crate) mod known;

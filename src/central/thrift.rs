@@ -12,7 +12,7 @@
 //! part of `high` that is proportional to what is live, up to twice that. When nothing is live that part is nothing, so a
 //! burst that is over goes back whatever there was before it. Mistakes wear off with time and with success.
 
-use crate::central::backoff::{Backoff, SECOND};
+use crate::central::backoff::Backoff;
 use crate::central::plan::{Plan, Sums};
 use crate::ground::header::PAGE;
 
@@ -202,66 +202,9 @@ impl Thrift {
         Some(Plan { most: most.min(sums.dirty.saturating_sub(low)), piece, lowered, steps, now })
     }
 
-    /// Asks the clock if draining would begin, or it is time to, and learns from the answer. Returns the answer, and
-    /// whether the heap was idle.
-    fn look_if_due(&mut self, sums: Sums, clock: impl FnOnce() -> Option<u64>) -> (Option<u64>, bool) {
-        let begins = !self.draining && sums.dirty - self.stuck > self.limit(sums);
-        let (mut now, mut idle) = (None, false);
-        if begins || self.since(self.looked_at) >= LOOK {
-            now = clock();
-            idle = self.look(now);
-        }
-        if core::mem::replace(&mut self.needed, false) {
-            self.judge(now);
-        }
-        if begins {
-            self.notice_loop(now);
-        }
-        (now, idle)
-    }
-
     /// Draining begins.
     fn begin(&mut self, now: Option<u64>) {
         (self.draining, self.returned, self.drained) = (true, 0, now);
-    }
-
-    /// Looks at the clock. True if the heap was idle: hardly used since it was asked last, and that is long ago.
-    fn look(&mut self, now: Option<u64>) -> bool {
-        let operations = self.since(self.looked_at);
-        self.looked_at = self.operations;
-        let (Some(now), Some(then)) = (now, core::mem::replace(&mut self.looked, now)) else {
-            self.worn = now.unwrap_or(0);
-            return false;
-        };
-        let seconds = now.saturating_sub(self.worn) / SECOND;
-        self.worn += seconds * SECOND;
-        if seconds > 0 {
-            self.mistakes = self.mistakes.saturating_sub(seconds.min(SHIFT_MAX as u64) as u8);
-            self.in_loop = 0;
-        }
-        if self.draining {
-            self.drained = Some(now);
-        }
-        if self.lowering.is_over(now) || self.discarding.is_over(now) {
-            self.stuck = 0;
-        }
-        let passed = now.saturating_sub(then);
-        passed >= SECOND && operations as u64 * SECOND < BUSY * passed
-    }
-
-    /// Says whether it was a mistake to return memory that is needed now. Where there is no clock no time passes.
-    fn judge(&mut self, now: Option<u64>) {
-        let since = |then: Option<u64>| now.zip(then).map(|(now, then)| now.saturating_sub(then));
-        let soon = since(self.drained).is_none_or(|passed| passed <= SOON);
-        self.mistakes = if soon { (self.mistakes + 1).min(SHIFT_MAX) } else { self.mistakes.saturating_sub(1) };
-    }
-
-    /// Draining would begin: notices a loop.
-    fn notice_loop(&mut self, now: Option<u64>) {
-        let passed = now.zip(self.drained).map(|(now, then)| now.saturating_sub(then));
-        // What it was allowed to keep was not all that it needs.
-        let needs = self.in_loop + self.returned;
-        self.in_loop = if passed.is_some_and(|passed| passed <= ROUND) && needs <= LOOP_MAX { needs } else { 0 };
     }
 
     /// Whether it is time to see if discarding is of any use: with the first return since draining began, or since it was
@@ -289,5 +232,6 @@ impl Thrift {
     }
 }
 
+mod clock;
 #[cfg(test)]
 mod tests;
