@@ -65,7 +65,7 @@ impl Known {
         self.pages.saturating_sub(self.front + self.end)
     }
 
-    /// Whoever is zero throughout is all end.
+    /// A span that is zero throughout is all end.
     fn settled(mut self) -> Self {
         if self.middle() == 0 {
             (self.front, self.end) = (0, self.pages);

@@ -7,9 +7,9 @@ use core::fmt;
 pub enum BlockState {
     /// A caller's payload.
     Used,
-    /// Nobody's.
+    /// Free.
     Free,
-    /// Somebody else raised the break over it.
+    /// Another user of the break raised it over this.
     Foreign,
     /// Holds the heap's own headers and page map.
     Metadata,

@@ -7,7 +7,7 @@ use crate::kernel::sys;
 /// lowered below its blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
-    /// Nothing: the call has no effect and nobody hears of it.
+    /// Nothing: the call has no effect, and nothing is written.
     Ignore = 1,
     /// One line on standard error; the call has no effect.
     Report = 2,

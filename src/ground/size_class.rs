@@ -35,7 +35,7 @@ const SLOTS: [u16; 57] = [
     40960, 49152, 57344,
 ];
 
-/// The last doubling has no power of two: this slot size is as good up to itself, and larger ones are nobody's guests.
+/// The last doubling has no power of two: this slot size is as good up to itself, and larger ones are guests of no class.
 const COARSE_LAST: usize = 48 << 10;
 
 const _: () = assert!(COARSE_LAST.is_multiple_of(PAGE), "slots of every alignment");
@@ -132,7 +132,7 @@ impl SizeClass {
         SLOTS[self.index()] as usize
     }
 
-    /// How much larger than its request a slot of this class may be for the request to be taken at its word: less than
+    /// How much larger than its request a slot of this class may be for the layout to need no second look: less than
     /// half of the slot, and in the smallest class anything.
     pub(crate) fn slack_max(self) -> usize {
         if self.0 == 0 { self.slot_size() } else { self.slot_size() / 2 - 1 }

@@ -88,9 +88,9 @@ impl Pieces<'_> {
 pub enum SpanKind {
     /// Headers and page map.
     Metadata,
-    /// Somebody else raised the break over it.
+    /// Another user of the break raised it over this.
     Foreign,
-    /// Nobody's.
+    /// Free.
     Free,
     /// One block.
     Large,

@@ -104,7 +104,7 @@ fn free_spans<B>(spans: &Spans<B>) -> Result<(), Corruption> {
 
 /// The first bytes of a free page or unit.
 fn first_word(address: usize) -> u64 {
-    // SAFETY: it is the heap's (I1), free, and known to have been zero: nobody writes to it while it is looked at.
+    // SAFETY: it is the heap's (I1), free, and known to have been zero; the heap is borrowed, so nothing writes to it now.
     unsafe { core::ptr::with_exposed_provenance::<u64>(address).read() }
 }
 

@@ -20,7 +20,7 @@ pub struct Stats {
     pub metadata_bytes: usize,
     /// The part of `metadata_bytes` that is mapped aside, away from all blocks.
     pub aside_bytes: usize,
-    /// Memory between the heap's start and its end that somebody else raised the break over. Not part of `heap_bytes`.
+    /// Memory between the heap's start and its end over which another user raised the break. Not part of `heap_bytes`.
     pub foreign_bytes: usize,
     /// What the heap holds of the kernel's: pages below the break, regions, and metadata aside.
     pub heap_bytes: usize,

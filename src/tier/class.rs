@@ -1,4 +1,4 @@
-//! One size class: the slots it has at hand, and how it comes by more of its current slab.
+//! One size class: the slots that it has claimed, and how it claims more of its current slab.
 
 use crate::ground::header::{MAX_SLOTS, Slab};
 use core::cell::Cell;
@@ -15,7 +15,7 @@ pub(crate) const RELIST_FRACTION: usize = 8;
 pub(crate) const NEVER: u16 = u16::MAX;
 /// How often a sweep may come to a word before it takes all free slots there and goes on.
 const VISITS_MAX: u8 = 8;
-/// How many frees it can have at most: of each slot that was live at first, and of each taken over since.
+/// How many frees it can have at most: of each slot that was live at first, and of each claimed since.
 pub(crate) const FREES_MAX: u16 = (1 + VISITS_MAX as u16) * MAX_SLOTS as u16;
 
 const _: () = assert!(FREES_MAX < NEVER);
@@ -24,7 +24,7 @@ const _: () = assert!(FREES_MAX < NEVER);
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct Class {
-    /// Free slots that the class has taken over from a word of `slab`'s bitmap and not handed out yet.
+    /// Free slots that the class has claimed from a word of `slab`'s bitmap and not handed out yet.
     pub(crate) word: u64,
     /// Address of the first slot in `word`: computed ahead, so that an allocation need not wait for it, and asked for from
     /// memory ahead. A pair of calls (`pair`) takes a cycle less so.
@@ -35,8 +35,8 @@ pub(crate) struct Class {
     pub(crate) live: *const Cell<u64>,
     /// Bytes in a slot.
     pub(crate) slot_size: u32,
-    /// The units of the slab that were known to be zero before `word` was taken over.
-    taken_units: u32,
+    /// The units of the slab that were known to be zero before `word` was claimed.
+    claimed_units: u32,
     /// The current slab.
     pub(crate) slab: Option<Slab>,
     /// Where the sweep over the words of `slab` goes on.
@@ -76,7 +76,7 @@ impl Zeros {
         Self(self.0 % Self::VISIT + visits * Self::VISIT)
     }
 
-    /// The slots that are taken over and not handed out read as zero.
+    /// The slots that are claimed and not handed out read as zero.
     pub(crate) fn word(self) -> bool {
         self.0 & Self::WORD != 0
     }
@@ -99,7 +99,7 @@ impl Class {
             base: 0,
             live: core::ptr::null(),
             slot_size: 0,
-            taken_units: 0,
+            claimed_units: 0,
             slab: None,
             next: 0,
             sweeps: 0,
@@ -110,7 +110,7 @@ impl Class {
         }
     }
 
-    /// A slot from the word that was taken over. It is live then.
+    /// A slot from the word that was claimed. It is live then.
     #[inline(always)]
     pub(crate) fn pop(&mut self) -> Option<NonNull<u8>> {
         if self.word == 0 {
@@ -135,7 +135,7 @@ impl Class {
         self.base + (word | 1 << 63).trailing_zeros() as usize * self.slot_size as usize
     }
 
-    /// Takes over the next word with free slots among those that are open, if there is one.
+    /// Claims the next word with free slots among those that are open, if there is one.
     #[inline]
     pub(crate) fn sweep(&mut self, slab: Slab) -> bool {
         let opened = slab.opened();
@@ -143,10 +143,10 @@ impl Class {
             let free = slab.free_slots(index);
             if free != 0 {
                 if slab.zero_units() == 0 {
-                    self.take_over(slab, index, free);
+                    self.claim(slab, index, free);
                     self.zeros = Zeros::new(false, self.zeros.ahead());
                 } else {
-                    self.take_some(slab, index, free);
+                    self.claim_some(slab, index, free);
                 }
                 return true;
             }
@@ -154,8 +154,8 @@ impl Class {
         false
     }
 
-    /// Starts over, if that is worth the while: if many slots were freed since the sweep began, or there is no other slab.
-    /// A word of few slots is swept often; after a while it has proved that it needs more.
+    /// Sweeps from the start again, if that is worth it: if many slots were freed since the sweep began, or there is no other slab.
+    /// A word of few slots is swept often; after some sweeps it gets more slots.
     pub(crate) fn sweep_again(&mut self, slab: Slab) -> bool {
         let (opened, capacity) = (slab.opened(), slab.capacity());
         let freed = NEVER as usize - slab.until_review();
@@ -184,18 +184,18 @@ impl Class {
         slab.open(open);
         self.sweeps = 0;
         let (fresh, ahead) = (is_zero(opened, open), is_zero(open - 1, open));
-        self.take_over(slab, index, slots_of_word(open, index) & !slots_of_word(opened, index));
+        self.claim(slab, index, slots_of_word(open, index) & !slots_of_word(opened, index));
         self.zeros = Zeros::new(fresh, ahead);
         true
     }
 
-    /// Takes over those of the free slots of a word that have memory, and the next times the others.
+    /// Claims those of the free slots of a word that have memory, and the next times the others.
     #[inline(never)]
-    fn take_some(&mut self, slab: Slab, index: usize, free: u64) {
+    fn claim_some(&mut self, slab: Slab, index: usize, free: u64) {
         let (some, fresh) = slab.prefer(index, free);
         let visits = self.zeros.visits() + 1;
         let all = some == free || visits == VISITS_MAX;
-        self.take_over(slab, index, if all { free } else { some });
+        self.claim(slab, index, if all { free } else { some });
         self.zeros = Zeros::new(fresh, self.zeros.ahead());
         if !all {
             self.next = index as u8;
@@ -204,8 +204,8 @@ impl Class {
     }
 
     #[inline(always)]
-    fn take_over(&mut self, slab: Slab, index: usize, free: u64) {
-        self.taken_units = slab.use_units(index, free);
+    fn claim(&mut self, slab: Slab, index: usize, free: u64) {
+        self.claimed_units = slab.use_units(index, free);
         self.word = free;
         self.live = &raw const slab.live()[index];
         self.slot_size = slab.slot_size() as u32;
@@ -214,12 +214,12 @@ impl Class {
         self.next = index as u8 + 1;
     }
 
-    /// Gives up the slots that the class has taken over and not handed out. The next refill sweeps its slab from the start.
-    pub(crate) fn put_back(&mut self) {
+    /// Gives up the slots that the class has claimed and not handed out. The next refill sweeps its slab from the start.
+    pub(crate) fn unclaim(&mut self) {
         let Some(slab) = self.slab else { return };
         if self.word != 0 {
             // What was handed out lies below.
-            slab.unuse_units(self.taken_units, self.next_slot - slab.start());
+            slab.unuse_units(self.claimed_units, self.next_slot - slab.start());
         }
         self.word = 0;
         self.next = 0;

@@ -72,7 +72,7 @@ impl Tier {
         }
     }
 
-    /// A slot from the word that the class has taken over. It is live then.
+    /// A slot from the word that the class has claimed. It is live then.
     #[inline(always)]
     pub(crate) fn pop(&mut self, size_class: SizeClass) -> Option<NonNull<u8>> {
         self.classes[size_class.index()].pop()
@@ -99,7 +99,7 @@ impl Tier {
         self.classes[size_class.index()].zeros.word()
     }
 
-    /// Takes over a word with free slots for a class that has none.
+    /// Claims a word with free slots for a class that has none.
     ///
     /// A class sweeps over the words of its current slab that were used before, then opens more slots, so that memory not
     /// touched yet stays so for long. Once all are open it leaves the slab, unless enough has been freed behind the sweep

@@ -117,7 +117,7 @@ impl Tier {
     /// Takes a class off its slab.
     fn take_off<B>(&mut self, index: usize, slab: Slab, spans: &mut Spans<B>) {
         spans.believe(slab.span());
-        self.classes[index].put_back();
+        self.classes[index].unclaim();
         self.classes[index].slab = None;
     }
 

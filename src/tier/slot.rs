@@ -63,7 +63,7 @@ impl Slot {
         slack <= self.slab.slack_max() && (layout.align() <= MIN_ALIGN || address & (layout.align() - 1) == 0)
     }
 
-    /// Whether the slot has ever been taken over; until then it was nobody's.
+    /// Whether the slot has been opened: before that no caller can have held it.
     pub(crate) fn is_opened(self) -> bool {
         self.number < self.slab.opened()
     }

@@ -133,7 +133,7 @@ fn a_slot_that_was_never_opened_is_no_block() {
     }
 }
 
-/// What the common path of a free with a layout takes at its word; the rest is for those who take their time.
+/// What the fast path of a free with a layout accepts; the slow path decides on the rest.
 #[test]
 fn a_slot_is_closely_filled_by_more_than_half_of_it() {
     let mut arena = Box::new_uninit_slice(16 << 20);

@@ -14,7 +14,7 @@ impl Tier {
     /// Returns the kernel pages in which no slot is live and which are not known to be zero. Returns how many bytes that
     /// were.
     pub(crate) fn return_inside<B: Brk>(&mut self, spans: &mut Spans<B>) -> usize {
-        (0..CLASSES).for_each(|class| self.classes[class].put_back());
+        (0..CLASSES).for_each(|class| self.classes[class].unclaim());
         let (mut returned, mut patience) = (0, Patience::new());
         spans.visit_slabs(None, usize::MAX, |spans, slab| {
             returned += return_inside(slab, &mut spans.brk, &mut patience);

@@ -7,9 +7,9 @@
 //! can be given back   |  yes  |       |       |  yes  |  yes  |       |       |
 //! ```
 //!
-//! A bit is set when memory comes fresh from the kernel or has gone back to it, and is cleared when a class takes over
+//! A bit is set when memory comes fresh from the kernel or has gone back to it, and is cleared when a class claims
 //! a slot that reaches into the unit (I14): at a refill, never when a slot is handed out or freed. So a trim asks the
-//! kernel for nothing twice, and a zeroed request is not written where nobody has written before.
+//! kernel for nothing twice, and a zeroed request is not written where nothing was ever written.
 
 use crate::ground::header::Slab;
 use crate::ground::units::{UNIT, units_of_bytes};
@@ -47,7 +47,7 @@ impl Slab {
         (0..words).fold(0, |units, index| units | self.units_of_word(index, self.live()[index].get()))
     }
 
-    /// Which of the free slots `free` of a word a class should take over, and whether all of those read as zero: those that
+    /// Which of the free slots `free` of a word a class should claim, and whether all of those read as zero: those that
     /// the kernel has no memory behind come last.
     pub(crate) fn prefer(self, index: usize, free: u64) -> (u64, bool) {
         let zero = self.zero_units();

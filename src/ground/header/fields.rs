@@ -1,4 +1,4 @@
-//! What tests break: every field, whoever it belongs to.
+//! What tests break: every field, of all groups.
 
 use super::record::{Kind, Owner, Place, Slab, Span};
 use core::cell::Cell;

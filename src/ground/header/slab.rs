@@ -70,7 +70,7 @@ impl Slab {
 
     pub(super) fn owner<'a>(self) -> &'a Owner {
         let record: &'a Header = self.0.record();
-        // SAFETY: any bits are values of these fields, and whoever made the span or cut it has written all of them.
+        // SAFETY: any bits are values of these fields, and all were written when the span was made or cut.
         unsafe { &record.body.slab }
     }
 
