@@ -1,6 +1,6 @@
 //! Resizing a block: in place if its slot or span allows, else by moving it.
 
-use crate::central::raise::New;
+use crate::central::raise::Where;
 use crate::central::relocate::room_to_grow;
 use crate::central::spans::OutOfMemory;
 use crate::door::misuse::Misuse;
@@ -180,7 +180,7 @@ impl<B: Brk> Heap<B> {
         let last = self.spans.last;
         let at_the_end = last == Some(span) || (self.spans.top.is_some() && span.next() == last);
         let more = pages - span.page_count();
-        let raised = at_the_end && pages <= u32::MAX as usize && self.spans.raise(more, New::Behind).is_ok();
+        let raised = at_the_end && pages <= u32::MAX as usize && self.spans.raise(more, Where::Behind).is_ok();
         raised && self.spans.lengthen(span, pages)
     }
 }

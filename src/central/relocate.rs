@@ -4,7 +4,7 @@
 //! it, by the kernel's page tables, unless the new place has memory already: then copying leaves less to be faulted in.
 //! Either way what was never written stays untouched.
 
-use crate::central::raise::New;
+use crate::central::raise::Where;
 use crate::central::spans::Spans;
 use crate::ground::header::{PAGE, Span, pages_of};
 use crate::kernel::brk::Brk;
@@ -43,7 +43,7 @@ impl<B: Brk> Spans<B> {
         if self.fit.best(2 * pages).is_some() {
             return self.take_free(roomy, 1);
         }
-        self.raise(roomy, New::Anywhere).ok()?;
+        self.raise(roomy, Where::Anywhere).ok()?;
         self.take_top(roomy)
     }
 

@@ -1,6 +1,6 @@
 //! Taking a span: from what is free, from slabs that are idle, from the kernel.
 
-use crate::central::raise::New;
+use crate::central::raise::Where;
 use crate::central::spans::{OutOfMemory, Spans, align_slack};
 use crate::ground::header::Span;
 use crate::kernel::brk::{Brk, Refused};
@@ -66,7 +66,7 @@ impl<B: Brk> Spans<B> {
         if pages >= self.refused {
             return Err(OutOfMemory);
         }
-        if self.raise(pages, New::Anywhere).is_ok() {
+        if self.raise(pages, Where::Anywhere).is_ok() {
             self.short = self.wish.shortened(self.heap_pages());
             return Ok(());
         }

@@ -1,0 +1,105 @@
+//! How far a raise goes: what is needed, a step more, and the metadata that has to come first.
+
+use crate::central::spans::Spans;
+use crate::ground::header::{PAGE, Span};
+use crate::kernel::brk::Brk;
+
+/// What one huge page covers, in bytes, on most architectures. Elsewhere it is a step like any other.
+pub(crate) const HUGE: usize = 2 << 20;
+/// From this size on, in pages, a heap of slabs grows by whole huge pages: one page fault instead of 512, and fewer misses
+/// in address translation. In a smaller heap the unused part of one would weigh too much.
+const HUGE_FROM: usize = (32 << 20) / PAGE;
+
+/// What a raise is for.
+pub(super) struct Need {
+    pub(super) base: usize,
+    /// Where the break is now; above the heap's end if it is not ours.
+    pub(super) from: usize,
+    /// The first new page, and its number.
+    pub(super) start: usize,
+    pub(super) first: usize,
+    /// How long the top is to be.
+    pub(super) pages: usize,
+    /// How many pages the old top is short of that, if the new ones follow it.
+    pub(super) short: usize,
+    /// Whether the new pages follow the heap's old ones.
+    pub(super) ours: bool,
+}
+
+/// What a raise would do.
+pub(super) struct Raise {
+    pub(super) base: usize,
+    /// Where the break is now; above the heap's end if it is not ours.
+    pub(super) from: usize,
+    /// The first new page.
+    pub(super) start: usize,
+    pub(super) metadata: usize,
+    pub(super) free: usize,
+    pub(super) to: usize,
+    /// The first leaf of the page map that lies aside.
+    pub(super) aside_from: usize,
+    /// Whether the new free pages follow the heap's old ones without anything between.
+    pub(super) borders_on_old: bool,
+}
+
+impl<B: Brk> Spans<B> {
+    /// How many free pages there are at the heap's end, or can be, before metadata has to come next.
+    pub(crate) fn pages_before_metadata(&self) -> usize {
+        self.top.map_or(0, Span::page_count) + self.map.served_in_line()
+    }
+
+    /// What a raise of the break from `from` is to bring, for a top of `pages` pages.
+    pub(super) fn need(&self, from: usize, pages: usize) -> Option<Need> {
+        let start = from.checked_next_multiple_of(PAGE)?;
+        let base = self.map.base().unwrap_or(start);
+        let ours = self.map.base().is_some() && start == self.map.end();
+        let held = self.top.filter(|_| ours).map_or(0, Span::page_count);
+        Some(Need {
+            base,
+            from,
+            start,
+            first: (start - base) / PAGE,
+            pages,
+            short: pages.saturating_sub(held).max(1),
+            ours,
+        })
+    }
+
+    /// A raise by `step` pages, or by what is needed if that is more; nothing if there are no addresses for it.
+    pub(super) fn plan_raise(&self, need: &Need, step: usize, aside_from: usize) -> Option<Raise> {
+        let &Need { base, from, start, first, pages, short, ours } = need;
+        let room = self.map.served_beyond(first, aside_from);
+        let (mut metadata, mut free) = (0, short.max(step).min(room));
+        if short > room {
+            // Metadata comes between the old top and the new one, which has to hold all pages by itself.
+            free = pages.max(step);
+            metadata = self.metadata_before(first.checked_add(free)?, aside_from)?;
+        }
+        let mut to = start.checked_add((metadata + free).checked_mul(PAGE)?)?;
+        if metadata == 0 && step > 0 && self.grows_by_huge_pages(pages) {
+            let more = (to.checked_next_multiple_of(HUGE)? - to) / PAGE;
+            let more = more.min(room.saturating_sub(free));
+            (free, to) = (free + more, to + more * PAGE);
+        }
+        Some(Raise { base, from, start, metadata, free, to, aside_from, borders_on_old: ours && metadata == 0 })
+    }
+
+    /// Metadata pages that have to come before the new free ones, if both end at page number `end` and as many pages more.
+    fn metadata_before(&self, end: usize, aside_from: usize) -> Option<usize> {
+        let mut metadata = 0;
+        loop {
+            let missing = self.map.leaf_pages_missing(end.checked_add(metadata)?, aside_from, self.brk.page_size())?;
+            if missing == metadata {
+                return Some(metadata);
+            }
+            metadata = missing;
+        }
+    }
+
+    /// Whether a raise for `pages` pages asks for huge ones. A large block may be used in a few places only, so a heap
+    /// that does not consist of slabs does not.
+    pub(super) fn grows_by_huge_pages(&self, pages: usize) -> bool {
+        let heap_pages = self.heap_pages();
+        heap_pages >= HUGE_FROM && self.counters.slab_pages > heap_pages / 2 && pages < HUGE / PAGE
+    }
+}
