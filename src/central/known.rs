@@ -84,7 +84,7 @@ impl Known {
     }
 
     /// The first `pages` pages, as the only ones that are left. Where the dirty ones are not known, all may be here.
-    pub(crate) fn cut(self, pages: usize) -> Self {
+    pub(crate) fn first(self, pages: usize) -> Self {
         let end = (self.end + pages).saturating_sub(self.pages);
         Self { pages, front: self.front.min(pages - end), dirty: self.dirty, end }.settled()
     }
@@ -95,7 +95,7 @@ impl Known {
         let rest = self.pages - at;
         let end = self.end.min(rest);
         let front = self.front.saturating_sub(at).min(rest - end);
-        (self.cut(at), Self { pages: rest, front, dirty: self.dirty, end }.settled())
+        (self.first(at), Self { pages: rest, front, dirty: self.dirty, end }.settled())
     }
 
     /// After the pages from `from` to `to`, counted from the span's start, were returned.
@@ -181,7 +181,7 @@ mod tests {
                 assert!(first.dirty >= before.dirty && second.dirty >= from.dirty, "{pages:?} at {at}");
                 let exact = known(&pages).dirty == known(&pages).middle();
                 assert!(!exact || (first, second) == (before, from), "{pages:?} at {at}");
-                assert!(known(&pages).cut(at).dirty >= known(&pages[..at]).dirty);
+                assert!(known(&pages).first(at).dirty >= known(&pages[..at]).dirty);
             }
         }
     }

@@ -8,6 +8,16 @@ use crate::ground::header::{Kind, PAGE, Span};
 use crate::kernel::brk::{Brk, Refused};
 use crate::kernel::line::Line;
 
+/// Where a heap ends whose break is lowered.
+struct NewEnd {
+    last: Option<Span>,
+    end: usize,
+    /// Where the break is lowered to: above `end` if another user left it there.
+    to: usize,
+    /// Foreign pages that are the heap's no more.
+    fenced: usize,
+}
+
 impl<B: Brk> Spans<B> {
     /// Deals with a break that someone else has lowered below the heap's end, and returns where it is then. Free pages
     /// at the top are conceded. Where blocks lay, their content is lost, and the policy says what that means: if the
@@ -21,7 +31,7 @@ impl<B: Brk> Spans<B> {
         let top = self.top.filter(|_| headers_left);
         match top.filter(|top| top.start() <= end) {
             Some(top) => {
-                self.cut(top, end);
+                self.end_at(top, end);
                 Ok(from)
             }
             None => {
@@ -42,14 +52,14 @@ impl<B: Brk> Spans<B> {
     }
 
     /// Makes `end`, which lies in the top or at its start, the heap's end. The break is there already.
-    fn cut(&mut self, top: Span, end: usize) {
+    fn end_at(&mut self, top: Span, end: usize) {
         let pages = (end - top.start()) / PAGE;
         if pages == 0 {
             self.top = None;
             self.unlink(top);
             self.map.set(end, None);
         } else {
-            let left = Known::of(top).cut(pages);
+            let left = Known::of(top).first(pages);
             top.set_page_count(pages);
             left.note(top);
         }
@@ -69,16 +79,7 @@ impl<B: Brk> Spans<B> {
         // Headers above the new end may be gone with the pages they are in: everything is read before the break moves.
         let old_end = self.map.end();
         let after = self.last.and_then(|last| last.next());
-        let mut last = self.last;
-        while let Some(span) = last.filter(|span| span.start() >= end) {
-            last = span.prev();
-        }
-        // A fence at the heap's end serves nothing: the heap then ends below it, and the break where its owner left it.
-        let (mut to, mut end, mut fenced) = (end, end, 0);
-        if let Some(fence) = last.filter(|span| span.is(Kind::Foreign)) {
-            (to, end, fenced) = (fence.foreign_end(), fence.start(), fence.page_count());
-            last = fence.prev();
-        }
+        let NewEnd { last, end, to, fenced } = self.new_end(end);
         self.for_dropped(end, |fit, span| fit.remove(span));
         self.set_dropped(end, |_| None);
         self.map.prepare_to_shrink(end);
@@ -92,6 +93,21 @@ impl<B: Brk> Spans<B> {
         self.become_last(last, after, end);
         self.counters.foreign_pages -= fenced;
         old_end - to + self.map.return_aside(false, &mut self.brk)
+    }
+
+    /// What is last in a heap that ends at `end`. A fence there serves nothing: then the heap ends below it, and the break
+    /// where the fence's owner left it.
+    fn new_end(&self, end: usize) -> NewEnd {
+        let mut last = self.last;
+        while let Some(span) = last.filter(|span| span.start() >= end) {
+            last = span.prev();
+        }
+        match last.filter(|span| span.is(Kind::Foreign)) {
+            Some(fence) => {
+                NewEnd { last: fence.prev(), end: fence.start(), to: fence.foreign_end(), fenced: fence.page_count() }
+            }
+            None => NewEnd { last, end, to: end, fenced: 0 },
+        }
     }
 
     /// Returns the metadata that lies aside and serves nothing. Returns how many bytes that was.
@@ -172,7 +188,7 @@ impl<B: Brk> Spans<B> {
         }
     }
 
-    /// Makes `last` the last span and cuts it at `end`, after the break has been lowered.
+    /// Makes `last` the last span and ends it at `end`, after the break has been lowered.
     fn become_last(&mut self, last: Option<Span>, after: Option<Span>, end: usize) {
         // The storage of leaf 0 is never given up.
         let Some(last) = last else { corrupt(11, end) };
@@ -180,7 +196,7 @@ impl<B: Brk> Spans<B> {
         self.last = Some(last);
         self.top = Some(last).filter(|last| last.is(Kind::Free));
         match self.top {
-            Some(top) => self.cut(top, end),
+            Some(top) => self.end_at(top, end),
             None => {
                 last.set_page_count((end - last.start()) / PAGE);
                 self.map.shrink(end);

@@ -66,13 +66,13 @@ impl Treap {
             self.reseed(span);
         }
         let seed = self.seed;
-        let mut slot = Cell::from_mut(&mut self.root);
-        while let Some(node) = slot.get().filter(|&node| priority(seed, node) >= priority(seed, span)) {
-            slot = towards(node, span);
+        let mut link = Cell::from_mut(&mut self.root);
+        while let Some(node) = link.get().filter(|&node| priority(seed, node) >= priority(seed, span)) {
+            link = towards(node, span);
         }
         // Everything in the subtree goes left or right of the new node, which takes its place.
-        let (mut rest, mut smaller, mut larger) = (slot.get(), &span.links().left, &span.links().right);
-        slot.set(Some(span));
+        let (mut rest, mut smaller, mut larger) = (link.get(), &span.links().left, &span.links().right);
+        link.set(Some(span));
         while let Some(node) = rest {
             if key(node) < key(span) {
                 smaller.set(Some(node));
@@ -92,27 +92,27 @@ impl Treap {
     /// tampered with, and so may be its links: they are not followed.
     pub(crate) fn remove(&mut self, span: Span) {
         let seed = self.seed;
-        let mut slot = Cell::from_mut(&mut self.root);
-        while let Some(node) = slot.get().filter(|&node| node != span) {
-            slot = towards(node, span);
+        let mut link = Cell::from_mut(&mut self.root);
+        while let Some(node) = link.get().filter(|&node| node != span) {
+            link = towards(node, span);
         }
-        if slot.get() != Some(span) {
+        if link.get() != Some(span) {
             corrupt(4, span.address());
         }
         // The two subtrees are joined along their inner edges, the higher priority on top.
         let (mut left, mut right) = (span.links().left.get(), span.links().right.get());
         while let (Some(smaller), Some(larger)) = (left, right) {
             if priority(seed, smaller) >= priority(seed, larger) {
-                slot.set(left);
-                slot = &smaller.links().right;
-                left = slot.get();
+                link.set(left);
+                link = &smaller.links().right;
+                left = link.get();
             } else {
-                slot.set(right);
-                slot = &larger.links().left;
-                right = slot.get();
+                link.set(right);
+                link = &larger.links().left;
+                right = link.get();
             }
         }
-        slot.set(left.or(right));
+        link.set(left.or(right));
     }
 
     /// The shortest span of at least `pages` pages; of several the one at the lowest address.
