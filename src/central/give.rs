@@ -115,23 +115,28 @@ impl<B: Brk> Spans<B> {
         if top && self.top != Some(free) {
             return;
         }
-        let (dirty, below) = (self.free_pages().1, free.next());
-        if self.thrift.discarding.may_try(dirty, plan.now) {
-            let (kernel_page, doubtful) = (self.brk.page_size(), self.thrift.doubts_discarding());
-            let last = free.to_discard(most, kernel_page).end.saturating_sub(kernel_page);
-            match self.discard_some(free, most) {
-                Ok(0) => {}
-                Ok(_) if doubtful && self.brk.is_locked(last) => {
-                    self.thrift.discarding.fail(dirty, plan.now);
-                }
-                Ok(_) => self.thrift.discarding.succeed(),
-                Err(Refused) => self.thrift.discarding.fail(dirty, plan.now),
-            }
-        }
+        let below = free.next();
+        self.try_discarding(free, most, plan);
         // Behind metadata that serves nothing any more, the whole end can go.
         let behind = below.filter(|next| next.is(Kind::Metadata)).and_then(|next| next.next());
         if let Some(top) = self.top.filter(|&top| behind == Some(top) && top.dirty_pages() <= most) {
             self.lower_some(top, most, plan);
+        }
+    }
+
+    /// Discards up to `most` dirty pages of a free span, unless that has failed not long ago.
+    fn try_discarding(&mut self, free: Span, most: usize, plan: Plan) {
+        let dirty = self.free_pages().1;
+        if !self.thrift.discarding.may_try(dirty, plan.now) {
+            return;
+        }
+        let (kernel_page, doubtful) = (self.brk.page_size(), self.thrift.doubts_discarding());
+        let last = free.to_discard(most, kernel_page).end.saturating_sub(kernel_page);
+        match self.discard_some(free, most) {
+            Ok(0) => {}
+            Ok(_) if doubtful && self.brk.is_locked(last) => self.thrift.discarding.fail(dirty, plan.now),
+            Ok(_) => self.thrift.discarding.succeed(),
+            Err(Refused) => self.thrift.discarding.fail(dirty, plan.now),
         }
     }
 

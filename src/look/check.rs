@@ -168,20 +168,21 @@ fn taken_word(tier: &Tier, size_class: SizeClass) -> Result<(), Corruption> {
     ensure(class.base == start + index * 64 * class.slot_size as usize && class.next_slot == first, 8, start)
 }
 
+fn is_in_its_place(tier: &Tier, slab: Slab) -> bool {
+    let until_review = slab.until_review();
+    let current = tier.classes[slab.size_class().index()].slab == Some(slab);
+    match slab.place() {
+        Place::Current => current && until_review >= (NEVER - FREES_MAX).into(),
+        Place::Full | Place::Spent | Place::Listed => !current && until_review > 0 && until_review <= slab.capacity(),
+        Place::Empty => !current && slab.live_slots() == 0 && tier.empties().contains(&Some(slab)),
+    }
+}
+
 /// I9: each slab is where its place says, and the lists hold the listed and empty ones.
 fn lists<B>(spans: &Spans<B>, tier: &Tier) -> Result<(), Corruption> {
     let mut listed = 0;
     for slab in spans.iter().filter_map(Span::as_slab) {
-        let (until_review, live) = (slab.until_review(), slab.live_slots());
-        let current = tier.classes[slab.size_class().index()].slab == Some(slab);
-        let sound = match slab.place() {
-            Place::Current => current && until_review >= (NEVER - FREES_MAX).into(),
-            Place::Full | Place::Spent | Place::Listed => {
-                !current && until_review > 0 && until_review <= slab.capacity()
-            }
-            Place::Empty => !current && live == 0 && tier.empties().contains(&Some(slab)),
-        };
-        ensure(sound, 9, slab.start())?;
+        ensure(is_in_its_place(tier, slab), 9, slab.start())?;
         listed += slab.is_listed() as usize;
     }
     let mut found = 0;
