@@ -38,5 +38,5 @@ mod standard;
 
 // The static library brings its own, as local symbols: it takes nothing from a libc, and overrides nothing of one.
 #[cfg(not(feature = "preload"))]
-#[path = "../../qemu/src/mem.rs"]
+#[path = "../../runtime/src/memory.rs"]
 mod mem;

@@ -13,8 +13,8 @@ extern crate alloc;
 compile_error!("this program is for Linux on x86_64");
 
 mod allocator;
-// The memory functions of the programs in `qemu/`: string instructions, and nothing but `core`.
-#[path = "../../../qemu/src/mem.rs"]
+// The memory functions of the package `runtime`: string instructions, and nothing but `core`.
+#[path = "../../../runtime/src/memory.rs"]
 mod mem;
 mod runtime;
 mod words;

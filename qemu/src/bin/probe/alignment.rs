@@ -13,7 +13,7 @@ use hmalloc::stages::s3_linked::Linked;
 use hmalloc::stages::s4_splitting::Splitting;
 use hmalloc::stages::s5_coalescing::Coalescing;
 use hmalloc::{Heap, OutOfMemory};
-use hmalloc_qemu::Output;
+use hmalloc_runtime::Output;
 
 const WORD: usize = size_of::<usize>();
 

@@ -19,7 +19,7 @@ mod threads;
 use access::Access;
 use core::fmt::Write;
 use hmalloc::Hmalloc;
-use hmalloc_qemu::{Output, Process, STDOUT, program, say};
+use hmalloc_runtime::{Output, Process, STDOUT, program, say};
 
 program!(main);
 

@@ -2,7 +2,7 @@
 
 use crate::steps::{Failure, ensure};
 use hmalloc::process::write_line;
-use hmalloc_qemu::Errno;
+use hmalloc_runtime::Errno;
 use syscalls::{Sysno, syscall};
 
 /// What a pipe takes at once or not at all.

@@ -6,7 +6,7 @@ use core::fmt::Write;
 use core::ptr::{self, NonNull};
 use hmalloc::brk::{Brk, Linux};
 use hmalloc::{Heap, MisuseKind, PAGE, ResizeError};
-use hmalloc_qemu::{Errno, Output};
+use hmalloc_runtime::{Errno, Output};
 use syscalls::{Sysno, syscall};
 
 type Step = fn(&mut Heap<Linux>) -> Result<(), Failure>;

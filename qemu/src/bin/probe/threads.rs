@@ -8,7 +8,7 @@ use core::mem::MaybeUninit;
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use hmalloc::Hmalloc;
-use hmalloc_qemu::Output;
+use hmalloc_runtime::Output;
 use syscalls::{Sysno, syscall};
 
 const THREADS: usize = 4;

@@ -17,7 +17,8 @@ use hmalloc::stages::s2_aligned::Aligned;
 use hmalloc::stages::s3_linked::Linked;
 use hmalloc::stages::s4_splitting::Splitting;
 use hmalloc::stages::s5_coalescing::Coalescing;
-use hmalloc_qemu::{Output, Process, STDOUT, Text, program, say, show_heap};
+use hmalloc_qemu::show_heap;
+use hmalloc_runtime::{Output, Process, STDOUT, Text, program, say};
 use script::Tour;
 
 const HELP: &str = "\

@@ -11,7 +11,8 @@ use alloc::vec::Vec;
 use core::ffi::CStr;
 use core::fmt::Write;
 use count::Counter;
-use hmalloc_qemu::{Errno, File, Output, Process, STDIN, STDOUT, Text, program, say, show_heap};
+use hmalloc_qemu::show_heap;
+use hmalloc_runtime::{Errno, File, Output, Process, STDIN, STDOUT, Text, program, say};
 use options::{HELP, Input, Options, Request};
 
 #[global_allocator]

@@ -2,7 +2,7 @@
 
 use core::ffi::CStr;
 use core::fmt;
-use hmalloc_qemu::Text;
+use hmalloc_runtime::Text;
 
 /// What is read when no file is named.
 pub(crate) const DEFAULT: &CStr = c"README.md";
