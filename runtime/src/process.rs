@@ -1,10 +1,11 @@
-//! What the kernel left for the process on its initial stack, and the way out.
+//! What the kernel left for the process on its initial stack, and the ways out.
 
 use core::ffi::CStr;
 use core::ptr;
 use syscalls::{Sysno, syscall};
 
-/// The process as the kernel started it.
+/// The process as the kernel started it: a view of the initial stack, which stands as long as the process does. Copying
+/// it is free, and so is making an iterator from it.
 ///
 /// ```text
 ///   stack pointer -> argc | argv[0] .. argv[argc-1] | 0 | environment .. | 0 | (kind, value) .. | (0, 0)
@@ -25,20 +26,23 @@ impl Process {
         Self { count, arguments: stack.wrapping_add(1) }
     }
 
-    /// The arguments, the program's own name first.
-    pub fn arguments(&self) -> Arguments {
-        Arguments { next: self.arguments, left: self.count }
+    /// The arguments, the program's own name first. There may be none at all: the caller of `execve` decides.
+    pub fn arguments(&self) -> Strings {
+        Strings { next: self.arguments }
     }
 
-    /// The value of one entry of the auxiliary vector, if the kernel gave it.
+    /// The environment: strings of the form `NAME=value` by convention, which the kernel does not enforce.
+    pub fn environment(&self) -> Strings {
+        Strings { next: self.arguments.wrapping_add(self.count + 1) }
+    }
+
+    /// The value of one entry of the auxiliary vector (`AT_PAGESZ` is 6, for example), if the kernel gave it. Walks the
+    /// environment and the vector.
     pub fn auxiliary(&self, kind: usize) -> Option<usize> {
-        let mut word = self.arguments.wrapping_add(self.count + 1);
-        // SAFETY: the environment follows the arguments and ends with a null.
-        while unsafe { *word } != 0 {
-            word = word.wrapping_add(1);
-        }
-        word = word.wrapping_add(1);
-        // SAFETY: pairs follow, the last of which is of kind 0.
+        let mut environment = self.environment();
+        environment.by_ref().for_each(drop);
+        let mut word = environment.next.wrapping_add(1);
+        // SAFETY: pairs follow the environment's null, and the last pair is of kind 0.
         while unsafe { *word } != 0 {
             // SAFETY: as above.
             if unsafe { *word } == kind {
@@ -51,30 +55,33 @@ impl Process {
     }
 }
 
-/// An iterator over the process's arguments.
+/// An iterator over the process's arguments or its environment.
 #[derive(Debug, Clone)]
-pub struct Arguments {
+pub struct Strings {
+    /// A word of an array of addresses that ends with a null.
     next: *const usize,
-    left: usize,
 }
 
-impl Iterator for Arguments {
+impl Iterator for Strings {
     type Item = &'static CStr;
 
     fn next(&mut self) -> Option<&'static CStr> {
-        self.left = self.left.checked_sub(1)?;
-        // SAFETY: one of the `argc` words behind the count.
+        // SAFETY: the null that ends the array has not been passed.
         let text = unsafe { *self.next };
+        if text == 0 {
+            return None;
+        }
         self.next = self.next.wrapping_add(1);
-        // SAFETY: the kernel ends each argument with a zero byte, and nobody writes to them.
+        // SAFETY: the kernel ends each string with a zero byte, and nothing writes to them.
         Some(unsafe { CStr::from_ptr(ptr::with_exposed_provenance(text)) })
     }
 }
 
-/// Ends the process, all its threads included, with `status`.
+/// Ends the process, all its threads included, with `status`, of which the parent sees the lowest 8 bits. Nothing is
+/// flushed or dropped first.
 pub fn exit(status: i32) -> ! {
     loop {
-        // SAFETY: it does not return; nothing is left that could be disturbed.
+        // SAFETY: it does not return, so nothing is left that it could affect.
         let _ = unsafe { syscall!(Sysno::exit_group, status as usize) };
     }
 }
@@ -107,13 +114,13 @@ fn mask_signal(how: usize, signal: usize) {
     let _ = unsafe { syscall!(Sysno::rt_sigprocmask, how, words, 0, size_of_val(&set)) };
 }
 
-/// A write to a pipe that nobody reads answers EPIPE from now on instead of killing the process.
+/// From now on a write to a pipe that has no reader fails with EPIPE; by default it would kill the process.
 pub(crate) fn block_broken_pipe_signal() {
     mask_signal(signal::BLOCK, SIGPIPE);
 }
 
 /// Dies by SIGABRT.
-pub(crate) fn abort() -> ! {
+pub fn abort() -> ! {
     mask_signal(signal::UNBLOCK, SIGABRT);
     // SAFETY: the process signals itself.
     if let Ok(id) = unsafe { syscall!(Sysno::getpid) } {
