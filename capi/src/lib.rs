@@ -36,7 +36,7 @@ mod shared;
 #[cfg(feature = "preload")]
 mod standard;
 
-// The static library brings its own, as local symbols: it takes nothing from a libc, and overrides nothing of one.
+// The static library brings its own memory functions, as local symbols: it takes nothing from a libc, and overrides nothing
+// of one. The shared library has libc's: a crate that nothing names is not linked.
 #[cfg(not(feature = "preload"))]
-#[path = "../../runtime/src/memory.rs"]
-mod mem;
+use hmalloc_runtime as _;

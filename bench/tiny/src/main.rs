@@ -13,12 +13,11 @@ extern crate alloc;
 compile_error!("this program is for Linux on x86_64");
 
 mod allocator;
-// The memory functions of the package `runtime`: string instructions, and nothing but `core`.
-#[path = "../../../runtime/src/memory.rs"]
-mod mem;
 mod runtime;
 mod words;
 
+// Its memory functions alone: string instructions, and nothing but `core`.
+use hmalloc_runtime as _;
 use runtime::{say, wait_for_byte};
 
 /// The whole program.
