@@ -103,7 +103,7 @@ pub use resize::ResizeError;
 pub use spans::OutOfMemory;
 pub use stats::Stats;
 
-/// How a line gets out and how the process dies, for the package `capi` alone: no part of the crate's contract.
+/// How a line gets out and how the process dies, for the packages `capi` and `runtime`: no part of the crate's contract.
 #[doc(hidden)]
 pub mod process {
     pub use crate::sys::{STDERR, abort, write_line};

@@ -23,7 +23,11 @@ mod start;
 #[cfg(feature = "program")]
 pub use io::{File, Output, STDERR, STDIN, STDOUT, Text, say};
 #[cfg(feature = "program")]
-pub use process::{Process, Strings, abort, exit};
+pub use process::{Process, Strings, exit};
+// The heap's own way to die: it cannot depend on this crate, so there would be two otherwise.
+#[cfg(feature = "program")]
+#[doc(inline)]
+pub use hmalloc::process::abort;
 /// The crate that makes the system calls, for those that this one has no function for.
 #[cfg(feature = "program")]
 pub use syscalls;

@@ -86,46 +86,17 @@ pub fn exit(status: i32) -> ! {
     }
 }
 
-const SIGABRT: usize = 6;
 const SIGPIPE: usize = 13;
-
-#[cfg(not(any(target_arch = "mips", target_arch = "mips64")))]
-mod signal {
-    pub(super) const BLOCK: usize = 0;
-    pub(super) const UNBLOCK: usize = 1;
-    pub(super) const SET_WORDS: usize = 1;
-}
-
-#[cfg(any(target_arch = "mips", target_arch = "mips64"))]
-mod signal {
-    pub(super) const BLOCK: usize = 1;
-    pub(super) const UNBLOCK: usize = 2;
-    pub(super) const SET_WORDS: usize = 2;
-}
-
-/// Blocks or unblocks one signal below 32.
-fn mask_signal(how: usize, signal: usize) {
-    let mut set = [0u64; signal::SET_WORDS];
-    // The set is an array of `unsigned long`: the bit's place in a `u64` depends on width and byte order.
-    let words = set.as_mut_ptr().cast::<usize>();
-    // SAFETY: the first word of the set.
-    unsafe { *words = 1 << (signal - 1) };
-    // SAFETY: the kernel reads the set, and no answer is asked for.
-    let _ = unsafe { syscall!(Sysno::rt_sigprocmask, how, words, 0, size_of_val(&set)) };
-}
+const MIPS: bool = cfg!(any(target_arch = "mips", target_arch = "mips64"));
+const SIG_BLOCK: usize = if MIPS { 1 } else { 0 };
+/// The kernel has 128 signals on MIPS and 64 elsewhere.
+const SET_BYTES: usize = if MIPS { 16 } else { 8 };
 
 /// From now on a write to a pipe that has no reader fails with EPIPE; by default it would kill the process.
 pub(crate) fn block_broken_pipe_signal() {
-    mask_signal(signal::BLOCK, SIGPIPE);
-}
-
-/// Dies by SIGABRT.
-pub fn abort() -> ! {
-    mask_signal(signal::UNBLOCK, SIGABRT);
-    // SAFETY: the process signals itself.
-    if let Ok(id) = unsafe { syscall!(Sysno::getpid) } {
-        // SAFETY: as above.
-        let _ = unsafe { syscall!(Sysno::kill, id, SIGABRT) };
-    }
-    exit(128 + SIGABRT as i32)
+    // Words in ascending order, whatever the order of the bytes in a word.
+    let mut set = [0usize; SET_BYTES / size_of::<usize>()];
+    set[0] = 1 << (SIGPIPE - 1);
+    // SAFETY: the kernel reads the set, of the size that is passed, and no answer is asked for.
+    let _ = unsafe { syscall!(Sysno::rt_sigprocmask, SIG_BLOCK, set.as_ptr(), 0, SET_BYTES) };
 }

@@ -19,7 +19,7 @@ mod threads;
 use access::Access;
 use core::fmt::Write;
 use hmalloc::Hmalloc;
-use hmalloc_runtime::{Output, Process, STDOUT, program, say};
+use hmalloc_runtime::{Output, Process, STDOUT, abort, program, say};
 
 program!(main);
 
@@ -45,7 +45,7 @@ fn main(process: Process) -> i32 {
         (b"selfcheck", None) => selfcheck::run(&mut output),
         (b"threads", None) => threads::run(&mut output),
         (b"report", None) => report::run(),
-        (b"abort", None) => hmalloc::process::abort(),
+        (b"abort", None) => abort(),
         (b"source", None) => {
             let _ = writeln!(output, "{:?}", Hmalloc::new().stats().source);
             Ok(())
