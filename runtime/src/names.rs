@@ -2,7 +2,7 @@
 //!
 //! Nothing calls them in a program that does not unwind, but a linker resolves every name.
 
-use crate::abort;
+use hmalloc::process::abort;
 
 /// The precompiled `core` names the unwinder's personality in its tables.
 // SAFETY: nothing else in a program without `std` defines the name.
@@ -30,7 +30,7 @@ extern "C" fn getauxval(_: usize) -> usize {
 /// The personalities of functions that have nothing to clean up.
 #[cfg(target_arch = "arm")]
 mod arm {
-    use crate::abort;
+    use hmalloc::process::abort;
 
     // SAFETY: nothing else in a program without an unwinder defines the name.
     #[unsafe(no_mangle)]

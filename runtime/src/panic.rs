@@ -1,8 +1,10 @@
 //! The panic handler.
 
-use crate::{abort, exit, say};
+use crate::io::say;
+use crate::process::exit;
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
+use hmalloc::process::abort;
 
 /// How the message begins when memory runs out: in a program without `std`, that is a panic of `alloc`.
 const OUT_OF_MEMORY: &[u8] = b"memory allocation of ";
