@@ -5,13 +5,12 @@
 //! program with more rights than its caller does not look at all.
 
 use crate::line::{STDERR, say};
-use crate::{libc, log, policy, report};
+use crate::{libc, policy};
 use core::cell::UnsafeCell;
 use core::ffi::CStr;
 use core::sync::atomic::AtomicU8;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use hmalloc::Policy;
-use hmalloc::process::abort;
 use syscalls::{Sysno, syscall};
 
 /// What the kernel takes as a path, the closing 0 included.
@@ -22,28 +21,33 @@ const AT_SECURE: usize = 23;
 /// One of the three below. Only ever raised.
 static STATE: AtomicU8 = AtomicU8::new(UNREAD);
 const UNREAD: u8 = 0;
-/// A thread is writing to [`WISHES`].
+/// A thread is writing to [`SETTINGS`].
 const READING: u8 = 1;
 const READ: u8 = 2;
 
 /// What is to happen at exit.
-struct Wishes {
-    stats: bool,
-    check: bool,
+pub(crate) struct Settings {
+    /// Print the heap in one line.
+    pub(crate) stats: bool,
+    /// Check the whole heap.
+    pub(crate) check: bool,
     /// A string; empty for standard error.
     log: [u8; PATH_MAX],
 }
 
-struct Settled(UnsafeCell<Wishes>);
+impl Settings {
+    /// The file that the line of `stats` goes to instead of standard error.
+    pub(crate) fn log(&self) -> Option<&CStr> {
+        CStr::from_bytes_until_nul(&self.log).ok().filter(|path| !path.is_empty())
+    }
+}
+
+struct Shared(UnsafeCell<Settings>);
 
 // SAFETY: the thread that has raised `STATE` to `READING` writes; everyone reads only after `READ`.
-unsafe impl Sync for Settled {}
+unsafe impl Sync for Shared {}
 
-static WISHES: Settled = Settled(UnsafeCell::new(Wishes { stats: false, check: false, log: [0; PATH_MAX] }));
-
-#[used]
-#[unsafe(link_section = ".fini_array")]
-static AT_EXIT: extern "C" fn() = at_exit;
+static SETTINGS: Shared = Shared(UnsafeCell::new(Settings { stats: false, check: false, log: [0; PATH_MAX] }));
 
 /// Reads the environment, the first time that there is one.
 #[cold]
@@ -54,7 +58,7 @@ pub(crate) fn read() {
     if !is_secure() {
         choose_policy();
         // SAFETY: this thread has raised the state to `READING`, which no other can do.
-        note(unsafe { &mut *WISHES.0.get() });
+        note(unsafe { &mut *SETTINGS.0.get() });
     }
     STATE.store(READ, Release);
 }
@@ -73,11 +77,11 @@ fn choose_policy() {
     policy::set_unless_chosen(policy);
 }
 
-fn note(wishes: &mut Wishes) {
-    wishes.stats = is_on("HMALLOC_STATS");
-    wishes.check = is_on("HMALLOC_CHECK");
+fn note(settings: &mut Settings) {
+    settings.stats = is_on("HMALLOC_STATS");
+    settings.check = is_on("HMALLOC_CHECK");
     let path = variable("HMALLOC_LOG").map_or(&[0][..], CStr::to_bytes_with_nul);
-    match wishes.log.get_mut(..path.len()) {
+    match settings.log.get_mut(..path.len()) {
         Some(place) => place.copy_from_slice(path),
         None => {
             let _ = say(STDERR, format_args!("HMALLOC_LOG is no path, being too long: standard error it is"));
@@ -85,24 +89,10 @@ fn note(wishes: &mut Wishes) {
     }
 }
 
-extern "C" fn at_exit() {
-    if STATE.load(Acquire) != READ {
-        return;
-    }
+/// What is to happen at exit. `None` if the environment has not been read.
+pub(crate) fn settings() -> Option<&'static Settings> {
     // SAFETY: after `READ`, no thread writes.
-    let wishes = unsafe { &*WISHES.0.get() };
-    if wishes.stats {
-        match CStr::from_bytes_until_nul(&wishes.log) {
-            Ok(path) if !path.is_empty() => log::print(path),
-            _ => drop(report::print(STDERR)),
-        }
-    }
-    if wishes.check
-        && let Err(corruption) = report::check()
-    {
-        let _ = say(STDERR, format_args!("the heap is corrupt at exit: {corruption}"));
-        abort();
-    }
+    (STATE.load(Acquire) == READ).then(|| unsafe { &*SETTINGS.0.get() })
 }
 
 fn is_on(name: &str) -> bool {

@@ -3,7 +3,7 @@
 //! `errno` changes only where a function fails; nothing below touches it.
 
 use crate::libc::{EINVAL, ENOMEM, set_errno};
-use crate::policy;
+use crate::misuse;
 use crate::shared::HEAP;
 use core::alloc::Layout;
 use core::ffi::{c_int, c_void};
@@ -74,7 +74,7 @@ pub(crate) unsafe fn free(call: &str, payload: *mut c_void) {
         return;
     }
     // SAFETY: the caller is done with the block.
-    unsafe { HEAP.free_heard(payload.cast(), policy::hears, |misuse| policy::apply(call, misuse)) }
+    unsafe { HEAP.free_heard(payload.cast(), misuse::matters, |misuse| misuse::apply(call, misuse)) }
 }
 
 /// As `free_aligned_sized`: the block was asked for with this size and alignment.
@@ -90,7 +90,7 @@ pub(crate) unsafe fn free_sized(call: &str, payload: *mut c_void, align: usize, 
     let layout = layout(size, align.max(ALIGN)).unwrap_or(LARGEST);
     // SAFETY: the caller is done with the block.
     if let Err(misuse) = unsafe { HEAP.free_sized(payload.cast(), layout) } {
-        policy::apply(call, &misuse);
+        misuse::apply(call, &misuse);
     }
 }
 
@@ -110,7 +110,7 @@ pub(crate) unsafe fn resize(call: &str, payload: *mut c_void, size: usize) -> *m
         Ok(moved) => moved.as_ptr().cast(),
         Err(ResizeError::OutOfMemory) => refuse(ENOMEM),
         Err(ResizeError::Misuse(misuse)) => {
-            policy::apply(call, &misuse);
+            misuse::apply(call, &misuse);
             refuse(EINVAL)
         }
     }
@@ -124,7 +124,7 @@ pub(crate) fn usable_size(call: &str, payload: *const c_void) -> usize {
     match HEAP.usable_size(payload.cast()) {
         Ok(size) => size,
         Err(misuse) => {
-            policy::apply(call, &misuse);
+            misuse::apply(call, &misuse);
             0
         }
     }
