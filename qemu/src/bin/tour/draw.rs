@@ -1,7 +1,7 @@
 //! The heap as a table with one line for each block, and as a picture to scale.
 
 use crate::heaps::{Row, Shown, program_break};
-use crate::script::Named;
+use crate::named::Named;
 use core::fmt::{self, Write};
 use hmalloc::BlockState;
 

@@ -6,6 +6,7 @@
 
 mod draw;
 mod heaps;
+mod named;
 mod script;
 
 use core::fmt::{self, Write};

@@ -2,6 +2,7 @@
 
 use crate::draw::{draw, scale};
 use crate::heaps::{Row, Shown, program_break};
+use crate::named::{NAMES, Named};
 use core::fmt::{self, Write};
 use hmalloc::stages::s2_aligned::ALIGN;
 use hmalloc::{BlockState, Misuse};
@@ -34,31 +35,6 @@ const SCRIPT: [(Call, &str); 15] = [
     (Call::Give('a'), "Once more."),
     (Call::Trim, "What is kept for the next request goes back to the kernel, too."),
 ];
-
-const NAMES: usize = 6;
-
-/// A payload that the tour was given.
-#[derive(Clone, Copy)]
-pub(crate) struct Named {
-    pub(crate) name: char,
-    pub(crate) payload: *mut u8,
-    pub(crate) asked: usize,
-    pub(crate) live: bool,
-}
-
-impl Named {
-    /// Whether its bytes are still what the tour wrote.
-    fn is_intact(&self) -> bool {
-        // SAFETY: live, and all its bytes were written.
-        let bytes = unsafe { core::slice::from_raw_parts(self.payload, self.asked) };
-        bytes.iter().all(|&byte| char::from(byte) == self.name)
-    }
-
-    fn write(&self) {
-        // SAFETY: live, with at least as many bytes as were asked for.
-        unsafe { self.payload.write_bytes(self.name as u8, self.asked) };
-    }
-}
 
 /// One heap on its way through the script.
 pub(crate) struct Tour<'t, H, W> {
