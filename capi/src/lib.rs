@@ -1,4 +1,4 @@
-//! hmalloc for C: `hmalloc.h` says what each function does. The layers, from the caller down:
+//! hmalloc for C. `hmalloc.h` documents the functions. The layers, from the caller down:
 //!
 //! ```text
 //! hooks        what a libc calls at start and at exit
@@ -13,7 +13,7 @@
 //!
 //! The modules standard, glibc, figures, environment and log are the shared library's alone (feature `preload`).
 //!
-//! Nothing has to be initialized: the heap is a constant, so it works in the dynamic loader, in constructors, and after
+//! Nothing has to be initialized: the heap is a constant, so it works in the dynamic loader, in constructors and after
 //! the last destructor.
 #![no_std]
 
@@ -42,7 +42,7 @@ mod shared;
 #[cfg(feature = "preload")]
 mod standard;
 
-// The static library brings its own memory functions, as local symbols: it takes nothing from a libc, and overrides nothing
-// of one. The shared library has libc's: a crate that nothing names is not linked.
+// The static library brings its own memory functions, as local symbols: it takes nothing from a libc, and overrides
+// nothing of one. The shared library uses libc's: a crate that nothing names is not linked.
 #[cfg(not(feature = "preload"))]
 use hmalloc_runtime as _;

@@ -2,5 +2,5 @@
 
 use hmalloc::Hmalloc;
 
-/// Its own policy for wrong pointers is not used: see `policy`.
+/// Its own policy is not used: `misuse` applies the one of `policy`.
 pub(crate) static HEAP: Hmalloc = Hmalloc::new();

@@ -46,8 +46,8 @@ impl File {
         .map(Self)
     }
 
-    /// Reads into `buffer`, in one system call. Returns how many bytes came: fewer than fit where no more are ready, and
-    /// 0 at the end.
+    /// Reads into `buffer`, in one system call. Returns how many bytes came: fewer than fit where no more are ready,
+    /// and 0 at the end.
     ///
     /// # Errors
     ///
@@ -140,8 +140,8 @@ impl Write for Output {
     }
 }
 
-/// Displays an argument or a path as text. A sequence that is not UTF-8, and a character that would control the terminal,
-/// becomes U+FFFD.
+/// Displays an argument or a path as text. A sequence that is not UTF-8, and a character that would control the
+/// terminal, becomes U+FFFD.
 #[derive(Debug, Clone, Copy)]
 pub struct Text<'a>(pub &'a CStr);
 

@@ -1,7 +1,7 @@
 //! The memory functions that compiled Rust calls and a libc would define.
 //!
-//! Loops use volatile accesses (on x86_64, string instructions), because the compiler would turn an ordinary loop into a
-//! call of the very function that it is part of.
+//! Loops use volatile accesses (on x86_64, string instructions), because the compiler would turn an ordinary loop into
+//! a call of the very function that it is part of.
 
 #[cfg(target_arch = "x86_64")]
 use core::arch::asm;

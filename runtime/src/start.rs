@@ -6,9 +6,9 @@
 use crate::process::{self, Process};
 use core::arch::global_asm;
 
-// A static position-independent program has no loader: it adds its load address to its own pointers. The linker leaves a
-// table of them (`DT_RELA`, tag 7; its length in bytes is `DT_RELASZ`, tag 8), whose records are: place, type 8 (add the
-// load address), addend. A program linked at a fixed address has no `_DYNAMIC`, so its weak address is 0. This is
+// A static position-independent program has no loader: it adds its load address to its own pointers. The linker leaves
+// a table of them (`DT_RELA`, tag 7; its length in bytes is `DT_RELASZ`, tag 8), whose records are: place, type 8 (add
+// the load address), addend. A program linked at a fixed address has no `_DYNAMIC`, so its weak address is 0. This is
 // assembly because compiled code may use the very pointers that are not right yet.
 #[cfg(target_arch = "x86_64")]
 global_asm!(
