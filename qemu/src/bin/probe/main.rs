@@ -1,6 +1,6 @@
-//! The probe of the matrix: what one architecture does with misaligned words, and what the heaps do on it.
+//! The probe of the matrix: what one architecture does with misaligned words, and how the heaps work on it.
 //!
-//! Each run asks one question, because the answer may be death by a signal.
+//! Each run asks one question, because the process may die of it.
 #![no_std]
 #![no_main]
 #![cfg_attr(

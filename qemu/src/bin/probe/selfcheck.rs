@@ -1,4 +1,4 @@
-//! The production heap on the real break: what it promises, asked of the machine that the probe runs on.
+//! The production heap on the real break: its promises, checked on the machine that the probe runs on.
 
 use crate::steps::{Failure, Random, ensure};
 use core::alloc::Layout;
@@ -60,18 +60,18 @@ fn allocate(heap: &mut Heap<Linux>, size: usize, align: usize) -> Result<NonNull
 }
 
 fn free(heap: &mut Heap<Linux>, payload: NonNull<u8>) -> Result<(), Failure> {
-    // SAFETY: the steps use no block that they freed.
+    // SAFETY: the steps use no block after they freed it.
     unsafe { heap.free(payload.as_ptr()) }.map_err(|_| Failure::new("a free was refused", payload.as_ptr().addr()))
 }
 
 /// Whether all `size` bytes at `payload` are `byte`.
 fn holds(payload: NonNull<u8>, byte: u8, size: usize) -> bool {
-    // SAFETY: the steps ask only about blocks of theirs, of that size at least, which they filled.
+    // SAFETY: the steps pass only blocks that they own and filled, at least that long.
     unsafe { core::slice::from_raw_parts(payload.as_ptr(), size) }.iter().all(|&found| found == byte)
 }
 
 fn fill(payload: NonNull<u8>, byte: u8, size: usize) {
-    // SAFETY: the steps fill only blocks of theirs, of that size at least.
+    // SAFETY: the steps fill only blocks that they own, at least that long.
     unsafe { payload.write_bytes(byte, size) }
 }
 
@@ -113,7 +113,7 @@ fn zeroed(heap: &mut Heap<Linux>) -> Result<(), Failure> {
             ensure(holds(block, 0, size), "zeroed memory is not zero", size)?;
             fill(block, 0xa5, size);
             free(heap, block)?;
-            // What is raised again after this is fresh in part and stale in part.
+            // After this, some of the memory of the next block is fresh, and some is not.
             heap.trim(PAGE);
         }
     }
@@ -135,7 +135,7 @@ fn resizing(heap: &mut Heap<Linux>) -> Result<(), Failure> {
     free(heap, block)
 }
 
-/// Every kind of wrong pointer is named, and changes nothing.
+/// Every kind of wrong pointer is recognized, and changes nothing.
 fn misuse(heap: &mut Heap<Linux>) -> Result<(), Failure> {
     let (small, large) = (allocate(heap, 48, 16)?, allocate(heap, 3 * PAGE, 16)?);
     let gone = allocate(heap, 48, 16)?;
@@ -156,7 +156,7 @@ fn misuse(heap: &mut Heap<Linux>) -> Result<(), Failure> {
     ];
     for (pointer, kind) in wrong {
         let before = heap.stats();
-        // SAFETY: nothing is at these addresses that a refused free could take away.
+        // SAFETY: a free that is refused takes nothing away.
         let answer = unsafe { heap.free(pointer) }.map_err(|misuse| misuse.kind);
         ensure(answer == Err(kind), "a wrong pointer was not named as it should be", pointer.addr())?;
         ensure(heap.usable_size(pointer).is_err(), "a wrong pointer has a usable size", pointer.addr())?;
@@ -193,13 +193,13 @@ fn random_work(heap: &mut Heap<Linux>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Raises the break as someone else would.
+/// Raises the break as foreign code would.
 fn raise(heap: &mut Heap<Linux>, from: usize, to: usize) -> bool {
     // SAFETY: raising takes nothing away.
     unsafe { heap.brk_mut().move_break(from, to) }.is_ok()
 }
 
-/// Someone else raises the break between two of our calls; their bytes stay theirs.
+/// Foreign code raises the break between two of the heap's calls, and keeps its bytes.
 fn foreign_moves(heap: &mut Heap<Linux>) -> Result<(), Failure> {
     for bytes in [1, 4096, 12_345, 3 * PAGE] {
         let below = allocate(heap, 2 * PAGE, 16)?;
@@ -208,7 +208,7 @@ fn foreign_moves(heap: &mut Heap<Linux>) -> Result<(), Failure> {
         let theirs = ptr::with_exposed_provenance_mut::<u8>(from);
         // SAFETY: the break was just raised over these bytes.
         unsafe { theirs.write_bytes(0x77, bytes) };
-        // More than is free: the heap has to raise the break, above what is not its own.
+        // More than is free: the heap has to raise the break above the foreign bytes.
         let above = allocate(heap, heap.stats().free_bytes + 64 * PAGE, 16)?;
         fill(above, 0x11, 64 * PAGE);
         sound(heap)?;
@@ -218,17 +218,17 @@ fn foreign_moves(heap: &mut Heap<Linux>) -> Result<(), Failure> {
         heap.trim(0);
         let now = heap.brk().query().unwrap_or(0);
         ensure(now >= from + bytes, "a break was lowered that is not the heap's", now)?;
-        // SAFETY: nobody lowered the break below these bytes.
+        // SAFETY: the break was not lowered below these bytes.
         let intact = unsafe { core::slice::from_raw_parts(theirs, bytes) }.iter().all(|&byte| byte == 0x77);
         ensure(intact, "someone else's bytes were damaged", from)?;
     }
     Ok(())
 }
 
-/// As large as a request can be.
+/// The largest request.
 const HUGE: usize = isize::MAX as usize - 15;
 
-/// Requests beyond all memory are refused. Two of them may fit into 32 bits of addresses, so those are taken first.
+/// Requests beyond all memory are refused. Two of them may fit into 32 bits of addresses, so as many as fit come first.
 fn impossible(heap: &mut Heap<Linux>) -> Result<(), Failure> {
     let mut taken = [None; 4];
     for block in &mut taken {
@@ -265,7 +265,7 @@ const MAP_PRIVATE_ANONYMOUS: usize =
 /// A multiple of every page size that Linux knows.
 const GAP: usize = 64 << 10;
 
-/// Puts an inaccessible mapping of `GAP` bytes at `address`, if nothing is there. Returns where it came to lie.
+/// Puts an inaccessible mapping of `GAP` bytes at `address`, if nothing is there. Returns where it is.
 fn map_near(address: usize) -> Result<usize, Errno> {
     #[cfg(target_pointer_width = "64")]
     const MMAP: Sysno = Sysno::mmap;
@@ -274,7 +274,7 @@ fn map_near(address: usize) -> Result<usize, Errno> {
     let arguments = [address, GAP, PROT_NONE, MAP_PRIVATE_ANONYMOUS, usize::MAX, 0];
     let [a, b, c, d, e, f] = arguments;
     if cfg!(target_arch = "s390x") {
-        // SAFETY: without MAP_FIXED a mapping replaces nothing. Here the call takes a pointer to its arguments.
+        // SAFETY: without MAP_FIXED a mapping replaces nothing. On s390x the call takes a pointer to its arguments.
         unsafe { syscall!(MMAP, arguments.as_ptr()) }
     } else {
         // SAFETY: without MAP_FIXED a mapping replaces nothing.
@@ -282,11 +282,11 @@ fn map_near(address: usize) -> Result<usize, Errno> {
     }
 }
 
-/// With a mapping above the break, raises beyond it are refused; the heap goes on in mappings of its own.
+/// With a mapping above the break, raising it further is refused, and the heap goes on in mappings of its own.
 fn refused(heap: &mut Heap<Linux>) -> Result<(), Failure> {
     const EDGE: usize = 64 * PAGE;
     let now = heap.brk().query().unwrap_or(0);
-    // Above all that was the heap's once: an emulator may keep what the break was lowered from for itself.
+    // Above all that was ever the heap's: an emulator may keep what was above the break when it was lowered.
     let wall = (now + heap.stats().peak_heap_bytes).next_multiple_of(GAP) + (1 << 20);
     let mapped = map_near(wall).unwrap_or(0);
     ensure(mapped == wall, "no mapping could be put above the break", mapped)?;
@@ -303,11 +303,11 @@ fn refused(heap: &mut Heap<Linux>) -> Result<(), Failure> {
     free(heap, one)?;
     free(heap, two)?;
     heap.trim(0);
-    // SAFETY: the wall is nobody's but ours.
+    // SAFETY: the mapping was made above, and nothing is in it.
     ensure(unsafe { syscall!(Sysno::munmap, wall, GAP) }.is_ok(), "the wall could not be removed", wall)
 }
 
-/// A fresh heap that is empty again gives back all but its first page, which holds its headers.
+/// A fresh heap that is empty again returns all but its first page, which holds its headers.
 fn trim(heap: &mut Heap<Linux>) -> Result<(), Failure> {
     const BLOCKS: usize = 40;
     let start = heap.brk().query().unwrap_or(0);
@@ -321,20 +321,20 @@ fn trim(heap: &mut Heap<Linux>) -> Result<(), Failure> {
     heap.trim(0);
     sound(heap)?;
     let left = heap.brk().query().unwrap_or(usize::MAX).wrapping_sub(start);
-    // The first page may begin up to a page above the break where the heap found it.
+    // The first page may begin up to a page above where the break was at first.
     ensure(left <= 2 * PAGE, "an empty heap keeps the break up", left)
 }
 
 const RLIMIT_DATA: usize = 2;
 
-/// Whether `RLIMIT_DATA` stops the break here (an emulator may take the limit and do nothing); if so, the heap must
-/// notice and go on in mappings, or say that there is no memory, and keep what it has.
+/// Whether `RLIMIT_DATA` stops the break here: an emulator may accept the limit and do nothing. If it does stop, the
+/// heap must go on in mappings, or answer that there is no memory, and keep its blocks.
 fn limit_honoured() -> Result<bool, Failure> {
     let mut heap = Heap::new(Linux);
     let first = allocate(&mut heap, 100, 16)?;
     fill(first, 0x66, 100);
     let now = heap.brk().query().unwrap_or(0);
-    // SAFETY: what was raised right before is used by nobody.
+    // SAFETY: nothing uses the memory that the break was just raised over.
     let movable =
         raise(&mut heap, now, now + (1 << 20)) && unsafe { heap.brk_mut().move_break(now + (1 << 20), now) }.is_ok();
     ensure(movable, "the break does not move even without a limit", now)?;
