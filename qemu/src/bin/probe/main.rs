@@ -10,8 +10,11 @@
 
 mod access;
 mod alignment;
+mod blocks;
 mod clone;
+mod moves;
 mod report;
+mod requests;
 mod selfcheck;
 mod steps;
 mod threads;
