@@ -1,15 +1,15 @@
-//! Links the shared library against libc and nothing else, under its own name.
+//! Links the shared library with libc and nothing else, and names it.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let arguments = [
-        // Neither start files nor libgcc: only libc, which also fixes the order of initialization.
+        // No start files and no libgcc: only libc, which is therefore initialized first.
         "-nostartfiles",
         "-nodefaultlibs",
         "-Wl,--no-as-needed",
         "-lc",
         "-Wl,-soname,libhmalloc.so",
-        // The fork handlers and every block live in it, so it can never be unloaded.
+        // It is never unloaded: the fork handlers are in it, and its blocks may be in use.
         "-Wl,-z,nodelete",
         "-Wl,-z,now",
         "-Wl,-z,defs",

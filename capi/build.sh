@@ -1,4 +1,4 @@
-# Builds the two libraries; read by `install` and `hmalloc-run`, with $here set to this folder.
+# Builds the two libraries. `install` and `hmalloc-run` read this file, with $here set to this folder.
 
 target=${CARGO_TARGET_DIR:-$here/target}
 results=$target/install
@@ -8,13 +8,13 @@ cargo_rustc() {
     mkdir -p "$results"
 }
 
-# The archive is one object with the functions of hmalloc.h. All other symbols are made local: its own memcpy and its kin
-# neither need a libc nor get in the way of one.
+# The archive is one object with the functions of hmalloc.h. All other symbols are made local, its own memory functions
+# among them: it needs no libc, and does not interfere with one.
 build_static() {
     cargo_rustc --crate-type staticlib
     names=$(sed -n 's/^HMALLOC_API .*[ *]\([a-z_]*\)(.*/\1/p' "$here/hmalloc.h")
     roots="-u __fork_handler"
-    # musl's hook for forks, and the one lock on the break of all copies of the heap: weak, here and elsewhere.
+    # musl's hook for forks, and the lock on the break that all copies of the heap share. Both are weak.
     keep="--keep-global-symbol=__fork_handler --keep-global-symbol=hmalloc_program_break"
     for name in $names; do
         roots="$roots -u $name"

@@ -3,26 +3,26 @@
  * C89 to C23 and C++. Two libraries define what is declared here:
  *
  *   libhmalloc.a   these functions and nothing else. It needs no library, not even libc.
- *   libhmalloc.so  the same; and malloc, free and their family, so that it can be preloaded under an existing program.
- *                  A program linked with it has all of its memory from here. It reads the environment: see below.
+ *   libhmalloc.so  the same; and malloc, free and their family, so that it can be preloaded into an existing program.
+ *                  A program linked with it gets all of its memory from this heap. It reads the environment: see below.
  *
  * All functions may be called from any thread, before main, in constructors and at exit, and in the child of a fork. As
- * with malloc, not from a signal handler that may have interrupted one of them: that ends the process with one line.
- * fork in such a handler is fine. One lock serves all threads; it does not hand on priority, so a real-time thread may
- * wait for one of low priority that is interrupted inside. The child of a vfork shares the heap with its parent.
+ * with malloc, do not call them from a signal handler that may have interrupted one of them: that ends the process with
+ * one line. fork in such a handler works. One lock serves all threads. It does not inherit priority, so a real-time thread
+ * may wait for one of low priority that is preempted inside. The child of a vfork shares the heap with its parent.
  *
- * Memory is aligned for any object (to 16 bytes). Running out of it, or asking for more than PTRDIFF_MAX bytes, is answered
- * with NULL, and errno is ENOMEM if there is a libc. errno is otherwise left alone. A size of 0 gets a block of its own.
+ * Memory is aligned for any object (to 16 bytes). If it runs out, or more than PTRDIFF_MAX bytes are requested, the result
+ * is NULL, and errno is ENOMEM if there is a libc. errno is otherwise left alone. A request of size 0 gets a unique block.
  *
- * Misuse: a pointer that is not a live block of this heap is recognized, whatever it is, and nothing is done to the heap.
- * What happens then is the policy:
+ * Misuse: a pointer that is not a live block of this heap is recognized, whatever it is, and the heap does not change. The
+ * policy says what happens:
  *
  *   HMALLOC_IGNORE  the call has no effect
  *   HMALLOC_REPORT  the same, and one line on standard error names the call, the pointer, what is wrong with it, and the
- *                   block it lies in
- *   HMALLOC_ABORT   that line, and the process dies by SIGABRT; this is the policy unless another one is set
+ *                   block that it points into
+ *   HMALLOC_ABORT   that line, and the process dies by SIGABRT; this is the default
  *
- * A line that cannot be written is lost, and raises no signal; a standard error that is full is waited for, two seconds at
+ * A line that cannot be written is lost, and raises no signal; if standard error is full, the call waits for two seconds at
  * most. A handler of SIGABRT runs before the process dies, and may use these functions.
  *
  * libhmalloc.so does not replace the malloc of a program that defines its own, nor that of a plugin that is loaded with
@@ -30,10 +30,10 @@
  *
  * The environment, read by libhmalloc.so only, once, at start, and not in a program with more rights than its caller:
  *
- *   HMALLOC_POLICY  ignore, report or abort; what the program sets itself prevails
+ *   HMALLOC_POLICY  ignore, report or abort; a policy that the program sets takes precedence
  *   HMALLOC_STATS   1: at exit, the heap in one line on standard error
- *   HMALLOC_CHECK   1: at exit, the heap is checked; if it is corrupt, that is said and the process dies by SIGABRT
- *   HMALLOC_LOG     a path: the line of HMALLOC_STATS is appended to that file instead; no symbolic link
+ *   HMALLOC_CHECK   1: at exit, the heap is checked; if it is corrupt, one line says so and the process dies by SIGABRT
+ *   HMALLOC_LOG     a path, not of a symbolic link: the line of HMALLOC_STATS is appended to that file instead
  */
 #ifndef HMALLOC_H
 #define HMALLOC_H
@@ -53,7 +53,7 @@ extern "C" {
 
 #define HMALLOC_API extern
 
-/* What is done about misuse. */
+/* The policies for misuse. */
 #define HMALLOC_IGNORE 1
 #define HMALLOC_REPORT 2
 #define HMALLOC_ABORT 3
@@ -61,15 +61,15 @@ extern "C" {
 /* A block of at least `size` bytes. */
 HMALLOC_API void *hmalloc(size_t size) HMALLOC_NOEXCEPT;
 
-/* Frees a block. NULL is no misuse, and nothing happens. */
+/* Frees a block. NULL is not misuse, and nothing happens. */
 HMALLOC_API void hfree(void *block) HMALLOC_NOEXCEPT;
 
 /* A block for `count` elements of `size` bytes each, all zero. NULL if the product is too large. */
 HMALLOC_API void *hcalloc(size_t count, size_t size) HMALLOC_NOEXCEPT;
 
-/* Makes the block one of at least `size` bytes, and returns where it is then. Its content is kept up to the smaller of the
- * two sizes. On NULL the block is as it was. hrealloc(NULL, size) is hmalloc(size). Nothing is freed by
- * hrealloc(block, 0): that is a block of size 0. On misuse: NULL, and errno is EINVAL. */
+/* Resizes the block to at least `size` bytes, and returns its new address. The content is kept up to the smaller of the two
+ * sizes. If the result is NULL, the block is unchanged. hrealloc(NULL, size) is hmalloc(size). hrealloc(block, 0) does not
+ * free: it returns a block of size 0. On misuse: NULL, and errno is EINVAL. */
 HMALLOC_API void *hrealloc(void *block, size_t size) HMALLOC_NOEXCEPT;
 
 /* hrealloc for `count` elements of `size` bytes each. NULL if the product is too large. */
@@ -79,7 +79,7 @@ HMALLOC_API void *hreallocarray(void *block, size_t count, size_t size) HMALLOC_
  * multiple of it. */
 HMALLOC_API void *haligned_alloc(size_t alignment, size_t size) HMALLOC_NOEXCEPT;
 
-/* How many bytes of the block may be used: at least what was asked for. 0 for NULL and on misuse. */
+/* How many bytes of the block may be used: at least as many as were requested. 0 for NULL and on misuse. */
 HMALLOC_API size_t husable_size(const void *block) HMALLOC_NOEXCEPT;
 
 /* Writes the heap in one line to a file descriptor. 0, or -1 if it could not be written (errno is EIO). */
@@ -88,7 +88,7 @@ HMALLOC_API int hmalloc_stats_print(int descriptor) HMALLOC_NOEXCEPT;
 /* Walks the whole heap. 0 if it is sound, else the number of the first invariant found broken (see src/README.md). */
 HMALLOC_API int hmalloc_check(void) HMALLOC_NOEXCEPT;
 
-/* Gives free memory back to the kernel, but for `keep` bytes below the break. Returns how many bytes it was. */
+/* Returns free memory to the kernel, except for `keep` bytes below the break. The result is how many bytes it was. */
 HMALLOC_API size_t hmalloc_trim(size_t keep) HMALLOC_NOEXCEPT;
 
 /* Sets the policy of the process: HMALLOC_IGNORE, HMALLOC_REPORT or HMALLOC_ABORT. 0, or -1 for anything else (errno is

@@ -1,4 +1,4 @@
-/* A program without a libc: cc -nostdlib -static. It makes a list of blocks, shows the heap, and gives everything back. */
+/* A program without a libc: cc -nostdlib -static. It makes a list of blocks, prints the heap, and frees them all. */
 #include <hmalloc.h>
 
 #if defined(__x86_64__)

@@ -1,4 +1,4 @@
-/* Keeps its arguments in blocks of hmalloc, and shows the heap. Then it frees one of them twice. */
+/* Joins its arguments in a block of hmalloc, and prints the heap. Then it frees the block twice. */
 #include <hmalloc.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,6 +25,6 @@ int main(int argc, char **argv)
 
     hmalloc_set_policy(HMALLOC_REPORT);
     hfree(text);
-    hfree(text); /* said on standard error, and nothing else happens */
+    hfree(text); /* reported on standard error, and nothing else happens */
     return hmalloc_check();
 }

@@ -1,51 +1,55 @@
-//! What the environment asks of the shared library. The static one does not look: who runs a program has no say in what
-//! its author chose. `capi/README.md` has the table of the variables.
+//! The environment variables that configure the shared library; `capi/README.md` lists them. The static library reads
+//! none: its program's author decides, not the user.
 //!
-//! The environment is copied once, at start. Later it is the program's: it may have moved, freed or overwritten it. A
-//! program with more rights than its caller does not look at all.
+//! They are copied once, at start, because the program may move, free or overwrite its environment later. In a program
+//! with more rights than its caller they are not read at all.
 
 use crate::line::{STDERR, say};
-use crate::{libc, log, policy, report};
+use crate::{libc, policy};
 use core::cell::UnsafeCell;
 use core::ffi::CStr;
 use core::sync::atomic::AtomicU8;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use hmalloc::Policy;
-use hmalloc::process::abort;
 use syscalls::{Sysno, syscall};
 
-/// What the kernel takes as a path, the closing 0 included.
+/// The longest path that the kernel accepts, with its closing 0.
 const PATH_MAX: usize = 4096;
-/// In the auxiliary vector: the program has more rights than its caller.
+/// The entry of the auxiliary vector that says whether the program has more rights than its caller.
 const AT_SECURE: usize = 23;
 
-/// One of the three below. Only ever raised.
+/// One of the three below. It only ever rises.
 static STATE: AtomicU8 = AtomicU8::new(UNREAD);
 const UNREAD: u8 = 0;
-/// A thread is writing to [`WISHES`].
+/// A thread is writing to [`SETTINGS`].
 const READING: u8 = 1;
 const READ: u8 = 2;
 
 /// What is to happen at exit.
-struct Wishes {
-    stats: bool,
-    check: bool,
-    /// A string; empty for standard error.
+pub(crate) struct Settings {
+    /// Print the heap in one line.
+    pub(crate) stats: bool,
+    /// Check the whole heap.
+    pub(crate) check: bool,
+    /// A path that ends with a 0. Empty: standard error.
     log: [u8; PATH_MAX],
 }
 
-struct Settled(UnsafeCell<Wishes>);
+impl Settings {
+    /// The file that the line of `stats` goes to instead of standard error.
+    pub(crate) fn log(&self) -> Option<&CStr> {
+        CStr::from_bytes_until_nul(&self.log).ok().filter(|path| !path.is_empty())
+    }
+}
 
-// SAFETY: the thread that has raised `STATE` to `READING` writes; everyone reads only after `READ`.
-unsafe impl Sync for Settled {}
+struct Shared(UnsafeCell<Settings>);
 
-static WISHES: Settled = Settled(UnsafeCell::new(Wishes { stats: false, check: false, log: [0; PATH_MAX] }));
+// SAFETY: only the thread that raised `STATE` to `READING` writes, and threads read only after `READ`.
+unsafe impl Sync for Shared {}
 
-#[used]
-#[unsafe(link_section = ".fini_array")]
-static AT_EXIT: extern "C" fn() = at_exit;
+static SETTINGS: Shared = Shared(UnsafeCell::new(Settings { stats: false, check: false, log: [0; PATH_MAX] }));
 
-/// Reads the environment, the first time that there is one.
+/// Reads the environment, once. Before libc has one, nothing happens.
 #[cold]
 pub(crate) fn read() {
     if libc::environment().is_none() || STATE.compare_exchange(UNREAD, READING, Relaxed, Relaxed).is_err() {
@@ -53,13 +57,13 @@ pub(crate) fn read() {
     }
     if !is_secure() {
         choose_policy();
-        // SAFETY: this thread has raised the state to `READING`, which no other can do.
-        note(unsafe { &mut *WISHES.0.get() });
+        // SAFETY: this thread raised the state to `READING`, and no other can do so after it.
+        fill(unsafe { &mut *SETTINGS.0.get() });
     }
     STATE.store(READ, Release);
 }
 
-/// Does what `HMALLOC_POLICY` says, unless the program has chosen itself. A word that is none of the three is named.
+/// Sets the policy that `HMALLOC_POLICY` names, unless the program has chosen one. Reports a word that names none.
 fn choose_policy() {
     let policy = match variable("HMALLOC_POLICY").map_or(&b""[..], CStr::to_bytes) {
         b"ignore" => Policy::Ignore,
@@ -73,11 +77,12 @@ fn choose_policy() {
     policy::set_unless_chosen(policy);
 }
 
-fn note(wishes: &mut Wishes) {
-    wishes.stats = is_on("HMALLOC_STATS");
-    wishes.check = is_on("HMALLOC_CHECK");
+/// Copies the settings for the exit.
+fn fill(settings: &mut Settings) {
+    settings.stats = is_on("HMALLOC_STATS");
+    settings.check = is_on("HMALLOC_CHECK");
     let path = variable("HMALLOC_LOG").map_or(&[0][..], CStr::to_bytes_with_nul);
-    match wishes.log.get_mut(..path.len()) {
+    match settings.log.get_mut(..path.len()) {
         Some(place) => place.copy_from_slice(path),
         None => {
             let _ = say(STDERR, format_args!("HMALLOC_LOG is no path, being too long: standard error it is"));
@@ -85,24 +90,10 @@ fn note(wishes: &mut Wishes) {
     }
 }
 
-extern "C" fn at_exit() {
-    if STATE.load(Acquire) != READ {
-        return;
-    }
+/// What is to happen at exit. `None` if the environment has not been read.
+pub(crate) fn settings() -> Option<&'static Settings> {
     // SAFETY: after `READ`, no thread writes.
-    let wishes = unsafe { &*WISHES.0.get() };
-    if wishes.stats {
-        match CStr::from_bytes_until_nul(&wishes.log) {
-            Ok(path) if !path.is_empty() => log::print(path),
-            _ => drop(report::print(STDERR)),
-        }
-    }
-    if wishes.check
-        && let Err(corruption) = report::check()
-    {
-        let _ = say(STDERR, format_args!("the heap is corrupt at exit: {corruption}"));
-        abort();
-    }
+    (STATE.load(Acquire) == READ).then(|| unsafe { &*SETTINGS.0.get() })
 }
 
 fn is_on(name: &str) -> bool {
@@ -117,14 +108,14 @@ fn variable(name: &str) -> Option<&'static CStr> {
     })
 }
 
-/// Whether the program has more rights than its caller, who wrote the environment. Where libc does not hand on what the
-/// kernel says about that, the user and group numbers tell; they do not tell of capabilities.
+/// Whether the program has more rights than its caller, who wrote the environment. Where libc does not pass on what the
+/// kernel says about that, the user and group ids are compared, which does not detect capabilities.
 fn is_secure() -> bool {
     libc::auxiliary(AT_SECURE).map_or_else(has_other_ids, |secure| secure != 0)
 }
 
 fn has_other_ids() -> bool {
-    // The calls of these two that are not named so know numbers of 16 bits only.
+    // On these two the calls without `32` in their names return ids of 16 bits.
     #[cfg(any(target_arch = "x86", target_arch = "arm"))]
     let calls = [Sysno::getuid32, Sysno::geteuid32, Sysno::getgid32, Sysno::getegid32];
     #[cfg(not(any(target_arch = "x86", target_arch = "arm")))]

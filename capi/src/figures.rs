@@ -7,9 +7,9 @@ use core::ffi::{c_int, c_void};
 use core::fmt::{self, Write};
 use hmalloc::{Heap, SpanKind, Stats, brk::Automatic};
 
-// SAFETY (of every `no_mangle` here): the names are a libc's, and this library answers for all of them.
+// SAFETY (of every `no_mangle` here): the names are a libc's, and this library defines all of them.
 
-/// Declares glibc's two structures, which differ in the type of their fields, and how the one becomes the other.
+/// Declares glibc's two structures, which differ in the type of their fields, and the conversion.
 macro_rules! mallinfo {
     ($($(#[$comment:meta])* $field:ident,)*) => {
         /// glibc's `struct mallinfo2`.
@@ -26,7 +26,7 @@ macro_rules! mallinfo {
         }
 
         impl From<Mallinfo2> for Mallinfo {
-            /// What an `int` cannot hold is as much as it can: glibc's own would be wrong, and may be negative.
+            /// Saturates where an `int` is too small. glibc's own wraps, and may be negative.
             fn from(wide: Mallinfo2) -> Self {
                 Self { $($field: c_int::try_from(wide.$field).unwrap_or(c_int::MAX),)* }
             }
@@ -37,7 +37,7 @@ macro_rules! mallinfo {
 mallinfo! {
     /// Bytes below the break.
     arena,
-    /// How many stretches are free.
+    /// How many spans are free.
     ordblks,
     smblks,
     hblks,
@@ -49,7 +49,7 @@ mallinfo! {
     uordblks,
     /// Bytes that are free.
     fordblks,
-    /// Bytes at the top, which could be trimmed.
+    /// Bytes at the top, which a trim could return.
     keepcost,
 }
 
@@ -80,7 +80,7 @@ pub(crate) extern "C" fn mallinfo() -> Mallinfo {
     mallinfo2().into()
 }
 
-/// What `malloc_info` writes: the elements of glibc's, of which some are about parts that this heap does not have.
+/// What `malloc_info` writes: glibc's elements. Some describe parts that this heap does not have.
 struct Info {
     stats: Stats,
     free_spans: usize,
@@ -101,14 +101,14 @@ impl fmt::Display for Info {
 }
 
 impl Info {
-    /// What is free. Nothing of it waits in lists of its own, which glibc calls fast.
+    /// What is free. Nothing is in "fast" lists, which glibc counts apart.
     fn totals(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (count, size) = (self.free_spans, self.stats.free_bytes);
         f.write_str("<total type=\"fast\" count=\"0\" size=\"0\"/>\n")?;
         writeln!(f, "<total type=\"rest\" count=\"{count}\" size=\"{size}\"/>")
     }
 
-    /// What there is below the break.
+    /// What is below the break.
     fn kernel_memory(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Stats { heap_bytes, mapped_bytes, peak_heap_bytes, .. } = self.stats;
         let current = heap_bytes - mapped_bytes;
@@ -119,13 +119,13 @@ impl Info {
     }
 }
 
-/// The answer is the error, as glibc's is, whatever its manual says; -1 if the stream refused, which has set `errno`.
+/// Returns the error itself, as glibc does (its manual says otherwise); -1 if the stream failed, which sets `errno`.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn malloc_info(options: c_int, stream: *mut c_void) -> c_int {
     if options != 0 {
         return EINVAL;
     }
-    // The stream may allocate, so it is written to when the heap is free again.
+    // Writing to the stream may allocate, so the heap is unlocked first.
     let (stats, free_spans) = HEAP.with(|heap| (heap.stats(), free_spans(heap)));
     let mut text = Text::<2048>::new();
     let _ = write!(text, "{}", Info { stats, free_spans });

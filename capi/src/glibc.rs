@@ -1,11 +1,11 @@
-//! glibc's other names for the family. A wrapper of `malloc` in another library calls them to get at the real one;
-//! blocks from there are freed by `free`, so they have to be from here.
+//! glibc's other names for the family. A library that wraps `malloc` calls the real one by them. Such blocks are freed
+//! by `free`, so they have to come from this heap.
 
 use crate::figures::{Mallinfo, mallinfo};
 use crate::{request, standard};
 use core::ffi::{c_int, c_void};
 
-// SAFETY (of every `no_mangle` here): the names are glibc's, and this library answers for all of them.
+// SAFETY (of every `no_mangle` here): the names are glibc's, and this library defines all of them.
 
 #[unsafe(no_mangle)]
 extern "C" fn __libc_malloc(size: usize) -> *mut c_void {
@@ -18,7 +18,7 @@ unsafe extern "C" fn __libc_free(payload: *mut c_void) {
     unsafe { request::free("__libc_free", payload) }
 }
 
-/// What programs linked before glibc 2.26 may still ask for.
+/// Programs that were linked before glibc 2.26 may still use it.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn cfree(payload: *mut c_void) {
     // SAFETY: the caller's promise.
@@ -52,9 +52,9 @@ extern "C" fn __libc_pvalloc(size: usize) -> *mut c_void {
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn __posix_memalign(place: *mut *mut c_void, align: usize, size: usize) -> c_int {
+unsafe extern "C" fn __posix_memalign(answer: *mut *mut c_void, align: usize, size: usize) -> c_int {
     // SAFETY: the caller's promise.
-    unsafe { standard::posix_memalign(place, align, size) }
+    unsafe { standard::posix_memalign(answer, align, size) }
 }
 
 #[unsafe(no_mangle)]

@@ -1,15 +1,19 @@
-//! hmalloc for C: `hmalloc.h` says what each function does. The layers, from the caller down:
+//! hmalloc for C. `hmalloc.h` documents the functions. The layers, from the caller down:
 //!
 //! ```text
-//! family    hmalloc, hfree, ...           both libraries
-//! standard  malloc, free, ...             the shared library (feature `preload`); glibc: other names for them;
-//!                                         figures: mallinfo and its kin; environment, log: what is asked of it
-//! request   what C asks of an allocator, as layouts; errno; misuse
-//! shared    the one heap
-//! libc      what is used of a libc where there is one
+//! hooks        what a libc calls at start and at exit
+//! family       hmalloc, hfree, ...; standard: malloc, free, ...; glibc: other names for them; figures: mallinfo, ...
+//! request      what C asks of an allocator, as layouts; errno
+//! misuse       what is done about a wrong pointer
+//! environment  what the environment asks of the shared library
+//! log, report  the heap in one line, to a file or a descriptor
+//! shared       the one heap; policy: the one policy
+//! libc, line   what is used of a libc where there is one; one line of text
 //! ```
 //!
-//! Nothing has to be initialized: the heap is a constant, so it works in the dynamic loader, in constructors, and after
+//! The modules standard, glibc, figures, environment and log are the shared library's alone (feature `preload`).
+//!
+//! Nothing has to be initialized: the heap is a constant, so it works in the dynamic loader, in constructors and after
 //! the last destructor.
 #![no_std]
 
@@ -24,10 +28,12 @@ mod family;
 mod figures;
 #[cfg(feature = "preload")]
 mod glibc;
+mod hooks;
 mod libc;
 mod line;
 #[cfg(feature = "preload")]
 mod log;
+mod misuse;
 mod panic;
 mod policy;
 mod report;
@@ -36,7 +42,7 @@ mod shared;
 #[cfg(feature = "preload")]
 mod standard;
 
-// The static library brings its own, as local symbols: it takes nothing from a libc, and overrides nothing of one.
+// The static library brings its own memory functions, as local symbols: it takes nothing from a libc, and overrides
+// nothing of one. The shared library uses libc's: a crate that nothing names is not linked.
 #[cfg(not(feature = "preload"))]
-#[path = "../../qemu/src/mem.rs"]
-mod mem;
+use hmalloc_runtime as _;

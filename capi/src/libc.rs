@@ -1,5 +1,5 @@
-//! What is used of a libc, where there is one. Every reference is weak: without a libc it is null, and nothing is
-//! linked in for it.
+//! What is used of a libc where there is one. Every reference is weak: without a libc it is null, and it causes nothing
+//! to be linked.
 
 use core::ffi::c_int;
 #[cfg(feature = "preload")]
@@ -27,7 +27,7 @@ pub(crate) fn set_errno(value: c_int) {
     }
 }
 
-/// The process's environment, entry by entry. `None` without a libc, or before it knows.
+/// The process's environment, entry by entry. `None` without a libc, or before it has one.
 #[cfg(feature = "preload")]
 pub(crate) fn environment() -> Option<impl Iterator<Item = &'static core::ffi::CStr>> {
     let place = linked!(hmalloc_c_environ)?;
@@ -37,14 +37,14 @@ pub(crate) fn environment() -> Option<impl Iterator<Item = &'static core::ffi::C
         return None;
     }
     Some(core::iter::from_fn(move || {
-        // SAFETY: the array ends with a null pointer, which was not met yet.
+        // SAFETY: the null pointer that ends the array has not been passed.
         let text = unsafe { entry.read() };
         if text.is_null() {
             return None;
         }
         entry = entry.wrapping_add(1);
         // SAFETY: an entry of the environment is a string. It is read when the library is initialized, or in a
-        // misuse before that: not while the program is free to change it from another thread.
+        // misuse before that, when no other thread of the program can change it.
         Some(unsafe { core::ffi::CStr::from_ptr(text) })
     }))
 }
@@ -54,11 +54,11 @@ type Getauxval = extern "C" fn(usize) -> usize;
 #[cfg(feature = "preload")]
 weak!(hmalloc_c_getauxval, "getauxval", Getauxval);
 
-/// An entry of the auxiliary vector. `None` if libc does not tell. `errno` is as before.
+/// An entry of the auxiliary vector. `None` if libc has no function for it. `errno` is unchanged.
 #[cfg(feature = "preload")]
 pub(crate) fn auxiliary(kind: usize) -> Option<usize> {
     let (ask, errno) = (linked!(hmalloc_c_getauxval)?, linked!(hmalloc_c_errno)?());
-    // SAFETY: `errno` points to the thread's own. It tells an entry of 0 from one that is missing.
+    // SAFETY: `errno` points to the thread's own. It distinguishes an entry of 0 from a missing one.
     unsafe {
         let before = errno.replace(0);
         let value = ask(kind);
@@ -71,11 +71,11 @@ type Fwrite = unsafe extern "C" fn(*const c_void, usize, usize, *mut c_void) -> 
 #[cfg(feature = "preload")]
 weak!(hmalloc_c_fwrite, "fwrite", Fwrite);
 
-/// Writes to a `FILE` of libc's, and says whether it took all of it.
+/// Writes to a `FILE` of libc's. Returns whether it took all bytes.
 ///
 /// # Safety
 ///
-/// `stream` is one.
+/// `stream` is one that is open for writing.
 #[cfg(feature = "preload")]
 pub(crate) unsafe fn write_stream(stream: *mut c_void, bytes: &[u8]) -> bool {
     let Some(write) = linked!(hmalloc_c_fwrite) else { return false };

@@ -1,4 +1,4 @@
-//! One line at a time to a file descriptor, without allocating.
+//! Formatted lines to a file descriptor, without allocation.
 
 use core::ffi::c_int;
 use core::fmt::{self, Write};
@@ -6,7 +6,7 @@ pub(crate) use hmalloc::process::STDERR;
 use hmalloc::process::write_line;
 use syscalls::Errno;
 
-/// Text under construction on the stack. What does not fit is left out.
+/// A text on the stack. What does not fit is left out.
 pub(crate) struct Text<const MAX: usize> {
     bytes: [u8; MAX],
     length: usize,
@@ -32,14 +32,14 @@ impl<const MAX: usize> Write for Text<MAX> {
     }
 }
 
-/// The longest line, its newline included.
+/// The longest line, with its newline.
 const LINE: usize = 512;
 
-/// Writes `hmalloc: TEXT` and a newline, as the crate writes a misuse.
+/// Writes `hmalloc: TEXT` and a newline: the form in which the crate reports a misuse.
 pub(crate) fn say(descriptor: c_int, text: fmt::Arguments<'_>) -> Result<(), Errno> {
     let mut line = Text::<LINE>::new();
     let _ = write!(line, "hmalloc: {text}");
-    // Where there is no room for the newline, it goes over the last byte.
+    // Without room for the newline, it replaces the last byte.
     line.length = line.length.min(LINE - 1);
     let _ = line.write_str("\n");
     write_line(descriptor, line.as_bytes())

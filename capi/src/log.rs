@@ -7,7 +7,7 @@ use core::fmt;
 use syscalls::{Errno, Sysno, syscall};
 
 const MIPS: bool = cfg!(any(target_arch = "mips", target_arch = "mips64"));
-/// 64 bits of arm and powerpc as well as 32.
+/// Each with 32 bits and with 64.
 const ARM_OR_POWERPC: bool =
     cfg!(any(target_arch = "arm", target_arch = "aarch64", target_arch = "powerpc", target_arch = "powerpc64"));
 
@@ -20,8 +20,8 @@ const O_NONBLOCK: usize = if MIPS { 0o200 } else { 0o4000 };
 const O_NOFOLLOW: usize = if ARM_OR_POWERPC { 0o100_000 } else { 0o400_000 };
 const O_CLOEXEC: usize = 0o2_000_000;
 
-/// What is likely, by name: the `syscalls` crate knows all, in a table that the loader would have to relocate in each
-/// process.
+/// The names of likely errors. The `syscalls` crate has all of them, in a table that the loader would have to relocate
+/// in each process.
 const NAMES: [(Errno, &str); 12] = [
     (Errno::EACCES, "EACCES"),
     (Errno::EAGAIN, "EAGAIN"),
@@ -49,7 +49,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Appends the summary of the heap to a file. If that cannot be, standard error gets the reason and the summary.
+/// Appends the summary of the heap to a file. If that fails, standard error gets the reason and the summary.
 pub(crate) fn print(path: &CStr) {
     if let Err(reason) = append(path) {
         let reason = Reason(reason);
@@ -61,13 +61,14 @@ pub(crate) fn print(path: &CStr) {
 fn append(path: &CStr) -> Result<(), Errno> {
     let log = open(path)?;
     let result = report::print(log);
-    // SAFETY: opened above, and nobody else knows of it.
+    // SAFETY: opened above, and nothing else has the descriptor.
     let _ = unsafe { syscall!(Sysno::close, log) };
     result
 }
 
-/// A path that ends in a symbolic link is refused. What is opened never becomes the controlling terminal nor the
-/// property of a program that another thread executes, and is not waited for: a FIFO without a reader is refused, too.
+/// Opens a file to append to. A path that ends in a symbolic link is refused, and so is a FIFO without a reader,
+/// because opening never waits. The file does not become the controlling terminal, and is closed if another thread
+/// executes a program.
 fn open(path: &CStr) -> Result<c_int, Errno> {
     let flags = O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
     // SAFETY: the kernel reads the path.

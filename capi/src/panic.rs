@@ -1,4 +1,4 @@
-//! Nothing here panics. If something does, that is a defect of this library, and the process ends.
+//! The panic handler. A panic would be a defect of this library: it is reported, and the process dies by SIGABRT.
 
 use crate::line::{STDERR, say};
 use core::panic::PanicInfo;

@@ -8,7 +8,7 @@ use hmalloc::brk::Source;
 use hmalloc::{Corruption, Stats};
 use syscalls::{Errno, Sysno, syscall};
 
-/// What the numbers are, and whether the heap is sound.
+/// The heap's numbers, and whether it is sound.
 struct Summary {
     process: usize,
     stats: Stats,
@@ -34,18 +34,18 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Walks the whole heap.
+/// Checks the whole heap.
 pub(crate) fn check() -> Result<(), Corruption> {
     HEAP.check()
 }
 
-/// Writes the summary to `descriptor`. A heap whose links cannot be trusted is not counted.
+/// Writes the summary to `descriptor`. The numbers of a corrupt heap are all 0.
 pub(crate) fn print(descriptor: c_int) -> Result<(), Errno> {
     // SAFETY: no arguments, no effects.
     let process = unsafe { syscall!(Sysno::getpid) }.unwrap_or(0);
     let (check, stats) = HEAP.with(|heap| {
         let check = heap.check();
-        // The counting walk follows the same links.
+        // Counting would follow links that cannot be trusted.
         let stats = if check.is_ok() { heap.stats() } else { Stats::default() };
         (check, stats)
     });

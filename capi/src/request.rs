@@ -1,19 +1,19 @@
-//! What C asks of an allocator: sizes without layouts, null for no, `errno`, and misuse by the process's policy.
+//! What C asks of an allocator: sizes instead of layouts, null for a failure, `errno`, and a policy for misuse.
 //!
-//! `errno` changes only where a function fails; nothing below touches it.
+//! `errno` changes only where a function fails, and only here: nothing below this module sets it.
 
 use crate::libc::{EINVAL, ENOMEM, set_errno};
-use crate::policy;
+use crate::misuse;
 use crate::shared::HEAP;
 use core::alloc::Layout;
 use core::ffi::{c_int, c_void};
 use core::ptr::{NonNull, null_mut};
 use hmalloc::{OutOfMemory, ResizeError};
 
-/// What every block is aligned to at least: no less than `max_align_t` on any of the architectures.
+/// The least alignment of a block: that of `max_align_t`, or more, on all architectures.
 const ALIGN: usize = 16;
 
-/// More than any block can have: a request so large finds no memory, and as the size of a block it is wrong.
+/// Larger than any block can be: no request of this layout succeeds, and no block has it.
 const LARGEST: Layout = match Layout::from_size_align(isize::MAX as usize + 1 - ALIGN, ALIGN) {
     Ok(layout) => layout,
     Err(_) => unreachable!(),
@@ -52,13 +52,13 @@ pub(crate) fn allocate_zeroed(count: usize, size: usize) -> *mut c_void {
     or_enomem(layout.map(|layout| HEAP.allocate_zeroed(layout)))
 }
 
-/// As `posix_memalign`, but that the block is returned. `align` is a power of two.
+/// As `posix_memalign`, but returns the block. `align` is a power of two.
 pub(crate) fn try_allocate_aligned(align: usize, size: usize) -> Result<NonNull<u8>, OutOfMemory> {
     let layout = layout(size, align.max(ALIGN)).ok_or(OutOfMemory)?;
     HEAP.allocate(layout)
 }
 
-/// As `aligned_alloc`. An alignment has to be a power of two; the size need not be a multiple of it.
+/// As `aligned_alloc`. The alignment must be a power of two; the size need not be a multiple of it.
 pub(crate) fn allocate_aligned(align: usize, size: usize) -> *mut c_void {
     if align.is_power_of_two() { or_enomem(Some(try_allocate_aligned(align, size))) } else { refuse(EINVAL) }
 }
@@ -74,7 +74,7 @@ pub(crate) unsafe fn free(call: &str, payload: *mut c_void) {
         return;
     }
     // SAFETY: the caller is done with the block.
-    unsafe { HEAP.free_heard(payload.cast(), policy::hears, |misuse| policy::apply(call, misuse)) }
+    unsafe { HEAP.free_heard(payload.cast(), misuse::matters, |misuse| misuse::apply(call, misuse)) }
 }
 
 /// As `free_aligned_sized`: the block was asked for with this size and alignment.
@@ -90,11 +90,11 @@ pub(crate) unsafe fn free_sized(call: &str, payload: *mut c_void, align: usize, 
     let layout = layout(size, align.max(ALIGN)).unwrap_or(LARGEST);
     // SAFETY: the caller is done with the block.
     if let Err(misuse) = unsafe { HEAP.free_sized(payload.cast(), layout) } {
-        policy::apply(call, &misuse);
+        misuse::apply(call, &misuse);
     }
 }
 
-/// As `realloc`, but that a size of 0 is a size like any other.
+/// As `realloc`, but a size of 0 is a size like any other.
 ///
 /// # Safety
 ///
@@ -103,14 +103,14 @@ pub(crate) unsafe fn resize(call: &str, payload: *mut c_void, size: usize) -> *m
     if payload.is_null() {
         return allocate(size);
     }
-    // A size beyond every layout is asked for as the largest, so that a wrong pointer is noticed all the same.
+    // A size that no layout can have becomes the largest one, so that the pointer is still checked.
     let layout = layout(size, ALIGN).unwrap_or(LARGEST);
     // SAFETY: the caller uses the block only as the answer says.
     match unsafe { HEAP.resize(payload.cast(), layout) } {
         Ok(moved) => moved.as_ptr().cast(),
         Err(ResizeError::OutOfMemory) => refuse(ENOMEM),
         Err(ResizeError::Misuse(misuse)) => {
-            policy::apply(call, &misuse);
+            misuse::apply(call, &misuse);
             refuse(EINVAL)
         }
     }
@@ -124,13 +124,13 @@ pub(crate) fn usable_size(call: &str, payload: *const c_void) -> usize {
     match HEAP.usable_size(payload.cast()) {
         Ok(size) => size,
         Err(misuse) => {
-            policy::apply(call, &misuse);
+            misuse::apply(call, &misuse);
             0
         }
     }
 }
 
-/// The product of a number of elements and their size.
+/// The size of `count` elements. `None`, with `errno` set, if it overflows.
 pub(crate) fn product(count: usize, size: usize) -> Option<usize> {
     let product = count.checked_mul(size);
     if product.is_none() {

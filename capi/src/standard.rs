@@ -8,7 +8,7 @@ use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
 use hmalloc::brk::{Brk, Linux};
 
-// SAFETY (of every `no_mangle` here): the names are a libc's, and this library answers for all of them.
+// SAFETY (of every `no_mangle` here): the names are a libc's, and this library defines all of them.
 
 #[unsafe(no_mangle)]
 extern "C" fn malloc(size: usize) -> *mut c_void {
@@ -38,7 +38,7 @@ unsafe extern "C" fn reallocarray(payload: *mut c_void, count: usize, size: usiz
     request::product(count, size).map_or(null_mut(), |size| unsafe { resize("reallocarray", payload, size) })
 }
 
-/// A size of 0 frees, as programs written for glibc expect.
+/// A size of 0 frees the block, as programs for glibc expect.
 ///
 /// # Safety
 ///
@@ -53,16 +53,16 @@ pub(crate) unsafe fn resize(call: &str, payload: *mut c_void, size: usize) -> *m
     unsafe { request::resize(call, payload, size) }
 }
 
-/// Unlike its siblings, it answers with the error and leaves `errno` alone.
+/// Unlike the others, it returns the error and leaves `errno` alone.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn posix_memalign(place: *mut *mut c_void, align: usize, size: usize) -> c_int {
+pub(crate) unsafe extern "C" fn posix_memalign(answer: *mut *mut c_void, align: usize, size: usize) -> c_int {
     if !align.is_power_of_two() || align < size_of::<*mut c_void>() {
         return EINVAL;
     }
     match request::try_allocate_aligned(align, size) {
         Ok(payload) => {
-            // SAFETY: the caller passes a place for the answer.
-            unsafe { place.write(payload.as_ptr().cast()) };
+            // SAFETY: the caller passes a pointer that may be written through.
+            unsafe { answer.write(payload.as_ptr().cast()) };
             0
         }
         Err(_) => ENOMEM,
@@ -74,7 +74,7 @@ extern "C" fn aligned_alloc(align: usize, size: usize) -> *mut c_void {
     request::allocate_aligned(align, size)
 }
 
-/// As glibc's: an alignment that is not a power of two is rounded up to one.
+/// As in glibc, an alignment that is not a power of two is rounded up to one.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn memalign(align: usize, size: usize) -> *mut c_void {
     match align.checked_next_power_of_two() {
@@ -93,7 +93,7 @@ pub(crate) extern "C" fn valloc(size: usize) -> *mut c_void {
 
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn pvalloc(size: usize) -> *mut c_void {
-    // What cannot be rounded up is refused as it is.
+    // A size that cannot be rounded up is too large as it is.
     let size = size.checked_next_multiple_of(Linux.page_size()).unwrap_or(size);
     request::allocate_aligned(Linux.page_size(), size)
 }
@@ -125,7 +125,7 @@ extern "C" fn malloc_stats() {
     let _ = report::print(STDERR);
 }
 
-/// There is nothing to tune: every setting is accepted, and none has an effect.
+/// Accepts every setting. None has an effect.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn mallopt(_: c_int, _: c_int) -> c_int {
     1

@@ -1,52 +1,11 @@
-//! A heap drawn for a person to read in a terminal. It allocates nothing: the heap is locked while it is looked at.
+//! A heap drawn for a person to read in a terminal. It allocates nothing, for the heap is locked meanwhile.
 
+use crate::bytes::Bytes;
 use core::fmt::{self, Display, Formatter, Write};
 use hmalloc::brk::Brk;
 use hmalloc::{Heap, PAGE, SpanInfo, SpanKind, Stats};
 
-/// A number of bytes, shown in the largest unit that leaves something before the point.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bytes(pub usize);
-
-impl Display for Bytes {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self(bytes) = *self;
-        let (unit, shift) = match bytes {
-            0x4000_0000.. => ("GiB", 30),
-            0x10_0000.. => ("MiB", 20),
-            0x400.. => ("KiB", 10),
-            _ => return pad(f, format_args!("{bytes} B")),
-        };
-        let tenths = (bytes >> (shift - 10)) * 10 / 1024;
-        pad(f, format_args!("{}.{} {unit}", tenths / 10, tenths % 10))
-    }
-}
-
-/// Writes a short text as wide as the formatter asks.
-fn pad(f: &mut Formatter<'_>, text: fmt::Arguments<'_>) -> fmt::Result {
-    let mut short = Short { filled: 0, text: [0; SHORT] };
-    short.write_fmt(text)?;
-    f.pad(core::str::from_utf8(&short.text[..short.filled]).unwrap_or_default())
-}
-
-/// Longer than any number of bytes in its unit.
-const SHORT: usize = 32;
-
-struct Short {
-    filled: usize,
-    text: [u8; SHORT],
-}
-
-impl Write for Short {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let end = self.filled + text.len();
-        self.text.get_mut(self.filled..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
-        self.filled = end;
-        Ok(())
-    }
-}
-
-/// Shows a heap: its statistics, a map of its spans, and how full its slabs are.
+/// Draws a heap: its statistics, a map of its spans, and how full its slabs are.
 pub fn show_heap<B: Brk>(heap: &Heap<B>, output: &mut impl Write) -> fmt::Result {
     show_stats(&heap.stats(), output)?;
     show_map(heap, output)?;
@@ -86,7 +45,7 @@ impl Display for Times {
 }
 
 const COLUMNS: usize = 64;
-/// The map is scaled so that it fills at most this many rows, but for those that begin a new stretch of addresses.
+/// The map is scaled to at most this many rows. Each gap between addresses adds one.
 const ROWS: usize = 24;
 
 fn show_map<B: Brk>(heap: &Heap<B>, output: &mut impl Write) -> fmt::Result {
@@ -99,14 +58,14 @@ fn show_map<B: Brk>(heap: &Heap<B>, output: &mut impl Write) -> fmt::Result {
     for span in heap.spans() {
         map.span(&span)?;
     }
-    map.end_stretch()?;
+    map.end_range()?;
     match heap.brk().query() {
         Ok(address) => writeln!(output, "  {address:#x} the break"),
         Err(_) => writeln!(output, "  the break could not be read"),
     }
 }
 
-/// What is in the stretch of addresses that one sign stands for.
+/// What is in the range of addresses that one sign stands for, in bytes.
 #[derive(Default)]
 struct Cell {
     filled: usize,
@@ -126,7 +85,7 @@ impl Cell {
         match self.used {
             0 => '.',
             used if used == self.filled => '#',
-            // Any use is seen as 1 at least, and any free byte keeps it below full.
+            // 1 at least if anything is used, and not full if anything is free.
             used => {
                 let tenths = used.saturating_mul(10) / self.filled.max(1);
                 char::from_digit(tenths.clamp(1, 9) as u32, 10).unwrap_or('9')
@@ -138,7 +97,7 @@ impl Cell {
 struct Map<'o, W> {
     output: &'o mut W,
     cell_bytes: usize,
-    /// Where the next span begins if it borders on the last.
+    /// Where the next span begins if there is no gap before it.
     at: Option<usize>,
     column: usize,
     cell: Cell,
@@ -147,7 +106,7 @@ struct Map<'o, W> {
 impl<W: Write> Map<'_, W> {
     fn span(&mut self, span: &SpanInfo) -> fmt::Result {
         if self.at.is_some_and(|at| at != span.address) {
-            self.end_stretch()?;
+            self.end_range()?;
             writeln!(self.output, "  ...")?;
         }
         let mut address = span.address;
@@ -174,7 +133,7 @@ impl<W: Write> Map<'_, W> {
             SpanKind::Metadata => self.cell.metadata += part,
             SpanKind::Foreign => self.cell.foreign += part,
             SpanKind::Large => self.cell.used += part,
-            // Spread evenly; a slab whose slots are all live counts as full although a tail may be left over.
+            // Spread evenly. A slab whose slots are all live counts as full, although a tail may be left over.
             SpanKind::Slab { capacity, live, .. } if live < capacity => {
                 self.cell.used += (part as u64 * live as u64 / capacity as u64) as usize;
             }
@@ -195,7 +154,7 @@ impl<W: Write> Map<'_, W> {
         Ok(())
     }
 
-    fn end_stretch(&mut self) -> fmt::Result {
+    fn end_range(&mut self) -> fmt::Result {
         if self.cell.filled > 0 {
             self.end_cell()?;
         }
@@ -207,7 +166,7 @@ impl<W: Write> Map<'_, W> {
     }
 }
 
-/// What is known of all slabs of one slot size.
+/// The sum of all slabs of one slot size.
 #[derive(Clone, Copy)]
 struct Class {
     slot: usize,

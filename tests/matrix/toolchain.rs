@@ -64,6 +64,7 @@ pub(crate) fn build(target: &str) -> PathBuf {
         .args(["--config", "profile.release.opt-level=0"])
         .args(["--config", "profile.release.package.hmalloc.opt-level=3"])
         .args(["--config", "profile.release.package.hmalloc-qemu.opt-level=3"])
+        .args(["--config", "profile.release.package.hmalloc-runtime.opt-level=3"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env("RUSTC_BOOTSTRAP", "1")
         .env("RUSTFLAGS", flags)

@@ -13,12 +13,11 @@ extern crate alloc;
 compile_error!("this program is for Linux on x86_64");
 
 mod allocator;
-// The memory functions of the programs in `qemu/`: string instructions, and nothing but `core`.
-#[path = "../../../qemu/src/mem.rs"]
-mod mem;
 mod runtime;
 mod words;
 
+// Its memory functions alone: string instructions, and nothing but `core`.
+use hmalloc_runtime as _;
 use runtime::{say, wait_for_byte};
 
 /// The whole program.

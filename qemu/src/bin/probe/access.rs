@@ -1,11 +1,11 @@
 //! Loads, stores and atomic additions of a machine word at any address.
 //!
-//! They are assembly because a misaligned access is undefined in Rust: given a pointer that must be aligned, the
-//! compiler could split the access, leave it out, or check it. What the machine does is the question.
+//! They are assembly because a misaligned access is undefined in Rust: the compiler could split it, leave it out or
+//! check it. The question is what the machine does.
 
 use core::arch::asm;
 
-/// The kinds of access, by the names that the command line has for them.
+/// The kinds of access. The command line has the same names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
     Load,
@@ -28,16 +28,16 @@ impl Access {
         }
     }
 
-    /// Accesses the word at `place`, and says whether it had the effect it should have.
+    /// Accesses the word at `place`. Returns whether the access had the right effect.
     ///
     /// # Safety
     ///
     /// [`BYTES`] bytes at `place` may be read and written, however `place` is aligned.
     pub(crate) unsafe fn perform(self, place: *mut usize) -> bool {
         const VALUE: usize = 0x5a17_c3d2_u32 as usize;
-        // SAFETY: the caller's promise. These two accesses of ours assume no alignment.
+        // SAFETY: the caller's promise. This access assumes no alignment.
         unsafe { place.write_unaligned(VALUE) };
-        // SAFETY: the caller's promise; `black_box` keeps the word itself, not a copy, the one that is accessed.
+        // SAFETY: the caller's promise. `black_box` hides from the compiler what the word holds.
         let (seen, expected) = unsafe {
             let place = core::hint::black_box(place);
             match self {
@@ -56,7 +56,7 @@ impl Access {
     }
 }
 
-/// Defines the three accesses from one instruction each, and a loop where addition takes one.
+/// Defines the three accesses from one instruction each, or from a loop where an atomic addition needs one.
 macro_rules! accesses {
     ($arch:meta, load $load:literal, store $store:literal, base $base:ident, value $value:ident,
      add [$($add:literal),*], $(new $new:ident,)? $(zero $zero:tt,)?) => {
@@ -112,8 +112,8 @@ accesses!(target_arch = "mips", load "lw {v}, 0({p})", store "sw {v}, 0({p})", b
 accesses!(target_arch = "mips64", load "ld {v}, 0({p})", store "sd {v}, 0({p})", base reg, value reg,
     add ["2:", "lld {v}, 0({p})", "daddiu {v}, {v}, 1", "scd {v}, 0({p})", "beqz {v}, 2b", "nop"],);
 
-/// On arm the double word, which is what a compiler loads a `u64` with: a single word may lie anywhere there. The atomic
-/// addition is one of a word.
+/// On arm, load and store access a double word, as a compiler does for a `u64`: a single word may be misaligned there.
+/// The atomic addition is of a word.
 #[cfg(target_arch = "arm")]
 mod arm {
     use core::arch::asm;

@@ -1,4 +1,4 @@
-//! Words at payloads, aligned and not.
+//! Access to the words of payloads, aligned and misaligned.
 
 use crate::access::{Access, BYTES};
 use crate::steps::{Failure, ensure};
@@ -13,37 +13,37 @@ use hmalloc::stages::s3_linked::Linked;
 use hmalloc::stages::s4_splitting::Splitting;
 use hmalloc::stages::s5_coalescing::Coalescing;
 use hmalloc::{Heap, OutOfMemory};
-use hmalloc_qemu::Output;
+use hmalloc_runtime::Output;
 
 const WORD: usize = size_of::<usize>();
 
-/// Says what comes, so that it is known when the process dies of it, and accesses one misaligned word.
+/// Writes a line first, so that it is there if the process dies, and accesses one misaligned word.
 fn access_misaligned(access: Access, place: *mut usize, output: &mut Output) -> Result<(), Failure> {
     let off = place.addr() % WORD;
     ensure(off != 0, "the word is aligned: there is nothing to see", place.addr())?;
     let _ = writeln!(output, "a word {off} bytes behind a multiple of {WORD}");
     let _ = output.flush();
-    // SAFETY: the callers own as much there.
+    // SAFETY: the callers own that many bytes there.
     ensure(unsafe { access.perform(place) }, "the access did not do what it should", place.addr())
 }
 
-/// The positive control: a place between two aligned ones, on the stack.
+/// The positive control: a misaligned word on the stack.
 pub(crate) fn control(access: Access, output: &mut Output) -> Result<(), Failure> {
     let mut words = [MaybeUninit::<u64>::uninit(); 2];
     access_misaligned(access, words.as_mut_ptr().wrapping_byte_add(1).cast(), output)
 }
 
-/// Stage 1 puts a payload wherever the one before ends.
+/// Stage 1 puts each payload where the one before it ends, plus a header.
 pub(crate) fn minimal(access: Access, output: &mut Output) -> Result<(), Failure> {
     align_break()?;
     let mut heap = Minimal::new(Linux);
-    // SAFETY: nobody else moves the break in this process.
+    // SAFETY: nothing else moves the break in this process.
     let (first, second) = unsafe { (heap.hmalloc(1), heap.hmalloc(BYTES)) };
     ensure(!first.is_null() && !second.is_null(), "stage 1 has no memory", 0)?;
     access_misaligned(access, second.cast(), output)
 }
 
-/// Puts the break at a multiple of 16, which the kernel does not promise: what stage 1 misaligns is then its own doing.
+/// Raises the break to a multiple of 16, which the kernel does not guarantee: then only stage 1 misaligns its payloads.
 fn align_break() -> Result<(), Failure> {
     let mut brk = Linux;
     let now = brk.query().unwrap_or(0);
@@ -67,10 +67,10 @@ fn payloads(
         ensure(!payload.is_null(), "there is no memory for a block", size)?;
         ensure(payload.addr().is_multiple_of(align_of::<u64>()), "a payload is misaligned", payload.addr())?;
         for access in Access::ALL {
-            // SAFETY: the block holds as much at least.
+            // SAFETY: the block is at least that long.
             ensure(unsafe { access.perform(payload.cast()) }, "an access did not do what it should", payload.addr())?;
         }
-        // Some are freed in between, so that reused and split blocks are seen, too.
+        // Some are freed in between, so that blocks are also reused and split.
         let old = core::mem::replace(&mut kept[size % KEPT], payload);
         if !old.is_null() {
             free(old);
@@ -91,7 +91,7 @@ pub(crate) fn aligned(output: &mut Output) -> Result<(), Failure> {
             payloads(
                 $name,
                 output,
-                // SAFETY: nobody else moves the break while this stage lives.
+                // SAFETY: nothing else moves the break while this stage lives.
                 |size| unsafe { heap.borrow_mut().hmalloc(size) },
                 // SAFETY: the payload came from this heap, and is not used any more.
                 |payload| unsafe { heap.borrow_mut().hfree(payload) },

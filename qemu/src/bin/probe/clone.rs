@@ -1,7 +1,7 @@
 //! Starts a thread with the raw `clone` system call.
 //!
-//! The new thread returns from the call with all registers of its parent but the stack pointer, so it must not touch
-//! anything on the old stack: it goes straight to a function that never returns, within one block of assembly.
+//! The new thread returns from the call with its parent's registers, except for the stack pointer. It must not touch
+//! the old stack, so it calls a function that never returns within the same block of assembly.
 
 use core::arch::asm;
 use syscalls::Sysno;
@@ -9,14 +9,14 @@ use syscalls::Sysno;
 /// `CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM`.
 const FLAGS: usize = 0x5_0f00;
 
-/// What some conventions want free above a function's stack pointer.
+/// Bytes above a function's stack pointer that some calling conventions need.
 const RESERVE: usize = 256;
 
-/// Runs `function(argument)` on a new thread. Returns whether there is one.
+/// Runs `function(argument)` on a new thread. Returns whether it was started.
 ///
 /// # Safety
 ///
-/// `top` is the upper end, a multiple of 16, of a stack that nobody else uses while the thread lives.
+/// `top` is the upper end, a multiple of 16, of a stack that nothing else uses while the thread lives.
 pub(crate) unsafe fn start(top: *mut u8, function: extern "C" fn(usize) -> !, argument: usize) -> bool {
     // SAFETY: the caller's promise about the stack.
     let answer = unsafe { clone(FLAGS, top.wrapping_sub(RESERVE), function, argument, Sysno::clone as usize) };
@@ -26,7 +26,7 @@ pub(crate) unsafe fn start(top: *mut u8, function: extern "C" fn(usize) -> !, ar
 #[cfg(target_arch = "x86_64")]
 unsafe fn clone(flags: usize, stack: *mut u8, f: extern "C" fn(usize) -> !, argument: usize, call: usize) -> isize {
     let answer;
-    // SAFETY: the child leaves for `f`; the parent sees an ordinary system call.
+    // SAFETY: the child calls `f`; for the parent it is an ordinary system call.
     unsafe {
         asm!(
             "syscall", "test rax, rax", "jnz 2f",
@@ -42,7 +42,7 @@ unsafe fn clone(flags: usize, stack: *mut u8, f: extern "C" fn(usize) -> !, argu
 #[cfg(target_arch = "x86")]
 unsafe fn clone(flags: usize, stack: *mut u8, f: extern "C" fn(usize) -> !, argument: usize, call: usize) -> isize {
     let answer;
-    // SAFETY: as for x86_64. The flags ask for nothing that the later arguments would say.
+    // SAFETY: as for x86_64. With these flags the kernel ignores the other arguments.
     unsafe {
         asm!(
             "int 0x80", "test eax, eax", "jnz 2f",
@@ -105,7 +105,7 @@ unsafe fn clone(flags: usize, stack: *mut u8, f: extern "C" fn(usize) -> !, argu
 #[cfg(target_arch = "loongarch64")]
 unsafe fn clone(flags: usize, stack: *mut u8, f: extern "C" fn(usize) -> !, argument: usize, call: usize) -> isize {
     let answer;
-    // SAFETY: as for x86_64. The kernel keeps no temporary register.
+    // SAFETY: as for x86_64. The kernel preserves no temporary register.
     unsafe {
         asm!(
             "syscall 0", "bnez $a0, 2f",
@@ -120,7 +120,7 @@ unsafe fn clone(flags: usize, stack: *mut u8, f: extern "C" fn(usize) -> !, argu
     answer
 }
 
-/// Here the stack comes before the flags.
+/// On s390x the stack comes before the flags.
 #[cfg(target_arch = "s390x")]
 unsafe fn clone(flags: usize, stack: *mut u8, f: extern "C" fn(usize) -> !, argument: usize, call: usize) -> isize {
     let answer;
@@ -137,7 +137,7 @@ unsafe fn clone(flags: usize, stack: *mut u8, f: extern "C" fn(usize) -> !, argu
     answer
 }
 
-/// A failed call sets the summary overflow bit and answers with a positive error number.
+/// A failed call sets the summary overflow bit and returns a positive error number.
 #[cfg(target_arch = "powerpc")]
 unsafe fn clone(flags: usize, stack: *mut u8, f: extern "C" fn(usize) -> !, argument: usize, call: usize) -> isize {
     let answer;
@@ -177,7 +177,7 @@ unsafe fn clone(flags: usize, stack: *mut u8, f: extern "C" fn(usize) -> !, argu
     answer
 }
 
-/// $7 is not zero after a failed call, and $2 is a positive error number then. A function finds its own address in $25.
+/// After a failed call $7 is not zero, and $2 is a positive error number. A function finds its own address in $25.
 #[cfg(any(target_arch = "mips", target_arch = "mips64"))]
 unsafe fn clone(flags: usize, stack: *mut u8, f: extern "C" fn(usize) -> !, argument: usize, call: usize) -> isize {
     let (answer, failed): (isize, usize);

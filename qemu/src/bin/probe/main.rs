@@ -1,6 +1,6 @@
-//! The probe of the matrix: what one architecture does with misaligned words, and what the heaps do on it.
+//! The probe of the matrix: what one architecture does with misaligned words, and how the heaps work on it.
 //!
-//! Each run asks one question, because the answer may be death by a signal.
+//! Each run asks one question, because the process may die of it.
 #![no_std]
 #![no_main]
 #![cfg_attr(
@@ -10,8 +10,11 @@
 
 mod access;
 mod alignment;
+mod blocks;
 mod clone;
+mod moves;
 mod report;
+mod requests;
 mod selfcheck;
 mod steps;
 mod threads;
@@ -19,7 +22,7 @@ mod threads;
 use access::Access;
 use core::fmt::Write;
 use hmalloc::Hmalloc;
-use hmalloc_qemu::{Output, Process, STDOUT, program, say};
+use hmalloc_runtime::{Output, Process, STDOUT, abort, program, say};
 
 program!(main);
 
@@ -45,7 +48,7 @@ fn main(process: Process) -> i32 {
         (b"selfcheck", None) => selfcheck::run(&mut output),
         (b"threads", None) => threads::run(&mut output),
         (b"report", None) => report::run(),
-        (b"abort", None) => hmalloc::process::abort(),
+        (b"abort", None) => abort(),
         (b"source", None) => {
             let _ = writeln!(output, "{:?}", Hmalloc::new().stats().source);
             Ok(())

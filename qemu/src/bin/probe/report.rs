@@ -1,16 +1,16 @@
-//! How a line gets out and how the process dies: signal sets, times and flags differ between architectures.
+//! Writing a line to a broken and to a full pipe: signal sets, times and flags differ between architectures.
 
 use crate::steps::{Failure, ensure};
 use hmalloc::process::write_line;
-use hmalloc_qemu::Errno;
+use hmalloc_runtime::Errno;
 use syscalls::{Sysno, syscall};
 
-/// What a pipe takes at once or not at all.
+/// As long as what a pipe takes whole or not at all.
 const LINE: [u8; 4096] = [b'x'; 4096];
-/// More lines than a pipe has room for.
+/// More lines than fit into a pipe.
 const MANY: usize = 4096;
 
-/// A pipe that is broken and one that is full: the process lives, and says why nothing was written.
+/// The process survives a broken pipe and a full one, and gets the reason why nothing was written.
 pub(crate) fn run() -> Result<(), Failure> {
     let [reader, writer] = pipe()?;
     close(reader);

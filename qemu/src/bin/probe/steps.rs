@@ -1,4 +1,4 @@
-//! What the probe's steps have in common: failures that say what went wrong, and random numbers.
+//! What the probe's steps share: failures with a reason, and random numbers.
 
 use core::fmt;
 
@@ -10,7 +10,7 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// A failure with a number that helps to find out why.
+    /// A failure, with a number that helps to find the cause.
     pub(crate) fn new(what: &'static str, number: usize) -> Self {
         Self { what, number }
     }
@@ -22,12 +22,12 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Fails with `what` and a number that helps to find out why, unless `holds`.
+/// Fails with `what`, and a number that helps to find the cause, unless `holds`.
 pub(crate) fn ensure(holds: bool, what: &'static str, number: usize) -> Result<(), Failure> {
     if holds { Ok(()) } else { Err(Failure::new(what, number)) }
 }
 
-/// Numbers without a pattern: Marsaglia's xorshift on 32 bits, which no architecture is slow at.
+/// Pseudorandom numbers: Marsaglia's xorshift on 32 bits, which is fast on every architecture.
 pub(crate) struct Random(pub(crate) u32);
 
 impl Random {

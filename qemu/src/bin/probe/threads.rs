@@ -8,7 +8,7 @@ use core::mem::MaybeUninit;
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use hmalloc::Hmalloc;
-use hmalloc_qemu::Output;
+use hmalloc_runtime::Output;
 use syscalls::{Sysno, syscall};
 
 const THREADS: usize = 4;
@@ -17,10 +17,10 @@ const SLOTS: usize = 64;
 const STACK: usize = 64 << 10;
 
 static HEAP: Hmalloc = Hmalloc::new();
-/// Payload addresses in transit from one thread to another, or 0.
+/// Addresses of payloads on their way from one thread to another, or 0.
 static SLOT: [AtomicUsize; SLOTS] = [const { AtomicUsize::new(0) }; SLOTS];
 static DONE: AtomicUsize = AtomicUsize::new(0);
-/// Blocks whose content was not what its writer left, and requests without an answer.
+/// How many blocks had a wrong content, and how many requests failed.
 static WRONG: AtomicUsize = AtomicUsize::new(0);
 
 #[repr(C, align(16))]
@@ -28,7 +28,7 @@ struct Stack(MaybeUninit<[u8; STACK]>);
 
 static mut STACKS: [Stack; THREADS] = [const { Stack(MaybeUninit::uninit()) }; THREADS];
 
-/// A block begins with its size; every other byte is the size's lowest.
+/// A block begins with its size. Every other byte is the lowest byte of the size.
 const LEAST: usize = size_of::<usize>();
 
 fn layout(size: usize) -> Layout {
@@ -51,7 +51,7 @@ fn make(size: usize) -> *mut u8 {
 }
 
 fn verify_and_free(payload: *mut u8) {
-    // SAFETY: whoever swapped the payload out of its slot owns it, and `make` filled it.
+    // SAFETY: the thread that swapped the payload out of its slot owns it, and `make` filled it.
     let (size, content) = unsafe {
         let size = payload.cast::<usize>().read();
         (size, core::slice::from_raw_parts(payload.add(LEAST), size - LEAST))
@@ -59,7 +59,7 @@ fn verify_and_free(payload: *mut u8) {
     if content.iter().any(|&byte| byte != size as u8) {
         WRONG.fetch_add(1, Ordering::Relaxed);
     }
-    // SAFETY: `make` asked for this layout.
+    // SAFETY: `make` requested this layout.
     unsafe { HEAP.dealloc(payload, layout(size)) };
 }
 
@@ -89,7 +89,7 @@ pub(crate) fn run(output: &mut Output) -> Result<(), Failure> {
         ensure(started, "a thread was not started", number)?;
     }
     while DONE.load(Ordering::Acquire) < THREADS {
-        // SAFETY: it only lets others run.
+        // SAFETY: it only lets other threads run.
         let _ = unsafe { syscall!(Sysno::sched_yield) };
     }
     for slot in &SLOT {

@@ -1,7 +1,7 @@
 //! The heap as a table with one line for each block, and as a picture to scale.
 
 use crate::heaps::{Row, Shown, program_break};
-use crate::script::Named;
+use crate::named::Named;
 use core::fmt::{self, Write};
 use hmalloc::BlockState;
 
@@ -25,17 +25,17 @@ pub(crate) fn draw<H: Shown>(heap: &H, named: &[Named], base: usize, output: &mu
     }
 }
 
-/// How many bytes of a stage's heap one sign of the picture stands for: few enough that every header is seen.
+/// How many bytes of a stage's heap one sign of the picture stands for: few enough to show every header.
 pub(crate) fn scale(header: usize) -> usize {
     header.min(16)
 }
 
-/// The name of the block in a row, if the tour has it.
+/// The name of the block in a row, if it is one of the tour's.
 fn owner(row: &Row, named: &[Named]) -> Option<char> {
     named.iter().find(|named| named.live && named.payload.addr() == row.payload()).map(|named| named.name)
 }
 
-/// One sign for every `scale` bytes, for what is in their middle.
+/// Draws one sign for every `scale` bytes: it stands for the byte in their middle.
 fn picture<H: Shown>(heap: &H, named: &[Named], scale: usize, output: &mut impl Write) -> fmt::Result {
     write!(output, "\n    ")?;
     let mut middle = heap.rows().next().map_or(0, |first| first.start + scale / 2);

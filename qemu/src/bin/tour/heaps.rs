@@ -1,4 +1,4 @@
-//! What the tour needs of a heap: the two calls, and a look at every block.
+//! What the tour needs of a heap: to allocate, to free, and to walk its blocks.
 
 use core::alloc::Layout;
 use core::ptr::null_mut;
@@ -6,7 +6,7 @@ use hmalloc::brk::{Brk, Linux};
 use hmalloc::stages::Stage;
 use hmalloc::{BlockState, Heap, Misuse};
 
-/// A stretch of the heap.
+/// A block of the heap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Row {
     /// Address of the first byte: the header's, if there is one.
@@ -30,12 +30,12 @@ impl Row {
 
 /// A heap that can be shown.
 pub(crate) trait Shown {
-    fn take(&mut self, size: usize) -> *mut u8;
+    fn allocate(&mut self, size: usize) -> *mut u8;
 
-    /// Gives back what may or may not be a payload.
-    fn give(&mut self, payload: *mut u8) -> Result<(), Misuse>;
+    /// Frees what may or may not be a payload.
+    fn free(&mut self, payload: *mut u8) -> Result<(), Misuse>;
 
-    /// Lowers the break as far as it goes and says over how many bytes, where there is a call for it.
+    /// Lowers the break as far as possible, and returns by how many bytes. `None` if the heap has no such call.
     fn trim(&mut self) -> Option<usize>;
 
     fn rows(&self) -> impl Iterator<Item = Row>;
@@ -48,14 +48,14 @@ pub(crate) trait Shown {
 pub(crate) struct Milestone<S>(pub(crate) S);
 
 impl<S: Stage<Source = Linux>> Shown for Milestone<S> {
-    fn take(&mut self, size: usize) -> *mut u8 {
-        // SAFETY: the tour writes to payloads only, and nobody else in this process moves the break.
+    fn allocate(&mut self, size: usize) -> *mut u8 {
+        // SAFETY: the tour writes to payloads only, and nothing else in this process moves the break.
         unsafe { self.0.hmalloc(size) }
     }
 
-    fn give(&mut self, payload: *mut u8) -> Result<(), Misuse> {
-        // SAFETY: the tour does not use what it gave back. The one address it gives that is no payload lies so deep in
-        // a payload that a stage which believes it writes into that payload.
+    fn free(&mut self, payload: *mut u8) -> Result<(), Misuse> {
+        // SAFETY: the tour does not use what it freed. The one address that is not a payload's lies so far inside a
+        // payload that a stage which trusts it writes into that payload.
         unsafe { self.0.hfree(payload) };
         Ok(())
     }
@@ -78,18 +78,18 @@ impl<S: Stage<Source = Linux>> Shown for Milestone<S> {
     }
 }
 
-/// The alignment that milestone 2 gives its payloads.
+/// The alignment of milestone 2's payloads.
 const ALIGN: usize = hmalloc::stages::s2_aligned::ALIGN;
 
 impl Shown for Heap<Linux> {
-    fn take(&mut self, size: usize) -> *mut u8 {
-        let payload = Layout::from_size_align(size, ALIGN).ok().and_then(|layout| self.allocate(layout).ok());
+    fn allocate(&mut self, size: usize) -> *mut u8 {
+        let payload = Layout::from_size_align(size, ALIGN).ok().and_then(|layout| Heap::allocate(self, layout).ok());
         payload.map_or(null_mut(), |payload| payload.as_ptr())
     }
 
-    fn give(&mut self, payload: *mut u8) -> Result<(), Misuse> {
-        // SAFETY: the tour does not use what it gave back.
-        unsafe { self.free(payload) }
+    fn free(&mut self, payload: *mut u8) -> Result<(), Misuse> {
+        // SAFETY: the tour does not use what it freed.
+        unsafe { Heap::free(self, payload) }
     }
 
     fn trim(&mut self) -> Option<usize> {
@@ -105,7 +105,7 @@ impl Shown for Heap<Linux> {
     }
 }
 
-/// Where the break stands, or 0 if the kernel does not say.
+/// The program break, or 0 if the kernel does not say.
 pub(crate) fn program_break() -> usize {
     Linux.query().unwrap_or(0)
 }

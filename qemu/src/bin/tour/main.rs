@@ -1,11 +1,12 @@
 //! Shows one milestone of the journal, or the production heap, at work on the process's own program break.
 //!
-//! The same calls for all of them. After each, the heap is drawn, so that the tours can be compared call by call.
+//! All of them get the same calls. The heap is drawn after each, so that the tours can be compared call by call.
 #![no_std]
 #![no_main]
 
 mod draw;
 mod heaps;
+mod named;
 mod script;
 
 use core::fmt::{self, Write};
@@ -17,7 +18,8 @@ use hmalloc::stages::s2_aligned::Aligned;
 use hmalloc::stages::s3_linked::Linked;
 use hmalloc::stages::s4_splitting::Splitting;
 use hmalloc::stages::s5_coalescing::Coalescing;
-use hmalloc_qemu::{Output, Process, STDOUT, Text, program, say, show_heap};
+use hmalloc_qemu::show_heap;
+use hmalloc_runtime::{Output, Process, STDOUT, Text, program, say};
 use script::Tour;
 
 const HELP: &str = "\
@@ -51,7 +53,7 @@ fn main(process: Process) -> i32 {
         }
         return 1;
     }
-    // Writing stops at the first failure, which is kept until here.
+    // Writing stops at the first error, which is kept until here.
     output.flush().map_or_else(
         |errno| {
             say(format_args!("tour: standard output: {}\n", errno.description().unwrap_or("unknown error")));
@@ -61,7 +63,7 @@ fn main(process: Process) -> i32 {
     )
 }
 
-/// Shows what the argument names. `None` if it names nothing.
+/// Runs the tour that the argument names. `None` if it names none.
 fn show(which: &[u8], output: &mut Output) -> Option<fmt::Result> {
     Some(match which {
         b"--help" | b"-h" => output.write_str(HELP),

@@ -1,78 +1,54 @@
-//! The calls, and what is to be seen after each of them.
+//! The calls, and what there is to see after each of them.
 
 use crate::draw::{draw, scale};
 use crate::heaps::{Row, Shown, program_break};
+use crate::named::{NAMES, Named};
 use core::fmt::{self, Write};
 use hmalloc::stages::s2_aligned::ALIGN;
 use hmalloc::{BlockState, Misuse};
 
-/// A call. Blocks have the names of letters.
+/// A call. Blocks are named by letters.
 #[derive(Clone, Copy)]
 enum Call {
-    Take(char, usize),
-    Give(char),
-    /// A pointer so many bytes into a block, which is no pointer that `hfree` was made for.
-    GiveInside(char, usize),
+    Allocate(char, usize),
+    Free(char),
+    /// Frees a pointer that many bytes into a block, which is misuse.
+    FreeInside(char, usize),
     Trim,
 }
 
-/// The same for every heap. Sizes are such that some fit where others were and some do not.
+/// The same for every heap. Some sizes fit where other blocks were, and some do not.
 const SCRIPT: [(Call, &str); 15] = [
-    (Call::Take('a', 21), "The first block: the break is raised."),
-    (Call::Take('b', 200), "21 is no round number. Where does the next payload start?"),
-    (Call::Take('c', 40), ""),
-    (Call::Take('d', 40), ""),
-    (Call::Give('b'), "A free block between used ones."),
-    (Call::Take('e', 24), "First fit: b's place. All of it?"),
-    (Call::Give('e'), "Are there two free neighbours now, or one free block?"),
-    (Call::Give('c'), "And now?"),
-    (Call::Take('f', 256), "More than b had, less than b and c had together. Does the break have to be raised?"),
-    (Call::Give('d'), "Was it the last block?"),
-    (Call::Give('f'), "Only a is in use now. How far down does the break go?"),
-    (Call::GiveInside('a', 12), "No block starts at that address. Who notices?"),
-    (Call::Give('a'), "The last block in use."),
-    (Call::Give('a'), "Once more."),
+    (Call::Allocate('a', 21), "The first block: the break is raised."),
+    (Call::Allocate('b', 200), "21 is no round number. Where does the next payload start?"),
+    (Call::Allocate('c', 40), ""),
+    (Call::Allocate('d', 40), ""),
+    (Call::Free('b'), "A free block between used ones."),
+    (Call::Allocate('e', 24), "First fit: b's place. All of it?"),
+    (Call::Free('e'), "Are there two free neighbours now, or one free block?"),
+    (Call::Free('c'), "And now?"),
+    (Call::Allocate('f', 256), "More than b had, less than b and c had together. Does the break have to be raised?"),
+    (Call::Free('d'), "Was it the last block?"),
+    (Call::Free('f'), "Only a is in use now. How far down does the break go?"),
+    (Call::FreeInside('a', 12), "No block starts at that address. Who notices?"),
+    (Call::Free('a'), "The last block in use."),
+    (Call::Free('a'), "Once more."),
     (Call::Trim, "What is kept for the next request goes back to the kernel, too."),
 ];
-
-const NAMES: usize = 6;
-
-/// A payload that the tour was given.
-#[derive(Clone, Copy)]
-pub(crate) struct Named {
-    pub(crate) name: char,
-    pub(crate) payload: *mut u8,
-    pub(crate) asked: usize,
-    pub(crate) live: bool,
-}
-
-impl Named {
-    /// Whether its bytes are still what the tour wrote.
-    fn is_intact(&self) -> bool {
-        // SAFETY: live, and all its bytes were written.
-        let bytes = unsafe { core::slice::from_raw_parts(self.payload, self.asked) };
-        bytes.iter().all(|&byte| char::from(byte) == self.name)
-    }
-
-    fn write(&self) {
-        // SAFETY: live, with at least as many bytes as were asked for.
-        unsafe { self.payload.write_bytes(self.name as u8, self.asked) };
-    }
-}
 
 /// One heap on its way through the script.
 pub(crate) struct Tour<'t, H, W> {
     heap: &'t mut H,
     output: &'t mut W,
     named: [Named; NAMES],
-    /// Where the break stood at first: addresses are shown as distances from here.
+    /// The break at the start. Addresses are printed as distances from it.
     base: usize,
 }
 
 impl<'t, H: Shown, W: Write> Tour<'t, H, W> {
     pub(crate) fn new(heap: &'t mut H, output: &'t mut W) -> Self {
-        let nobody = Named { name: ' ', payload: core::ptr::null_mut(), asked: 0, live: false };
-        Self { heap, output, named: [nobody; NAMES], base: program_break() }
+        let unused = Named { name: ' ', payload: core::ptr::null_mut(), requested: 0, live: false };
+        Self { heap, output, named: [unused; NAMES], base: program_break() }
     }
 
     pub(crate) fn run(&mut self) -> fmt::Result {
@@ -107,37 +83,37 @@ impl<'t, H: Shown, W: Write> Tour<'t, H, W> {
 
     fn call(&mut self, call: Call) -> Option<Answer> {
         Some(match call {
-            Call::Take(name, asked) => {
-                let payload = self.heap.take(asked);
-                let named = Named { name, payload, asked, live: !payload.is_null() };
+            Call::Allocate(name, requested) => {
+                let payload = self.heap.allocate(requested);
+                let named = Named { name, payload, requested, live: !payload.is_null() };
                 if named.live {
                     named.write();
                 }
-                *self.place(name) = named;
+                *self.named_mut(name) = named;
                 Answer::Payload(payload)
             }
-            Call::Give(name) => {
-                self.place(name).live = false;
-                let payload = self.place(name).payload;
-                Answer::Given(self.heap.give(payload))
+            Call::Free(name) => {
+                self.named_mut(name).live = false;
+                let payload = self.named_mut(name).payload;
+                Answer::Freed(self.heap.free(payload))
             }
-            Call::GiveInside(name, offset) => {
-                let payload = self.place(name).payload.wrapping_add(offset);
-                Answer::Given(self.heap.give(payload))
+            Call::FreeInside(name, offset) => {
+                let payload = self.named_mut(name).payload.wrapping_add(offset);
+                Answer::Freed(self.heap.free(payload))
             }
             Call::Trim => Answer::Trimmed(self.heap.trim()?),
         })
     }
 
-    fn place(&mut self, name: char) -> &mut Named {
+    fn named_mut(&mut self, name: char) -> &mut Named {
         &mut self.named[(name as usize - 'a' as usize) % NAMES]
     }
 
     fn say_call(&mut self, call: Call) -> fmt::Result {
         match call {
-            Call::Take(name, asked) => write!(self.output, "{name} = hmalloc({asked})"),
-            Call::Give(name) => write!(self.output, "hfree({name})"),
-            Call::GiveInside(name, offset) => write!(self.output, "hfree({name} + {offset})"),
+            Call::Allocate(name, requested) => write!(self.output, "{name} = hmalloc({requested})"),
+            Call::Free(name) => write!(self.output, "hfree({name})"),
+            Call::FreeInside(name, offset) => write!(self.output, "hfree({name} + {offset})"),
             Call::Trim => write!(self.output, "trim(0)"),
         }
     }
@@ -146,16 +122,16 @@ impl<'t, H: Shown, W: Write> Tour<'t, H, W> {
         match answer {
             Answer::Payload(payload) if payload.is_null() => writeln!(self.output, "  ->  null"),
             Answer::Payload(payload) => writeln!(self.output, "  ->  +{}", payload.addr().wrapping_sub(self.base)),
-            Answer::Given(Ok(())) => writeln!(self.output),
-            Answer::Given(Err(misuse)) => writeln!(self.output, "  ->  {misuse}"),
+            Answer::Freed(Ok(())) => writeln!(self.output),
+            Answer::Freed(Err(misuse)) => writeln!(self.output, "  ->  {misuse}"),
             Answer::Trimmed(bytes) => writeln!(self.output, "  ->  {bytes} bytes"),
         }
     }
 
-    /// What the drawing shows, in words: nothing is said that was not seen just now.
+    /// What the drawing shows, in words. Each note is about the heap as it is now.
     fn notes(&mut self, call: Call, (break_before, before): (usize, u64)) -> fmt::Result {
         let break_now = program_break();
-        if (break_before, before) == (break_now, self.fingerprint()) && !self.written() {
+        if (break_before, before) == (break_now, self.fingerprint()) && !self.is_damaged() {
             return writeln!(self.output, "    * nothing changed");
         }
         if break_now > break_before {
@@ -164,8 +140,8 @@ impl<'t, H: Shown, W: Write> Tour<'t, H, W> {
         if break_now < break_before {
             writeln!(self.output, "    * the break was lowered by {} bytes", break_before - break_now)?;
         }
-        if let Call::Take(name, asked) = call {
-            self.notes_on_payload(name, asked)?;
+        if let Call::Allocate(name, requested) = call {
+            self.notes_on_payload(name, requested)?;
         }
         if let Some(header) = self.heap.header() {
             self.notes_on_blocks(header, break_now)?;
@@ -180,16 +156,19 @@ impl<'t, H: Shown, W: Write> Tour<'t, H, W> {
         Ok(())
     }
 
-    fn notes_on_payload(&mut self, name: char, asked: usize) -> fmt::Result {
-        let payload = self.place(name).payload.addr();
+    fn notes_on_payload(&mut self, name: char, requested: usize) -> fmt::Result {
+        let payload = self.named_mut(name).payload.addr();
         if !payload.is_multiple_of(ALIGN) {
             writeln!(self.output, "    ! {name} does not start at a multiple of {ALIGN}")?;
         }
         let size = self.heap.rows().find(|row| row.payload() == payload).map_or(0, |row| row.size);
         if let Some(header) = self.heap.header()
-            && size >= asked.next_multiple_of(ALIGN) + header + ALIGN
+            && size >= requested.next_multiple_of(ALIGN) + header + ALIGN
         {
-            writeln!(self.output, "    ! {name} asked for {asked} bytes and got all {size}: the block is not split")?;
+            writeln!(
+                self.output,
+                "    ! {name} asked for {requested} bytes and got all {size}: the block is not split"
+            )?;
         }
         Ok(())
     }
@@ -211,11 +190,11 @@ impl<'t, H: Shown, W: Write> Tour<'t, H, W> {
         Ok(())
     }
 
-    fn written(&self) -> bool {
+    fn is_damaged(&self) -> bool {
         self.named.iter().any(|named| named.live && !named.is_intact())
     }
 
-    /// A number that changes with the blocks.
+    /// A hash of all blocks.
     fn fingerprint(&self) -> u64 {
         let add = |sum: u64, word: u64| (sum ^ word).wrapping_mul(0x100_0000_01b3).rotate_left(29);
         let words = |row: Row| [row.start as u64, row.size as u64, row.state as u64];
@@ -223,9 +202,9 @@ impl<'t, H: Shown, W: Write> Tour<'t, H, W> {
     }
 }
 
-/// What a call came back with.
+/// The result of a call.
 enum Answer {
     Payload(*mut u8),
-    Given(Result<(), Misuse>),
+    Freed(Result<(), Misuse>),
     Trimmed(usize),
 }

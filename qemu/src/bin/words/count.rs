@@ -1,13 +1,13 @@
-//! From bytes in pieces to counted words.
+//! Counts the words of a text that is read in pieces.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 
-/// Counts the words of a text that comes in pieces. A word, and a character, may straddle pieces.
+/// Counts the words of a text. A word or a character may begin in one piece and end in the next.
 pub(crate) struct Counter {
     words: BTreeMap<String, usize>,
     invalid: u64,
-    /// The word that was not finished at the end of the last piece, as it stands in the text.
+    /// The word that the last piece did not finish, not lower-cased.
     pending: String,
 }
 
@@ -16,7 +16,7 @@ impl Counter {
         Self { words: BTreeMap::new(), invalid: 0, pending: String::new() }
     }
 
-    /// Every word, lower-cased, and how often it came.
+    /// Every word, lower-cased, and how often it occurred.
     pub(crate) fn words(&self) -> &BTreeMap<String, usize> {
         &self.words
     }
@@ -26,25 +26,25 @@ impl Counter {
         self.invalid
     }
 
-    /// The text is over; `cut` bytes are the beginning of a character whose end never came.
-    pub(crate) fn finish(&mut self, cut: usize) {
-        self.invalid += cut as u64;
+    /// Ends the text. The last `incomplete` bytes are the beginning of a character.
+    pub(crate) fn finish(&mut self, incomplete: usize) {
+        self.invalid += incomplete as u64;
         self.end_pending();
     }
 
-    /// Takes the next piece of the text. Returns how many bytes at its end are the beginning of a character: the next
-    /// piece is to begin with them.
-    pub(crate) fn take(&mut self, mut bytes: &[u8]) -> usize {
+    /// Counts the next piece of the text. Returns how many bytes at its end are the beginning of a character: the next
+    /// piece must begin with them.
+    pub(crate) fn add(&mut self, mut bytes: &[u8]) -> usize {
         loop {
             let error = match core::str::from_utf8(bytes) {
                 Ok(text) => {
-                    self.take_text(text);
+                    self.add_text(text);
                     return 0;
                 }
                 Err(error) => error,
             };
             let (valid, rest) = bytes.split_at(error.valid_up_to());
-            self.take_text(core::str::from_utf8(valid).unwrap_or_default());
+            self.add_text(core::str::from_utf8(valid).unwrap_or_default());
             let Some(invalid) = error.error_len() else { return rest.len() };
             self.end_pending();
             self.invalid += invalid as u64;
@@ -52,7 +52,7 @@ impl Counter {
         }
     }
 
-    fn take_text(&mut self, text: &str) {
+    fn add_text(&mut self, text: &str) {
         let mut rest = text;
         while !rest.is_empty() {
             let end = rest.find(|character: char| !character.is_alphanumeric());
@@ -67,19 +67,19 @@ impl Counter {
         }
     }
 
-    /// The text went on with something that is not part of a word, or ended.
+    /// Counts the pending word, which has ended.
     fn end_pending(&mut self) {
         count(&mut self.words, &self.pending);
         self.pending.clear();
     }
 }
 
-/// Counts one word as it stands in the text; an empty one is none.
+/// Counts one word, not lower-cased. An empty one does not count.
 fn count(words: &mut BTreeMap<String, usize>, word: &str) {
     if word.is_empty() {
         return;
     }
-    // Of the whole word, because a letter's lower case may depend on its place (the Greek sigma).
+    // The word as a whole, because the lower case of a letter may depend on its position (the Greek sigma).
     let word = word.to_lowercase();
     if let Some(count) = words.get_mut(&word) {
         *count += 1;

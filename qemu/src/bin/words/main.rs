@@ -1,4 +1,4 @@
-//! Counts the words of a text without a libc, on hmalloc, and shows the heap it did so on.
+//! Counts the words of a text without a libc, on hmalloc, and draws the heap.
 #![no_std]
 #![no_main]
 
@@ -11,7 +11,8 @@ use alloc::vec::Vec;
 use core::ffi::CStr;
 use core::fmt::Write;
 use count::Counter;
-use hmalloc_qemu::{Errno, File, Output, Process, STDIN, STDOUT, Text, program, say, show_heap};
+use hmalloc_qemu::show_heap;
+use hmalloc_runtime::{Errno, File, Output, Process, STDIN, STDOUT, Text, program, say};
 use options::{HELP, Input, Options, Request};
 
 #[global_allocator]
@@ -34,7 +35,7 @@ fn main(process: Process) -> i32 {
     i32::from(result.is_err())
 }
 
-/// Counts, prints, and shows the heap. What goes wrong is said on standard error.
+/// Counts, prints, and draws the heap. Errors are reported on standard error.
 fn run(options: &Options) -> Result<(), ()> {
     let counter = read(&options.input).map_err(|errno| complain(&options.input, errno))?;
     let (name, words) = (Text(options.input.name()), counter.words());
@@ -59,7 +60,7 @@ fn run(options: &Options) -> Result<(), ()> {
     })
 }
 
-/// Reads the input to its end, piece by piece: a text need not fit into memory, only its different words.
+/// Reads the input to its end, piece by piece: only the different words have to fit into memory.
 fn read(input: &Input) -> Result<Counter, Errno> {
     let file = match input {
         Input::Standard => STDIN,
@@ -70,13 +71,13 @@ fn read(input: &Input) -> Result<Counter, Errno> {
     let mut buffer = [0; PIECE];
     let mut carried = 0;
     loop {
-        let came = file.read(&mut buffer[carried..])?;
-        if came == 0 {
+        let count = file.read(&mut buffer[carried..])?;
+        if count == 0 {
             counter.finish(carried);
             return Ok(counter);
         }
-        let end = carried + came;
-        carried = counter.take(&buffer[..end]);
+        let end = carried + count;
+        carried = counter.add(&buffer[..end]);
         buffer.copy_within(end - carried..end, 0);
     }
 }
@@ -94,7 +95,7 @@ fn complain(input: &Input, errno: Errno) {
     }
 }
 
-/// Writes to standard output, and says so where that fails.
+/// Writes to standard output. An error is reported on standard error.
 fn print(write: impl FnOnce(&mut Output) -> core::fmt::Result) -> Result<(), ()> {
     let mut output = Output::new(STDOUT);
     let _ = write(&mut output);

@@ -2,9 +2,9 @@
 
 use core::ffi::CStr;
 use core::fmt;
-use hmalloc_qemu::Text;
+use hmalloc_runtime::Text;
 
-/// What is read when no file is named.
+/// The file that is read when none is named.
 pub(crate) const DEFAULT: &CStr = c"README.md";
 
 pub(crate) const HELP: &str = "\
@@ -39,7 +39,7 @@ pub(crate) enum Input {
 }
 
 impl Input {
-    /// What messages call it.
+    /// Its name in messages.
     pub(crate) fn name(&self) -> &CStr {
         match self {
             Self::Default => DEFAULT,

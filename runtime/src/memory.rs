@@ -1,7 +1,7 @@
-//! The memory functions that rustc calls and a libc would define.
+//! The memory functions that compiled Rust calls and a libc would define.
 //!
-//! Loops are written with volatile accesses (or as string instructions on x86_64), because the compiler would turn an
-//! ordinary copy loop into a call of the very function it stands in.
+//! Loops use volatile accesses (on x86_64, string instructions), because the compiler would turn an ordinary loop into
+//! a call of the very function that it is part of.
 
 #[cfg(target_arch = "x86_64")]
 use core::arch::asm;
@@ -32,9 +32,9 @@ unsafe fn copy_ends<T>(to: *mut u8, from: *const u8, count: usize) {
 /// # Safety
 ///
 /// Both ranges of `count` bytes are valid, and `to` does not lie within `from..from + count`.
+#[cfg(target_arch = "x86_64")]
 unsafe fn copy_up(to: *mut u8, from: *const u8, count: usize) {
-    // A string instruction takes dozens of cycles to start, more than a short word is worth.
-    #[cfg(target_arch = "x86_64")]
+    // A string instruction takes dozens of cycles to start: more than a short copy by registers takes in all.
     match count {
         // SAFETY: the range is as long as both accesses, which may overlap each other.
         16..=32 => unsafe { copy_ends::<u128>(to, from, count) },
@@ -53,28 +53,32 @@ unsafe fn copy_up(to: *mut u8, from: *const u8, count: usize) {
             );
         },
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        let mut done = 0;
-        if to_boundary(to) == to_boundary(from) {
-            let head = to_boundary(to).min(count);
-            while done < head {
-                // SAFETY: `done < count`.
-                unsafe { to.wrapping_add(done).write_volatile(from.wrapping_add(done).read_volatile()) };
-                done += 1;
-            }
-            while count - done >= WORD {
-                let (to, from) = (to.wrapping_add(done).cast::<usize>(), from.wrapping_add(done).cast::<usize>());
-                // SAFETY: a whole word is left, and both addresses are word-aligned now.
-                unsafe { to.write_volatile(from.read_volatile()) };
-                done += WORD;
-            }
-        }
-        while done < count {
+}
+
+/// # Safety
+///
+/// Both ranges of `count` bytes are valid, and `to` does not lie within `from..from + count`.
+#[cfg(not(target_arch = "x86_64"))]
+unsafe fn copy_up(to: *mut u8, from: *const u8, count: usize) {
+    let mut done = 0;
+    if to_boundary(to) == to_boundary(from) {
+        let head = to_boundary(to).min(count);
+        while done < head {
             // SAFETY: `done < count`.
             unsafe { to.wrapping_add(done).write_volatile(from.wrapping_add(done).read_volatile()) };
             done += 1;
         }
+        while count - done >= WORD {
+            let (to, from) = (to.wrapping_add(done).cast::<usize>(), from.wrapping_add(done).cast::<usize>());
+            // SAFETY: a whole word is left, and both addresses are word-aligned now.
+            unsafe { to.write_volatile(from.read_volatile()) };
+            done += WORD;
+        }
+    }
+    while done < count {
+        // SAFETY: `done < count`.
+        unsafe { to.wrapping_add(done).write_volatile(from.wrapping_add(done).read_volatile()) };
+        done += 1;
     }
 }
 
@@ -148,7 +152,7 @@ unsafe extern "C" fn memset(to: *mut u8, byte: i32, count: usize) -> *mut u8 {
     }
     #[cfg(not(target_arch = "x86_64"))]
     {
-        // The byte in every place of a word. (An array of it would be filled by `memset`.)
+        // The byte in every place of a word. (The compiler would fill an array of it by `memset`.)
         let word = usize::MAX / 255 * usize::from(byte);
         let mut done = 0;
         while done < count {
@@ -174,11 +178,11 @@ unsafe extern "C" fn memset(to: *mut u8, byte: i32, count: usize) -> *mut u8 {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, count: usize) -> i32 {
     let mut done = 0;
-    // Unaligned words cost nothing extra on x86_64; the bytes that differ are found below.
+    // Unaligned words cost nothing extra on x86_64. The loop below finds the byte that differs.
     #[cfg(target_arch = "x86_64")]
     while count - done >= WORD {
         let (left, right) = (left.wrapping_add(done).cast::<u64>(), right.wrapping_add(done).cast::<u64>());
-        // SAFETY: a whole word is left of both ranges, which are valid by the caller's promise.
+        // SAFETY: a whole word is left in both ranges, which are valid by the caller's promise.
         if unsafe { left.read_unaligned() != right.read_unaligned() } {
             break;
         }
@@ -212,7 +216,7 @@ unsafe extern "C" fn bcmp(left: *const u8, right: *const u8, count: usize) -> i3
 #[unsafe(no_mangle)]
 unsafe extern "C" fn strlen(text: *const u8) -> usize {
     let mut length = 0;
-    // SAFETY: the text ends with a zero byte, which was not met yet.
+    // SAFETY: the text ends with a zero byte, which has not been passed.
     while unsafe { text.wrapping_add(length).read_volatile() } != 0 {
         length += 1;
     }

@@ -1,15 +1,15 @@
 //! Where the kernel enters a program: `_start`, and the way from there to the program's main function.
 //!
-//! The kernel leaves the arguments on the stack, whose pointer each `_start` passes on as an ordinary argument after
-//! it aligned the stack as the architecture's calling convention wants it.
+//! The kernel leaves the arguments on the stack. Each `_start` passes the stack pointer on as an ordinary argument, and
+//! aligns the stack as the architecture's calling convention requires.
 
 use crate::process::{self, Process};
 use core::arch::global_asm;
 
-// A static position-independent program has no loader and adds its load address to its own pointers. The linker left
-// them in a table (`DT_RELA` 7, `DT_RELASZ` 8 bytes) of records: place, type 8 (add the load address), addend. A program
-// linked at a fixed address has no `_DYNAMIC`, whose weak address is 0 then. This is assembly because compiled code may
-// go through the very pointers that are not right yet.
+// A static position-independent program has no loader: it adds its load address to its own pointers. The linker leaves
+// a table of them (`DT_RELA`, tag 7; its length in bytes is `DT_RELASZ`, tag 8), whose records are: place, type 8 (add
+// the load address), addend. A program linked at a fixed address has no `_DYNAMIC`, so its weak address is 0. This is
+// assembly because compiled code may use the very pointers that are not right yet.
 #[cfg(target_arch = "x86_64")]
 global_asm!(
     ".globl _start",
@@ -27,7 +27,7 @@ global_asm!(
     "lea rsi, [rip + __ehdr_start]",
     "xor ecx, ecx",
     "xor r8d, r8d",
-    // Finds the table.
+    // Find the table.
     "2: mov rax, [rdx]",
     "mov r9, [rdx + 8]",
     "add rdx, 16",
@@ -39,7 +39,7 @@ global_asm!(
     "jnz 2b",
     "add rcx, rsi",
     "add r8, rcx",
-    // Applies its records.
+    // Apply its records.
     "4: cmp rcx, r8",
     "jae 6f",
     "cmp dword ptr [rcx + 8], 8",
@@ -96,7 +96,7 @@ global_asm!(
     entry = sym entry,
 );
 
-// `gp` is set because a linker that relaxes addresses may count on it.
+// `gp` is set because a linker that relaxes addresses may rely on it.
 #[cfg(target_arch = "riscv64")]
 global_asm!(
     ".globl _start",
@@ -171,7 +171,7 @@ global_asm!(
     entry = sym entry,
 );
 
-// Called through $25, as functions of this ABI may expect their own address there.
+// Called through $25, where functions of this ABI may expect their own address.
 #[cfg(target_arch = "mips")]
 global_asm!(
     ".globl _start",

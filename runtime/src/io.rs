@@ -4,7 +4,8 @@ use core::ffi::CStr;
 use core::fmt::{self, Write};
 use syscalls::{Errno, Sysno, syscall};
 
-/// An open file.
+/// An open file: a file descriptor. It may be copied freely, because nothing closes it: a file stays open until the
+/// process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct File(usize);
 
@@ -32,16 +33,25 @@ const O_LARGEFILE: usize = if cfg!(target_pointer_width = "64") {
 };
 
 impl File {
-    /// Opens an existing file for reading. A directory opens too; reading it answers `EISDIR`.
+    /// Opens an existing file for reading. A directory opens, too, and the first read of it fails with `EISDIR`.
+    ///
+    /// # Errors
+    ///
+    /// Why the kernel refused. An interruption (`EINTR`) is none: the call is repeated.
     pub fn open(path: &CStr) -> Result<Self, Errno> {
         retry(|| {
-            // SAFETY: `path` ends with a zero byte, and a file opened for reading disturbs nobody.
+            // SAFETY: `path` ends with a zero byte, and opening a file for reading changes nothing in this process.
             unsafe { syscall!(Sysno::openat, AT_FDCWD, path.as_ptr(), O_LARGEFILE, 0) }
         })
         .map(Self)
     }
 
-    /// Reads into `buffer`. Returns how many bytes came, 0 at the end.
+    /// Reads into `buffer`, in one system call. Returns how many bytes came: fewer than fit where no more are ready,
+    /// and 0 at the end.
+    ///
+    /// # Errors
+    ///
+    /// Why the kernel refused. An interruption (`EINTR`) is none.
     pub fn read(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
         retry(|| {
             // SAFETY: the kernel writes at most `len` bytes into the buffer.
@@ -49,7 +59,12 @@ impl File {
         })
     }
 
-    /// Writes all of `bytes`.
+    /// Writes all of `bytes`, in as many system calls as the kernel makes of it.
+    ///
+    /// # Errors
+    ///
+    /// Why the kernel refused; some of the bytes may have been written. A pipe without a reader is `EPIPE`, and raises
+    /// no signal. An interruption (`EINTR`) is none.
     pub fn write_all(&self, mut bytes: &[u8]) -> Result<(), Errno> {
         while !bytes.is_empty() {
             let written = retry(|| {
@@ -65,7 +80,7 @@ impl File {
     }
 }
 
-/// Repeats a system call that a signal interrupted.
+/// Repeats a system call until no signal interrupts it.
 fn retry(mut call: impl FnMut() -> Result<usize, Errno>) -> Result<usize, Errno> {
     loop {
         match call() {
@@ -77,9 +92,10 @@ fn retry(mut call: impl FnMut() -> Result<usize, Errno>) -> Result<usize, Errno>
 
 const BUFFER: usize = 1024;
 
-/// Text output through a buffer. [`flush`](Self::flush) it at the end: nothing is written on drop.
+/// Text output through a buffer of 1 KiB, which is part of the value: nothing is allocated. Call
+/// [`flush`](Self::flush) at the end, for dropping it writes nothing.
 ///
-/// The first failed write is kept and answered from then on, by `write!` as well as by [`flush`](Self::flush).
+/// The first error is kept. From then on nothing is written, and both `write!` and [`flush`](Self::flush) fail.
 #[derive(Debug)]
 pub struct Output {
     file: File,
@@ -89,12 +105,16 @@ pub struct Output {
 }
 
 impl Output {
-    /// A writer to `file` whose buffer is empty.
+    /// A writer to `file`, with an empty buffer.
     pub const fn new(file: File) -> Self {
         Self { file, filled: 0, failed: None, buffer: [0; BUFFER] }
     }
 
     /// Writes what is in the buffer.
+    ///
+    /// # Errors
+    ///
+    /// The first error of all writes so far.
     pub fn flush(&mut self) -> Result<(), Errno> {
         if self.failed.is_none() {
             self.failed = self.file.write_all(&self.buffer[..self.filled]).err();
@@ -120,7 +140,8 @@ impl Write for Output {
     }
 }
 
-/// Shows an argument or a path as text; what is not UTF-8 or would control the terminal shows as a replacement character.
+/// Displays an argument or a path as text. A sequence that is not UTF-8, and a character that would control the
+/// terminal, becomes U+FFFD.
 #[derive(Debug, Clone, Copy)]
 pub struct Text<'a>(pub &'a CStr);
 
@@ -138,8 +159,8 @@ impl fmt::Display for Text<'_> {
     }
 }
 
-/// Writes one message to standard error, in one write if it is not longer than the buffer. Failures are ignored: there
-/// is nowhere left to say so.
+/// Writes a message to standard error: `say(format_args!("..."))`. It is one system call if the message fits the buffer
+/// of an [`Output`]. An error is ignored, for there is nowhere left to report it.
 pub fn say(message: fmt::Arguments<'_>) {
     let mut output = Output::new(STDERR);
     let _ = output.write_fmt(message);

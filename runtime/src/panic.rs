@@ -1,14 +1,16 @@
-//! What happens when a program cannot go on.
+//! The panic handler.
 
-use crate::process::{abort, exit};
-use crate::say;
+use crate::io::say;
+use crate::process::exit;
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
+use hmalloc::process::abort;
 
-/// How the message of `alloc`'s default handler begins, which is a panic in a program without `std`.
+/// How the message begins when memory runs out: in a program without `std`, that is a panic of `alloc`.
 const OUT_OF_MEMORY: &[u8] = b"memory allocation of ";
 
-/// Running out of memory is an answer, with exit status 1. Any other panic is a defect: it dies by SIGABRT.
+/// Writes the message to standard error. Running out of memory is an expected failure, and ends the process with status
+/// 1; any other panic is a defect, and it dies by SIGABRT.
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     let mut prefix = Prefix { matched: 0 };
@@ -21,8 +23,9 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     abort()
 }
 
-/// A writer that stores nothing and knows whether the text began with [`OUT_OF_MEMORY`].
+/// A writer that stores nothing, and knows whether the text began with [`OUT_OF_MEMORY`].
 struct Prefix {
+    /// How many bytes agreed so far.
     matched: usize,
 }
 
