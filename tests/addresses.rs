@@ -1,14 +1,13 @@
 //! `usable_size` at every address of heaps of all kinds: exactly the live payload starts are valid.
 
-mod common;
-
-use common::calls::layout;
-use common::oracle::{Expected, Oracle, SMALLEST_ALIGNMENT, Snapshot, Verdict, ensure};
-use common::setup::Setup;
-use common::subject::EmulatedHeap;
-use common::world::EmulatedWorld;
 use hmalloc::{Block, BlockState, Misuse, MisuseKind, PAGE, SpanInfo, SpanKind};
 use std::ops::Range;
+use support::calls::layout;
+use support::ensure;
+use support::oracle::{Expected, Oracle, SMALLEST_ALIGNMENT, Snapshot, Verdict};
+use support::setup::Setup;
+use support::subject::EmulatedHeap;
+use support::world::EmulatedWorld;
 
 /// Numbers without a pattern that matters.
 struct Numbers(u64);

@@ -10,14 +10,10 @@ mod environment;
 mod fork;
 #[path = "capi/hostile.rs"]
 mod hostile;
-#[path = "capi/installed.rs"]
-mod installed;
 #[path = "capi/link.rs"]
 mod link;
 #[path = "capi/misuse.rs"]
 mod misuse;
-#[path = "common/packages.rs"]
-mod packages;
 #[path = "capi/preload.rs"]
 mod preload;
 #[path = "capi/promises.rs"]

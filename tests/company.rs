@@ -10,18 +10,10 @@ mod arenas;
 mod build;
 #[path = "company/glibc.rs"]
 mod glibc;
-#[path = "capi/installed.rs"]
-#[allow(dead_code, reason = "some of it is for tests/capi.rs")]
-mod installed;
 #[path = "company/limits.rs"]
 mod limits;
 #[path = "company/musl.rs"]
 mod musl;
-#[path = "common/packages.rs"]
-mod packages;
-#[path = "common/programs.rs"]
-#[allow(dead_code, reason = "some of it is for tests/words.rs")]
-mod programs;
 #[path = "company/safe.rs"]
 mod safe;
 #[path = "company/sources.rs"]

@@ -1,12 +1,11 @@
 //! Every short sequence of operations, each with every single move of the break refused, once or from then on.
 
-mod common;
-
-use common::arena::Arena;
-use common::oracle::{Verdict, ensure};
-use common::setup::Setup;
-use common::world::{EmulatedWorld, World};
 use std::alloc::Layout;
+use support::arena::Arena;
+use support::ensure;
+use support::oracle::Verdict;
+use support::setup::Setup;
+use support::world::{EmulatedWorld, World};
 
 /// A step of a sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,9 +3,6 @@
 //!
 //! `HMALLOC_TEST_FORKS` is how often a scenario forks.
 
-#[allow(dead_code, reason = "other tests read more of how a child ended")]
-#[path = "common/child.rs"]
-mod child;
 #[path = "forks/processes.rs"]
 mod processes;
 #[path = "forks/staged.rs"]

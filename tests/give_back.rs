@@ -1,17 +1,15 @@
 //! When the heap takes from the kernel and how much it gives back, unasked, as the kernel sees it.
 
-mod common;
-
 #[path = "give_back/bursts.rs"]
 mod bursts;
 #[path = "give_back/refusals.rs"]
 mod refusals;
 
-use common::arena::Arena;
-use common::calls::{MIB, free, get};
-use common::watched::{Call, Watched};
 use hmalloc::{BlockState, Heap, PAGE, SpanKind};
 use std::ptr::NonNull;
+use support::arena::Arena;
+use support::calls::{MIB, free, get};
+use support::watched::{Call, Watched};
 
 /// A request that gets a span of its own: four pages.
 const LARGE: usize = 4 * PAGE;

@@ -1,14 +1,12 @@
 //! Large blocks that grow: how often they move, how their content does, and what stays untouched.
 
-mod common;
-
-use common::arena::Arena;
-use common::calls::{MIB, free, get, layout};
-use common::pattern;
-use common::subject::EmulatedHeap;
 use hmalloc::brk::{Brk, Emulated, Refused};
 use hmalloc::{Heap, PAGE};
 use std::ptr::NonNull;
+use support::arena::Arena;
+use support::calls::{MIB, free, get, layout};
+use support::pattern;
+use support::subject::EmulatedHeap;
 
 fn bytes<'a>(payload: NonNull<u8>, length: usize) -> &'a mut [u8] {
     // SAFETY: the tests ask for blocks of at least `length` bytes, which they have written, and use them one at a time.

@@ -1,14 +1,12 @@
 //! Few requests of a size class are guests of the class that its doubling shares: who is, for how long, and that their
 //! blocks are like others.
 
-mod common;
-
-use common::arena::Arena;
-use common::calls::{MIB, free, get, layout};
-use common::pattern::first_other_than;
-use common::subject::EmulatedHeap;
 use hmalloc::{Heap, MisuseKind, PAGE, SpanKind};
 use std::ptr::NonNull;
+use support::arena::Arena;
+use support::calls::{MIB, free, get, layout};
+use support::pattern::first_other_than;
+use support::subject::EmulatedHeap;
 
 /// Requests of one class that are served as guests.
 const GUESTS: usize = 16;

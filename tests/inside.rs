@@ -1,14 +1,12 @@
 //! What a trim gives back inside slabs: every kernel page in which nothing lives, each once, and nothing else.
 
-mod common;
-
-use common::arena::Arena;
-use common::calls::{MIB, free, layout};
-use common::pattern::first_other_than;
-use common::watched::{Call, Watched};
 use hmalloc::{Heap, PAGE, SpanKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ptr::NonNull;
+use support::arena::Arena;
+use support::calls::{MIB, free, layout};
+use support::pattern::first_other_than;
+use support::watched::{Call, Watched};
 
 type WatchedHeap<'a> = Heap<Watched<'a>>;
 

@@ -1,14 +1,12 @@
 //! Which layouts a block is taken for, at the edges of every size class, by the entries of `Hmalloc` and of `Heap`.
 
-mod common;
-
-use common::arena::Arena;
-use common::calls::{MIB, layout};
-use common::child::observe;
-use common::subject::EmulatedHeap;
 use hmalloc::{Heap, Hmalloc, MisuseKind, Policy, ResizeError};
 use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::NonNull;
+use support::arena::Arena;
+use support::calls::{MIB, layout};
+use support::child::observe;
+use support::subject::EmulatedHeap;
 
 /// Requests that are served as guests until their class has a slab of its own, and a few more.
 const ENOUGH: usize = 20;

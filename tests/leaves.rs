@@ -2,16 +2,14 @@
 //! another array and back at 64, 128, 256, ... pages; where it has one, that ends at 128 pages, and none comes between
 //! blocks that grow. Every block, and every page of one, has to be found in each.
 
-mod common;
-
-use common::arena::Arena;
-use common::calls::{MIB, free, get, layout};
-use common::leaves::{least_metadata, room_for_metadata};
-use common::pattern;
-use common::watched::{Call, Watched};
 use hmalloc::{Heap, MisuseKind, PAGE, SpanKind};
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
+use support::arena::Arena;
+use support::calls::{MIB, free, get, layout};
+use support::leaves::{least_metadata, room_for_metadata};
+use support::pattern;
+use support::watched::{Call, Watched};
 
 /// The blocks of a heap, and what each was filled with.
 struct Blocks<'a> {

@@ -1,12 +1,10 @@
 //! At the limit: how much of it is used, how often the kernel is asked, and that no free slot is overlooked.
 
-mod common;
-
-use common::arena::Arena;
-use common::calls::{MIB, free, get};
 use hmalloc::brk::Emulated;
 use hmalloc::{Heap, PAGE, SpanKind};
 use std::ptr::NonNull;
+use support::arena::Arena;
+use support::calls::{MIB, free, get};
 
 /// A limit on the break, or on mappings beside a break that cannot move.
 #[derive(Debug, Clone, Copy)]

@@ -6,20 +6,17 @@
 //! dies; and the main job has to count as it does on this machine. `qemu/expected.txt` says what is known. Where it says that the control
 //! dies and it does not, nothing can be observed here, and that is a failure, not a pass.
 
-#[path = "common/packages.rs"]
-mod packages;
-#[path = "common/programs.rs"]
-mod programs;
 #[path = "matrix/table.rs"]
 mod table;
 #[path = "matrix/toolchain.rs"]
 mod toolchain;
 
-use programs::{program, run, stderr, stdout};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::{env, fs};
+use support::places::repository;
+use support::programs::{program, run, stderr, stdout};
 use table::Row;
 
 const ACCESSES: [&str; 3] = ["load", "store", "atomic"];
@@ -121,7 +118,7 @@ impl Machine {
     }
 
     fn counts_words(&self) {
-        let text = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/words.rs")).expect("a text");
+        let text = fs::read(repository("tests/words.rs")).expect("a text");
         let arguments = ["--quiet", "--top", "1000000", "-"];
         let here = run(Command::new(program("words", false)).args(arguments), &text);
         let there = run(self.command(&self.words).args(arguments), &text);
@@ -163,7 +160,7 @@ architectures!(x86_64 i686 aarch64 armv7 arm riscv64 powerpc powerpc64le s390x l
 /// README.md shows the table that the tests above compare with. `UPDATE=1` in the environment writes it there.
 #[test]
 fn the_readme_shows_the_table() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let path = repository("README.md");
     let mut readme = fs::read_to_string(&path).expect("README.md");
     let place = table::place(&readme)
         .expect("README.md has <!-- sigbus table --> and <!-- /sigbus table --> on lines of their own");

@@ -3,12 +3,10 @@
 //! Every test prepares the same heap, makes one mistake, and says what must be heard of it. Under `Report` and `Abort`
 //! that is exactly one line; under `Ignore` nothing. A process that is to live on checks its heap and goes on using it.
 
-mod common;
-
-use common::child::observe;
 use hmalloc::{Block, BlockState, Hmalloc, Misuse, MisuseKind, PAGE, Policy, SpanKind};
 use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::without_provenance_mut;
+use support::child::observe;
 
 const CONTENT: u8 = 0x5A;
 

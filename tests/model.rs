@@ -9,17 +9,16 @@
 //!
 //! `PROPTEST_CASES=100000 cargo nextest run --release --test model operations` runs more of them.
 
-mod common;
-
-use common::broken::{Broken, Fault};
-use common::calls::layout;
-use common::oracle::{Verdict, ensure};
-use common::setup::Setup;
-use common::subject::Subject;
-use common::world::{EmulatedWorld, World};
 use hmalloc::{BlockState, MisuseKind, PAGE, SpanKind};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
+use support::broken::{Broken, Fault};
+use support::calls::layout;
+use support::ensure;
+use support::oracle::Verdict;
+use support::setup::Setup;
+use support::subject::Subject;
+use support::world::{EmulatedWorld, World};
 
 /// One step. Numbers that choose a payload wrap around the count of live ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -392,7 +391,7 @@ fn the_model_meets_every_kind_of_misuse() {
         let answer = world.subject.usable_size(std::ptr::without_provenance(address));
         let kind = answer.map_or_else(|misuse| Ok(misuse.kind), |size| Err(format!("{size} bytes at {bad:?}")))?;
         ensure!(
-            world.last.expected(&world.oracle, address) == common::oracle::Expected::Kind(kind),
+            world.last.expected(&world.oracle, address) == support::oracle::Expected::Kind(kind),
             "{bad:?}: {kind:?}"
         );
         Ok(kind)

@@ -1,17 +1,15 @@
 //! Requests at the limits: of memory, of alignment, of size, and of what is known to be zero.
 
-mod common;
-
-use common::arena::Arena;
-use common::calls::{MIB, free, get, layout};
-use common::pattern::first_other_than;
-use common::setup::Setup;
-use common::subject::EmulatedHeap;
 use hmalloc::brk::{Brk, Emulated};
 use hmalloc::{Block, Heap, OutOfMemory, PAGE, ResizeError};
 use std::alloc::Layout;
 use std::collections::BTreeSet;
 use std::ptr::NonNull;
+use support::arena::Arena;
+use support::calls::{MIB, free, get, layout};
+use support::pattern::first_other_than;
+use support::setup::Setup;
+use support::subject::EmulatedHeap;
 
 /// The usable sizes of small blocks: one for each size class. The first few of a size may get larger ones.
 fn classes() -> Vec<usize> {

@@ -4,9 +4,6 @@
 //! turn up and where none may. A stage that keeps a promise it is listed to break fails as much as the other way round:
 //! the faults are the journal's lesson.
 
-#[path = "common/arena.rs"]
-#[allow(dead_code, reason = "shared with test binaries that need more of it")]
-mod arena;
 #[path = "stages/control.rs"]
 mod control;
 #[path = "stages/experiments.rs"]
@@ -24,7 +21,6 @@ mod subject;
 #[path = "stages/tour.rs"]
 mod tour;
 
-use arena::Arena;
 use control::Careless;
 use experiments::{EXPERIMENTS, Experiment};
 use hmalloc::Heap;
@@ -35,6 +31,7 @@ use hmalloc::stages::s3_linked::Linked;
 use hmalloc::stages::s4_splitting::Splitting;
 use hmalloc::stages::s5_coalescing::Coalescing;
 use subject::{OfStage, Subject};
+use support::arena::Arena;
 
 /// The table, word for word as in the documentation of `hmalloc::stages`.
 const TABLE: &str = "\

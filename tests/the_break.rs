@@ -1,16 +1,14 @@
 //! Where the break goes: how far it comes back, how often it moves, and what the heap does when it may not.
 
-mod common;
-
-use common::arena::Arena;
-use common::calls::{MIB, free, get, layout};
-use common::leaves::least_metadata;
-use common::oracle::Verdict;
-use common::setup::Setup;
-use common::watched::{Call, Watched};
-use common::world::EmulatedWorld;
 use hmalloc::{BlockState, Heap, PAGE};
 use std::ptr::NonNull;
+use support::arena::Arena;
+use support::calls::{MIB, free, get, layout};
+use support::leaves::least_metadata;
+use support::oracle::Verdict;
+use support::setup::Setup;
+use support::watched::{Call, Watched};
+use support::world::EmulatedWorld;
 
 /// What an empty, trimmed heap may keep below the break: the way to the first page boundary, and the first leaf.
 const BOUND: usize = PAGE + least_metadata(4096);

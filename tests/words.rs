@@ -1,11 +1,7 @@
 //! The main job: `words`, the libc-free program on the heap, against an oracle that shares nothing with it.
 
-#[path = "common/programs.rs"]
-mod programs;
-
 use object::read::elf::{FileHeader, ProgramHeader};
 use object::{Endianness, elf};
-use programs::{program, run, stderr, stdout};
 use proptest::prelude::*;
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -16,6 +12,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
+use support::places::repository;
+use support::programs::{program, run, stderr, stdout};
 use tempfile::TempDir;
 
 /// What the program has to print for a text, and how many of its bytes are not UTF-8.
@@ -130,7 +128,7 @@ proptest! {
 #[test]
 fn counts_this_repository() {
     for path in ["src/kernel/brk/mod.rs", "src/lib.rs", "Cargo.toml", "tests/words.rs"] {
-        compare(&fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("a file of this repository"), 100);
+        compare(&fs::read(repository(path)).expect("a file of this repository"), 100);
     }
 }
 
@@ -371,7 +369,7 @@ fn is_static_at_a_fixed_address_and_position_independent() {
     let (fixed, pie) = (program("words", false), program("words", true));
     assert_eq!(needs(&fixed), (elf::ET_EXEC, false, 0));
     assert_eq!(needs(&pie), (elf::ET_DYN, false, 0));
-    let text = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/words.rs")).expect("this file");
+    let text = fs::read(repository("tests/words.rs")).expect("this file");
     for program in [fixed, pie] {
         let output = run(Command::new(program).args(["--quiet", "-"]), &text);
         assert_status(&output, 0);

@@ -1,17 +1,18 @@
 //! What the environment says is settled at start, and is not heard by a program with more rights than its caller. What
 //! `HMALLOC_LOG` names is written to only if it is what it seems.
 
-use crate::installed::{Installed, aborted, as_root, cases, command, describe, run, succeed};
-use crate::packages;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use support::installed::{Installed, aborted, as_root, cases, command, describe, run, succeed};
+use support::packages;
+use support::places::repository;
 
 /// A program of `environment.c` whose libc says what `secure` says about its rights.
 fn compile(installed: &Installed, secure: Option<u8>) -> PathBuf {
     let program = installed.directory.path().join("environment-c");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/capi/environment.c");
+    let source = repository("tests/capi/environment.c");
     let mut compile = command("cc");
     compile.args(["-std=gnu11", "-O1", "-fno-builtin", "-w", "-rdynamic"]).arg(source);
     compile.args(secure.map(|secure| format!("-DSECURE={secure}")));
@@ -87,7 +88,7 @@ fn a_program_that_is_set_user_or_group_id_does_not_listen() {
     let installed = Installed::new();
     let folder = installed.directory.path();
     let program = folder.join("linked");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/capi/environment.c");
+    let source = repository("tests/capi/environment.c");
     let mut compile = command("cc");
     compile.args(["-w", "-fno-builtin"]).arg(source).arg("-L").arg(installed.prefix().join("lib"));
     compile.arg(format!("-Wl,--no-as-needed,-rpath,{}", installed.prefix().join("lib").display())).arg("-lhmalloc");

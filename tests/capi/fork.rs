@@ -2,8 +2,8 @@
 //!
 //! `HMALLOC_TEST_FORKS` and `HMALLOC_TEST_SECONDS` make these longer.
 
-use crate::installed::{Installed, command, succeed};
-use std::path::Path;
+use support::installed::{Installed, command, succeed};
+use support::places::repository;
 
 fn setting(name: &str, default: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| default.to_owned())
@@ -22,7 +22,7 @@ fn a_child_of_a_busy_program_allocates() {
 fn a_child_of_a_busy_program_with_the_archive_allocates() {
     let installed = Installed::new();
     let program = installed.directory.path().join("fork");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/capi/fork.c");
+    let source = repository("tests/capi/fork.c");
     for flags in [&[][..], &["-static"]] {
         let mut compile = command("cc");
         compile.args(["-std=gnu11", "-O1", "-fno-builtin", "-pthread", "-include", "hmalloc.h"]).args(flags);

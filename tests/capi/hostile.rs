@@ -1,9 +1,10 @@
 //! A kernel, an emulator or a neighbour that refuses, under both libraries.
 
-use crate::installed::{Installed, cases, command, describe, run, succeed};
-use crate::packages;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use support::installed::{Installed, cases, command, describe, run, succeed};
+use support::packages;
+use support::places::repository;
 
 const GIB: &str = "a_heap_of_one_gib";
 
@@ -20,7 +21,7 @@ fn endure(program: &Path, prepare: impl Fn(&Path) -> Command) {
 
 fn with_the_archive(installed: &Installed, flags: &[&str]) -> PathBuf {
     let program = installed.directory.path().join("hostile-family");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/capi/hostile.c");
+    let source = repository("tests/capi/hostile.c");
     let mut compile = command("cc");
     compile.args(["-std=gnu11", "-O1", "-fno-builtin", "-DFAMILY"]).args(flags).arg(source);
     succeed(compile.arg(installed.archive()).arg("-o").arg(&program));

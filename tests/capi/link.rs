@@ -1,12 +1,12 @@
 //! What is installed: the header in every language, the examples, what the libraries export and need.
 
-use crate::installed::{FAMILY, Installed, STANDARD, aborted, capi, command, describe, run, succeed};
 use object::elf;
 use object::read::elf::{Dyn, ElfFile64, FileHeader};
 use object::{Endianness, Object, ObjectSymbol};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use support::installed::{FAMILY, Installed, STANDARD, aborted, capi, command, describe, run, succeed};
 
 const C: [&str; 6] = ["c89", "c90", "c99", "c11", "c17", "c2x"];
 const CPP: [&str; 7] = ["c++98", "c++03", "c++11", "c++14", "c++17", "c++20", "c++23"];

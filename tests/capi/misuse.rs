@@ -2,9 +2,10 @@
 //!
 //! `HMALLOC_TEST_REPEAT` sets how often each one is made.
 
-use crate::installed::{Installed, aborted, cases, command, describe, run, succeed};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use support::installed::{Installed, aborted, cases, command, describe, run, succeed};
+use support::places::repository;
 
 /// Name in the environment and number in C. The default is to abort.
 const POLICIES: [(Option<&str>, u8); 4] = [(Some("ignore"), 1), (Some("report"), 2), (Some("abort"), 3), (None, 3)];
@@ -75,7 +76,7 @@ fn misuse_is_named_in_unmodified_programs() {
 /// The same mistakes in a program that uses `hmalloc.h`, with the archive; wholly static or not.
 fn with_the_archive(installed: &Installed, flags: &[&str]) -> PathBuf {
     let program = installed.directory.path().join("misuse-family");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/capi/misuse.c");
+    let source = repository("tests/capi/misuse.c");
     let mut compile = command("cc");
     compile.args(["-std=gnu11", "-O1", "-fno-builtin", "-pthread", "-DFAMILY"]).args(flags).arg(source);
     succeed(compile.arg(installed.archive()).arg("-o").arg(&program));

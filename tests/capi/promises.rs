@@ -1,8 +1,8 @@
 //! C23, POSIX and the malloc manual page, promise by promise.
 
-use crate::installed::{Installed, cases, command, describe, run, succeed};
-use crate::packages;
 use std::fs;
+use support::installed::{Installed, cases, command, describe, run, succeed};
+use support::packages;
 
 /// The promise that nobody keeps: the control.
 const CONTROL: &str = "control";

@@ -1,9 +1,9 @@
 //! A report that cannot be written as it should: standard error is closed, broken, full, slow or limited. The process
 //! does what the policy says, in bounded time, and nothing else happens to it.
 
-use crate::installed::{Installed, aborted, cases, command, describe, run, succeed};
-use std::path::Path;
 use std::process::{Command, Output};
+use support::installed::{Installed, aborted, cases, command, describe, run, succeed};
+use support::places::repository;
 
 const SIGABRT: [&str; 4] = ["default", "blocked", "ignored", "handled"];
 const REPORT: &str = "2";
@@ -24,7 +24,7 @@ fn on_both(judge: impl Fn(&str, &Prepare<'_>, &[String])) {
     };
     judge("free", &preloaded, &kinds);
     let family = installed.directory.path().join("report-family");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/capi/report.c");
+    let source = repository("tests/capi/report.c");
     let mut compile = command("cc");
     compile.args(["-std=gnu11", "-O1", "-fno-builtin", "-DFAMILY"]).arg(source).arg(installed.archive());
     succeed(compile.arg("-o").arg(&family));

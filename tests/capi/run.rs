@@ -1,11 +1,11 @@
 //! `hmalloc-run`: a program runs on the library, or is refused and told why.
 
-use crate::installed::{Installed, as_root, capi, command, describe, run, succeed};
-use crate::packages;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use support::installed::{Installed, as_root, capi, command, describe, run, succeed};
+use support::packages;
 
 const SOURCE: &str = "#include <stdio.h>\n#include <stdlib.h>\n\
     int main(int argc, char **argv) { char *volatile block = malloc(10); free(block); puts(argc > 1 ? argv[1] : \"ran\"); return 0; }\n";

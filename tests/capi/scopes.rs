@@ -1,9 +1,9 @@
 //! Whose `malloc` a library gets: programs that wrap the allocator, and plugins that are loaded so that they see their own
 //! libraries before the program's.
 
-use crate::installed::{Installed, aborted, command, describe, run, succeed};
 use std::fs;
 use std::path::PathBuf;
+use support::installed::{Installed, aborted, command, describe, run, succeed};
 
 fn compile(installed: &Installed, name: &str, text: &str, flags: &[&str]) -> PathBuf {
     let source = installed.directory.path().join(format!("{name}.c"));

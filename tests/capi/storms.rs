@@ -1,10 +1,11 @@
 //! Forks in signal handlers and among streams, and children that share memory, under both libraries and on two libcs.
 
-use crate::installed::{Installed, aborted, cases, command, describe, run, succeed};
-use crate::packages;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use support::installed::{Installed, aborted, cases, command, describe, run, succeed};
+use support::packages;
+use support::places::repository;
 
 /// The case that has to end by SIGABRT.
 const DIES: &str = "an_allocating_handler_dies";
@@ -50,7 +51,7 @@ fn filters_that_kill() {
 
 fn with_the_archive(installed: &Installed, compiler: &Path, flags: &[&str]) -> PathBuf {
     let program = installed.directory.path().join("handlers-family");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/capi/handlers.c");
+    let source = repository("tests/capi/handlers.c");
     let mut compile = command(compiler);
     compile.args(["-std=gnu11", "-O1", "-fno-builtin", "-pthread", "-DFAMILY"]).args(flags).arg("-I");
     compile.arg(installed.prefix().join("include")).arg(source).arg(installed.archive());

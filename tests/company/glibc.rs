@@ -1,7 +1,7 @@
 //! Programs on glibc, whose malloc and sbrk work at the program break in other threads; and several heaps in a process.
 
 use crate::build::{For, finishes, plugin, program, times, with};
-use crate::installed::{Installed, describe, run};
+use support::installed::{Installed, describe, run};
 
 fn beside(mode: &str, rounds: usize) {
     finishes(&mut with(program("beside", For::Glibc), &[mode, &times(rounds)]));

@@ -1,13 +1,13 @@
 //! Children made past the C library's `fork`, and children that share memory.
 
 use crate::HEAP;
-use crate::child::{observe, scenario};
 use crate::processes::{PATIENCE, aborted, act_and_exit, beside, forks, in_child, use_collections, use_heap, wait};
 use crate::staged::{STAGED, grow, when_it_grows};
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
+use support::child::{observe, scenario};
 
 type Way = (&'static str, fn() -> i32);
 

@@ -1,11 +1,11 @@
 //! Many threads at one lock, more than there are processors: most of them sleep.
 
-use crate::child::scenario;
 use crate::processes::forks;
 use hmalloc::Hmalloc;
 use std::alloc::Layout;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
+use support::child::scenario;
 
 static HEAP: Hmalloc = Hmalloc::new();
 const THREADS: usize = 8;

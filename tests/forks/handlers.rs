@@ -1,11 +1,11 @@
 //! Signal handlers that fork or allocate, whatever they interrupt.
 
 use crate::HEAP;
-use crate::child::{observe, scenario};
 use crate::processes::{ENDLESS, PATIENCE, beside, forks, in_child, use_collections, wait};
 use crate::staged::{STAGED, grow, when_it_grows};
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
+use support::child::{observe, scenario};
 
 static IN_CHILD: AtomicBool = AtomicBool::new(false);
 static FORKED: AtomicUsize = AtomicUsize::new(0);
@@ -166,7 +166,7 @@ fn a_handler_forks_while_its_thread_is_inside() {
 
 /// The process dies by SIGABRT with this one line on standard error, and nothing else there.
 #[track_caller]
-fn assert_dies(ended: &crate::child::Ended, line: &str) {
+fn assert_dies(ended: &support::child::Ended, line: &str) {
     assert!(!ended.finished && ended.signal == Some(libc::SIGABRT), "{ended:#?}");
     assert!(ended.stderr.starts_with(line) && ended.stderr.lines().count() == 1, "{ended:#?}");
 }

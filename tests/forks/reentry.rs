@@ -1,12 +1,12 @@
 //! A heap that is used inside of its own `with`.
 
 use crate::HEAP;
-use crate::child::{Ended, observe, scenario};
 use crate::processes::{fork, in_child, use_collections, use_heap, wait};
 use hmalloc::{Block, BlockState, Hmalloc};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
+use support::child::{Ended, observe, scenario};
 
 static OTHER: Hmalloc = Hmalloc::new();
 const LINE: &str = "hmalloc: the heap is used in another way inside of `with` or `inspect`, or in a signal handler ";

@@ -1,12 +1,12 @@
 //! Forks while other threads are in the middle of one heap or several.
 
 use crate::HEAP;
-use crate::child::scenario;
 use crate::processes::{beside, forks, in_child, use_collections, use_heap};
 use hmalloc::Hmalloc;
 use std::process::Command;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
+use support::child::scenario;
 
 /// What every child does: the heap works, is sound, serves threads, and survives another fork.
 fn live(number: usize) {

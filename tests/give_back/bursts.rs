@@ -1,11 +1,11 @@
 //! Bursts: many blocks come, are written to, and go. What is left of them when nothing lives any more, unasked?
 
-use crate::common::arena::Arena;
-use crate::common::calls::{MIB, free, get};
 use crate::watched;
 use hmalloc::Heap;
 use hmalloc::brk::Brk;
 use std::ptr::NonNull;
+use support::arena::Arena;
+use support::calls::{MIB, free, get};
 
 /// Numbers that look random.
 pub(crate) struct Random(u64);

@@ -1,7 +1,7 @@
 //! `qemu/expected.txt`: what is known of each architecture.
 
 use std::fs;
-use std::path::Path;
+use support::places::repository;
 
 /// One architecture, as the table has it.
 pub(crate) struct Row {
@@ -15,7 +15,7 @@ pub(crate) struct Row {
 }
 
 pub(crate) fn rows() -> Vec<Row> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("qemu/expected.txt");
+    let path = repository("qemu/expected.txt");
     let text = fs::read_to_string(path).expect("qemu/expected.txt");
     text.lines().filter(|line| !line.starts_with('#')).map(row).collect()
 }

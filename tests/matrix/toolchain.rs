@@ -10,11 +10,12 @@
 //! Building `core` from source, and the experimental assembly of some architectures, are open to a stable compiler only
 //! with `RUSTC_BOOTSTRAP=1`.
 
-use crate::packages::{self, install, succeeds};
 use std::env;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use support::packages::{self, install, succeeds};
+use support::places::{repository, scratch};
 
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
@@ -38,7 +39,7 @@ enum Way {
 /// Builds the probe and the main job for `target`. Returns the directory they are in.
 pub(crate) fn build(target: &str) -> PathBuf {
     let way = way(target);
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("matrix").join(format!("{way:?}")).join(target);
+    let directory = scratch("matrix").join(format!("{way:?}")).join(target);
     let mut command = match way {
         Way::DebianSource => Command::new(DEBIAN_CARGO),
         _ => Command::new(env::var_os("CARGO").as_deref().unwrap_or(OsStr::new("cargo"))),
@@ -64,7 +65,7 @@ pub(crate) fn build(target: &str) -> PathBuf {
         .args(["--config", "profile.release.opt-level=0"])
         .args(["--config", "profile.release.package.hmalloc.opt-level=3"])
         .args(["--config", "profile.release.package.hmalloc-qemu.opt-level=3"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(repository(""))
         .env("RUSTC_BOOTSTRAP", "1")
         .env("RUSTFLAGS", flags)
         .env(linker, linker_path());

@@ -2,10 +2,10 @@
 
 use super::kernel::{KIB, MIB, move_break, resident};
 use super::ledger::{Random, layout};
-use crate::common::child::{observe, scenario};
 use hmalloc::brk::{Brk, Linux, OwnBreak};
 use hmalloc::{Heap, Hmalloc};
 use std::ptr::NonNull;
+use support::child::{observe, scenario};
 
 /// Blocks of a burst, by the shape's number.
 fn size(shape: usize, index: usize, random: &mut Random) -> usize {

@@ -1,6 +1,6 @@
 //! A scenario that does not come to its end must not pass, however its process ends.
 
-use crate::common::child::observe;
+use support::child::observe;
 
 #[test]
 fn a_process_that_leaves_early_has_not_finished() {

@@ -3,11 +3,11 @@
 
 use super::kernel::{MIB, allow_only, kill, refuse, resident};
 use super::ledger::layout;
-use crate::common::child::{Ended, observe, scenario};
 use hmalloc::brk::{Brk, Linux};
 use hmalloc::{Heap, Hmalloc};
 use std::ptr::NonNull;
 use std::time::Duration;
+use support::child::{Ended, observe, scenario};
 
 const BLOCKS: usize = 48;
 

@@ -2,12 +2,12 @@
 
 use super::kernel::{KIB, MIB, current_break, resident};
 use super::ledger::{Ledger, Random, layout};
-use crate::common::child::{ARGUMENT, command, run, scenario};
-use crate::common::leaves::least_metadata;
-use crate::common::packages::program;
-use crate::common::pattern;
 use hmalloc::brk::{Brk, Linux};
 use hmalloc::{BlockState, Heap, PAGE};
+use support::child::{ARGUMENT, command, run, scenario};
+use support::leaves::least_metadata;
+use support::packages::program;
+use support::pattern;
 
 /// What an empty heap may keep below the break after `trim(0)`: what aligns its start, and its first leaf.
 fn remains() -> usize {

@@ -2,10 +2,10 @@
 
 use super::kernel::{MIB, block_the_break, refuse};
 use super::ledger::layout;
-use crate::common::child::{Ended, observe};
 use hmalloc::brk::{Brk, Linux};
 use hmalloc::{Heap, PAGE, SpanInfo, SpanKind};
 use std::ptr::with_exposed_provenance_mut;
+use support::child::{Ended, observe};
 
 /// A heap of blocks of four pages that has come to its third leaf.
 fn over_leaves() -> Heap<Linux> {

@@ -2,10 +2,10 @@
 
 use super::kernel::{KIB, MIB, page, resident};
 use super::ledger::layout;
-use crate::common::child::observe;
 use hmalloc::Heap;
 use hmalloc::brk::{Brk, Linux, OwnBreak};
 use std::ptr::NonNull;
+use support::child::observe;
 
 fn take<B: Brk>(heap: &mut Heap<B>, size: usize) -> NonNull<u8> {
     let block = heap.allocate(layout(size)).expect("memory");

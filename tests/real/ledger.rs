@@ -1,10 +1,10 @@
 //! Blocks of a heap whose contents are known.
 
-use crate::common::pattern;
 use hmalloc::brk::Linux;
 use hmalloc::{Heap, OutOfMemory, Stats};
 use std::alloc::Layout;
 use std::ptr::NonNull;
+use support::pattern;
 
 /// A block and what was written into it.
 #[derive(Clone, Copy)]

@@ -2,10 +2,10 @@
 
 use super::kernel::{KIB, MIB, current_break, move_break};
 use super::ledger::layout;
-use crate::common::child::{Ended, observe, scenario};
 use hmalloc::brk::Linux;
 use hmalloc::{Heap, Policy};
 use std::ptr::NonNull;
+use support::child::{Ended, observe, scenario};
 
 /// A full heap: its last block ends where the break stands, but for what is free in the last step.
 fn full(heap: &mut Heap<Linux>) -> Vec<NonNull<u8>> {

@@ -2,10 +2,10 @@
 
 use super::kernel::{MIB, address_space, limit_address_space, peak_resident, refuse, resident};
 use super::ledger::layout;
-use crate::common::child::observe;
 use hmalloc::brk::{Brk, Linux, OwnBreak};
 use hmalloc::{Heap, PAGE};
 use std::ptr::NonNull;
+use support::child::observe;
 
 /// What is in the way of moving memory.
 fn hinder(how: &str) {

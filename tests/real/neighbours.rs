@@ -2,9 +2,9 @@
 
 use super::kernel::{KIB, MIB, current_break, move_break};
 use super::ledger::{Ledger, Random, layout};
-use crate::common::child::{observe, scenario};
 use hmalloc::brk::Linux;
 use hmalloc::{BlockState, Heap};
+use support::child::{observe, scenario};
 
 /// What a neighbour writes into what it took.
 const THEIRS: u8 = 0xC3;

@@ -4,9 +4,9 @@ use super::kernel::{
     KIB, MIB, address_space, block_the_break, current_break, data, limit_data, refuse, unblock_the_break,
 };
 use super::ledger::{Ledger, Picture, layout};
-use crate::common::child::scenario;
 use hmalloc::brk::Linux;
 use hmalloc::{BlockState, Heap, OutOfMemory, PAGE};
+use support::child::scenario;
 
 /// Blocks of many kinds, so that there is something to lose.
 fn some_blocks(heap: &mut Heap<Linux>) -> Ledger {

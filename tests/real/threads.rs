@@ -1,11 +1,11 @@
 //! Threads in one `Hmalloc`.
 
-use crate::common::child::scenario;
-use crate::common::pattern;
 use crate::real::ledger::Random;
 use hmalloc::Hmalloc;
 use std::alloc::{GlobalAlloc, Layout};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use support::child::scenario;
+use support::pattern;
 
 static HEAP: Hmalloc = Hmalloc::new();
 

@@ -2,10 +2,10 @@
 
 use super::kernel::{KIB, MIB, page, resident};
 use super::ledger::layout;
-use crate::common::child::scenario;
 use hmalloc::brk::{Brk, Linux, OwnBreak};
 use hmalloc::{Heap, MisuseKind, PAGE, SpanKind};
 use std::ptr::NonNull;
+use support::child::scenario;
 
 /// Pages of the kernel's, from the heap's first address to its last, that physical memory stands behind.
 fn resident_pages(heap: &Heap<Linux>) -> usize {

@@ -1,17 +1,13 @@
 //! The tour: every stage shows in its drawings what the journal says of it.
 
-#[path = "../common/programs.rs"]
-#[allow(dead_code, reason = "shared with test binaries that need more of it")]
-mod programs;
-
 use super::subject::MAX_ALIGN;
 use object::{Object, ObjectSection};
-use programs::{program, stderr, stdout};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
+use support::programs::{program, stderr, stdout};
 
 /// Built once for this process.
 static TOUR: LazyLock<PathBuf> = LazyLock::new(|| program("tour", false));

@@ -1,21 +1,22 @@
 //! Builds the programs of the `qemu` package the way a user does, and runs them.
 
+use crate::places::{repository, scratch};
 use std::ffi::OsStr;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 /// The release build of one program: static, at a fixed address or, if `pie`, at one of the kernel's choice.
 ///
 /// The first test to ask builds it, in a target directory of the tests' own: the one that these tests were built in may
 /// be locked.
-pub(crate) fn program(name: &str, pie: bool) -> PathBuf {
+pub fn program(name: &str, pie: bool) -> PathBuf {
     let (folder, pie) = if pie { ("programs-pie", "1") } else { ("programs", "0") };
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(folder);
+    let target = scratch(folder);
     let output = Command::new(std::env::var_os("CARGO").as_deref().unwrap_or(OsStr::new("cargo")))
         .args(["build", "--release", "--quiet", "--package", "hmalloc-qemu", "--bin", name, "--target-dir"])
         .arg(&target)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(repository(""))
         .env("HMALLOC_PIE", pie)
         // What instruments the tests (coverage, sanitizers) cannot be linked without a libc.
         .env_remove("RUSTFLAGS")
@@ -30,7 +31,7 @@ pub(crate) fn program(name: &str, pie: bool) -> PathBuf {
 }
 
 /// Runs `command` with `input` as its standard input, and returns its output.
-pub(crate) fn run(command: &mut Command, input: &[u8]) -> Output {
+pub fn run(command: &mut Command, input: &[u8]) -> Output {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -50,11 +51,11 @@ pub(crate) fn run(command: &mut Command, input: &[u8]) -> Output {
 }
 
 /// Standard error as text.
-pub(crate) fn stderr(output: &Output) -> String {
+pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// Standard output as text.
-pub(crate) fn stdout(output: &Output) -> String {
+pub fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("the program writes UTF-8")
 }

@@ -6,12 +6,12 @@ use std::alloc::Layout;
 use std::ptr::NonNull;
 
 /// The production heap on an emulated break.
-pub(crate) type EmulatedHeap<'a> = Heap<Emulated<'a>>;
+pub type EmulatedHeap<'a> = Heap<Emulated<'a>>;
 
 /// A heap's operations, as the model calls them. Each stands for itself unless a broken subject replaces it.
 ///
 /// The model promises for every call what [`Heap`] asks for: a payload that is freed or moved is not used again.
-pub(crate) trait Subject<'a> {
+pub trait Subject<'a> {
     fn heap(&self) -> &EmulatedHeap<'a>;
     fn heap_mut(&mut self) -> &mut EmulatedHeap<'a>;
 

@@ -1,6 +1,7 @@
 //! A prefix with the libraries, and programs compiled against it.
 
 use crate::packages;
+use crate::places::{repository, scratch};
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
@@ -9,7 +10,7 @@ use std::process::{Command, ExitStatus, Output, Stdio};
 use tempfile::TempDir;
 
 /// The functions that `hmalloc.h` declares.
-pub(crate) const FAMILY: [&str; 11] = [
+pub const FAMILY: [&str; 11] = [
     "hmalloc",
     "hfree",
     "hcalloc",
@@ -24,7 +25,7 @@ pub(crate) const FAMILY: [&str; 11] = [
 ];
 
 /// The functions of a libc for which the shared library answers.
-pub(crate) const STANDARD: [&str; 30] = [
+pub const STANDARD: [&str; 30] = [
     "malloc",
     "free",
     "calloc",
@@ -58,13 +59,13 @@ pub(crate) const STANDARD: [&str; 30] = [
 ];
 
 /// The repository's folder `capi`.
-pub(crate) fn capi() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("capi")
+pub fn capi() -> PathBuf {
+    repository("capi")
 }
 
 /// A command in an environment without what instruments the tests, which cannot be linked into a library for C, and
 /// without what a user may have told hmalloc.
-pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
+pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);
     for name in
         ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET"]
@@ -73,43 +74,43 @@ pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     {
         command.env_remove(name);
     }
-    command.env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("capi")).env("LC_ALL", "C");
+    command.env("CARGO_TARGET_DIR", scratch("capi")).env("LC_ALL", "C");
     command
 }
 
 /// An installation of a test's own, and a folder for its programs.
-pub(crate) struct Installed {
-    pub(crate) directory: TempDir,
+pub struct Installed {
+    pub directory: TempDir,
 }
 
 impl Installed {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let installed = Self { directory };
         // Tests in other processes build in the same target directory.
-        let lock = File::create(Path::new(env!("CARGO_TARGET_TMPDIR")).join("capi.lock")).expect("a lock file");
+        let lock = File::create(scratch("capi.lock")).expect("a lock file");
         // SAFETY: the descriptor is open; closing it lets go of the lock.
         assert_eq!(unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX) }, 0);
         succeed(command(capi().join("install")).arg(installed.prefix()));
         installed
     }
 
-    pub(crate) fn prefix(&self) -> PathBuf {
+    pub fn prefix(&self) -> PathBuf {
         self.directory.path().join("prefix")
     }
 
-    pub(crate) fn shared(&self) -> PathBuf {
+    pub fn shared(&self) -> PathBuf {
         self.prefix().join("lib/libhmalloc.so")
     }
 
-    pub(crate) fn archive(&self) -> PathBuf {
+    pub fn archive(&self) -> PathBuf {
         self.prefix().join("lib/libhmalloc.a")
     }
 
     /// Compiles a program of `tests/capi` that knows nothing of hmalloc.
-    pub(crate) fn compile(&self, source: &str) -> PathBuf {
+    pub fn compile(&self, source: &str) -> PathBuf {
         let program = self.directory.path().join(source.replace('.', "-"));
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/capi");
+        let folder = repository("tests/capi");
         // The compiler knows what malloc does, and would leave out what is to be tested.
         let flags = ["-std=gnu11", "-O1", "-fno-builtin", "-Wall", "-Wextra", "-Werror", "-pthread"];
         let quiet = [
@@ -124,7 +125,7 @@ impl Installed {
     }
 
     /// `program` on the preloaded library.
-    pub(crate) fn preloaded(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    pub fn preloaded(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = command(program);
         command.env("LD_PRELOAD", self.shared()).env("EXPECT_HMALLOC", "1");
         command
@@ -132,30 +133,30 @@ impl Installed {
 }
 
 /// Runs a command with nothing on its standard input.
-pub(crate) fn run(command: &mut Command) -> Output {
+pub fn run(command: &mut Command) -> Output {
     command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 
 /// Runs a command that has to exit with 0, and returns its standard output.
-pub(crate) fn succeed(command: &mut Command) -> String {
+pub fn succeed(command: &mut Command) -> String {
     let output = run(command);
     assert!(output.status.success(), "{command:?}: {}", describe(&output));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// What a program said and how it ended.
-pub(crate) fn describe(output: &Output) -> String {
+pub fn describe(output: &Output) -> String {
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     format!("{:?}\nstdout:\n{stdout}\nstderr:\n{stderr}", output.status)
 }
 
 /// Whether a process died by SIGABRT.
-pub(crate) fn aborted(status: ExitStatus) -> bool {
+pub fn aborted(status: ExitStatus) -> bool {
     status.signal() == Some(libc::SIGABRT)
 }
 
 /// The names that a program lists when it is run without an argument.
-pub(crate) fn cases(program: &Path) -> Vec<String> {
+pub fn cases(program: &Path) -> Vec<String> {
     let names: Vec<String> = succeed(&mut command(program)).lines().map(str::to_owned).collect();
     assert!(!names.is_empty());
     names
@@ -163,7 +164,7 @@ pub(crate) fn cases(program: &Path) -> Vec<String> {
 
 /// A command of root's: who is not root needs `sudo` without a password. Only root makes files that run with the rights
 /// of others.
-pub(crate) fn as_root(program: &str) -> Command {
+pub fn as_root(program: &str) -> Command {
     // SAFETY: asks for a number.
     if unsafe { libc::geteuid() } == 0 {
         return command(program);

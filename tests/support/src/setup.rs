@@ -1,47 +1,47 @@
 //! What kind of kernel a heap runs on.
 
-use super::arena::Arena;
-use super::oracle::Verdict;
-use super::subject::{EmulatedHeap, Subject};
-use super::world::{EmulatedWorld, World};
+use crate::arena::Arena;
+use crate::oracle::Verdict;
+use crate::subject::{EmulatedHeap, Subject};
+use crate::world::{EmulatedWorld, World};
 use hmalloc::Heap;
 use hmalloc::brk::Emulated;
 
 /// The kernel under a heap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Setup {
+pub struct Setup {
     /// Bytes of the arena.
-    pub(crate) arena: usize,
+    pub arena: usize,
     /// How far past a page boundary the break starts.
-    pub(crate) offset: usize,
+    pub offset: usize,
     /// The kernel's page size.
-    pub(crate) page: usize,
+    pub page: usize,
     /// A lowered break leaves scribbled bytes in its page.
-    pub(crate) dirty: bool,
+    pub dirty: bool,
     /// Pages can be given back while their addresses are kept.
-    pub(crate) discard: bool,
+    pub discard: bool,
     /// Bytes of the arena set aside for mappings.
-    pub(crate) mappings: usize,
+    pub mappings: usize,
 }
 
 impl Setup {
     /// A kernel without quirks over `arena` bytes.
-    pub(crate) const fn plain(arena: usize) -> Self {
+    pub const fn plain(arena: usize) -> Self {
         Self { arena, offset: 0, page: 4096, dirty: false, discard: false, mappings: 0 }
     }
 
     /// The bytes for [`world`](Self::world).
-    pub(crate) fn memory(&self) -> Arena {
+    pub fn memory(&self) -> Arena {
         Arena::at(self.arena, self.offset)
     }
 
     /// An untouched heap in `memory`.
-    pub(crate) fn world<'a>(&self, memory: &'a mut Arena) -> EmulatedWorld<'a> {
+    pub fn world<'a>(&self, memory: &'a mut Arena) -> EmulatedWorld<'a> {
         self.world_of(memory, |heap| heap)
     }
 
     /// Acts on an untouched heap, then takes it apart. Panics with what was wrong.
-    pub(crate) fn run(&self, act: impl FnOnce(&mut EmulatedWorld<'_>) -> Verdict) {
+    pub fn run(&self, act: impl FnOnce(&mut EmulatedWorld<'_>) -> Verdict) {
         let mut memory = self.memory();
         let mut world = self.world(&mut memory);
         let verdict = act(&mut world).and_then(|()| world.finish());
@@ -49,7 +49,7 @@ impl Setup {
     }
 
     /// An untouched heap in `memory`, inside what `wrap` makes of it.
-    pub(crate) fn world_of<'a, S: Subject<'a>>(
+    pub fn world_of<'a, S: Subject<'a>>(
         &self,
         memory: &'a mut Arena,
         wrap: impl FnOnce(EmulatedHeap<'a>) -> S,

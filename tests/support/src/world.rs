@@ -1,10 +1,11 @@
 //! A heap together with its oracle: every operation is done, judged, and followed by a look at the whole heap.
 
-use super::leaves::{least_metadata, metadata_beside, room_for_metadata};
-use super::oracle::{Expected, Live, Oracle, Snapshot, Verdict, ensure};
-use super::pattern;
-use super::setup::Setup;
-use super::subject::{EmulatedHeap, Subject};
+use crate::ensure;
+use crate::leaves::{least_metadata, metadata_beside, room_for_metadata};
+use crate::oracle::{Expected, Live, Oracle, Snapshot, Verdict};
+use crate::pattern;
+use crate::setup::Setup;
+use crate::subject::{EmulatedHeap, Subject};
 use hmalloc::brk::Emulated;
 use hmalloc::{BlockState, MisuseKind, OutOfMemory, PAGE, ResizeError};
 use std::alloc::Layout;
@@ -15,20 +16,20 @@ use std::ptr::NonNull;
 const STALE: u8 = 0xA5;
 
 /// The production heap and its oracle.
-pub(crate) type EmulatedWorld<'a> = World<'a, EmulatedHeap<'a>>;
+pub type EmulatedWorld<'a> = World<'a, EmulatedHeap<'a>>;
 
 /// A subject, its oracle, and how the heap looked after the last step.
-pub(crate) struct World<'a, S> {
-    pub(crate) subject: S,
-    pub(crate) oracle: Oracle,
-    pub(crate) last: Snapshot,
+pub struct World<'a, S> {
+    pub subject: S,
+    pub oracle: Oracle,
+    pub last: Snapshot,
     /// The arena.
-    pub(crate) start: usize,
-    pub(crate) end: usize,
+    pub start: usize,
+    pub end: usize,
     /// Where mappings begin; the break stays below.
-    pub(crate) maps_start: usize,
+    pub maps_start: usize,
     /// Whether a refusal may be in force, so that running out proves nothing.
-    pub(crate) refused: bool,
+    pub refused: bool,
     next_seed: usize,
     peak: usize,
     quirks: Setup,
@@ -37,7 +38,7 @@ pub(crate) struct World<'a, S> {
 
 impl<'a, S: Subject<'a>> World<'a, S> {
     /// The world of an untouched heap in the arena `arena`, whose mappings begin at `maps_start`.
-    pub(crate) fn new(subject: S, quirks: Setup, arena: Range<usize>, maps_start: usize) -> Self {
+    pub fn new(subject: S, quirks: Setup, arena: Range<usize>, maps_start: usize) -> Self {
         let last = Snapshot::of(subject.heap());
         Self {
             subject,
@@ -55,29 +56,29 @@ impl<'a, S: Subject<'a>> World<'a, S> {
     }
 
     /// The break under the heap.
-    pub(crate) fn brk(&mut self) -> &mut Emulated<'a> {
+    pub fn brk(&mut self) -> &mut Emulated<'a> {
         self.subject.heap_mut().brk_mut()
     }
 
     /// Where the break stands.
-    pub(crate) fn break_now(&self) -> usize {
+    pub fn break_now(&self) -> usize {
         self.subject.heap().brk().current()
     }
 
     /// The address of a live payload, chosen by a number.
-    pub(crate) fn nth_live(&self, which: usize) -> Option<usize> {
+    pub fn nth_live(&self, which: usize) -> Option<usize> {
         let count = self.oracle.live.len().max(1);
         self.oracle.live.keys().nth(which % count).copied()
     }
 
     /// Allocates, and answers with the payload or `None` when the heap ran out.
-    pub(crate) fn allocate(&mut self, layout: Layout) -> Verdict<Option<usize>> {
+    pub fn allocate(&mut self, layout: Layout) -> Verdict<Option<usize>> {
         let answer = self.subject.allocate(layout);
         self.allocated(layout, answer, false)
     }
 
     /// As [`allocate`](Self::allocate), and the bytes have to be zero.
-    pub(crate) fn allocate_zeroed(&mut self, layout: Layout) -> Verdict<Option<usize>> {
+    pub fn allocate_zeroed(&mut self, layout: Layout) -> Verdict<Option<usize>> {
         let answer = self.subject.allocate_zeroed(layout);
         self.allocated(layout, answer, true)
     }
@@ -171,7 +172,7 @@ impl<'a, S: Subject<'a>> World<'a, S> {
     }
 
     /// Frees a live payload.
-    pub(crate) fn free(&mut self, payload: usize) -> Verdict {
+    pub fn free(&mut self, payload: usize) -> Verdict {
         let live = self.oracle.live[&payload];
         Self::intact(&live, live.usable)?;
         let answer = self.subject.free(live.payload);
@@ -179,7 +180,7 @@ impl<'a, S: Subject<'a>> World<'a, S> {
     }
 
     /// Frees a live payload with its layout, after tries with layouts that cannot be its.
-    pub(crate) fn free_sized(&mut self, payload: usize) -> Verdict {
+    pub fn free_sized(&mut self, payload: usize) -> Verdict {
         let live = self.oracle.live[&payload];
         Self::intact(&live, live.usable)?;
         for wrong in Self::wrong_layouts(&live) {
@@ -206,7 +207,7 @@ impl<'a, S: Subject<'a>> World<'a, S> {
     }
 
     /// Resizes a live payload, and answers with its new address or `None` when the heap ran out.
-    pub(crate) fn resize(&mut self, payload: usize, new: Layout) -> Verdict<Option<usize>> {
+    pub fn resize(&mut self, payload: usize, new: Layout) -> Verdict<Option<usize>> {
         let old = self.oracle.live[&payload];
         Self::intact(&old, old.usable)?;
         let answer = self.subject.resize(old.payload, new);
@@ -214,7 +215,7 @@ impl<'a, S: Subject<'a>> World<'a, S> {
     }
 
     /// As [`resize`](Self::resize) with the old layout, after tries with layouts that cannot be its.
-    pub(crate) fn resize_sized(&mut self, payload: usize, new: Layout) -> Verdict<Option<usize>> {
+    pub fn resize_sized(&mut self, payload: usize, new: Layout) -> Verdict<Option<usize>> {
         let old = self.oracle.live[&payload];
         Self::intact(&old, old.usable)?;
         for wrong in Self::wrong_layouts(&old) {
@@ -250,7 +251,7 @@ impl<'a, S: Subject<'a>> World<'a, S> {
     }
 
     /// Trims, and answers with the bytes given back.
-    pub(crate) fn trim(&mut self, keep: usize) -> Verdict<usize> {
+    pub fn trim(&mut self, keep: usize) -> Verdict<usize> {
         let top = self.break_now();
         let (mapped, aside) = (self.last.stats.mapped_bytes, self.last.stats.aside_bytes);
         let given = self.subject.trim(keep);
@@ -265,7 +266,7 @@ impl<'a, S: Subject<'a>> World<'a, S> {
     }
 
     /// Someone else raises the break.
-    pub(crate) fn foreign_raise(&mut self, bytes: usize) -> Verdict {
+    pub fn foreign_raise(&mut self, bytes: usize) -> Verdict {
         let before = self.break_now();
         self.brk().foreign_move(isize::try_from(bytes).expect("a small move"));
         let after = self.break_now();
@@ -279,7 +280,7 @@ impl<'a, S: Subject<'a>> World<'a, S> {
     }
 
     /// Someone else lowers the break again, as far as they raised it and while it is where they left it.
-    pub(crate) fn foreign_lower(&mut self, bytes: usize) -> Verdict {
+    pub fn foreign_lower(&mut self, bytes: usize) -> Verdict {
         self.foreign_intact()?;
         let now = self.break_now();
         let Some(&(from, to)) = self.oracle.foreign.last() else { return Ok(()) };
@@ -297,7 +298,7 @@ impl<'a, S: Subject<'a>> World<'a, S> {
     }
 
     /// Nobody wrote into memory that is not the heap's.
-    pub(crate) fn foreign_intact(&self) -> Verdict {
+    pub fn foreign_intact(&self) -> Verdict {
         for &(from, to) in &self.oracle.foreign {
             // SAFETY: the range lies in the arena, below the break, and `foreign_move` wrote it.
             let bytes = unsafe { std::slice::from_raw_parts(std::ptr::with_exposed_provenance::<u8>(from), to - from) };
@@ -308,7 +309,7 @@ impl<'a, S: Subject<'a>> World<'a, S> {
     }
 
     /// Gives a pointer that is no payload to every entry of the heap; each says what it is and nothing changes.
-    pub(crate) fn misuse(&mut self, address: usize) -> Verdict {
+    pub fn misuse(&mut self, address: usize) -> Verdict {
         let expected = self.last.expected(&self.oracle, address);
         if matches!(expected, Expected::Payload(_)) {
             return Ok(());
@@ -332,14 +333,14 @@ impl<'a, S: Subject<'a>> World<'a, S> {
     }
 
     /// The heap is as it was after the last step.
-    pub(crate) fn unchanged(&mut self) -> Verdict {
+    pub fn unchanged(&mut self) -> Verdict {
         let now = Snapshot::of(self.subject.heap());
         ensure!(now == self.last, "a refused call changed something: {:x?} became {now:x?}", self.last);
         self.audit()
     }
 
     /// Looks at the whole heap.
-    pub(crate) fn audit(&mut self) -> Verdict {
+    pub fn audit(&mut self) -> Verdict {
         let heap = self.subject.heap();
         heap.check().map_err(|corruption| format!("check: {corruption} ({corruption:x?})"))?;
         let now = Snapshot::of(heap);
@@ -380,7 +381,7 @@ impl<'a, S: Subject<'a>> World<'a, S> {
     }
 
     /// Verifies every payload, frees them all, and looks at what is left.
-    pub(crate) fn finish(&mut self) -> Verdict {
+    pub fn finish(&mut self) -> Verdict {
         self.foreign_intact()?;
         self.oracle.live.values().try_for_each(|live| Self::intact(live, live.usable))?;
         while let Some(payload) = self.nth_live(self.next_seed * 7) {

@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 const ALIGNMENT: usize = 2 << 20;
 
 /// Bytes that play a process' address space.
-pub(crate) struct Arena {
+pub struct Arena {
     memory: Box<[MaybeUninit<u8>]>,
     skip: usize,
     bytes: usize,
@@ -16,12 +16,12 @@ pub(crate) struct Arena {
 
 impl Arena {
     /// `bytes` bytes at the start of a page.
-    pub(crate) fn new(bytes: usize) -> Self {
+    pub fn new(bytes: usize) -> Self {
         Self::at(bytes, 0)
     }
 
     /// `bytes` bytes, the first of them `offset` bytes past a multiple of 2 MiB.
-    pub(crate) fn at(bytes: usize, offset: usize) -> Self {
+    pub fn at(bytes: usize, offset: usize) -> Self {
         assert!(offset < ALIGNMENT);
         let memory: Box<[MaybeUninit<u8>]> = Box::new_uninit_slice(bytes + 2 * ALIGNMENT);
         let start = memory.as_ptr().addr();
@@ -30,17 +30,17 @@ impl Arena {
     }
 
     /// First address of the arena.
-    pub(crate) fn start(&self) -> usize {
+    pub fn start(&self) -> usize {
         self.memory.as_ptr().addr() + self.skip
     }
 
     /// First address past the arena.
-    pub(crate) fn end(&self) -> usize {
+    pub fn end(&self) -> usize {
         self.start() + self.bytes
     }
 
     /// A break that stands at the arena's first byte, without faults.
-    pub(crate) fn brk(&mut self) -> Emulated<'_> {
+    pub fn brk(&mut self) -> Emulated<'_> {
         Emulated::new(&mut self.memory[self.skip..][..self.bytes])
     }
 }

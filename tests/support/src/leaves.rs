@@ -10,7 +10,7 @@ const HANDLE: usize = size_of::<usize>();
 
 /// Bytes of the first leaf's storage over kernel pages of `page` bytes: handles and records, and a guard above them.
 /// It is what an empty heap keeps.
-pub(crate) const fn least_metadata(page: usize) -> usize {
+pub const fn least_metadata(page: usize) -> usize {
     let lead = page.saturating_sub(PAGE);
     let guarded = (lead + FIRST * (HANDLE + RECORD)).next_multiple_of(page) + page;
     guarded.next_multiple_of(PAGE)
@@ -23,12 +23,12 @@ const fn storage(pages: usize, end: usize, page: usize) -> usize {
 }
 
 /// Bytes that an arena of `bytes` bytes gives up for metadata aside, once that is asked for.
-pub(crate) fn room_for_metadata(bytes: usize, page: usize) -> usize {
+pub fn room_for_metadata(bytes: usize, page: usize) -> usize {
     ((bytes / PAGE + 1) * (HANDLE + RECORD)).next_multiple_of(page) + 3 * page
 }
 
 /// Bytes of metadata, all of it in line, in a heap that has `bytes` bytes beside it.
-pub(crate) fn metadata_beside(bytes: usize, page: usize) -> usize {
+pub fn metadata_beside(bytes: usize, page: usize) -> usize {
     let (mut metadata, mut served, mut doubled) = (least_metadata(page), FIRST, 64);
     while served * PAGE < bytes + metadata {
         doubled *= 2;

@@ -29,14 +29,14 @@ fn pieces(seed: usize, bytes: usize) -> impl Iterator<Item = (usize, &'static [u
 }
 
 /// Writes the pattern of `seed`.
-pub(crate) fn fill(bytes: &mut [u8], seed: usize) {
+pub fn fill(bytes: &mut [u8], seed: usize) {
     for (offset, piece) in pieces(seed, bytes.len()) {
         bytes[offset..][..piece.len()].copy_from_slice(piece);
     }
 }
 
 /// The first offset at which `bytes` is not the pattern of `seed`.
-pub(crate) fn first_difference(bytes: &[u8], seed: usize) -> Option<usize> {
+pub fn first_difference(bytes: &[u8], seed: usize) -> Option<usize> {
     for (offset, piece) in pieces(seed, bytes.len()) {
         let actual = &bytes[offset..][..piece.len()];
         if actual != piece {
@@ -47,7 +47,7 @@ pub(crate) fn first_difference(bytes: &[u8], seed: usize) -> Option<usize> {
 }
 
 /// The first offset at which `bytes` is not `byte`.
-pub(crate) fn first_other_than(bytes: &[u8], byte: u8) -> Option<usize> {
+pub fn first_other_than(bytes: &[u8], byte: u8) -> Option<usize> {
     // A comparison of the slice with itself, shifted by one, is one `memcmp` even in an unoptimised build.
     let same = bytes.is_empty() || (bytes[0] == byte && bytes[1..] == bytes[..bytes.len() - 1]);
     if same { None } else { bytes.iter().position(|&actual| actual != byte) }

@@ -1,13 +1,13 @@
 //! Heaps with one fault each. The oracle has to find every one of them, or else its silence means nothing.
 
-use super::subject::{EmulatedHeap, Subject};
+use crate::subject::{EmulatedHeap, Subject};
 use hmalloc::{BlockState, Misuse, MisuseKind, OutOfMemory, ResizeError};
 use std::alloc::Layout;
 use std::ptr::NonNull;
 
 /// What is wrong with a [`Broken`] heap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
     HandsOutTwice,
     StaleZeroed,
     IgnoresAlignment,
@@ -24,14 +24,14 @@ pub(crate) enum Fault {
 }
 
 /// The production heap with one fault.
-pub(crate) struct Broken<'a> {
+pub struct Broken<'a> {
     heap: EmulatedHeap<'a>,
     fault: Fault,
     last: Option<(NonNull<u8>, Layout)>,
 }
 
 impl<'a> Broken<'a> {
-    pub(crate) fn new(heap: EmulatedHeap<'a>, fault: Fault) -> Self {
+    pub fn new(heap: EmulatedHeap<'a>, fault: Fault) -> Self {
         Self { heap, fault, last: None }
     }
 }

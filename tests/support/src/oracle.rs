@@ -3,15 +3,16 @@
 //! It knows which payloads are live because it watched every call. Whatever it learns from the heap (its blocks,
 //! spans and statistics) has to agree with that and among itself.
 
-use super::subject::EmulatedHeap;
+use crate::subject::EmulatedHeap;
 use hmalloc::{Block, BlockState, Misuse, MisuseKind, SpanInfo, SpanKind, Stats};
 use std::alloc::Layout;
 use std::collections::BTreeMap;
 
 /// An answer of the model: fine, or what is wrong.
-pub(crate) type Verdict<T = ()> = Result<T, String>;
+pub type Verdict<T = ()> = Result<T, String>;
 
 /// Returns what is wrong unless the condition holds.
+#[macro_export]
 macro_rules! ensure {
     ($condition:expr, $($message:tt)+) => {
         if !$condition {
@@ -19,38 +20,37 @@ macro_rules! ensure {
         }
     };
 }
-pub(crate) use ensure;
 
 /// Every payload is a multiple of this; what is not is [`MisuseKind::Misaligned`].
-pub(crate) const SMALLEST_ALIGNMENT: usize = 16;
+pub const SMALLEST_ALIGNMENT: usize = 16;
 
 /// A payload that the heap handed out.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Live {
-    pub(crate) payload: *mut u8,
-    pub(crate) usable: usize,
-    pub(crate) layout: Layout,
+pub struct Live {
+    pub payload: *mut u8,
+    pub usable: usize,
+    pub layout: Layout,
     /// Its pattern, and its age: later payloads have larger seeds.
-    pub(crate) seed: usize,
+    pub seed: usize,
 }
 
 /// What the caller of the heap knows.
 #[derive(Debug, Default)]
-pub(crate) struct Oracle {
-    pub(crate) live: BTreeMap<usize, Live>,
+pub struct Oracle {
+    pub live: BTreeMap<usize, Live>,
     /// Payload starts that were freed and not handed out since, and the step in which they were.
-    pub(crate) freed: BTreeMap<usize, usize>,
+    pub freed: BTreeMap<usize, usize>,
     /// The slabs by address: their slot size, and the step since which they stand.
-    pub(crate) slabs: BTreeMap<usize, (usize, usize)>,
+    pub slabs: BTreeMap<usize, (usize, usize)>,
     /// Looks at the heap so far.
-    pub(crate) step: usize,
+    pub step: usize,
     /// Ranges over which someone else raised the break, as start and end.
-    pub(crate) foreign: Vec<(usize, usize)>,
+    pub foreign: Vec<(usize, usize)>,
 }
 
 impl Oracle {
     /// The live payload that `bytes` bytes at `start` would touch.
-    pub(crate) fn overlapped(&self, start: usize, bytes: usize) -> Option<(usize, Live)> {
+    pub fn overlapped(&self, start: usize, bytes: usize) -> Option<(usize, Live)> {
         let below =
             self.live.range(..=start).next_back().filter(|(at, live)| **at == start || *at + live.usable > start);
         let within = || self.live.range(start..start + bytes).next();
@@ -58,7 +58,7 @@ impl Oracle {
     }
 
     /// Takes notice of slabs that came and went.
-    pub(crate) fn note_slabs(&mut self, spans: &[SpanInfo]) {
+    pub fn note_slabs(&mut self, spans: &[SpanInfo]) {
         self.step += 1;
         let before = std::mem::take(&mut self.slabs);
         for span in spans {
@@ -76,22 +76,22 @@ impl Oracle {
     }
 
     /// Whether `bytes` bytes at `start` touch memory that is someone else's.
-    pub(crate) fn touches_foreign(&self, start: usize, bytes: usize) -> bool {
+    pub fn touches_foreign(&self, start: usize, bytes: usize) -> bool {
         self.foreign.iter().any(|&(from, to)| start < to && from < start + bytes)
     }
 }
 
 /// All that a heap tells about itself, at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Snapshot {
-    pub(crate) blocks: Vec<Block>,
-    pub(crate) spans: Vec<SpanInfo>,
-    pub(crate) stats: Stats,
+pub struct Snapshot {
+    pub blocks: Vec<Block>,
+    pub spans: Vec<SpanInfo>,
+    pub stats: Stats,
 }
 
 /// What has to come of a pointer that is given to the heap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Expected {
+pub enum Expected {
     /// A payload of this usable size.
     Payload(usize),
     /// A misuse of this kind.
@@ -106,19 +106,19 @@ fn end(block: &Block) -> usize {
 }
 
 impl Snapshot {
-    pub(crate) fn of(heap: &EmulatedHeap<'_>) -> Self {
+    pub fn of(heap: &EmulatedHeap<'_>) -> Self {
         Self { blocks: heap.blocks().collect(), spans: heap.spans().collect(), stats: heap.stats() }
     }
 
     /// The tile that contains `address`.
-    pub(crate) fn block_at(&self, address: usize) -> Option<Block> {
+    pub fn block_at(&self, address: usize) -> Option<Block> {
         let after = self.blocks.partition_point(|block| block.address <= address);
         let block = *self.blocks.get(after.checked_sub(1)?)?;
         (block.address == address || address < end(&block)).then_some(block)
     }
 
     /// The span that contains `address`.
-    pub(crate) fn span_at(&self, address: usize) -> Option<SpanInfo> {
+    pub fn span_at(&self, address: usize) -> Option<SpanInfo> {
         let after = self.spans.partition_point(|span| span.address <= address);
         let span = *self.spans.get(after.checked_sub(1)?)?;
         (address < span.address + span.bytes).then_some(span)
@@ -126,7 +126,7 @@ impl Snapshot {
 
     /// The same blocks and figures, but for the count of calls to the kernel, which a failed call may raise. Slabs in
     /// which nothing is live may have been given up in the attempt.
-    pub(crate) fn unchanged_since(&self, before: &Self) -> Verdict {
+    pub fn unchanged_since(&self, before: &Self) -> Verdict {
         let Stats { brk_calls, map_calls, .. } = self.stats;
         let stats = Stats { brk_calls, map_calls, ..before.stats };
         ensure!(self.blocks == before.blocks, "changed blocks: {:x?} became {:x?}", before.blocks, self.blocks);
@@ -135,7 +135,7 @@ impl Snapshot {
     }
 
     /// What the heap has to say about `address`.
-    pub(crate) fn expected(&self, oracle: &Oracle, address: usize) -> Expected {
+    pub fn expected(&self, oracle: &Oracle, address: usize) -> Expected {
         if let Some(live) = oracle.live.get(&address) {
             return Expected::Payload(live.usable);
         }
@@ -165,7 +165,7 @@ impl Snapshot {
     }
 
     /// Judges the heap's answer about `address`.
-    pub(crate) fn judge(&self, expected: Expected, address: usize, answer: Result<usize, Misuse>) -> Verdict {
+    pub fn judge(&self, expected: Expected, address: usize, answer: Result<usize, Misuse>) -> Verdict {
         let misuse = match (expected, answer) {
             (Expected::Payload(usable), Ok(size)) => {
                 ensure!(size == usable, "{address:#x} has {usable} usable bytes, not {size}");
@@ -210,7 +210,7 @@ impl Snapshot {
     }
 
     /// The tiles are in address order, disjoint, without gaps below `maps_start`, and free ones are maximal.
-    pub(crate) fn audit_tiles(&self, maps_start: usize) -> Verdict {
+    pub fn audit_tiles(&self, maps_start: usize) -> Verdict {
         for pair in self.blocks.windows(2) {
             let [lower, upper] = [pair[0], pair[1]];
             ensure!(end(&lower) <= upper.address, "overlapping tiles {lower:x?} and {upper:x?}");
@@ -226,7 +226,7 @@ impl Snapshot {
     }
 
     /// The used tiles are the oracle's live payloads, and no tile but a foreign one touches foreign memory.
-    pub(crate) fn audit_owners(&self, oracle: &Oracle, page: usize) -> Verdict {
+    pub fn audit_owners(&self, oracle: &Oracle, page: usize) -> Verdict {
         let used = self.blocks.iter().filter(|block| block.state == BlockState::Used);
         let mut live = oracle.live.iter();
         for block in used {
@@ -246,7 +246,7 @@ impl Snapshot {
     }
 
     /// The statistics are the sums over the tiles.
-    pub(crate) fn audit_stats(&self) -> Verdict {
+    pub fn audit_stats(&self) -> Verdict {
         let sum =
             |state| self.blocks.iter().filter(|block| block.state == state).map(|block| block.size).sum::<usize>();
         let (used, free) = (sum(BlockState::Used), sum(BlockState::Free));
@@ -266,7 +266,7 @@ impl Snapshot {
     }
 
     /// The spans cover what the tiles cover, and each holds what its kind says.
-    pub(crate) fn audit_spans(&self) -> Verdict {
+    pub fn audit_spans(&self) -> Verdict {
         let covered = |ranges: &mut dyn Iterator<Item = (usize, usize)>| -> Vec<(usize, usize)> {
             let mut runs: Vec<(usize, usize)> = Vec::new();
             for (start, end) in ranges {

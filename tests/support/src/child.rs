@@ -10,7 +10,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
 /// Carries the scenario's argument, in the child only.
-pub(crate) const ARGUMENT: &str = "HMALLOC_TEST_SCENARIO";
+pub const ARGUMENT: &str = "HMALLOC_TEST_SCENARIO";
 /// A scenario that hangs dies after so many seconds.
 const PATIENCE: u32 = 300;
 /// On a line of its own, whatever libtest wrote before it.
@@ -18,22 +18,22 @@ const TOKEN: &str = "\n[the scenario came to its end]\n";
 
 /// How a child ended.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub struct Ended {
     /// Whether the scenario came to its end.
-    pub(crate) finished: bool,
-    pub(crate) signal: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
+    pub finished: bool,
+    pub signal: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 /// Runs `body` in a process of its own and fails unless it came to its end. `test` is the calling test function.
-pub(crate) fn scenario<T>(test: &T, body: impl FnOnce() + Send + 'static) {
+pub fn scenario<T>(test: &T, body: impl FnOnce() + Send + 'static) {
     let ended = observe(test, "", &[], |_| body());
     assert!(ended.finished, "the scenario failed: {ended:#?}");
 }
 
 /// Runs `body` with `argument` in a process of its own, with more in its environment, and tells how that ended.
-pub(crate) fn observe<T>(
+pub fn observe<T>(
     test: &T,
     argument: &str,
     environment: &[(&str, &str)],
@@ -62,7 +62,7 @@ fn run_here(argument: String, body: impl FnOnce(&str) + Send + 'static) -> ! {
 }
 
 /// The command that runs `test`'s scenario in a child, behind the words of `wrapper`.
-pub(crate) fn command<T>(wrapper: &[&str], _: &T, argument: &str) -> Command {
+pub fn command<T>(wrapper: &[&str], _: &T, argument: &str) -> Command {
     // The path of the test function, as libtest names it: without the crate.
     let (_, path) = std::any::type_name::<T>().split_once("::").expect("a test is a function in a crate");
     let binary = std::env::current_exe().expect("a test binary has a path");
@@ -75,7 +75,7 @@ pub(crate) fn command<T>(wrapper: &[&str], _: &T, argument: &str) -> Command {
 }
 
 /// Waits for a child.
-pub(crate) fn run(command: &mut Command) -> Ended {
+pub fn run(command: &mut Command) -> Ended {
     let output = command.output().expect("the child starts");
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 /// A call that was granted, or advice that was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Call {
+pub enum Call {
     /// The break rose over these addresses.
     Raised(Range<usize>),
     /// The break fell below these addresses.
@@ -20,25 +20,25 @@ pub(crate) enum Call {
 
 /// The break of `brk`, and its calls in order.
 #[derive(Debug)]
-pub(crate) struct Watched<'a> {
-    pub(crate) brk: Emulated<'a>,
-    pub(crate) log: Vec<Call>,
+pub struct Watched<'a> {
+    pub brk: Emulated<'a>,
+    pub log: Vec<Call>,
     /// Whether there is a room for metadata.
-    pub(crate) has_room: bool,
+    pub has_room: bool,
     /// The number of calls for a piece of it that are still granted.
-    pub(crate) pieces: usize,
+    pub pieces: usize,
     /// How often lowering or discarding was refused.
-    pub(crate) refused: usize,
+    pub refused: usize,
 }
 
 impl<'a> Watched<'a> {
-    pub(crate) fn new(brk: Emulated<'a>) -> Self {
+    pub fn new(brk: Emulated<'a>) -> Self {
         Self { brk, log: Vec::new(), has_room: true, pieces: usize::MAX, refused: 0 }
     }
 
     /// Bytes that went back to the kernel, off the break or by discarding, since the log was last cleared. What went back
     /// twice counts once.
-    pub(crate) fn given_back(&self) -> usize {
+    pub fn given_back(&self) -> usize {
         let given = |call: &Call| match call {
             Call::Lowered(range) | Call::Discarded(range) => Some(range.clone()),
             _ => None,
