@@ -2,10 +2,12 @@
 
 use super::experiments::{fill, holds};
 use super::subject::{MAX_ALIGN, Subject};
-use super::{Arena, Emulated, with};
+use super::table::with;
+use hmalloc::brk::Emulated;
 use hmalloc::brk::Linux;
 use hmalloc::stages::{Stage, s1_minimal, s2_aligned, s3_linked, s4_splitting, s5_coalescing};
 use std::mem::MaybeUninit;
+use support::arena::Arena;
 
 const KIB: usize = 1 << 10;
 const STAGES: [&str; 5] = ["s1", "s2", "s3", "s4", "s5"];

@@ -1,6 +1,5 @@
 //! Long sequences of calls, with refusals, against what the journal says is true after every one of them.
 
-use super::Arena;
 use super::experiments::{fill, holds};
 use super::subject::MAX_ALIGN;
 use hmalloc::brk::Emulated;
@@ -12,6 +11,7 @@ use hmalloc::stages::s5_coalescing::Coalescing;
 use hmalloc::stages::{Stage, StageBlock};
 use std::collections::BTreeMap;
 use std::ptr::with_exposed_provenance_mut;
+use support::arena::Arena;
 
 const STEPS: usize = 3000;
 /// The bytes of all payloads are read after so many steps. Those of a freed one are, in any case.

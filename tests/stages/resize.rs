@@ -1,11 +1,11 @@
 //! What only stage 5 has: calloc, realloc and reallocarray.
 
-use super::Arena;
 use super::experiments::{fill, holds};
 use hmalloc::brk::Emulated;
 use hmalloc::stages::Stage;
 use hmalloc::stages::s5_coalescing::Coalescing;
 use std::ptr::null_mut;
+use support::arena::Arena;
 
 type Stage5<'a> = Coalescing<Emulated<'a>>;
 

@@ -1,6 +1,6 @@
 //! What a heap does when the kernel does not take memory back, and what it says of how much it took.
 
-use crate::watched;
+use super::watched;
 use hmalloc::PAGE;
 use support::arena::Arena;
 use support::calls::{MIB, free, get};

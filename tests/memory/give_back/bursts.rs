@@ -1,6 +1,6 @@
 //! Bursts: many blocks come, are written to, and go. What is left of them when nothing lives any more, unasked?
 
-use crate::watched;
+use super::watched;
 use hmalloc::Heap;
 use hmalloc::brk::Brk;
 use std::ptr::NonNull;
@@ -185,7 +185,7 @@ fn an_idle_heap_returns_nearly_all_it_keeps() {
     blocks.iter().for_each(|&payload| fill(payload, 100_000));
     // As much as it may keep beside them.
     (0..60).for_each(|index| free(&mut heap, blocks[index * 16]));
-    let use_a_little = |heap: &mut crate::WatchedHeap<'_>, time| {
+    let use_a_little = |heap: &mut super::WatchedHeap<'_>, time| {
         heap.brk_mut().brk.set_clock(time);
         for _ in 0..70 {
             let payload = get(heap, 4 * hmalloc::PAGE).expect("room");

@@ -1,8 +1,6 @@
 //! When the heap takes from the kernel and how much it gives back, unasked, as the kernel sees it.
 
-#[path = "give_back/bursts.rs"]
 mod bursts;
-#[path = "give_back/refusals.rs"]
 mod refusals;
 
 use hmalloc::{BlockState, Heap, PAGE, SpanKind};

@@ -4,25 +4,9 @@
 //! turn up and where none may. A stage that keeps a promise it is listed to break fails as much as the other way round:
 //! the faults are the journal's lesson.
 
-#[path = "stages/control.rs"]
-mod control;
-#[path = "stages/experiments.rs"]
-mod experiments;
-#[path = "stages/files.rs"]
-mod files;
-#[path = "stages/journal.rs"]
-mod journal;
-#[path = "stages/random.rs"]
-mod random;
-#[path = "stages/resize.rs"]
-mod resize;
-#[path = "stages/subject.rs"]
-mod subject;
-#[path = "stages/tour.rs"]
-mod tour;
-
-use control::Careless;
-use experiments::{EXPERIMENTS, Experiment};
+use super::control::Careless;
+use super::experiments::{EXPERIMENTS, Experiment};
+use super::subject::{OfStage, Subject};
 use hmalloc::Heap;
 use hmalloc::brk::Emulated;
 use hmalloc::stages::s1_minimal::Minimal;
@@ -30,7 +14,6 @@ use hmalloc::stages::s2_aligned::Aligned;
 use hmalloc::stages::s3_linked::Linked;
 use hmalloc::stages::s4_splitting::Splitting;
 use hmalloc::stages::s5_coalescing::Coalescing;
-use subject::{OfStage, Subject};
 use support::arena::Arena;
 
 /// The table, word for word as in the documentation of `hmalloc::stages`.
@@ -54,7 +37,7 @@ const TABLE: &str = "\
 const ARENA: usize = 48 << 20;
 
 /// Hands a fresh heap over `brk` to `look`.
-fn with<'a, R>(heap: &str, brk: Emulated<'a>, look: impl FnOnce(&mut dyn Subject<'a>) -> R) -> R {
+pub(crate) fn with<'a, R>(heap: &str, brk: Emulated<'a>, look: impl FnOnce(&mut dyn Subject<'a>) -> R) -> R {
     match heap {
         "s1" => look(&mut OfStage(Minimal::new(brk))),
         "s2" => look(&mut OfStage(Aligned::new(brk))),
@@ -123,7 +106,7 @@ fn every_experiment_sees_a_promise_broken() {
 
 #[test]
 fn the_documentation_shows_the_same_table() {
-    let documentation = include_str!("../src/stages/mod.rs");
+    let documentation = include_str!("../../src/stages/mod.rs");
     let shown: Vec<_> = documentation.lines().filter_map(|line| line.strip_prefix("//! ")).collect();
     let table: Vec<_> = TABLE.lines().collect();
     assert!(shown.windows(table.len()).any(|lines| lines == table), "src/stages/mod.rs has to contain:\n{TABLE}");

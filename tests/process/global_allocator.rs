@@ -1,12 +1,9 @@
 //! A program of the standard library, this very test binary with its harness and threads, on `Hmalloc`.
 
-use hmalloc::Hmalloc;
+use crate::HEAP;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, mpsc};
-
-#[global_allocator]
-static HEAP: Hmalloc = Hmalloc::new();
 
 /// Fails unless the pointer is a block of `HEAP`: what the tests below prove, they prove about that heap.
 fn assert_ours<T>(pointer: *const T) {

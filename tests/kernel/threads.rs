@@ -1,6 +1,6 @@
 //! Threads in one `Hmalloc`.
 
-use crate::real::ledger::Random;
+use super::ledger::Random;
 use hmalloc::Hmalloc;
 use std::alloc::{GlobalAlloc, Layout};
 use std::sync::mpsc::{Receiver, Sender, channel};

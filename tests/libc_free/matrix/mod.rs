@@ -6,9 +6,7 @@
 //! dies; and the main job has to count as it does on this machine. `qemu/expected.txt` says what is known. Where it says that the control
 //! dies and it does not, nothing can be observed here, and that is a failure, not a pass.
 
-#[path = "matrix/table.rs"]
 mod table;
-#[path = "matrix/toolchain.rs"]
 mod toolchain;
 
 use std::os::unix::process::ExitStatusExt;
@@ -118,7 +116,7 @@ impl Machine {
     }
 
     fn counts_words(&self) {
-        let text = fs::read(repository("tests/words.rs")).expect("a text");
+        let text = fs::read(repository("tests/libc_free/words.rs")).expect("a text");
         let arguments = ["--quiet", "--top", "1000000", "-"];
         let here = run(Command::new(program("words", false)).args(arguments), &text);
         let there = run(self.command(&self.words).args(arguments), &text);

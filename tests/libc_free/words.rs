@@ -127,7 +127,7 @@ proptest! {
 
 #[test]
 fn counts_this_repository() {
-    for path in ["src/kernel/brk/mod.rs", "src/lib.rs", "Cargo.toml", "tests/words.rs"] {
+    for path in ["src/kernel/brk/mod.rs", "src/lib.rs", "Cargo.toml", "tests/libc_free/words.rs"] {
         compare(&fs::read(repository(path)).expect("a file of this repository"), 100);
     }
 }
@@ -369,7 +369,7 @@ fn is_static_at_a_fixed_address_and_position_independent() {
     let (fixed, pie) = (program("words", false), program("words", true));
     assert_eq!(needs(&fixed), (elf::ET_EXEC, false, 0));
     assert_eq!(needs(&pie), (elf::ET_DYN, false, 0));
-    let text = fs::read(repository("tests/words.rs")).expect("this file");
+    let text = fs::read(repository("tests/libc_free/words.rs")).expect("this file");
     for program in [fixed, pie] {
         let output = run(Command::new(program).args(["--quiet", "-"]), &text);
         assert_status(&output, 0);

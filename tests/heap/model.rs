@@ -4,10 +4,10 @@
 //! [`REPLAYS`] and run
 //!
 //! ```text
-//! cargo nextest run --test model replays
+//! cargo nextest run --test heap replays
 //! ```
 //!
-//! `PROPTEST_CASES=100000 cargo nextest run --release --test model operations` runs more of them.
+//! `PROPTEST_CASES=100000 cargo nextest run --release --test heap operations` runs more of them.
 
 use hmalloc::{BlockState, MisuseKind, PAGE, SpanKind};
 use proptest::prelude::*;

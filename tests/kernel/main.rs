@@ -1,4 +1,5 @@
-//! The scenarios, and what they share.
+//! The heap on the kernel's own memory, each scenario in a process of its own: limits, filters and neighbours on the
+//! program break are real.
 
 mod kernel;
 mod ledger;

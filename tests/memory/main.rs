@@ -1,0 +1,9 @@
+//! What a heap takes from the kernel and what goes back, as the kernel sees it: an emulated one that counts, refuses, has
+//! a clock and shows what is left in memory.
+
+mod give_back;
+mod growing;
+mod inside;
+mod leaves;
+mod limits;
+mod the_break;
