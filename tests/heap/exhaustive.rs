@@ -1,25 +1,13 @@
 //! Every short sequence of operations, each with every single move of the break refused, once or from then on.
 
+use super::operations::Op::{self, *};
+use super::operations::Which::{self, *};
 use std::alloc::Layout;
 use support::arena::Arena;
 use support::ensure;
 use support::oracle::Verdict;
 use support::setup::Setup;
-use support::world::{EmulatedWorld, World};
-
-/// A step of a sequence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    /// Allocate this many bytes, zeroed when the number is odd.
-    Get(usize),
-    FreeOldest,
-    FreeNewest,
-    FreeMiddle,
-    /// Resize the newest payload to this many bytes.
-    Resize(usize),
-    Trim,
-}
-use Step::*;
+use support::world::EmulatedWorld;
 
 /// Which move of the break is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,64 +17,54 @@ enum Refusal {
     From(usize),
 }
 
+/// Allocates `size` bytes, zeroed when the number is odd.
+const fn get(size: usize) -> Op {
+    if size.is_multiple_of(2) { Allocate { size, align: 8 } } else { Zeroed { size, align: 8 } }
+}
+
+const fn free(which: Which) -> Op {
+    Free { which }
+}
+
+/// Resizes the newest payload to `size` bytes.
+const fn resize(size: usize) -> Op {
+    Resize { which: Newest, size, align: 8 }
+}
+
+const TRIM: Op = Trim { keep: 0 };
+
 /// Small and large blocks, at sizes around those where the heap changes its ways.
-const BROAD: &[Step] = &[
-    Get(1),
-    Get(17),
-    Get(8 << 10),
-    Get(16 << 10),
-    Get(40_001),
-    Get(300 << 10),
-    FreeOldest,
-    FreeNewest,
-    FreeMiddle,
-    Resize(24),
-    Resize(100_000),
-    Trim,
+const BROAD: &[Op] = &[
+    get(1),
+    get(17),
+    get(8 << 10),
+    get(16 << 10),
+    get(40_001),
+    get(300 << 10),
+    free(Oldest),
+    free(Newest),
+    free(Middle),
+    resize(24),
+    resize(100_000),
+    TRIM,
 ];
 
-/// Fewer steps for longer sequences: three sizes of spans around the growth step, so that most steps move the break.
-const NARROW: &[Step] = &[Get(16), Get(280 << 10), Get(700_001), FreeOldest, FreeNewest, Resize(500_000), Trim];
+/// Fewer operations for longer sequences: three sizes of spans around the growth step, so that most of them move the break.
+const NARROW: &[Op] = &[get(16), get(280 << 10), get(700_001), free(Oldest), free(Newest), resize(500_000), TRIM];
 
 const SETUP: Setup = Setup { arena: 12 << 20, offset: 0, page: 4096, dirty: true, discard: false, mappings: 0 };
 
-/// The payload whose rank by age is the quotient.
-fn by_age(world: &EmulatedWorld<'_>, numerator: usize, denominator: usize) -> Option<usize> {
-    let mut ages: Vec<(usize, usize)> = world.oracle.live.iter().map(|(at, live)| (live.seed, *at)).collect();
-    ages.sort_unstable();
-    ages.get(ages.len().saturating_sub(1) * numerator / denominator).map(|(_, at)| *at)
-}
-
-impl Step {
-    fn run<'a>(self, world: &mut EmulatedWorld<'a>, refusal: Refusal) -> Verdict {
-        let free = |world: &mut EmulatedWorld<'a>, payload: Option<usize>| {
-            payload.map_or(Ok(()), |payload| world.free(payload))
-        };
-        match self {
-            Get(size) => {
-                let layout = Layout::from_size_align(size, 8).expect("a small size");
-                let get = if size.is_multiple_of(2) { World::allocate } else { World::allocate_zeroed };
-                let got = get(world, layout)?;
-                if got.is_none() && matches!(refusal, Refusal::Once(_)) {
-                    let again = get(world, layout)?;
-                    ensure!(again.is_some(), "one refusal was remembered");
-                }
-                Ok(())
-            }
-            FreeOldest => free(world, by_age(world, 0, 1)),
-            FreeNewest => free(world, by_age(world, 1, 1)),
-            FreeMiddle => free(world, by_age(world, 1, 2)),
-            Resize(size) => {
-                let Some(payload) = by_age(world, 1, 1) else { return Ok(()) };
-                world.resize(payload, Layout::from_size_align(size, 8).expect("a small size")).map(drop)
-            }
-            Trim => world.trim(0).map(drop),
-        }
+/// Does one operation. A request that met the one refusal there is succeeds when it is made again.
+fn step(world: &mut EmulatedWorld<'_>, op: Op, refusal: Refusal) -> Verdict {
+    let served = op.run(world)?;
+    if op.allocates() && !served && matches!(refusal, Refusal::Once(_)) {
+        ensure!(op.run(world)?, "one refusal was remembered");
     }
+    Ok(())
 }
 
 /// Runs one sequence. How many moves of the break it took.
-fn run(memory: &mut Arena, steps: &[Step], refusal: Refusal) -> Verdict<usize> {
+fn run(memory: &mut Arena, ops: &[Op], refusal: Refusal) -> Verdict<usize> {
     let mut world = SETUP.world(memory);
     world.refused = refusal != Refusal::None;
     match refusal {
@@ -94,29 +72,29 @@ fn run(memory: &mut Arena, steps: &[Step], refusal: Refusal) -> Verdict<usize> {
         Refusal::Once(call) => world.brk().fail_once(call),
         Refusal::From(call) => world.brk().fail_after(call),
     }
-    for step in steps {
-        step.run(&mut world, refusal).map_err(|what| format!("{step:?} in {steps:?} with {refusal:?}: {what}"))?;
+    for &op in ops {
+        step(&mut world, op, refusal).map_err(|what| format!("{op:?} in {ops:?} with {refusal:?}: {what}"))?;
     }
     let moves = world.brk().calls();
-    world.finish().map_err(|what| format!("the end of {steps:?} with {refusal:?}: {what}"))?;
+    world.finish().map_err(|what| format!("the end of {ops:?} with {refusal:?}: {what}"))?;
     Ok(moves)
 }
 
-/// Runs every sequence of `length` steps with every refusal. The counts of sequences and of refusals.
-fn every_sequence(alphabet: &[Step], length: u32) -> Verdict<(usize, usize)> {
+/// Runs every sequence of `length` operations with every refusal. The counts of sequences and of refusals.
+fn every_sequence(alphabet: &[Op], length: u32) -> Verdict<(usize, usize)> {
     let mut memory = SETUP.memory();
     let (mut sequences, mut refusals) = (0, 0);
     for number in 0..alphabet.len().pow(length) {
         let digit = |place| alphabet[number / alphabet.len().pow(place) % alphabet.len()];
-        let steps: Vec<Step> = (0..length).map(digit).collect();
+        let ops: Vec<Op> = (0..length).map(digit).collect();
         // The others do nothing at first and are a shorter sequence.
-        if !matches!(steps[0], Get(_)) {
+        if !ops[0].allocates() {
             continue;
         }
-        let moves = run(&mut memory, &steps, Refusal::None)?;
+        let moves = run(&mut memory, &ops, Refusal::None)?;
         for call in 0..moves {
-            run(&mut memory, &steps, Refusal::Once(call))?;
-            run(&mut memory, &steps, Refusal::From(call))?;
+            run(&mut memory, &ops, Refusal::Once(call))?;
+            run(&mut memory, &ops, Refusal::From(call))?;
         }
         sequences += 1;
         refusals += 2 * moves;
@@ -124,7 +102,7 @@ fn every_sequence(alphabet: &[Step], length: u32) -> Verdict<(usize, usize)> {
     Ok((sequences, refusals))
 }
 
-fn all_hold(alphabet: &[Step], length: u32) {
+fn all_hold(alphabet: &[Op], length: u32) {
     let (sequences, refusals) = every_sequence(alphabet, length).unwrap_or_else(|what| panic!("{what}"));
     println!("{sequences} sequences, {refusals} refusals");
     assert!(refusals > sequences, "most sequences have to move the break, or nothing was refused");

@@ -5,4 +5,5 @@ mod contract;
 mod exhaustive;
 mod guests;
 mod model;
+mod operations;
 mod requests;

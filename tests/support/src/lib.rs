@@ -3,7 +3,6 @@
 #![allow(clippy::not_unsafe_ptr_arg_deref, clippy::new_without_default, reason = "no program is built on these")]
 
 pub mod arena;
-pub mod broken;
 pub mod calls;
 pub mod child;
 pub mod installed;

@@ -1,13 +1,19 @@
 //! Heaps with one fault each. The oracle has to find every one of them, or else its silence means nothing.
 
-use crate::subject::{EmulatedHeap, Subject};
+use super::generate::cases;
+use super::{config, fewest, run};
+use crate::operations::Op;
 use hmalloc::{BlockState, Misuse, MisuseKind, OutOfMemory, ResizeError};
+use proptest::prelude::*;
+use proptest::test_runner::{RngAlgorithm, TestError, TestRng, TestRunner};
 use std::alloc::Layout;
 use std::ptr::NonNull;
+use support::setup::Setup;
+use support::subject::{EmulatedHeap, Subject};
 
 /// What is wrong with a [`Broken`] heap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+enum Fault {
     HandsOutTwice,
     StaleZeroed,
     IgnoresAlignment,
@@ -24,14 +30,14 @@ pub enum Fault {
 }
 
 /// The production heap with one fault.
-pub struct Broken<'a> {
+struct Broken<'a> {
     heap: EmulatedHeap<'a>,
     fault: Fault,
     last: Option<(NonNull<u8>, Layout)>,
 }
 
 impl<'a> Broken<'a> {
-    pub fn new(heap: EmulatedHeap<'a>, fault: Fault) -> Self {
+    fn new(heap: EmulatedHeap<'a>, fault: Fault) -> Self {
         Self { heap, fault, last: None }
     }
 }
@@ -120,4 +126,47 @@ impl<'a> Subject<'a> for Broken<'a> {
         let given = self.heap.trim(keep);
         if self.fault == Fault::UnderstatesTrim { given / 2 } else { given }
     }
+}
+
+/// The model finds `fault`, and says what it is in one of these words.
+fn is_found(fault: Fault, words: &[&str]) {
+    // The same cases every time: whether a fault is found, and how far it is shrunk, is then no matter of luck.
+    let random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let verdict = |setup: &Setup, ops: &[Op]| {
+        let mut memory = setup.memory();
+        run(setup.world_of(&mut memory, |heap| Broken::new(heap, fault)), ops)
+    };
+    let found = TestRunner::new_with_rng(config(3000), random)
+        .run(&cases(), |(setup, ops)| verdict(&setup, &ops).map_err(TestCaseError::fail));
+    let Err(TestError::Fail(why, (setup, ops))) = found else {
+        panic!("nobody noticed {fault:?}");
+    };
+    let ops = fewest(ops, |ops| verdict(&setup, ops).is_err());
+    assert!(words.iter().any(|word| why.message().contains(word)), "{fault:?} was taken for {why}");
+    assert!(ops.len() <= 12, "{fault:?} was shrunk to {} steps only: {setup:?} {ops:?}", ops.len());
+}
+
+#[test]
+fn broken_allocation_is_found() {
+    is_found(Fault::HandsOutTwice, &["overlaps"]);
+    is_found(Fault::StaleZeroed, &["is not zero"]);
+    is_found(Fault::IgnoresAlignment, &["is not aligned"]);
+    is_found(Fault::ClaimsTooMuch, &["is not memory", "overlaps", "instead of payload", "is foreign"]);
+    is_found(Fault::LosesOnFailure, &["out of memory for", "but changed"]);
+}
+
+#[test]
+fn broken_free_is_found() {
+    is_found(Fault::KeepsFreed, &["used but not live"]);
+    is_found(Fault::AcceptsInterior, &["free: accepted"]);
+    is_found(Fault::AcceptsTwice, &["free: accepted"]);
+    is_found(Fault::SaysMisaligned, &["free: wrong kind"]);
+    is_found(Fault::AcceptsAnyLayout, &["was answered with Ok", "free_sized: accepted"]);
+}
+
+#[test]
+fn broken_resize_and_trim_are_found() {
+    is_found(Fault::LosesTheLastByte, &["contents changed"]);
+    is_found(Fault::WritesPastTheEnd, &["contents changed"]);
+    is_found(Fault::UnderstatesTrim, &["trim gave"]);
 }
