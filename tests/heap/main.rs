@@ -7,3 +7,4 @@ mod guests;
 mod model;
 mod operations;
 mod requests;
+mod zeroed;

@@ -1,11 +1,13 @@
 //! Bursts on the kernel's own memory: what stays resident when they are over, unasked.
 
-use super::kernel::{KIB, MIB, move_break, resident};
-use super::ledger::{Random, layout};
+use super::kernel::{move_break, resident};
+use super::ledger::layout;
 use hmalloc::brk::{Brk, Linux, OwnBreak};
 use hmalloc::{Heap, Hmalloc};
 use std::ptr::NonNull;
+use support::calls::{KIB, MIB};
 use support::child::{observe, scenario};
+use support::random::Random;
 
 /// Blocks of a burst, by the shape's number.
 fn size(shape: usize, index: usize, random: &mut Random) -> usize {
@@ -40,7 +42,7 @@ fn bursts<B: Brk>(heap: &mut Heap<B>) {
             match order {
                 0 => {}
                 1 => blocks[..count].reverse(),
-                _ => (1..count).for_each(|index| blocks.swap(index, random.below(index + 1))),
+                _ => random.shuffle(&mut blocks[..count]),
             }
             for block in &blocks[..count] {
                 // SAFETY: the block is not used any more.

@@ -1,12 +1,13 @@
 //! Filters that lie, refuse and kill. Zeroed memory is zero all the same, what a trim says is true, and nobody dies of a
 //! call that could be left out.
 
-use super::kernel::{MIB, allow_only, kill, refuse, resident};
+use super::kernel::{allow_only, kill, refuse, resident};
 use super::ledger::layout;
 use hmalloc::brk::{Brk, Linux};
 use hmalloc::{Heap, Hmalloc};
 use std::ptr::NonNull;
 use std::time::Duration;
+use support::calls::MIB;
 use support::child::{Ended, observe, scenario};
 
 const BLOCKS: usize = 48;

@@ -1,13 +1,15 @@
 //! Growth and giving back on a break that nobody else moves.
 
-use super::kernel::{KIB, MIB, current_break, resident};
-use super::ledger::{Ledger, Random, layout};
+use super::kernel::{current_break, resident};
+use super::ledger::{Ledger, layout, some_layout};
 use hmalloc::brk::{Brk, Linux};
 use hmalloc::{BlockState, Heap, PAGE};
+use support::calls::{KIB, MIB};
 use support::child::{ARGUMENT, command, run, scenario};
 use support::leaves::least_metadata;
 use support::packages::program;
 use support::pattern;
+use support::random::Random;
 
 /// What an empty heap may keep below the break after `trim(0)`: what aligns its start, and its first leaf.
 fn remains() -> usize {
@@ -21,10 +23,14 @@ fn churn(heap: &mut Heap<Linux>, operations: usize, size_bits: usize) {
     for operation in 0..operations {
         let index = random.below(ledger.live.len().max(1));
         match random.below(10) {
-            _ if ledger.live.is_empty() => ledger.allocate(heap, random.layout(size_bits)).expect("memory"),
-            0..=3 if ledger.live.len() < 400 => ledger.allocate(heap, random.layout(size_bits)).expect("memory"),
-            4 if ledger.live.len() < 400 => ledger.allocate_zeroed(heap, random.layout(size_bits)).expect("memory"),
-            5 => ledger.resize(heap, index, random.layout(size_bits).size()),
+            _ if ledger.live.is_empty() => ledger.allocate(heap, some_layout(&mut random, size_bits)).expect("memory"),
+            0..=3 if ledger.live.len() < 400 => {
+                ledger.allocate(heap, some_layout(&mut random, size_bits)).expect("memory")
+            }
+            4 if ledger.live.len() < 400 => {
+                ledger.allocate_zeroed(heap, some_layout(&mut random, size_bits)).expect("memory")
+            }
+            5 => ledger.resize(heap, index, some_layout(&mut random, size_bits).size()),
             6 if operation % 64 == 0 => drop(heap.trim(random.below(MIB))),
             _ => ledger.free(heap, index),
         }

@@ -1,10 +1,11 @@
 //! Metadata is out of reach of who writes past an end: the kernel ends the process before a header changes.
 
-use super::kernel::{MIB, block_the_break, refuse};
+use super::kernel::{block_the_break, refuse};
 use super::ledger::layout;
 use hmalloc::brk::{Brk, Linux};
 use hmalloc::{Heap, PAGE, SpanInfo, SpanKind};
 use std::ptr::with_exposed_provenance_mut;
+use support::calls::MIB;
 use support::child::{Ended, observe};
 
 /// A heap of blocks of four pages that has come to its third leaf.

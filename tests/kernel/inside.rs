@@ -1,10 +1,11 @@
 //! What a trim gives back inside slabs, as the kernel counts it.
 
-use super::kernel::{KIB, MIB, page, resident};
+use super::kernel::{page, resident};
 use super::ledger::layout;
 use hmalloc::Heap;
 use hmalloc::brk::{Brk, Linux, OwnBreak};
 use std::ptr::NonNull;
+use support::calls::{KIB, MIB};
 use support::child::observe;
 
 fn take<B: Brk>(heap: &mut Heap<B>, size: usize) -> NonNull<u8> {

@@ -1,9 +1,7 @@
 //! The kernel as a scenario sees and provokes it. Nothing here allocates.
 
 use std::mem::MaybeUninit;
-
-pub(crate) const KIB: usize = 1 << 10;
-pub(crate) const MIB: usize = 1 << 20;
+use support::calls::KIB;
 
 /// The break, asked of the kernel: the C library only remembers where it left it.
 pub(crate) fn current_break() -> usize {

@@ -5,6 +5,7 @@ use hmalloc::{Heap, OutOfMemory, Stats};
 use std::alloc::Layout;
 use std::ptr::NonNull;
 use support::pattern;
+use support::random::Random;
 
 /// A block and what was written into it.
 #[derive(Clone, Copy)]
@@ -139,32 +140,15 @@ impl Picture {
     }
 }
 
-/// A small generator: the same sequence in every run.
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
-    }
-
-    /// A number below `bound`.
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 16) as usize % bound
-    }
-
-    /// Sizes of all orders of magnitude up to 2^`bits`, 0 among them; now and then with a large alignment.
-    pub(crate) fn layout(&mut self, bits: usize) -> Layout {
-        let bits = self.below(bits + 1);
-        let size = self.below((1 << bits) + 1);
-        let align = if self.below(8) == 0 { 1 << self.below(17) } else { 1 << self.below(5) };
-        Layout::from_size_align(size, align).expect("a layout")
-    }
+/// Sizes of all orders of magnitude up to 2^`bits`, 0 among them; now and then with a large alignment.
+pub(crate) fn some_layout(random: &mut Random, bits: usize) -> Layout {
+    let bits = random.below(bits + 1);
+    let size = random.below((1 << bits) + 1);
+    let align = if random.below(8) == 0 { 1 << random.below(17) } else { 1 << random.below(5) };
+    support::calls::layout(size, align)
 }
 
 /// A layout of `size` bytes at multiples of 8.
 pub(crate) fn layout(size: usize) -> Layout {
-    Layout::from_size_align(size, 8).expect("a layout")
+    support::calls::layout(size, 8)
 }

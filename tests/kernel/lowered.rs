@@ -1,10 +1,11 @@
 //! A break that a stranger lowers below where he found it, on the kernel's own.
 
-use super::kernel::{KIB, MIB, current_break, move_break};
+use super::kernel::{current_break, move_break};
 use super::ledger::layout;
 use hmalloc::brk::Linux;
 use hmalloc::{Heap, Policy};
 use std::ptr::NonNull;
+use support::calls::{KIB, MIB};
 use support::child::{Ended, observe, scenario};
 
 /// A full heap: its last block ends where the break stands, but for what is free in the last step.

@@ -1,10 +1,11 @@
 //! Large blocks that have to move: their memory goes with them, and what was never written stays untouched.
 
-use super::kernel::{MIB, address_space, limit_address_space, peak_resident, refuse, resident};
+use super::kernel::{address_space, limit_address_space, peak_resident, refuse, resident};
 use super::ledger::layout;
 use hmalloc::brk::{Brk, Linux, OwnBreak};
 use hmalloc::{Heap, PAGE};
 use std::ptr::NonNull;
+use support::calls::MIB;
 use support::child::observe;
 
 /// What is in the way of moving memory.

@@ -1,10 +1,12 @@
 //! Others who use the break of the same process.
 
-use super::kernel::{KIB, MIB, current_break, move_break};
-use super::ledger::{Ledger, Random, layout};
+use super::kernel::{current_break, move_break};
+use super::ledger::{Ledger, layout, some_layout};
 use hmalloc::brk::Linux;
 use hmalloc::{BlockState, Heap};
+use support::calls::{KIB, MIB};
 use support::child::{observe, scenario};
+use support::random::Random;
 
 /// What a neighbour writes into what it took.
 const THEIRS: u8 = 0xC3;
@@ -101,8 +103,12 @@ fn two_heaps_share_one_break() {
             let turn = random.below(2);
             let (heap, ledger) = (&mut heaps[turn], &mut ledgers[turn]);
             match random.below(5) {
-                0..=1 if ledger.live.len() < 200 => ledger.allocate(heap, random.layout(17)).expect("memory"),
-                2 if ledger.live.len() < 200 => ledger.allocate_zeroed(heap, random.layout(17)).expect("memory"),
+                0..=1 if ledger.live.len() < 200 => {
+                    ledger.allocate(heap, some_layout(&mut random, 17)).expect("memory")
+                }
+                2 if ledger.live.len() < 200 => {
+                    ledger.allocate_zeroed(heap, some_layout(&mut random, 17)).expect("memory")
+                }
                 3 if step % 16 == 0 => drop(heap.trim(0)),
                 _ if ledger.live.is_empty() => {}
                 _ => ledger.free(heap, random.below(ledger.live.len())),

@@ -1,11 +1,10 @@
 //! A kernel that refuses: limits, mappings in the way, filters.
 
-use super::kernel::{
-    KIB, MIB, address_space, block_the_break, current_break, data, limit_data, refuse, unblock_the_break,
-};
+use super::kernel::{address_space, block_the_break, current_break, data, limit_data, refuse, unblock_the_break};
 use super::ledger::{Ledger, Picture, layout};
 use hmalloc::brk::Linux;
 use hmalloc::{BlockState, Heap, OutOfMemory, PAGE};
+use support::calls::{KIB, MIB};
 use support::child::scenario;
 
 /// Blocks of many kinds, so that there is something to lose.

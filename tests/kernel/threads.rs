@@ -1,11 +1,11 @@
 //! Threads in one `Hmalloc`.
 
-use super::ledger::Random;
 use hmalloc::Hmalloc;
 use std::alloc::{GlobalAlloc, Layout};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use support::child::scenario;
 use support::pattern;
+use support::random::Random;
 
 static HEAP: Hmalloc = Hmalloc::new();
 

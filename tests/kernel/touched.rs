@@ -1,10 +1,11 @@
 //! How much memory a small heap makes the kernel back.
 
-use super::kernel::{KIB, MIB, page, resident};
+use super::kernel::{page, resident};
 use super::ledger::layout;
 use hmalloc::brk::{Brk, Linux, OwnBreak};
 use hmalloc::{Heap, MisuseKind, PAGE, SpanKind};
 use std::ptr::NonNull;
+use support::calls::{KIB, MIB};
 use support::child::scenario;
 
 /// Pages of the kernel's, from the heap's first address to its last, that physical memory stands behind.

@@ -1,4 +1,4 @@
-//! Large blocks that grow: how often they move, how their content does, and what stays untouched.
+//! Blocks that grow: how often they move, how their content does, and what stays untouched.
 
 use hmalloc::brk::{Brk, Emulated, Refused};
 use hmalloc::{Heap, PAGE};
@@ -111,6 +111,22 @@ fn a_growing_block_gets_out_of_the_way() {
     }
     assert!(moves <= 20, "{moves} moves");
     assert_eq!(heap.check(), Ok(()));
+}
+
+/// A vector that grows by little at a time is copied a few times per doubling, not once per size class.
+#[test]
+fn a_block_that_grows_by_little_moves_seldom() {
+    let mut arena = Arena::new(4 * MIB);
+    let mut heap = Heap::new(arena.brk());
+    let (mut payload, mut moves) = (get(&mut heap, 128).expect("room"), 0);
+    for size in (136..=57_344).step_by(8) {
+        // SAFETY: the block is live, and only what the heap answers is used from here on.
+        let grown = unsafe { heap.resize(payload.as_ptr(), layout(size, 8)) }.expect("room");
+        moves += usize::from(grown != payload);
+        payload = grown;
+    }
+    // Nine doublings of up to eight classes each.
+    assert!(moves <= 9 * 4, "{moves} moves");
 }
 
 /// Room to grow is the block's, and goes back when it is made much smaller.

@@ -1,19 +1,19 @@
-//! At the limit: how much of it is used, how often the kernel is asked, and that no free slot is overlooked.
+//! What a limit costs: how often the kernel is asked for memory that it does not give.
 
 use hmalloc::brk::Emulated;
-use hmalloc::{Heap, PAGE, SpanKind};
+use hmalloc::{Heap, PAGE};
 use std::ptr::NonNull;
 use support::arena::Arena;
 use support::calls::{MIB, free, get};
 
 /// A limit on the break, or on mappings beside a break that cannot move.
 #[derive(Debug, Clone, Copy)]
-enum Limit {
+pub(crate) enum Limit {
     Break(usize),
     Mappings(usize),
 }
 
-fn limited<'a>(arena: &'a mut Arena, limit: Limit) -> Heap<Emulated<'a>> {
+pub(crate) fn limited<'a>(arena: &'a mut Arena, limit: Limit) -> Heap<Emulated<'a>> {
     let mut brk = arena.brk();
     match limit {
         Limit::Break(bytes) => brk.set_cap(bytes),
@@ -28,7 +28,7 @@ fn limited<'a>(arena: &'a mut Arena, limit: Limit) -> Heap<Emulated<'a>> {
 }
 
 /// Allocates blocks of `size` bytes until there are no more.
-fn fill(heap: &mut Heap<Emulated<'_>>, size: usize) -> Vec<NonNull<u8>> {
+pub(crate) fn fill(heap: &mut Heap<Emulated<'_>>, size: usize) -> Vec<NonNull<u8>> {
     std::iter::from_fn(|| get(heap, size)).collect()
 }
 
@@ -37,20 +37,7 @@ fn asked(heap: &Heap<Emulated<'_>>) -> usize {
     heap.stats().brk_calls + heap.stats().map_calls
 }
 
-const LIMITS: [Limit; 2] = [Limit::Break(48 * MIB), Limit::Mappings(48 * MIB)];
-
-#[test]
-fn blocks_of_all_sizes_reach_the_limit() {
-    for limit in LIMITS {
-        for (size, slot) in [(100, 112), (1000, 1024), (20_000, 20_480), (70_000, 5 * PAGE)] {
-            let mut arena = Arena::new(100 * MIB);
-            let mut heap = limited(&mut arena, limit);
-            let reached = fill(&mut heap, size).len() * slot;
-            assert!(reached * 100 >= 48 * MIB * 95, "{limit:?}: blocks of {size} bytes fill {reached} bytes");
-            assert_eq!(heap.check(), Ok(()));
-        }
-    }
-}
+pub(crate) const LIMITS: [Limit; 2] = [Limit::Break(48 * MIB), Limit::Mappings(48 * MIB)];
 
 /// After refusals the heap knows better than to ask for more than it needs.
 #[test]
@@ -104,94 +91,46 @@ fn a_need_is_asked_for_each_time() {
     }
 }
 
-/// Every slot that was freed is found, be the refusal expected or not.
+/// At a limit the heap asks for less, and remembers: of its raises, few are refused before one is granted, and when
+/// nothing is left each request asks once.
 #[test]
-fn the_last_slots_are_found() {
-    for sudden in [false, true] {
-        for every in [3, 20, 400] {
-            let mut arena = Arena::new(64 * MIB);
-            let mut brk = arena.brk();
-            brk.set_cap(if sudden { usize::MAX } else { 24 * MIB });
-            let mut heap = Heap::new(brk);
-            let blocks: Vec<_> = match sudden {
-                false => fill(&mut heap, 200),
-                true => (0..80_000).map(|_| get(&mut heap, 200).expect("room")).collect(),
-            };
-            heap.brk_mut().set_cap(0);
-            while get(&mut heap, 200).is_some() {}
-            let freed = blocks.iter().step_by(every).map(|&block| free(&mut heap, block)).count();
-            let found = fill(&mut heap, 200).len();
-            assert!(found >= freed, "{found} of {freed} slots were found, one of {every} freed, sudden: {sudden}");
-            assert_eq!(heap.check(), Ok(()));
+fn a_heap_at_its_limit_asks_seldom() {
+    for (size, limit) in [(1000, 40 * MIB), (100_000, 40 * MIB + PAGE), (100_000, 3 * MIB)] {
+        let mut arena = Arena::new(64 * MIB);
+        let mut heap = Heap::new(arena.brk());
+        heap.brk_mut().set_cap(limit);
+        let (mut last, mut raises, mut worst) = (heap.brk().current(), 0, 0);
+        let mut calls = 0;
+        while get(&mut heap, size).is_some() {
+            if heap.brk().current() != last {
+                (last, raises) = (heap.brk().current(), raises + 1);
+                worst = worst.max(heap.brk().calls() - calls);
+            }
+            calls = heap.brk().calls();
         }
-    }
-}
-
-/// A few slots of many slabs, freed long before memory is short.
-#[test]
-fn slots_that_were_freed_before_are_found() {
-    let mut arena = Arena::new(64 * MIB);
-    let mut heap = Heap::new(arena.brk());
-    let blocks: Vec<_> = (0..100_000).map(|_| get(&mut heap, 200).expect("room")).collect();
-    // One of 40 is too few for a slab to be used again.
-    let freed = blocks.iter().step_by(40).map(|&block| free(&mut heap, block)).count();
-    let before = heap.stats().heap_bytes;
-    heap.brk_mut().fail_after(0);
-    let found = fill(&mut heap, 200).len();
-    assert!(found >= freed, "{found} of {freed} slots were found");
-    assert_eq!((heap.stats().heap_bytes, heap.check()), (before, Ok(())));
-}
-
-/// Regions in which nothing lives any more make room for a longer one.
-#[test]
-fn free_regions_do_not_keep_a_large_block_out() {
-    let mut arena = Arena::new(100 * MIB);
-    let mut heap = limited(&mut arena, Limit::Mappings(48 * MIB));
-    for _ in 0..3 {
-        let blocks = fill(&mut heap, 100_000);
-        blocks.into_iter().for_each(|block| free(&mut heap, block));
-        let large = get(&mut heap, 40 * MIB).expect("nothing else lives");
-        free(&mut heap, large);
+        let used = heap.stats().live_bytes;
+        assert!(used >= limit / 100 * 94, "{used} of {limit} bytes are used");
+        let calls = heap.brk().calls();
+        assert!(calls <= 2 * raises + 10, "{calls} calls for {raises} raises to {limit}");
+        assert!(worst <= 8, "{worst} calls for one raise");
+        for _ in 0..100 {
+            assert_eq!(get(&mut heap, 200_000), None);
+        }
+        let asked = heap.brk().calls() - calls;
+        assert!(asked <= 105, "{asked} calls for 100 requests");
+        // A limit that is lifted is noticed, and the steps are long again soon.
+        heap.brk_mut().set_cap(usize::MAX);
+        let calls = heap.brk().calls();
+        while heap.brk().current() - arena_start(&heap) < limit + 8 * MIB {
+            get(&mut heap, size.max(3000)).expect("room");
+        }
+        let calls = heap.brk().calls() - calls;
+        assert!(calls <= 40, "{calls} calls for 8 MiB beyond {limit}");
         assert_eq!(heap.check(), Ok(()));
     }
 }
 
-/// Wishes that are halved leave few and large regions.
-#[test]
-fn regions_are_few() {
-    let mut arena = Arena::new(100 * MIB);
-    let mut heap = limited(&mut arena, Limit::Mappings(48 * MIB));
-    fill(&mut heap, 1000);
-    let regions = heap.spans().filter(|span| span.kind == SpanKind::Metadata).count() - 1;
-    assert!(regions <= 24, "{regions} regions");
-}
-
-/// Memory that goes back while it is short hides no slot: what a class leaves then is found again.
-#[test]
-fn slots_are_found_after_memory_went_back() {
-    for few in 1..4 {
-        let mut arena = Arena::new(24 * MIB);
-        let mut brk = arena.brk();
-        brk.allow_discard(true);
-        brk.set_cap(16 * MIB);
-        brk.refuse_lowering(true);
-        let mut heap = Heap::new(brk);
-        let large = get(&mut heap, 6 * MIB).expect("room");
-        get(&mut heap, 4 * PAGE).expect("room");
-        let small = fill(&mut heap, 320);
-        (0..few).for_each(|index| free(&mut heap, small[small.len() / 2 - index * 2]));
-        get(&mut heap, 320).expect("one of those slots");
-        free(&mut heap, large);
-        for size in [3 * MIB, MIB, 300_000, 4 * PAGE] {
-            fill(&mut heap, size);
-        }
-        let slots = heap.spans().map(|span| match span.kind {
-            SpanKind::Slab { slot: 320, capacity, live, .. } => capacity - live,
-            _ => 0,
-        });
-        let slots: usize = slots.sum();
-        let found = fill(&mut heap, 320).len();
-        assert!(found >= slots, "{found} of {slots} free slots are found");
-        assert_eq!(heap.check(), Ok(()));
-    }
+/// Where the heap's first page is.
+fn arena_start<B: hmalloc::brk::Brk>(heap: &Heap<B>) -> usize {
+    heap.spans().next().expect("a span").address
 }

@@ -6,36 +6,11 @@ use std::ptr::NonNull;
 use support::arena::Arena;
 use support::calls::{MIB, layout};
 use support::child::observe;
+use support::classes::{ENOUGH, LARGEST, classes};
 use support::subject::EmulatedHeap;
 
-/// Requests that are served as guests until their class has a slab of its own, and a few more.
-const ENOUGH: usize = 20;
-/// The largest slot.
-const LARGEST: usize = 56 << 10;
 /// What guests of the last doubling get, as it has no power of two.
 const COARSE_LAST: usize = 48 << 10;
-
-/// The slot sizes of all classes.
-fn classes() -> Vec<usize> {
-    let mut arena = Arena::new(16 * MIB);
-    let mut heap = Heap::new(arena.brk());
-    let mut slots = Vec::new();
-    let mut size = 0;
-    while size <= LARGEST {
-        let slot = (0..ENOUGH).map(|_| slot_of(&mut heap, size)).min().expect("some blocks");
-        slots.push(slot);
-        size = slot + 1;
-    }
-    slots
-}
-
-fn slot_of(heap: &mut EmulatedHeap<'_>, size: usize) -> usize {
-    let payload = heap.allocate(layout(size, 1)).expect("room");
-    let slot = heap.usable_size(payload.as_ptr()).expect("a live block");
-    // SAFETY: nobody uses the block.
-    assert_eq!(unsafe { heap.free(payload.as_ptr()) }, Ok(()));
-    slot
-}
 
 #[test]
 fn the_table_has_every_class() {

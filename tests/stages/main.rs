@@ -4,6 +4,7 @@ mod control;
 mod experiments;
 mod files;
 mod journal;
+mod neighbours;
 mod random;
 mod resize;
 mod subject;

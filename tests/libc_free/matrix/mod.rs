@@ -116,7 +116,7 @@ impl Machine {
     }
 
     fn counts_words(&self) {
-        let text = fs::read(repository("tests/libc_free/words.rs")).expect("a text");
+        let text = fs::read(repository("tests/libc_free/words/fragments.rs")).expect("a text");
         let arguments = ["--quiet", "--top", "1000000", "-"];
         let here = run(Command::new(program("words", false)).args(arguments), &text);
         let there = run(self.command(&self.words).args(arguments), &text);

@@ -1,36 +1,21 @@
 //! Bursts: many blocks come, are written to, and go. What is left of them when nothing lives any more, unasked?
 
-use super::watched;
 use hmalloc::Heap;
 use hmalloc::brk::Brk;
 use std::ptr::NonNull;
 use support::arena::Arena;
 use support::calls::{MIB, free, get};
-
-/// Numbers that look random.
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 20) as usize % end
-    }
-}
-
-pub(crate) fn random() -> Random {
-    Random(0x2545_F491_4F6C_DD1D)
-}
+use support::random::Random;
+use support::watched::{WatchedHeap, watched};
 
 /// Writes to a block as its owner does.
-pub(crate) fn fill(payload: NonNull<u8>, size: usize) {
+fn fill(payload: NonNull<u8>, size: usize) {
     // SAFETY: the block is live and this long.
     unsafe { payload.write_bytes(7, size) };
 }
 
 /// Bytes in kernel pages from `start` to `end` that hold something: what would be resident.
-pub(crate) fn touched(start: usize, end: usize) -> usize {
+fn touched(start: usize, end: usize) -> usize {
     const PAGE: usize = 4096;
     let pages = (start.next_multiple_of(PAGE)..end & !(PAGE - 1)).step_by(PAGE);
     let held = pages.filter(|&page| {
@@ -56,7 +41,7 @@ enum Order {
 
 /// A burst of some `bytes` bytes.
 fn burst<B: Brk>(heap: &mut Heap<B>, bytes: usize, order: Order, size: &mut dyn FnMut(usize) -> usize) {
-    let (mut blocks, mut sum, mut random) = (Vec::new(), 0, random());
+    let (mut blocks, mut sum, mut random) = (Vec::new(), 0, Random::new(1));
     while sum < bytes {
         let size = size(blocks.len());
         let payload = get(heap, size).expect("room");
@@ -67,14 +52,14 @@ fn burst<B: Brk>(heap: &mut Heap<B>, bytes: usize, order: Order, size: &mut dyn 
     match order {
         Order::Same => {}
         Order::Reverse => blocks.reverse(),
-        Order::Random => (1..blocks.len()).for_each(|index| blocks.swap(index, random.below(index + 1))),
+        Order::Random => random.shuffle(&mut blocks),
     }
     blocks.into_iter().for_each(|payload| free(heap, payload));
 }
 
 /// Several bursts of each shape, one larger than the other, in every order.
 fn bursts<B: Brk>(heap: &mut Heap<B>) {
-    let (mut first, mut second) = (random(), random());
+    let (mut first, mut second) = (Random::new(1), Random::new(1));
     let shapes: [(&str, &mut dyn FnMut(usize) -> usize); 7] = [
         ("one class", &mut |_| 1000),
         ("all classes", &mut |_| 1 + first.below(16_384)),
@@ -160,8 +145,10 @@ fn what_is_free_between_survivors_does_not_stay() {
             let blocks: Vec<_> = (0..count).map(|_| get(&mut heap, size).expect("room")).collect();
             blocks.iter().for_each(|&payload| fill(payload, size));
             let mut dying: Vec<usize> = (0..count).filter(|index| index % 3 != 0).collect();
-            let mut random = random();
-            (1..dying.len()).filter(|_| shuffled).for_each(|index| dying.swap(index, random.below(index + 1)));
+            let mut random = Random::new(1);
+            if shuffled {
+                random.shuffle(&mut dying);
+            }
             heap.brk_mut().log.clear();
             dying.iter().for_each(|&index| free(&mut heap, blocks[index]));
             let (left, live) = (touched(start, heap.brk().brk.current()), heap.stats().live_bytes);
@@ -185,7 +172,7 @@ fn an_idle_heap_returns_nearly_all_it_keeps() {
     blocks.iter().for_each(|&payload| fill(payload, 100_000));
     // As much as it may keep beside them.
     (0..60).for_each(|index| free(&mut heap, blocks[index * 16]));
-    let use_a_little = |heap: &mut super::WatchedHeap<'_>, time| {
+    let use_a_little = |heap: &mut WatchedHeap<'_>, time| {
         heap.brk_mut().brk.set_clock(time);
         for _ in 0..70 {
             let payload = get(heap, 4 * hmalloc::PAGE).expect("room");

@@ -1,177 +1,70 @@
-//! When the heap takes from the kernel and how much it gives back, unasked, as the kernel sees it.
+//! What goes back to the kernel unasked: how much, how soon, in how many calls.
 
 mod bursts;
+mod idle;
 mod refusals;
 
-use hmalloc::{BlockState, Heap, PAGE, SpanKind};
-use std::ptr::NonNull;
+use hmalloc::{Heap, PAGE};
 use support::arena::Arena;
-use support::calls::{MIB, free, get};
-use support::watched::{Call, Watched};
+use support::calls::{MIB, free, get, layout};
+use support::setup::Setup;
+use support::watched::{Call, Watched, watched};
 
 /// A request that gets a span of its own: four pages.
 const LARGE: usize = 4 * PAGE;
-/// What one huge page covers.
-const HUGE: usize = 2 * MIB;
 
-type WatchedHeap<'a> = Heap<Watched<'a>>;
-
-fn watched(arena: &mut Arena) -> WatchedHeap<'_> {
-    Heap::new(Watched::new(arena.brk()))
-}
-
-/// Allocates blocks of `size` bytes until the break has risen by `bytes`.
-fn grow(heap: &mut WatchedHeap<'_>, size: usize, bytes: usize) -> Vec<NonNull<u8>> {
-    let start = heap.brk().brk.current();
-    let mut payloads = Vec::new();
-    while heap.brk().brk.current() - start < bytes {
-        payloads.push(get(heap, size).expect("room"));
-    }
-    payloads
-}
-
+/// Nobody asks for it: a heap whose end has become free lowers the break, and keeps a part for what comes next.
 #[test]
-fn a_large_heap_of_slabs_asks_for_huge_pages() {
-    let mut arena = Arena::at(100 * MIB, 5 * PAGE);
-    let mut heap = watched(&mut arena);
-    grow(&mut heap, 1000, 30 * MIB);
-    assert_eq!(heap.brk().brk.expected_use(), 0, "a small heap would pay for them");
-    heap.brk_mut().log.clear();
-    grow(&mut heap, 1000, 60 * MIB);
-    let (mut last_raise, mut expected, mut odd) = (0..0, 0, 0);
-    for call in &heap.brk().log {
-        match call {
-            Call::Raised(raised) => last_raise = raised.clone(),
-            Call::ExpectedUse(advised) => {
-                assert!(advised.start.is_multiple_of(HUGE) && advised.end.is_multiple_of(HUGE), "{advised:x?}");
-                let inside = last_raise.start <= advised.start && advised.end <= last_raise.end;
-                assert!(inside && !advised.is_empty(), "{advised:x?} was not raised just now, {last_raise:x?} was");
-                expected += advised.len();
-                odd += usize::from(!last_raise.end.is_multiple_of(HUGE));
-            }
-            Call::MappedAside(_) => {}
-            other => panic!("nothing was freed: {other:x?}"),
-        }
-    }
-    // The way to 32 MiB is without.
-    assert!((50 * MIB..=60 * MIB).contains(&expected), "{expected} of 60 MiB");
-    assert_eq!(heap.brk().brk.expected_use(), expected);
-    assert!(odd <= 1, "{odd} raises, not only the one that comes to 32 MiB, end amid a huge page");
+fn a_large_free_top_goes_back_unasked() {
+    let mut arena = Arena::new(64 * MIB);
+    let mut heap = Heap::new(arena.brk());
+    let pin = get(&mut heap, 100).expect("room");
+    let payload = get(&mut heap, 40 * MIB).expect("room");
+    let high = heap.brk().current();
+    free(&mut heap, payload);
+    let given = high - heap.brk().current();
+    assert!(given >= 20 * MIB, "only {given} bytes came back");
+    assert!(heap.stats().free_bytes >= MIB / 8, "nothing is kept");
+    free(&mut heap, pin);
     assert_eq!(heap.check(), Ok(()));
 }
 
+/// A block that stays above them keeps the break up, so the pages below are discarded instead.
 #[test]
-fn a_heap_of_large_blocks_does_not_ask_for_huge_pages() {
-    let mut arena = Arena::new(100 * MIB);
-    let mut heap = watched(&mut arena);
-    grow(&mut heap, 100_000, 80 * MIB);
-    assert_eq!(heap.brk().brk.expected_use(), 0);
-}
-
-/// Slabs that hold most of the heap, and a large block that comes last: the block may never be used in full.
-#[test]
-fn a_large_block_in_a_heap_of_slabs_does_not_get_huge_pages() {
-    let mut arena = Arena::new(100 * MIB);
-    let mut heap = watched(&mut arena);
-    grow(&mut heap, 1000, 40 * MIB);
-    let before = heap.brk().brk.expected_use();
-    assert!(before > 0);
-    get(&mut heap, 20 * MIB).expect("room");
-    assert_eq!(heap.brk().brk.expected_use(), before);
-}
-
-/// Bytes in slabs in which nothing lives.
-fn idle(heap: &WatchedHeap<'_>) -> usize {
-    let idle = heap.spans().filter(|span| matches!(span.kind, SpanKind::Slab { live: 0, .. }));
-    idle.map(|span| span.bytes).sum()
-}
-
-/// The longest run of pages in which nothing lives, be they free spans or idle slabs.
-fn longest_run(heap: &WatchedHeap<'_>) -> usize {
-    let free = heap.blocks().filter(|block| block.state == BlockState::Free);
-    free.map(|block| block.size / PAGE * PAGE).max().unwrap_or(0)
-}
-
-/// A heap whose only free pages are those of slabs of many classes, most of them idle and the others given up, and a
-/// length for which the break would rise unless idle ones are taken apart.
-fn with_idle_slabs(arena: &mut Arena) -> (WatchedHeap<'_>, usize) {
-    let mut heap = watched(arena);
-    // So much may be free beside it that nothing is returned.
-    get(&mut heap, 60 * MIB).expect("room");
-    let mut payloads = Vec::new();
-    for size in [100, 208, 384, 704, 1024, 1700, 2560, 3500, 6000, 7000, 10_000, 12_000, 14_000, 16_000] {
-        payloads.extend((0..40).map(|_| get(&mut heap, size).expect("room")));
-    }
-    // What is free besides is used up.
-    while heap.spans().any(|span| span.kind == SpanKind::Free && span.bytes >= LARGE) {
-        get(&mut heap, LARGE).expect("room");
-    }
-    payloads.into_iter().for_each(|payload| free(&mut heap, payload));
-    assert!(idle(&heap) >= 14 * PAGE, "each class keeps a slab while nobody needs it: {}", idle(&heap));
-    let longest = longest_run(&heap);
-    let free_spans = heap.spans().filter(|span| span.kind == SpanKind::Free).map(|span| span.bytes);
-    assert!(free_spans.max() < Some(longest) && longest > 256 << 10, "{longest} bytes in a row");
-    (heap, longest)
-}
-
-/// Large blocks come and go, so that whoever wants an idle slab back has had the time.
-fn pass_time(heap: &mut WatchedHeap<'_>) {
-    for _ in 0..200 {
-        let payload = get(heap, LARGE).expect("room");
-        free(heap, payload);
-    }
-    heap.brk_mut().log.clear();
-}
-
-/// Slabs of many classes, each of which nothing lives in any more, make room for a large block.
-#[test]
-fn idle_slabs_are_taken_apart_before_the_break_rises() {
-    let mut arena = Arena::new(80 * MIB);
-    let (mut heap, longest) = with_idle_slabs(&mut arena);
-    pass_time(&mut heap);
-    get(&mut heap, longest).expect("room");
-    assert_eq!(heap.brk().log, [], "the break moved while {longest} bytes in a row were free");
-    assert_eq!((idle(&heap), heap.check()), (0, Ok(())));
-}
-
-/// They make room for slabs of other classes, too.
-#[test]
-fn idle_slabs_are_taken_apart_for_other_classes() {
-    let mut arena = Arena::new(80 * MIB);
-    let (mut heap, longest) = with_idle_slabs(&mut arena);
-    pass_time(&mut heap);
-    for _ in 0..longest / 5120 / 2 {
-        get(&mut heap, 5120).expect("room");
-    }
-    assert_eq!(heap.brk().log, [], "the break moved while {longest} bytes in a row were free");
+fn large_free_spans_below_a_block_are_discarded_unasked() {
+    let mut arena = Arena::new(64 * MIB);
+    let mut brk = arena.brk();
+    brk.allow_discard(true);
+    let mut heap = Heap::new(brk);
+    let payload = get(&mut heap, 20 * MIB).expect("room");
+    let pin = get(&mut heap, 20_000).expect("room");
+    // SAFETY: the block is live and this long.
+    unsafe { payload.write_bytes(7, 20 * MIB) };
+    free(&mut heap, payload);
+    // SAFETY: the arena outlives the heap, and its bytes have been written.
+    let kept = (0..20 * MIB).step_by(PAGE).filter(|&offset| unsafe { payload.add(offset).read() } != 0).count();
+    assert!(kept * PAGE <= MIB, "{kept} pages were kept");
     assert_eq!(heap.check(), Ok(()));
+    free(&mut heap, pin);
 }
 
-/// A class that was served a moment ago keeps its slab, unless there is no other memory.
+/// One live block at the top pins the break. The pages below it are given back all the same.
 #[test]
-fn idle_slabs_are_not_taken_apart_over_and_over() {
-    let mut arena = Arena::new(80 * MIB);
-    let (mut heap, longest) = with_idle_slabs(&mut arena);
-    pass_time(&mut heap);
-    let large = get(&mut heap, longest).expect("room");
-    free(&mut heap, large);
-    let again: Vec<_> = [100, 704, 2560].map(|size| get(&mut heap, size).expect("room")).into();
-    again.into_iter().for_each(|payload| free(&mut heap, payload));
-    let kept = idle(&heap);
-    assert!(kept > 0);
-    get(&mut heap, 3 * MIB).expect("room");
-    assert_eq!(idle(&heap), kept, "slabs were taken apart that had just come back");
-    let free_span = |heap: &WatchedHeap<'_>| {
-        let free = heap.spans().filter(|span| span.kind == SpanKind::Free);
-        free.map(|span| span.bytes).max()
-    };
-    while let Some(bytes) = free_span(&heap) {
-        get(&mut heap, bytes).expect("it is free");
-    }
-    assert_eq!(idle(&heap), kept);
-    heap.brk_mut().brk.fail_after(0);
-    get(&mut heap, 30).expect("the pages of an idle slab");
-    assert_eq!((idle(&heap), heap.check()), (0, Ok(())));
+fn free_pages_below_a_pinned_top_are_given_back() {
+    let setup = Setup { discard: true, ..Setup::plain(32 * MIB) };
+    setup.run(|world| {
+        let large = world.allocate(layout(8 * MIB, 8))?.ok_or("room")?;
+        let pin = world.allocate(layout(100_000, 8))?.ok_or("room")?;
+        world.free(large)?;
+        world.trim(0)?;
+        // The emulated break clears what is given back: the pages held a pattern, and hold nothing now.
+        let middle = std::ptr::with_exposed_provenance::<u8>(large + 4 * MIB);
+        // SAFETY: the byte lies in the arena, below the break, in a free span that no one writes to.
+        assert_eq!(unsafe { middle.read_volatile() }, 0, "the free pages were kept");
+        world.allocate_zeroed(layout(8 * MIB, 8))?;
+        world.free(pin)?;
+        Ok(())
+    });
 }
 
 /// Frees 38 MiB in small blocks, in an order of theirs, above a large block that stays and, if `pinned`, below another

@@ -1,9 +1,9 @@
 //! What a heap does when the kernel does not take memory back, and what it says of how much it took.
 
-use super::watched;
 use hmalloc::PAGE;
 use support::arena::Arena;
 use support::calls::{MIB, free, get};
+use support::watched::watched;
 
 /// Frees many blocks between survivors while nothing can be discarded. Returns how often it was tried.
 fn refused_discards(clock: impl Fn(u64) -> Option<u64>) -> usize {

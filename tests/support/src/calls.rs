@@ -5,6 +5,7 @@ use hmalloc::brk::Brk;
 use std::alloc::Layout;
 use std::ptr::NonNull;
 
+pub const KIB: usize = 1 << 10;
 pub const MIB: usize = 1 << 20;
 
 pub fn layout(size: usize, align: usize) -> Layout {

@@ -5,6 +5,7 @@
 pub mod arena;
 pub mod calls;
 pub mod child;
+pub mod classes;
 pub mod installed;
 pub mod leaves;
 pub mod oracle;
@@ -12,6 +13,7 @@ pub mod packages;
 pub mod pattern;
 pub mod places;
 pub mod programs;
+pub mod random;
 pub mod setup;
 pub mod subject;
 pub mod watched;

@@ -1,5 +1,7 @@
 //! An emulated break that writes down what it was asked.
 
+use crate::arena::Arena;
+use hmalloc::Heap;
 use hmalloc::brk::{Brk, Emulated, Refused};
 use std::ops::Range;
 
@@ -29,6 +31,13 @@ pub struct Watched<'a> {
     pub pieces: usize,
     /// How often lowering or discarding was refused.
     pub refused: usize,
+}
+
+pub type WatchedHeap<'a> = Heap<Watched<'a>>;
+
+/// An untouched heap in `arena`, watched.
+pub fn watched(arena: &mut Arena) -> WatchedHeap<'_> {
+    Heap::new(Watched::new(arena.brk()))
 }
 
 impl<'a> Watched<'a> {
