@@ -219,7 +219,6 @@ static void a_heap_of_one_gib(void)
 
 int main(int argc, char **argv)
 {
-#define CASE(name) {#name, name}
     static const struct named cases[] = {
         CASE(a_mapping_above_the_break),
         CASE(seccomp_refuses_the_break),
@@ -232,5 +231,5 @@ int main(int argc, char **argv)
         CASE(a_block_pins_the_top),
         CASE(a_heap_of_one_gib),
     };
-    return run_named(cases, sizeof cases / sizeof *cases, argc, argv);
+    return run_named(cases, COUNT(cases), argc, argv);
 }

@@ -1,10 +1,9 @@
 //! A kernel, an emulator or a neighbour that refuses, under both libraries.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use support::installed::{Installed, cases, command, describe, run, succeed};
 use support::packages;
-use support::places::repository;
 
 const GIB: &str = "a_heap_of_one_gib";
 
@@ -19,15 +18,6 @@ fn endure(program: &Path, prepare: impl Fn(&Path) -> Command) {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
-fn with_the_archive(installed: &Installed, flags: &[&str]) -> PathBuf {
-    let program = installed.directory.path().join("hostile-family");
-    let source = repository("tests/capi/hostile.c");
-    let mut compile = command("cc");
-    compile.args(["-std=gnu11", "-O1", "-fno-builtin", "-DFAMILY"]).args(flags).arg(source);
-    succeed(compile.arg(installed.archive()).arg("-o").arg(&program));
-    program
-}
-
 #[test]
 fn the_preloaded_library_endures() {
     let installed = Installed::new();
@@ -38,7 +28,8 @@ fn the_preloaded_library_endures() {
 fn the_archive_endures() {
     let installed = Installed::new();
     for flags in [&[][..], &["-static"]] {
-        endure(&with_the_archive(&installed, flags), |program| command(program));
+        let flags = [flags, &["-DFAMILY"]].concat();
+        endure(&installed.compile_with_archive("cc", "hostile.c", &flags), |program| command(program));
     }
 }
 
@@ -59,7 +50,8 @@ fn a_gib_under(emulator: &str, package: &str, arguments: &[&str]) {
     let stderr = String::from_utf8_lossy(&output.stderr);
     let large = stderr.lines().find(|line| peak(line) >= Some(1 << 30)).unwrap_or_default();
     assert!(output.status.success() && large.contains("; own break; "), "{}", describe(&output));
-    succeed(command(emulator).args(arguments).arg(with_the_archive(&installed, &["-static"])).arg(GIB));
+    let program = installed.compile_with_archive("cc", "hostile.c", &["-DFAMILY", "-static"]);
+    succeed(command(emulator).args(arguments).arg(program).arg(GIB));
 }
 
 #[test]

@@ -2,10 +2,9 @@
 //!
 //! `HMALLOC_TEST_REPEAT` sets how often each one is made.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use support::installed::{Installed, aborted, cases, command, describe, run, succeed};
-use support::places::repository;
+use support::installed::{Installed, aborted, cases, command, describe, run};
 
 /// Name in the environment and number in C. The default is to abort.
 const POLICIES: [(Option<&str>, u8); 4] = [(Some("ignore"), 1), (Some("report"), 2), (Some("abort"), 3), (None, 3)];
@@ -74,21 +73,12 @@ fn misuse_is_named_in_unmodified_programs() {
 }
 
 /// The same mistakes in a program that uses `hmalloc.h`, with the archive; wholly static or not.
-fn with_the_archive(installed: &Installed, flags: &[&str]) -> PathBuf {
-    let program = installed.directory.path().join("misuse-family");
-    let source = repository("tests/capi/misuse.c");
-    let mut compile = command("cc");
-    compile.args(["-std=gnu11", "-O1", "-fno-builtin", "-pthread", "-DFAMILY"]).args(flags).arg(source);
-    succeed(compile.arg(installed.archive()).arg("-o").arg(&program));
-    program
-}
-
 #[test]
 fn misuse_is_named_in_programs_with_the_archive() {
     let installed = Installed::new();
     let (mut wrong, mut made) = (Vec::new(), 0);
-    for flags in [&["-Wno-all"][..], &["-Wno-all", "-static"]] {
-        let program = with_the_archive(&installed, flags);
+    for flags in [&["-DFAMILY", "-Wno-all"][..], &["-DFAMILY", "-Wno-all", "-static"]] {
+        let program = installed.compile_with_archive("cc", "misuse.c", flags);
         for name in cases(&program) {
             for number in 1..=3 {
                 for _ in 0..repeat() {

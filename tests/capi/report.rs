@@ -2,8 +2,7 @@
 //! does what the policy says, in bounded time, and nothing else happens to it.
 
 use std::process::{Command, Output};
-use support::installed::{Installed, aborted, cases, command, describe, run, succeed};
-use support::places::repository;
+use support::installed::{Installed, aborted, cases, command, describe, run};
 
 const SIGABRT: [&str; 4] = ["default", "blocked", "ignored", "handled"];
 const REPORT: &str = "2";
@@ -23,11 +22,7 @@ fn on_both(judge: impl Fn(&str, &Prepare<'_>, &[String])) {
         command
     };
     judge("free", &preloaded, &kinds);
-    let family = installed.directory.path().join("report-family");
-    let source = repository("tests/capi/report.c");
-    let mut compile = command("cc");
-    compile.args(["-std=gnu11", "-O1", "-fno-builtin", "-DFAMILY"]).arg(source).arg(installed.archive());
-    succeed(compile.arg("-o").arg(&family));
+    let family = installed.compile_with_archive("cc", "report.c", &["-DFAMILY"]);
     let archive = |kind: &str, sigabrt: &str, policy: &str| {
         let mut made = command(&family);
         made.args([kind, sigabrt, policy]);

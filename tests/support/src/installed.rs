@@ -2,6 +2,7 @@
 
 use crate::packages;
 use crate::places::{repository, scratch};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
@@ -65,7 +66,7 @@ pub fn capi() -> PathBuf {
 
 /// A command in an environment without what instruments the tests, which cannot be linked into a library for C, and
 /// without what a user may have told hmalloc.
-pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
+pub fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     for name in
         ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET"]
@@ -124,8 +125,19 @@ impl Installed {
         program
     }
 
+    /// Compiles a program of `tests/capi` with the archive. With `-DFAMILY` it uses `hmalloc.h` in place of its malloc.
+    pub fn compile_with_archive(&self, compiler: impl AsRef<OsStr>, source: &str, flags: &[&str]) -> PathBuf {
+        let program = self.directory.path().join(source.replace(".c", "-archive"));
+        let mut compile = command(compiler);
+        compile.args(["-std=gnu11", "-O1", "-fno-builtin", "-pthread"]).args(flags);
+        compile.arg("-I").arg(self.prefix().join("include"));
+        compile.arg(repository("tests/capi").join(source)).arg(self.archive());
+        succeed(compile.arg("-o").arg(&program));
+        program
+    }
+
     /// `program` on the preloaded library.
-    pub fn preloaded(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    pub fn preloaded(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = command(program);
         command.env("LD_PRELOAD", self.shared()).env("EXPECT_HMALLOC", "1");
         command
