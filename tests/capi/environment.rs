@@ -81,8 +81,8 @@ fn a_program_with_more_rights_does_not_listen() {
     }
 }
 
-/// The real thing: a set-user-ID and a set-group-ID program of root's, linked with the library, that nobody starts. The
-/// control has neither bit.
+/// The real thing: a set-user-ID and a set-group-ID program of root's, linked with the library and started
+/// by the user `nobody`. The control has neither bit.
 #[test]
 fn a_program_that_is_set_user_or_group_id_does_not_listen() {
     let installed = Installed::new();
@@ -160,7 +160,7 @@ fn a_log_that_is_not_a_file_is_refused_and_said() {
     }
 }
 
-/// A FIFO that is read gets the line; one that is full is given up.
+/// A FIFO that is read gets the line; one that is full is not waited for.
 #[test]
 fn a_fifo_gets_the_line_if_it_has_room() {
     let installed = Installed::new();

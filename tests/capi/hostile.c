@@ -33,7 +33,7 @@ static size_t size_of(size_t number)
     return number % 7 == 0 ? 30000 + number * 13 : number % 500 + 1;
 }
 
-/* Whether another set of blocks could be had and holds what is written to it. All of it is given back. */
+/* Whether another set of blocks could be had and holds what is written to it. All of it is freed. */
 static int can_be_used(void)
 {
     size_t i, got = 0;
@@ -179,7 +179,7 @@ static size_t resident(void)
     return pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* The break cannot come down below a live block, but memory below it can be given back. */
+/* The break cannot come down below a live block, but memory below it can be returned. */
 static void a_block_pins_the_top(void)
 {
     static char *large[300];

@@ -77,7 +77,7 @@ fn symbols<'a>(symbols: impl Iterator<Item = impl ObjectSymbol<'a>>) -> (BTreeSe
     for symbol in symbols {
         let name = symbol.name().expect("a name").to_owned();
         if symbol.is_undefined() {
-            // A weak one is null if nobody defines it.
+            // A weak one is null if it is not defined.
             needed.extend((!symbol.is_weak() && !name.is_empty()).then_some(name));
         } else if symbol.is_global() {
             defined.insert(name);

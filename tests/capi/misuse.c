@@ -1,4 +1,4 @@
-/* One mistake for each case. What must be heard of it goes to standard output first; a * stands for a number that the
+/* One mistake for each case. What must be reported goes to standard output first; a * stands for a number that the
  * program cannot know. Compiled with FAMILY it uses hmalloc.h and the archive, otherwise malloc. */
 #define _GNU_SOURCE
 #include <malloc.h>

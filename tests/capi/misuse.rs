@@ -1,4 +1,4 @@
-//! What is heard of a mistake in a C program, and how it ends: under each policy, again and again with other addresses.
+//! What a C program says of a mistake, and how it ends: under each policy, again and again with other addresses.
 //!
 //! `HMALLOC_TEST_REPEAT` sets how often each one is made.
 
@@ -91,7 +91,8 @@ fn misuse_is_named_in_programs_with_the_archive() {
     report(&wrong, made);
 }
 
-/// The judge condemns: a mistake that is heard of where it should not be, and one that is not where it should.
+/// The control: the judge objects to a mistake that is reported where it should not be, and to one that is not reported
+/// where it should.
 #[test]
 fn the_judge_is_awake() {
     let installed = Installed::new();

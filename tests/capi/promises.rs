@@ -4,7 +4,7 @@ use std::fs;
 use support::installed::{Installed, cases, command, describe, run, succeed};
 use support::packages;
 
-/// The promise that nobody keeps: the control.
+/// The promise that no library keeps: the control.
 const CONTROL: &str = "control";
 /// Begins the names of promises that not every glibc keeps.
 const OWN: &str = "own_";

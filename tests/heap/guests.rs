@@ -161,7 +161,7 @@ fn after_running_out_a_slot_that_a_guest_gave_back_can_be_had() {
         free(&mut heap, guest);
     }
     for _ in 0..GUESTS {
-        let payload = get(&mut heap, OWN).expect("a slot that was given back");
+        let payload = get(&mut heap, OWN).expect("a slot that was freed");
         assert!(payloads[..GUESTS].contains(&payload));
     }
     assert_eq!(get(&mut heap, OWN), None);

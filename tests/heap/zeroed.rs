@@ -8,7 +8,7 @@ use support::pattern::first_other_than;
 use support::setup::Setup;
 
 /// What the emulated break has to do for [`zeroed_memory_is_zero_after_lowering`] to mean anything: bytes that were
-/// given up come back stale in the page where the lowered break stood, and zero in whole pages.
+/// returned come back stale in the page where the lowered break stood, and zero in whole pages.
 #[test]
 fn a_dirty_break_returns_stale_bytes() {
     for page in [4096, 65_536] {
@@ -18,13 +18,13 @@ fn a_dirty_break_returns_stale_bytes() {
         brk.set_page_size(page);
         brk.set_dirty(true);
         let (low, high) = (start + page + 100, start + 5 * page);
-        // SAFETY: nobody uses what lies above.
+        // SAFETY: what lies above is not used.
         unsafe {
             brk.move_break(brk.current(), high).expect("room");
             brk.move_break(high, low).expect("a way down");
             brk.move_break(low, high).expect("room");
         }
-        // SAFETY: both ranges are in the arena, below the break, and nobody else's.
+        // SAFETY: both ranges are in the arena, below the break, and not used otherwise.
         let bytes = |from: usize, to: usize| unsafe {
             std::slice::from_raw_parts(std::ptr::with_exposed_provenance::<u8>(from), to - from)
         };

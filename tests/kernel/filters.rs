@@ -1,5 +1,5 @@
-//! Filters that lie, refuse and kill. Zeroed memory is zero all the same, what a trim says is true, and nobody dies of a
-//! call that could be left out.
+//! Filters that lie, refuse and kill. Zeroed memory is zero all the same, what a trim says is true, and no process dies
+//! of a call that could be left out.
 
 use super::kernel::{allow_only, kill, refuse, resident};
 use super::ledger::layout;
@@ -29,7 +29,7 @@ fn free<B: Brk>(heap: &mut Heap<B>, block: NonNull<u8>) {
     assert_eq!(unsafe { heap.free(block.as_ptr()) }, Ok(()));
 }
 
-/// What is given back, used again and zeroed on a heap that has been used before `filter` was put in place.
+/// What is returned, used again and zeroed on a heap that has been used before `filter` was put in place.
 fn use_behind<B: Brk>(heap: &mut Heap<B>, may_run_out: bool, filter: impl FnOnce()) {
     let blocks = take_many(heap);
     assert_eq!(blocks.len(), BLOCKS);
@@ -41,8 +41,8 @@ fn use_behind<B: Brk>(heap: &mut Heap<B>, may_run_out: bool, filter: impl FnOnce
         }
         let given = heap.trim(0);
         let fallen = before.saturating_sub(resident());
-        // What the last step raised and nobody touched was not resident.
-        assert!(given <= fallen + 4 * MIB, "{given} bytes are said to be given back, {fallen} are");
+        // What the last step raised and was not touched was not resident.
+        assert!(given <= fallen + 4 * MIB, "{given} bytes are said to be returned, {fallen} are");
         assert_eq!(heap.check(), Ok(()));
         let zeroed: Vec<_> = (0..BLOCKS).map_while(|_| heap.allocate_zeroed(layout(MIB)).ok()).collect();
         assert!(may_run_out || zeroed.len() == BLOCKS);
@@ -109,7 +109,7 @@ answers! {
     the_break_lies: true, [libc::SYS_brk] => 0;
 }
 
-/// Pages that are locked in memory are not given back, and said not to be.
+/// Pages that are locked in memory are not returned, and the trim says so.
 #[test]
 fn locked_memory() {
     // SAFETY: locks pages, and changes nothing in them.

@@ -1,4 +1,4 @@
-//! Growth and giving back on a break that nobody else moves.
+//! Growth and return on a break that nothing else moves.
 
 use super::kernel::{current_break, resident};
 use super::ledger::{Ledger, layout, some_layout};
@@ -55,7 +55,7 @@ fn blocks_keep_their_contents_and_the_break_comes_back() {
         heap.trim(0);
         assert_eq!(heap.check(), Ok(()));
         assert!((start..=start + remains()).contains(&current_break()), "{:#x} from {start:#x}", current_break());
-        // Once more from there: what was given back is zero again where zero is asked for.
+        // Once more from there: what was returned is zero again where zero is asked for.
         churn(&mut heap, 2_000, 18);
     });
 }
@@ -74,7 +74,7 @@ fn the_break_follows_what_is_in_use() {
         let stats = heap.stats();
         assert_eq!(full, start.next_multiple_of(PAGE) + stats.heap_bytes - stats.aside_bytes);
         ledger.free_all(&mut heap);
-        assert!(current_break() <= start + 4 * MIB, "most of it goes back unasked");
+        assert!(current_break() <= start + 4 * MIB, "most of it is returned unasked");
         // Beside so much it is left alone.
         let large = heap.allocate(layout(256 * MIB)).expect("memory");
         let free = heap.allocate(layout(12 * MIB)).expect("memory");
@@ -165,7 +165,7 @@ fn locked_memory_cannot_be_discarded_and_is_still_cleared() {
         let locked = resident();
         ledger.free(&mut heap, 0);
         heap.trim(0);
-        assert!(resident() + MIB > locked, "nothing of it was given back");
+        assert!(resident() + MIB > locked, "nothing of it was returned");
         assert_eq!(heap.check(), Ok(()));
         ledger.allocate_zeroed(&mut heap, layout(LOCKED)).expect("memory");
         assert_eq!(ledger.live[1].payload.as_ptr().cast(), payload, "the same memory is used again");

@@ -1,4 +1,4 @@
-//! Metadata is out of reach of who writes past an end: the kernel ends the process before a header changes.
+//! Metadata is out of reach for writes past the end of a block: the kernel ends the process before a header changes.
 
 use super::kernel::{block_the_break, refuse};
 use super::ledger::layout;
@@ -55,7 +55,7 @@ fn attack(argument: &str) {
         "below" => leaf.address.wrapping_add_signed(bytes),
         _ => (leaf.address + leaf.bytes).wrapping_add_signed(-1 - bytes),
     };
-    // SAFETY: none: it is the misdeed to be seen. Bytes outside the leaf are blocks' that nobody uses.
+    // SAFETY: none: this write is the fault to be seen. The bytes outside the leaf are those of blocks that are not used.
     unsafe { with_exposed_provenance_mut::<u8>(at).write_volatile(1) };
     assert_eq!(heap.check(), Ok(()));
 }
@@ -65,7 +65,7 @@ fn attack(argument: &str) {
 fn who_writes_past_an_end_does_not_come_upon_a_header() {
     let test = &who_writes_past_an_end_does_not_come_upon_a_header;
     if Linux.page_size() > PAGE {
-        // A block may share its last kernel page with bytes of a leaf that nobody uses: the guard begins behind them.
+        // A block may share its last kernel page with bytes of a leaf that are not used: the guard begins behind them.
         return;
     }
     let far = Linux.page_size() as isize - 1;
@@ -100,7 +100,7 @@ fn a_leaf_among_blocks_of_four_pages_takes_two() {
     assert!(ended.finished, "{ended:?}");
 }
 
-/// A kernel that does not seal is no reason to fail.
+/// A kernel that refuses to seal is no reason to fail.
 #[test]
 fn a_refused_seal_costs_the_guards_only() {
     let test = &a_refused_seal_costs_the_guards_only;
@@ -121,7 +121,7 @@ fn a_break_that_is_lowered_over_guards_can_be_raised_over_them() {
         for pages in [1, 3, 200, 1000] {
             let blocks: Vec<_> = (0..400).map(|_| heap.allocate(layout(pages * 1000)).expect("memory")).collect();
             for payload in blocks {
-                // SAFETY: the block is this long; nobody uses it after it was freed.
+                // SAFETY: the block is this long, and not used after it was freed.
                 unsafe {
                     payload.write_bytes(1, pages * 1000);
                     heap.free(payload.as_ptr()).expect("a live block");

@@ -1,4 +1,4 @@
-//! What a trim gives back inside slabs, as the kernel counts it.
+//! What a trim returns inside slabs, as the kernel counts it.
 
 use super::kernel::{page, resident};
 use super::ledger::layout;
@@ -33,7 +33,7 @@ fn fragment_and_trim<B: Brk>(mut heap: Heap<B>, size: usize, every: usize) {
     let given = heap.trim(usize::MAX);
     let trimmed = resident();
     let fallen = full - trimmed;
-    assert!(given.abs_diff(fallen) <= 512 * KIB, "{given} bytes are said to be given back, {fallen} are");
+    assert!(given.abs_diff(fallen) <= 512 * KIB, "{given} bytes are said to be returned, {fallen} are");
     let least = 64 * MIB - kept.len() * (size + 2 * page()) - MIB;
     assert!(given >= least && least > 16 * MIB, "{given} of {least} bytes of {size}");
     assert_eq!((heap.trim(usize::MAX), heap.check()), (0, Ok(())));

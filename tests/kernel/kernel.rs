@@ -13,7 +13,7 @@ pub(crate) fn current_break() -> usize {
 pub(crate) fn move_break(by: isize) -> usize {
     let before = current_break();
     let to = before.checked_add_signed(by).expect("an address");
-    // SAFETY: a neighbour's raise takes memory that nobody has; it lowers only what it raised.
+    // SAFETY: a neighbour's raise takes memory that is not in use; it lowers only what it raised.
     let now = unsafe { libc::syscall(libc::SYS_brk, to) } as usize;
     assert_eq!(now, to, "the neighbour's own move is granted");
     before
@@ -94,7 +94,7 @@ pub(crate) fn block_the_break() -> usize {
 
 /// Takes the mapping of [`block_the_break`] away.
 pub(crate) fn unblock_the_break(address: usize) {
-    // SAFETY: the page was mapped by `block_the_break` and is used by nobody.
+    // SAFETY: the page was mapped by `block_the_break` and is not used.
     assert_eq!(unsafe { libc::munmap(address as *mut libc::c_void, page()) }, 0);
 }
 

@@ -78,7 +78,7 @@ impl Ledger {
         self.live.push(entry);
     }
 
-    /// Verifies a block and gives it back.
+    /// Verifies a block and frees it.
     pub(crate) fn free(&mut self, heap: &mut Heap<Linux>, index: usize) {
         let entry = self.live.swap_remove(index);
         entry.verify();
@@ -110,7 +110,7 @@ impl Ledger {
         self.live.iter().for_each(|entry| entry.verify());
     }
 
-    /// Verifies and gives back all blocks.
+    /// Verifies and frees all blocks.
     pub(crate) fn free_all(&mut self, heap: &mut Heap<Linux>) {
         while !self.live.is_empty() {
             self.free(heap, self.live.len() - 1);

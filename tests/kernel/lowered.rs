@@ -1,4 +1,4 @@
-//! A break that a stranger lowers below where he found it, on the kernel's own.
+//! Something else lowers the kernel's break below where it found it.
 
 use super::kernel::{current_break, move_break};
 use super::ledger::layout;
@@ -23,7 +23,7 @@ fn full(heap: &mut Heap<Linux>) -> Vec<NonNull<u8>> {
     blocks
 }
 
-/// Ways in which a heap finds out.
+/// Ways in which a heap notices.
 const FOUND: [&str; 3] = ["growth", "zeroed growth", "trim"];
 
 fn find(heap: &mut Heap<Linux>, way: &str) {

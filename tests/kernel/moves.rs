@@ -58,7 +58,7 @@ fn doubles<B: Brk>(mut heap: Heap<B>, how: &str) {
         assert_eq!(unsafe { word.replace(9) }, 0);
     }
     assert_eq!(heap.check(), Ok(()));
-    // SAFETY: nobody uses the two any more.
+    // SAFETY: neither of the two is used any more.
     assert_eq!(unsafe { (heap.free(zeroed.as_ptr()), heap.free(buffer.as_ptr())) }, (Ok(()), Ok(())));
     heap.trim(0);
     assert_eq!(heap.check(), Ok(()));

@@ -14,7 +14,7 @@ const THEIRS: u8 = 0xC3;
 /// A neighbour raises the break and uses what it got.
 fn take(bytes: usize) -> &'static mut [u8] {
     let start = move_break(bytes as isize);
-    // SAFETY: the kernel has just made these bytes the neighbour's, who never gives them back while this is in use.
+    // SAFETY: the kernel has just made these bytes the neighbour's, who never returns them while this is in use.
     let taken = unsafe { std::slice::from_raw_parts_mut(start as *mut u8, bytes) };
     taken.fill(THEIRS);
     taken
@@ -124,7 +124,7 @@ fn two_heaps_share_one_break() {
         }
         // A pointer of one is nothing to the other.
         let theirs = heaps[0].allocate(layout(64)).expect("memory");
-        // SAFETY: the block is used by nobody.
+        // SAFETY: the block is not used.
         assert!(unsafe { heaps[1].free(theirs.as_ptr()) }.is_err());
         // SAFETY: as above.
         assert_eq!(unsafe { heaps[0].free(theirs.as_ptr()) }, Ok(()));
@@ -173,7 +173,7 @@ fn sbrk_of_the_c_library_knows_where_the_break_is() {
             // SAFETY: the 1000 bytes are the scenario's.
             unsafe { taken.cast::<u8>().write_bytes(THEIRS, 1000) };
             if round % 2 == 0 {
-                // SAFETY: gives back what was taken, used by nobody.
+                // SAFETY: returns what was taken and is not used.
                 unsafe { libc::sbrk(-1000) };
             }
         }

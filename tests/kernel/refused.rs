@@ -51,7 +51,7 @@ fn a_data_limit_below_what_is_used_refuses_lowering() {
         let mut heap = Heap::new(Linux);
         let mut ledger = Ledger::new(5);
         (0..4).for_each(|_| ledger.allocate(&mut heap, layout(200 * KIB)).expect("memory"));
-        // One free stretch at the top and nothing else that could be given back.
+        // One free stretch at the top and nothing else that could be returned.
         (0..3).for_each(|_| ledger.free(&mut heap, ledger.live.len() - 1));
         let before = Picture::of(&heap);
         limit_data(Some(0));
@@ -128,7 +128,7 @@ fn a_gibibyte_fits_behind_a_blocked_break() {
     });
 }
 
-/// Both answers were met: filters give an errno where the kernel gives the old break.
+/// Filters answer with an errno where the kernel answers with the old break; both happen.
 #[test]
 fn a_filter_that_refuses_brk_leads_to_regions() {
     scenario(&a_filter_that_refuses_brk_leads_to_regions, || {
@@ -177,7 +177,7 @@ fn a_filter_that_refuses_everything_leaves_the_heap_as_it_was() {
         assert_eq!((unborn.check(), unborn.stats().heap_bytes), (Ok(()), 0));
         assert!(unborn.blocks().next().is_none());
         assert_eq!(Picture::of(&heap), before);
-        assert_eq!(heap.trim(0), 0, "nothing can be given back either");
+        assert_eq!(heap.trim(0), 0, "nothing can be returned either");
         assert_eq!(Picture::of(&heap), before);
         ledger.verify();
         // The heap serves what fits into what it has.

@@ -1,4 +1,4 @@
-//! Threads in one `Hmalloc`.
+//! Threads that share one `Hmalloc` and hand blocks on.
 
 use hmalloc::Hmalloc;
 use std::alloc::{GlobalAlloc, Layout};

@@ -1,4 +1,4 @@
-//! How much memory a small heap makes the kernel back.
+//! How much memory the kernel has to provide for a heap.
 
 use super::kernel::{page, resident};
 use super::ledger::layout;
@@ -40,7 +40,7 @@ fn a_small_heap_touches_few_pages() {
             let kept = [take(&mut heap, size), take(&mut heap, size)];
             for _ in 0..20 {
                 let payload = take(&mut heap, size);
-                // SAFETY: nobody uses the block.
+                // SAFETY: the block is not used.
                 assert_eq!(unsafe { heap.free(payload.as_ptr()) }, Ok(()));
             }
             assert!(kept.iter().all(|payload| heap.usable_size(payload.as_ptr()).is_ok()));
@@ -87,7 +87,7 @@ fn slabs_touch_little_more_metadata_than_their_records() {
     });
 }
 
-/// A block that nobody touches, of so many bytes: neither it nor its metadata makes the kernel back much.
+/// A block of so many bytes that is not touched: the kernel provides little memory for it and for its metadata.
 fn untouched<B: Brk>(mut heap: Heap<B>, bytes: usize) {
     take(&mut heap, 100);
     let before = resident();
@@ -106,7 +106,7 @@ fn untouched<B: Brk>(mut heap: Heap<B>, bytes: usize) {
     // SAFETY: the old address is the new one.
     let doubled = unsafe { heap.resize(payload.as_ptr(), layout(bytes + bytes / 2)) }.expect("addresses");
     assert_eq!(doubled, payload);
-    // SAFETY: nobody uses the block.
+    // SAFETY: the block is not used.
     assert_eq!(unsafe { heap.free(doubled.as_ptr()) }, Ok(()));
     heap.trim(0);
     let left = resident().saturating_sub(before);

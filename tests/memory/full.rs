@@ -117,7 +117,7 @@ fn slots_that_were_freed_before_are_found() {
     assert_eq!((heap.stats().heap_bytes, heap.check()), (before, Ok(())));
 }
 
-/// Memory that goes back while it is short hides no slot: what a class leaves then is found again.
+/// Memory that is returned while it is short hides no slot: what a class leaves then is found again.
 #[test]
 fn slots_are_found_after_memory_went_back() {
     for few in 1..4 {

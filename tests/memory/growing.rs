@@ -67,11 +67,11 @@ fn a_large_block_is_copied_where_moving_is_refused() {
 fn a_block_that_moves_to_used_memory_is_copied() {
     let (mut arena, length) = (Arena::new(32 * MIB), 2 * MIB);
     let (mut heap, block) = hemmed_in(&mut arena, length, 1);
-    let hole = filled(&mut heap, 3 * MIB, 1);
+    let gap = filled(&mut heap, 3 * MIB, 1);
     get(&mut heap, 5 * PAGE).expect("room");
-    free(&mut heap, hole);
+    free(&mut heap, gap);
     let moved = resize(&mut heap, block, 3 * MIB);
-    assert!(moved.addr().get().abs_diff(hole.addr().get()) < MIB, "where the hole was");
+    assert!(moved.addr().get().abs_diff(gap.addr().get()) < MIB, "where the other block was");
     assert_eq!(heap.brk().relocated(), 0);
     assert_eq!(pattern::first_difference(bytes(moved, length), 7), None);
 }
@@ -129,7 +129,7 @@ fn a_block_that_grows_by_little_moves_seldom() {
     assert!(moves <= 9 * 4, "{moves} moves");
 }
 
-/// Room to grow is the block's, and goes back when it is made much smaller.
+/// Room to grow is the block's, and is freed when that is made much smaller.
 #[test]
 fn room_to_grow_is_no_more_than_an_eighth() {
     let mut arena = Arena::new(64 * MIB);

@@ -1,8 +1,7 @@
-//! What a heap takes from the kernel and what goes back, as the kernel sees it: an emulated one that counts, refuses, has
+//! What a heap takes from the kernel and what it returns, as the kernel sees it: an emulated one that counts, refuses, has
 //! a clock and shows what is left in memory.
 
 mod full;
-mod give_back;
 mod growing;
 mod huge_pages;
 mod inside;
@@ -10,4 +9,5 @@ mod leaves;
 mod limits;
 mod neighbours;
 mod regions;
+mod returning;
 mod the_break;

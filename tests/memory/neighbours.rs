@@ -23,7 +23,7 @@ fn a_foreign_raise_is_fenced_and_never_lowered() {
             world.free(below)?;
             world.trim(0)?;
             assert!(world.break_now() >= to, "the break is in someone else's memory");
-            assert!(world.break_now() - to <= BOUND, "what lies above the fence is given back");
+            assert!(world.break_now() - to <= BOUND, "what lies above the fence is returned");
             world.foreign_intact()?;
             // The pages below the fence serve again.
             let again = world.allocate(layout(1000, 8))?.ok_or("room")?;

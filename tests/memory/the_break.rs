@@ -59,7 +59,7 @@ fn a_large_first_request_leaves_no_more_than_a_small_one() {
         let left = heap.brk().current() - start;
         assert!(left <= BOUND, "{left} bytes left of {size}");
         assert_eq!((heap.check(), heap.stats().free_bytes), (Ok(()), 0));
-        // What was given up with the rest is made anew when it is needed.
+        // What was returned with the rest is made anew when it is needed.
         let payload = get(&mut heap, size).expect("room");
         assert_eq!(heap.check(), Ok(()));
         free(&mut heap, payload);
@@ -96,7 +96,7 @@ fn a_loop_at_the_edge_moves_the_break_a_bounded_number_of_times() {
     }
 }
 
-/// Where next to nothing lives beside it, what is freed goes back each time, in one call: nobody knows which round is the
+/// Where next to nothing lives beside it, what is freed is returned each time, in one call: no round is known to be the
 /// last.
 #[test]
 fn a_loop_that_leaves_nothing_behind_keeps_nothing() {
@@ -206,7 +206,7 @@ fn trims(world: &mut EmulatedWorld<'_>) -> Verdict {
         assert_eq!(given, before - left);
         assert!(left >= keep, "{left} bytes left when {keep} were to be kept");
         assert!(left <= keep + 2 * PAGE, "{left} bytes left when only {keep} were to be kept");
-        assert_eq!(world.trim(keep)?, 0, "there is nothing more to give back");
+        assert_eq!(world.trim(keep)?, 0, "there is nothing more to return");
     }
     Ok(())
 }
@@ -217,12 +217,12 @@ fn refused_lowering_changes_nothing() {
         let small = world.allocate(layout(100, 8))?.ok_or("room")?;
         let large = world.allocate(layout(20 * MIB, 8))?.ok_or("room")?;
         world.brk().refuse_lowering(true);
-        // A heap that gives so much back by itself is refused as well, and does not mind.
+        // A heap that returns so much by itself is refused as well, and goes on.
         world.free(large)?;
         let before = world.last.clone();
         assert_eq!(world.trim(0)?, 0);
         world.last.unchanged_since(&before)?;
-        let again = world.allocate(layout(20 * MIB, 8))?.ok_or("room that was never given back")?;
+        let again = world.allocate(layout(20 * MIB, 8))?.ok_or("room that was never returned")?;
         assert_eq!(again, large);
         world.free(again)?;
         world.brk().refuse_lowering(false);

@@ -52,7 +52,7 @@ fn free_sized_takes_a_block_at_its_word_or_not_at_the_edges() {
             for size in [smallest, slot] {
                 if size == slot || slot.is_power_of_two() || slot == COARSE_LAST {
                     let payload = block(&mut heap, size, slot);
-                    // SAFETY: nobody uses the block.
+                    // SAFETY: the block is not used.
                     let answer = unsafe { heap.free_sized(payload.as_ptr(), layout(named, 1)) };
                     let kind = answer.map_err(|misuse| misuse.kind);
                     let expected = if right { Ok(()) } else { Err(MisuseKind::WrongLayout) };
@@ -103,7 +103,7 @@ fn a_small_layout_of_large_alignment_is_its_blocks() {
                 let answer = unsafe { heap.free_sized(payload.as_ptr(), layout(size, 16)) };
                 assert_eq!(answer.map_err(|misuse| misuse.kind), Err(MisuseKind::WrongLayout), "{size} at {align}");
             }
-            // SAFETY: nobody uses the block.
+            // SAFETY: the block is not used.
             assert_eq!(unsafe { heap.free_sized(payload.as_ptr(), layout(size, align)) }, Ok(()), "{size} at {align}");
         }
     }
@@ -142,7 +142,7 @@ fn use_the_programs_heap() -> (usize, usize) {
             assert_eq!(usable(freed).is_some(), !right, "a block of {slot} bytes freed as {named:?}");
 
             let resized = own();
-            // SAFETY: as above; nobody uses what comes back.
+            // SAFETY: as above; what comes back is not used.
             let answer = unsafe { POLITE.realloc(resized, named, slot / 2 + 1) };
             misuses += usize::from(!right);
             assert_eq!(answer, if right { resized } else { std::ptr::null_mut() }, "{slot} as {named:?}");
@@ -177,7 +177,7 @@ fn the_smallest_class_takes_every_size_it_serves() {
     for asked in 0..=16 {
         for named in 0..=16 {
             let payload = heap.allocate(Layout::from_size_align(asked, 16).expect("a layout")).expect("room");
-            // SAFETY: nobody uses the block.
+            // SAFETY: the block is not used.
             assert_eq!(unsafe { heap.free_sized(payload.as_ptr(), layout(named, 1)) }, Ok(()), "{asked} as {named}");
         }
     }

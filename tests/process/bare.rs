@@ -79,7 +79,7 @@ fn a_bare_copy_of_a_process_in_the_middle_of_a_call_dies_with_a_line() {
             while_one_is_inside(|| {
                 let status = copy(way, || use_heap(&STAGED, 1, 1));
                 assert!(aborted(status), "{name}: {status:x}");
-                // A heap in which nobody was is as good as in the parent.
+                // A heap that no thread was in is as good as in the parent.
                 assert_eq!(copy(way, || assert_eq!(HEAP.check(), Ok(()))), 0, "{name}");
             });
             assert_eq!(copy(way, || use_heap(&STAGED, 1, 1)), 0, "{name}");
@@ -177,7 +177,7 @@ extern "C" fn lend(_: *mut libc::c_void) -> i32 {
     0
 }
 
-/// Its parent waits longer than one would wait for oneself, and forks meanwhile.
+/// Its parent waits longer than a thread would wait for itself, and forks meanwhile.
 #[test]
 fn a_thread_with_its_parents_thread_pointer_lends_a_heap() {
     scenario(&a_thread_with_its_parents_thread_pointer_lends_a_heap, || {

@@ -10,7 +10,7 @@ use support::child::scenario;
 static HEAP: Hmalloc = Hmalloc::new();
 const THREADS: usize = 8;
 
-/// Everybody comes to an end, and nobody is accused.
+/// Every thread comes to its end, and no free is called a misuse.
 #[test]
 fn nobody_sleeps_for_ever() {
     scenario(&nobody_sleeps_for_ever, || {

@@ -51,7 +51,7 @@ fn handle(signal: i32, handler: extern "C" fn(i32)) {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = handler as *const () as usize;
         action.sa_flags = libc::SA_RESTART;
-        // A timer that interrupts a handler's fork again and again, each time before it is done, lets nobody get on.
+        // A timer that interrupts a handler's fork again and again, each time before it is done, stops all progress.
         libc::sigaddset(&raw mut action.sa_mask, libc::SIGALRM);
         libc::sigaddset(&raw mut action.sa_mask, libc::SIGPROF);
         assert_eq!(libc::sigaction(signal, &raw const action, std::ptr::null_mut()), 0);

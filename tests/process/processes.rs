@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// A heap that somebody lends out for long.
+/// A heap that a thread lends out for long.
 pub(crate) static LENT: Hmalloc = Hmalloc::new();
 
 /// A child that hangs dies after so many seconds.

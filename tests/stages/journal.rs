@@ -123,7 +123,7 @@ fn stage_3_leaves_what_is_free_below_a_freed_last_block_on_top() {
         heap.hfree(last);
         assert_eq!(drawn(heap), "64 (128)");
         assert_eq!(heap.brk().current(), below.addr() + 128, "the free block is on top");
-        // Nobody looks at it again: not when it is freed once more, not when its neighbour is freed.
+        // It is never looked at again: not when it is freed once more, not when its neighbour is freed.
         heap.hfree(below);
         assert_eq!(drawn(heap), "64 (128)");
         // A request that does not fit goes above it.

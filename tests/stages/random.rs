@@ -55,7 +55,7 @@ impl<'a, S: Stage<Source = Emulated<'a>>> Run<S> {
         let bound = [16, 200, 3000][self.numbers.below(3)];
         let size = self.numbers.below(bound);
         let blocks: Vec<_> = self.stage.blocks().collect();
-        // SAFETY: only payloads are written, and nobody else moves the break.
+        // SAFETY: only payloads are written, and nothing else moves the break.
         let payload = unsafe { self.stage.hmalloc(size) };
         if payload.is_null() {
             assert_eq!(self.stage.blocks().collect::<Vec<_>>(), blocks, "a refusal changes nothing");

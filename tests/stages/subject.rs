@@ -56,7 +56,7 @@ pub(crate) struct OfStage<S>(pub(crate) S);
 
 impl<'a, S: Stage<Source = Emulated<'a>>> Subject<'a> for OfStage<S> {
     fn hmalloc(&mut self, size: usize) -> *mut u8 {
-        // SAFETY: the experiments write to payloads only, and nobody lowers the break behind the stage's back.
+        // SAFETY: the experiments write to payloads only, and nothing else lowers the break.
         unsafe { self.0.hmalloc(size) }
     }
 

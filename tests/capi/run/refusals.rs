@@ -98,7 +98,7 @@ fn programs_with_more_rights_are_refused() {
     programs.runs(&["own"], "ran\n");
 }
 
-/// They count for others than root only, so it is nobody who starts the program.
+/// They count for others than root only, so the user `nobody` starts the program.
 #[test]
 fn programs_with_capabilities_are_refused() {
     let programs = Programs::new();

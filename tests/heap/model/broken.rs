@@ -139,7 +139,7 @@ fn is_found(fault: Fault, words: &[&str]) {
     let found = TestRunner::new_with_rng(config(3000), random)
         .run(&cases(), |(setup, ops)| verdict(&setup, &ops).map_err(TestCaseError::fail));
     let Err(TestError::Fail(why, (setup, ops))) = found else {
-        panic!("nobody noticed {fault:?}");
+        panic!("{fault:?} went unnoticed");
     };
     let ops = fewest(ops, |ops| verdict(&setup, ops).is_err());
     assert!(words.iter().any(|word| why.message().contains(word)), "{fault:?} was taken for {why}");
@@ -168,5 +168,5 @@ fn broken_free_is_found() {
 fn broken_resize_and_trim_are_found() {
     is_found(Fault::LosesTheLastByte, &["contents changed"]);
     is_found(Fault::WritesPastTheEnd, &["contents changed"]);
-    is_found(Fault::UnderstatesTrim, &["trim gave"]);
+    is_found(Fault::UnderstatesTrim, &["trim returned"]);
 }

@@ -1,4 +1,4 @@
-//! What a trim gives back inside slabs: every kernel page in which nothing lives, each once, and nothing else.
+//! What a trim returns inside slabs: every kernel page in which nothing lives, each once, and nothing else.
 
 mod scene;
 
@@ -50,7 +50,7 @@ fn kernel_pages_of_several_pages() {
     }
 }
 
-/// What went back and is handed out again goes back again, and only that.
+/// What was returned and is handed out again is returned again, and only that.
 #[test]
 fn each_trim_gives_back_what_was_used_since() {
     let mut arena = Arena::new(16 * MIB);
@@ -103,7 +103,7 @@ fn blocks_that_come_and_go_after_a_trim() {
     }
 }
 
-/// Zeroed blocks in memory that went back are not written. A byte that is planted there shows it.
+/// Zeroed blocks in memory that was returned are not written. A byte that is planted there shows it.
 #[test]
 fn what_went_back_is_not_zeroed_again() {
     for (size, every) in [(5000, 30), (1024, 100), (20_000, 6), (500, 300)] {
@@ -139,8 +139,8 @@ fn what_went_back_is_not_zeroed_again() {
     }
 }
 
-/// A kernel that refuses is not asked thousands of times, and nothing is said to have gone back; one that grants again is
-/// given all.
+/// A kernel that refuses is not asked thousands of times, and the trim says that nothing was returned. When
+/// it grants again, all is returned.
 #[test]
 fn a_refusal_leaves_everything_as_it_was() {
     let mut arena = Arena::new(16 * MIB);

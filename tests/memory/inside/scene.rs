@@ -10,8 +10,8 @@ use support::watched::{Call, Watched, WatchedHeap};
 
 /// Bytes of the heap, wherever they are.
 pub(crate) fn bytes<'a>(start: usize, length: usize) -> &'a [u8] {
-    // SAFETY: the callers ask for pages below the break, all of which an emulated break has written. Nobody writes to them
-    // while the slice is looked at, which no caller keeps.
+    // SAFETY: the callers ask for pages below the break, all of which an emulated break has written. They are
+    // not written while a caller looks at the slice, and no caller keeps it.
     unsafe { std::slice::from_raw_parts(std::ptr::with_exposed_provenance(start), length) }
 }
 
@@ -85,8 +85,8 @@ impl<'a> Scene<'a> {
         pages.filter(|&at| !is_zero(at, self.page)).collect()
     }
 
-    /// Trims all but the top, and looks at each kernel page that went back. Returns how many of them lay in slabs that still
-    /// stand, and all bytes that went back.
+    /// Trims all but the top, and looks at each kernel page that was returned. Answers with how many of them lay in slabs
+    /// that still stand, and all bytes that were returned.
     pub(crate) fn trim(&mut self) -> (usize, usize) {
         let before = self.used();
         self.heap.brk_mut().log.clear();
@@ -105,7 +105,7 @@ impl<'a> Scene<'a> {
             for at in range.clone().step_by(self.page) {
                 untouched += usize::from(!before.contains(&at));
                 assert!(self.is_free(at, self.page), "something lives at {at:#x}");
-                assert!(is_zero(at, self.page) && seen.insert(at), "{at:#x} went back twice");
+                assert!(is_zero(at, self.page) && seen.insert(at), "{at:#x} was returned twice");
             }
         }
         // Free spans count by our pages, of which some may not have been written to in full; and what is known to be zero

@@ -111,7 +111,7 @@ fn a_refused_lowering_over_leaves(has_room: bool) {
             blocks.verify();
         }
         assert_eq!(blocks.heap.brk().brk.calls(), calls + 3, "the break was asked each time");
-        // It goes on at both ends of the heap,
+        // It serves at both ends of the heap,
         let most = blocks.heap.spans().filter(|span| span.kind == SpanKind::Free).map(|span| span.bytes).max();
         let high = blocks.get(most.expect("a free span")).expect("the longest free span");
         let low = blocks.get(3000).expect("room");

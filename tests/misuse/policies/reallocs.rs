@@ -7,7 +7,7 @@ use std::ptr::without_provenance_mut;
 /// A call to `realloc` that must answer null.
 fn refused_realloc(payload: *mut u8, old: usize, new: usize) -> Act {
     Box::new(move |scene| {
-        // SAFETY: a mistake, which the heap notices and has no part in.
+        // SAFETY: a mistake, which the heap notices and refuses.
         assert!(unsafe { scene.heap.realloc(payload, layout(old), new) }.is_null());
     })
 }

@@ -1,4 +1,4 @@
-//! A heap with blocks in use, one mistake, and what must be heard of it under each policy.
+//! A heap with blocks in use, one mistake, and what must be reported under each policy.
 
 use hmalloc::{Block, BlockState, Hmalloc, Misuse, MisuseKind, Policy};
 use std::alloc::{GlobalAlloc, Layout};
@@ -64,7 +64,7 @@ impl Scene {
     }
 
     pub(crate) fn free(&self, payload: *mut u8, size: usize) {
-        // SAFETY: a live block that nobody uses any more, or a mistake, which the heap notices and has no part in.
+        // SAFETY: a live block that is not used any more, or a mistake, which the heap notices and refuses.
         unsafe { self.heap.dealloc(payload, layout(size)) }
     }
 

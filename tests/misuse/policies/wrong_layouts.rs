@@ -29,7 +29,7 @@ fn a_free_that_says_another_alignment() {
         let payload = *payloads.iter().find(|payload| !payload.addr().is_multiple_of(128)).expect("two in a row");
         let line = scene.line("free", payload, "not of the given layout", Some((payload, 64, "used")));
         let wrong = Layout::from_size_align(64, 4096).expect("a layout");
-        // SAFETY: a mistake, which the heap notices and has no part in.
+        // SAFETY: a mistake, which the heap notices and refuses.
         (line, Box::new(move |scene| unsafe { scene.heap.dealloc(payload, wrong) }))
     });
 }

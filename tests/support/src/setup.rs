@@ -18,7 +18,7 @@ pub struct Setup {
     pub page: usize,
     /// A lowered break leaves scribbled bytes in its page.
     pub dirty: bool,
-    /// Pages can be given back while their addresses are kept.
+    /// Pages can be returned while their addresses are kept.
     pub discard: bool,
     /// Bytes of the arena set aside for mappings.
     pub mappings: usize,

@@ -45,9 +45,9 @@ impl<'a> Watched<'a> {
         Self { brk, log: Vec::new(), has_room: true, pieces: usize::MAX, refused: 0 }
     }
 
-    /// Bytes that went back to the kernel, off the break or by discarding, since the log was last cleared. What went back
-    /// twice counts once.
-    pub fn given_back(&self) -> usize {
+    /// Bytes that were returned to the kernel, off the break or by discarding, since the log was last cleared. What was
+    /// returned twice counts once.
+    pub fn returned(&self) -> usize {
         let given = |call: &Call| match call {
             Call::Lowered(range) | Call::Discarded(range) => Some(range.clone()),
             _ => None,

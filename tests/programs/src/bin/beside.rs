@@ -91,7 +91,7 @@ fn use_break(random: &mut Random, change: fn(isize) -> usize) {
         // SAFETY: they are the caller's still.
         let taken = unsafe { std::slice::from_raw_parts(std::ptr::with_exposed_provenance::<u8>(start), step) };
         assert!(taken.iter().all(|&byte| byte == 7), "the neighbour lost what it took");
-        assert_eq!(change(-(step as isize)), start + step, "nobody else moves the break");
+        assert_eq!(change(-(step as isize)), start + step, "nothing else moves the break");
     }
 }
 

@@ -32,7 +32,7 @@ fn arena(bytes: usize) -> Vec<MaybeUninit<u8>> {
     vec![MaybeUninit::uninit(); bytes]
 }
 
-/// Everything that is one heap's and nobody else's, as ranges of addresses.
+/// Everything that belongs to one heap alone, as ranges of addresses.
 fn owned<B: Brk>(heap: &Heap<B>) -> Vec<(usize, usize)> {
     let mine = heap.blocks().filter(|block| block.state != BlockState::Foreign);
     mine.map(|block| (block.address, block.address + block.size)).collect()

@@ -61,7 +61,7 @@ impl Oracle {
         below.or_else(within).map(|(at, live)| (*at, *live))
     }
 
-    /// Takes notice of slabs that came and went.
+    /// Notes which slabs came and went.
     pub fn note_slabs(&mut self, spans: &[SpanInfo]) {
         self.step += 1;
         let before = std::mem::take(&mut self.slabs);

@@ -49,7 +49,7 @@ impl Snapshot {
     }
 
     /// The same blocks and figures, but for the count of calls to the kernel, which a failed call may raise. Slabs in
-    /// which nothing is live may have been given up in the attempt.
+    /// which nothing is live may have been retired in the attempt.
     pub fn unchanged_since(&self, before: &Self) -> Verdict {
         let Stats { brk_calls, map_calls, .. } = self.stats;
         let stats = Stats { brk_calls, map_calls, ..before.stats };

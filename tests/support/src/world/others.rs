@@ -41,7 +41,7 @@ impl<'a, S: Subject<'a>> World<'a, S> {
         self.audit()
     }
 
-    /// Nobody wrote into memory that is not the heap's.
+    /// The heap wrote nothing into memory that is not its own.
     pub fn foreign_intact(&self) -> Verdict {
         for &(from, to) in &self.oracle.foreign {
             // SAFETY: the range lies in the arena, below the break, and `foreign_move` wrote it.

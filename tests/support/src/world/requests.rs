@@ -45,7 +45,7 @@ impl<'a, S: Subject<'a>> World<'a, S> {
         Ok(Some(payload.addr().get()))
     }
 
-    /// A new payload is aligned, large enough, in the arena, and nobody else's. Its usable size.
+    /// A new payload is aligned, large enough, in the arena, and overlaps no other. Its usable size.
     fn admit(&mut self, payload: NonNull<u8>, layout: Layout) -> Verdict<usize> {
         let start = payload.addr().get();
         let usable = self.subject.usable_size(payload.as_ptr());
@@ -170,7 +170,7 @@ impl<'a, S: Subject<'a>> World<'a, S> {
         }
     }
 
-    /// Trims, and answers with the bytes given back.
+    /// Trims, and answers with the bytes returned.
     pub fn trim(&mut self, keep: usize) -> Verdict<usize> {
         let top = self.break_now();
         let (mapped, aside) = (self.last.stats.mapped_bytes, self.last.stats.aside_bytes);
@@ -180,7 +180,7 @@ impl<'a, S: Subject<'a>> World<'a, S> {
         let aside = aside.checked_sub(self.subject.heap().stats().aside_bytes).ok_or("trim mapped metadata")?;
         let at_least = drop + unmapped + aside;
         let right = if self.quirks.discard { given >= at_least } else { given == at_least };
-        ensure!(right, "trim gave {given} bytes back, the break fell by {drop}, mappings by {unmapped} and {aside}");
+        ensure!(right, "trim returned {given} bytes, the break fell by {drop}, mappings by {unmapped} and {aside}");
         self.audit()?;
         Ok(given)
     }

@@ -18,7 +18,7 @@ fn longest_run(heap: &WatchedHeap<'_>) -> usize {
     free.map(|block| block.size / PAGE * PAGE).max().unwrap_or(0)
 }
 
-/// A heap whose only free pages are those of slabs of many classes, most of them idle and the others given up, and a
+/// A heap whose only free pages are those of slabs of many classes, most of them idle and the others retired, and a
 /// length for which the break would rise unless idle ones are taken apart.
 fn with_idle_slabs(arena: &mut Arena) -> (WatchedHeap<'_>, usize) {
     let mut heap = watched(arena);
@@ -28,19 +28,19 @@ fn with_idle_slabs(arena: &mut Arena) -> (WatchedHeap<'_>, usize) {
     for size in [100, 208, 384, 704, 1024, 1700, 2560, 3500, 6000, 7000, 10_000, 12_000, 14_000, 16_000] {
         payloads.extend((0..40).map(|_| get(&mut heap, size).expect("room")));
     }
-    // What is free besides is used up.
+    // Whatever else is free is used up.
     while heap.spans().any(|span| span.kind == SpanKind::Free && span.bytes >= LARGE) {
         get(&mut heap, LARGE).expect("room");
     }
     payloads.into_iter().for_each(|payload| free(&mut heap, payload));
-    assert!(idle(&heap) >= 14 * PAGE, "each class keeps a slab while nobody needs it: {}", idle(&heap));
+    assert!(idle(&heap) >= 14 * PAGE, "each class keeps a slab while no other needs it: {}", idle(&heap));
     let longest = longest_run(&heap);
     let free_spans = heap.spans().filter(|span| span.kind == SpanKind::Free).map(|span| span.bytes);
     assert!(free_spans.max() < Some(longest) && longest > 256 << 10, "{longest} bytes in a row");
     (heap, longest)
 }
 
-/// Large blocks come and go, so that whoever wants an idle slab back has had the time.
+/// Large blocks come and go, so that a class that needs its idle slab again has had the time.
 fn pass_time(heap: &mut WatchedHeap<'_>) {
     for _ in 0..200 {
         let payload = get(heap, LARGE).expect("room");

@@ -1,4 +1,4 @@
-//! What goes back to the kernel unasked: how much, how soon, in how many calls.
+//! What is returned to the kernel unasked: how much, how soon, in how many calls.
 
 mod bursts;
 mod idle;
@@ -13,7 +13,7 @@ use support::watched::{Call, Watched, watched};
 /// A request that gets a span of its own: four pages.
 const LARGE: usize = 4 * PAGE;
 
-/// Nobody asks for it: a heap whose end has become free lowers the break, and keeps a part for what comes next.
+/// Without a trim, a heap whose end has become free lowers the break, and keeps a part for what comes next.
 #[test]
 fn a_large_free_top_goes_back_unasked() {
     let mut arena = Arena::new(64 * MIB);
@@ -48,7 +48,7 @@ fn large_free_spans_below_a_block_are_discarded_unasked() {
     free(&mut heap, pin);
 }
 
-/// One live block at the top pins the break. The pages below it are given back all the same.
+/// One live block at the top pins the break. The pages below it are returned all the same.
 #[test]
 fn free_pages_below_a_pinned_top_are_given_back() {
     let setup = Setup { discard: true, ..Setup::plain(32 * MIB) };
@@ -57,7 +57,7 @@ fn free_pages_below_a_pinned_top_are_given_back() {
         let pin = world.allocate(layout(100_000, 8))?.ok_or("room")?;
         world.free(large)?;
         world.trim(0)?;
-        // The emulated break clears what is given back: the pages held a pattern, and hold nothing now.
+        // The emulated break clears what is returned: the pages held a pattern, and hold nothing now.
         let middle = std::ptr::with_exposed_provenance::<u8>(large + 4 * MIB);
         // SAFETY: the byte lies in the arena, below the break, in a free span that no one writes to.
         assert_eq!(unsafe { middle.read_volatile() }, 0, "the free pages were kept");
@@ -68,7 +68,7 @@ fn free_pages_below_a_pinned_top_are_given_back() {
 }
 
 /// Frees 38 MiB in small blocks, in an order of theirs, above a large block that stays and, if `pinned`, below another
-/// one. No free gives much more back than it frees itself, the kernel is seldom called, and next to nothing is left.
+/// one. No free returns much more than it frees itself, the kernel is seldom called, and next to nothing is left.
 fn frees(name: &str, page: usize, pinned: bool, key: impl Fn(usize) -> usize) {
     const COUNT: usize = 400;
     const SIZE: usize = 6 * PAGE;
@@ -88,17 +88,17 @@ fn frees(name: &str, page: usize, pinned: bool, key: impl Fn(usize) -> usize) {
     let mut before = 0;
     for index in order {
         free(&mut heap, blocks[index]);
-        let given = heap.brk().given_back();
+        let given = heap.brk().returned();
         assert!(
             given - before <= if pinned { 2 } else { 9 } * MIB,
-            "{name}: one small free gave {} bytes back",
+            "{name}: one small free returned {} bytes",
             given - before
         );
         before = given;
     }
     let aside = heap.brk().log.iter().filter(|call| matches!(call, Call::Unmapped(_))).count();
     let calls = heap.brk().log.len() - aside;
-    assert!(before >= COUNT * SIZE - 3 * MIB, "{name}: {before} of {} bytes went back", COUNT * SIZE);
+    assert!(before >= COUNT * SIZE - 3 * MIB, "{name}: {before} of {} bytes were returned", COUNT * SIZE);
     assert!(calls <= 48, "{name}: {calls} calls, more than one for each MiB or so");
     assert!(aside <= 8, "{name}: metadata was returned in {aside} pieces");
     assert_eq!(heap.check(), Ok(()));
@@ -115,7 +115,7 @@ fn small_blocks_go_back_by_and_by_in_whatever_order_they_are_freed() {
     }
 }
 
-/// What a free has freed itself goes back with it, however much it is.
+/// What a free has freed itself is returned with it, however much it is.
 #[test]
 fn a_free_that_frees_much_gives_it_all_back() {
     let mut arena = Arena::new(128 * MIB);
@@ -124,7 +124,7 @@ fn a_free_that_frees_much_gives_it_all_back() {
     let payload = get(&mut heap, 100 * MIB).expect("room");
     let above = get(&mut heap, LARGE).expect("room");
     free(&mut heap, payload);
-    let given = heap.brk().given_back();
+    let given = heap.brk().returned();
     assert!((99 * MIB..=100 * MIB).contains(&given), "{given} bytes were discarded");
     free(&mut heap, above);
     heap.trim(0);
@@ -133,7 +133,7 @@ fn a_free_that_frees_much_gives_it_all_back() {
     heap.brk_mut().log.clear();
     free(&mut heap, payload);
     // A quarter of the top is kept for what comes next.
-    let given = heap.brk().given_back();
+    let given = heap.brk().returned();
     assert!((70 * MIB..=101 * MIB).contains(&given), "the break fell by {given} bytes");
     assert_eq!(heap.check(), Ok(()));
 }

@@ -188,7 +188,7 @@ fn an_idle_heap_returns_nearly_all_it_keeps() {
     assert!(returned >= 60 * 100_000 / 10 * 9, "{returned} bytes of 60 blocks were returned");
 }
 
-/// Kernel pages larger than the heap's: what is asked about them is asked of whole ones, and memory goes back.
+/// Kernel pages larger than the heap's: what is asked about them is asked of whole ones, and memory is returned.
 #[test]
 fn bursts_over_large_kernel_pages_leave_little() {
     for page in [16_384, 65_536] {
