@@ -1,4 +1,4 @@
-/* Programs that do to their environment what is theirs to do, before they exit. */
+/* Programs that change their environment, which is theirs to change, before they exit. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <sys/mman.h>

@@ -1,5 +1,5 @@
-//! What the environment says is settled at start, and is not heard by a program with more rights than its caller. What
-//! `HMALLOC_LOG` names is written to only if it is what it seems.
+//! The environment is read at start, and not at all by a program with more rights than its caller. What `HMALLOC_LOG`
+//! names is written to only if it is an ordinary place for a log.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -49,7 +49,7 @@ fn what_was_said_at_start_holds_at_exit() {
     }
 }
 
-/// Nothing is asked for at start: nothing comes of what the program sets.
+/// Nothing is set at start: what the program sets later has no effect.
 #[test]
 fn what_was_not_said_at_start_is_not_heard() {
     let installed = Installed::new();
@@ -214,7 +214,7 @@ fn a_log_that_is_too_long_for_a_path_is_said_and_ignored() {
         let path = format!("{}/{}", installed.directory.path().display(), "./".repeat(length));
         let mut path = path[..length - 3].to_owned();
         path.push_str("log");
-        // Where slashes and points do not meet a name, the path is one all the same.
+        // The slashes and dots must end before the name.
         let path = path.replace(".log", "/log");
         let log = installed.directory.path().join("log");
         let _ = fs::remove_file(&log);

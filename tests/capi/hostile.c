@@ -1,4 +1,4 @@
-/* A system that refuses: one hostility for each case. Compiled with FAMILY it uses hmalloc.h and the archive. */
+/* A system that refuses: one refusal for each case. Compiled with FAMILY it uses hmalloc.h and the archive. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/audit.h>

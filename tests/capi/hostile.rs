@@ -7,7 +7,7 @@ use support::packages;
 
 const GIB: &str = "a_heap_of_one_gib";
 
-/// Puts every hostile case before a program, made runnable by `prepare`.
+/// Runs every hostile case of a program, made runnable by `prepare`.
 fn endure(program: &Path, prepare: impl Fn(&Path) -> Command) {
     let broken: Vec<_> = cases(program)
         .iter()
@@ -33,7 +33,7 @@ fn the_archive_endures() {
     }
 }
 
-/// The most that a heap has been, of the line that is written at exit.
+/// The peak of the heap, from the line that is written at exit.
 fn peak(line: &str) -> Option<u64> {
     line.split_once("at most ")?.1.split_once(';')?.0.parse().ok()
 }

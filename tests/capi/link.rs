@@ -201,7 +201,7 @@ fn system_calls(folder: &Path, names: &mut BTreeSet<String>) {
     }
 }
 
-/// Whoever writes a sandbox reads it there.
+/// It is the list for whoever writes a sandbox.
 #[test]
 fn the_readme_lists_every_system_call() {
     let mut called = BTreeSet::new();

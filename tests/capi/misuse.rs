@@ -118,7 +118,7 @@ fn a_policy_that_does_not_exist_is_named() {
     assert!(aborted(output.status) && stderr.starts_with(warning), "{}", describe(&output));
 }
 
-/// The program's choice goes before the environment's.
+/// The program's choice overrides the environment's.
 #[test]
 fn the_program_chooses_before_the_environment() {
     let installed = Installed::new();

@@ -122,7 +122,7 @@ static void broken_pipe_blocked(void)
     broken_pipe();
 }
 
-/* The program's own signal, which it has not yet looked at. */
+/* A signal of the program's own, still pending. */
 static void broken_pipe_pending(void)
 {
     broken_pipe_blocked();
@@ -267,7 +267,7 @@ int main(int argc, char **argv)
     int pending;
     if (argc < 3)
         return run_named(KINDS, COUNT(KINDS), argc, argv);
-    /* Should it hang, it dies. */
+    /* If it hangs, it dies. */
     alarm(10);
 #ifdef FAMILY
     hmalloc_set_policy(atoi(argv[3]));

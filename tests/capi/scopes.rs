@@ -67,7 +67,7 @@ const HOST: &str = "#define _GNU_SOURCE\n#include <dlfcn.h>\n#include <stdio.h>\
     if (strstr(argv[2], \"crosses\")) free(make());\n\
     puts(\"lived on\"); return 0; }\n";
 
-/// A plugin with RTLD_DEEPBIND gets libc's malloc, behind the preloaded library's back. What it keeps to itself is fine;
+/// A plugin with RTLD_DEEPBIND gets libc's malloc, past the preloaded library. What it keeps to itself is fine;
 /// what it hands over is no block here, and is reported. One that is linked with the library is on this heap.
 #[test]
 fn a_plugin_with_deep_binding_has_the_heap_that_it_is_linked_with() {

@@ -141,7 +141,7 @@ static void *flush_all(void *unused)
     return unused;
 }
 
-/* In exactly the wrong moment. */
+/* At exactly the wrong moment. */
 static void flush_during_fork(void)
 {
     pthread_t thread;

@@ -69,7 +69,7 @@ fn one_heap_has_the_arena_and_the_others_nothing() {
     assert_eq!(second.allocate(layout(100)), Err(OutOfMemory));
 }
 
-/// Of heaps that begin at the same time, too.
+/// The same with heaps that begin at the same time.
 #[test]
 fn of_many_threads_one_gets_the_arena() {
     static ARENAS: [Arena<{ 64 << 10 }>; 50] = [const { Arena::new() }; 50];

@@ -55,7 +55,7 @@ fn the_preloaded_library_is_a_second_heap() {
     preloaded(program("loader", For::Glibc), &[&library, &times(20)]);
 }
 
-/// What it has registered to be called around each fork goes with its code.
+/// When it is unloaded, what it has registered to be called around each fork is gone, too.
 #[test]
 fn a_library_with_its_own_heap_comes_and_goes() {
     let library = plugin(For::Glibc).display().to_string();

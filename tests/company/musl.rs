@@ -9,7 +9,7 @@ const BOTH: [For; 2] = [For::MuslStatic, For::MuslDynamic];
 
 #[test]
 fn the_programs_are_what_they_are_said_to_be() {
-    // Built for another libc, they would show nothing.
+    // Built for another libc, they would prove nothing.
     for (kind, interpreter) in [(For::MuslStatic, false), (For::MuslDynamic, true)] {
         let bytes = std::fs::read(program("source", kind)).expect("the program");
         let names = |name: &[u8]| bytes.windows(name.len()).any(|part| part == name);

@@ -188,7 +188,7 @@ fn corruption_names_its_invariant() {
     assert!(corruption.to_string().contains("I7"), "{corruption}");
 }
 
-/// The drawing in `src/README.md` is of a heap there is.
+/// The drawing in `src/README.md` shows a real heap.
 #[test]
 fn the_heap_that_is_drawn_in_bytes() {
     let mut arena = Box::new_uninit_slice(1 << 20);

@@ -33,7 +33,7 @@ const fn resize(size: usize) -> Op {
 
 const TRIM: Op = Trim { keep: 0 };
 
-/// Small and large blocks, at sizes around those where the heap changes its ways.
+/// Small and large blocks, at sizes around those where the heap works in another way.
 const BROAD: &[Op] = &[
     get(1),
     get(17),
@@ -54,7 +54,7 @@ const NARROW: &[Op] = &[get(16), get(280 << 10), get(700_001), free(Oldest), fre
 
 const SETUP: Setup = Setup { arena: 12 << 20, offset: 0, page: 4096, dirty: true, discard: false, mappings: 0 };
 
-/// Does one operation. A request that met the one refusal there is succeeds when it is made again.
+/// Does one operation. Where one call is refused, a request that failed succeeds when it is made again.
 fn step(world: &mut EmulatedWorld<'_>, op: Op, refusal: Refusal) -> Verdict {
     let served = op.run(world)?;
     if op.allocates() && !served && matches!(refusal, Refusal::Once(_)) {
@@ -118,7 +118,7 @@ fn every_longer_sequence_of_large_blocks_with_every_refusal() {
     all_hold(NARROW, 5);
 }
 
-/// The refusals are felt: the first allocation fails when its raise is refused, and the heap stays empty.
+/// The control: refusals have an effect. The first allocation fails when its raise is refused, and the heap stays empty.
 #[test]
 fn a_refused_first_raise_is_out_of_memory() {
     let mut memory = SETUP.memory();

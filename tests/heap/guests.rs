@@ -1,5 +1,5 @@
-//! Few requests of a size class are guests of the class that its doubling shares: who is, for how long, and that their
-//! blocks are like others.
+//! The first few requests of a size class are guests: they get slots of the power of two above. Which are, for how long,
+//! and that their blocks are like others.
 
 use hmalloc::{Heap, MisuseKind, PAGE, SpanKind};
 use std::ptr::NonNull;
@@ -10,7 +10,7 @@ use support::subject::EmulatedHeap;
 
 /// Requests of one class that are served as guests.
 const GUESTS: usize = 16;
-/// A class that has a coarser one in its doubling, and that one.
+/// A class, and the power of two above it that its guests go to.
 const OWN: usize = 80;
 const COARSE: usize = 128;
 
@@ -29,7 +29,7 @@ fn slabs(heap: &EmulatedHeap<'_>) -> Vec<usize> {
     slots
 }
 
-/// Every class' first requests share the slabs of their doubling, whatever the order.
+/// The first requests of every class share the slabs of the power of two above, whatever the order.
 #[test]
 fn few_requests_of_many_sizes_share_slabs() {
     let mut arena = Arena::new(4 * MIB);
@@ -67,7 +67,7 @@ fn guests(kept: bool) -> usize {
         }
     }
     assert_eq!(slabs(&heap), [OWN, COARSE]);
-    // From now on it stays with its own, also once that is empty.
+    // From now on the class uses its own slab, also when that is empty.
     for _ in 0..400 {
         let payload = get(&mut heap, OWN).expect("room");
         assert_eq!(usable(&heap, payload), OWN);
@@ -103,7 +103,7 @@ fn a_block_is_less_than_twice_its_request() {
     let mut arena = Arena::new(4 * MIB);
     for first in 0..96 {
         let mut heap = Heap::new(arena.brk());
-        // The steps of different starts fall into every class from its smallest request to its largest.
+        // Over all starts, the steps meet every request of every class.
         for size in (first + 17..=56 << 10).step_by(96) {
             let payload = heap.allocate(layout(size, 1 << (size % 5))).expect("room");
             let usable = usable(&heap, payload);

@@ -1,5 +1,5 @@
-//! What a `Heap` answers to whoever calls it: blocks that are right, or that there is no memory. All of it over an
-//! emulated break.
+//! What a `Heap` answers to its caller: a block that is right, or that there is no memory. All of it over an emulated
+//! break.
 
 mod contract;
 mod exhaustive;

@@ -1,4 +1,4 @@
-//! What is asked for zeroed is zero, whoever used it before.
+//! Zeroed blocks are zero, whatever their memory held before.
 
 use hmalloc::PAGE;
 use hmalloc::brk::{Brk, Emulated};
@@ -41,7 +41,7 @@ fn zeroed_memory_is_zero_after_lowering() {
             setup.run(|world| {
                 let mut kept = Vec::new();
                 for round in 0..30 {
-                    // Odd counts of pages, so that the break comes to stand within the kernel's larger pages.
+                    // Odd counts of pages, so that the break stands inside the kernel's larger pages.
                     let large = world.allocate(layout((2 * round + 1) * PAGE, 8))?.ok_or("room")?;
                     kept.push(world.allocate_zeroed(layout(PAGE, 8))?.ok_or("room")?);
                     let top = world.allocate_zeroed(layout(700_000, 8))?.ok_or("room")?;

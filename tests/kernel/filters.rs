@@ -180,7 +180,7 @@ fn small_blocks_where_madvise_kills() {
         for stripe in (0..blocks.len()).step_by(8_000).rev().step_by(2) {
             blocks.drain(stripe..stripe + 8_000).for_each(|block| free(&mut heap, block));
         }
-        // Most of it has gone back unasked.
+        // Most of it has been returned unasked.
         let given = heap.trim(0);
         assert!(given > 0 && full - resident() > 20 * MIB, "{given}");
         let shrunk = take(&mut heap, 8 * MIB).expect("memory");

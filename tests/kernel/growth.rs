@@ -75,7 +75,7 @@ fn the_break_follows_what_is_in_use() {
         assert_eq!(full, start.next_multiple_of(PAGE) + stats.heap_bytes - stats.aside_bytes);
         ledger.free_all(&mut heap);
         assert!(current_break() <= start + 4 * MIB, "most of it is returned unasked");
-        // Beside so much it is left alone.
+        // Beside a block that large, less is returned unasked.
         let large = heap.allocate(layout(256 * MIB)).expect("memory");
         let free = heap.allocate(layout(12 * MIB)).expect("memory");
         // SAFETY: the block is not used.
@@ -115,7 +115,7 @@ fn a_block_at_the_top_pins_addresses_but_not_memory() {
         assert!(current_break() > pinned, "the pin keeps the break up");
         assert!(resident() <= empty + 2 * MIB, "{} KiB remain", (resident() - empty) / KIB);
         assert_eq!(heap.check(), Ok(()));
-        // The pages that went come back as zeros.
+        // The pages that were returned are zero again.
         for _ in 0..64 {
             ledger.allocate_zeroed(&mut heap, layout(MIB)).expect("memory");
         }
@@ -213,7 +213,7 @@ fn the_metadata_of_two_heaps_lies_apart() {
                 assert!(stats.mapped_bytes == 0 && stats.aside_bytes > 0, "{stats:?}");
                 ledger.free_all(heap);
             }
-            // The first gives its metadata up, and the second may not take its place.
+            // The first returns its metadata, and the second may not take its place.
             heaps.iter_mut().for_each(|heap| _ = heap.trim(0));
             assert!(heaps.iter().all(|heap| heap.check() == Ok(())));
         }

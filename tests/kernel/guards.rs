@@ -112,7 +112,7 @@ fn a_refused_seal_costs_the_guards_only() {
     assert!(ended.finished, "{ended:?}");
 }
 
-/// The break takes guards with it, and what is raised there again can be written.
+/// A lowered break removes guards, and what is raised there again can be written.
 #[test]
 fn a_break_that_is_lowered_over_guards_can_be_raised_over_them() {
     let test = &a_break_that_is_lowered_over_guards_can_be_raised_over_them;

@@ -51,7 +51,7 @@ fn lowered_below_blocks<T>(test: &T, policy: Policy, way: &'static str) -> Ended
             // SAFETY: the block is not used.
             assert_eq!(unsafe { heap.free(blocks[blocks.len() - 1].as_ptr()) }, Ok(()));
         }
-        // A look finds it, and changes nothing.
+        // A check finds it, and changes nothing.
         assert_eq!(heap.check().map_err(|corruption| corruption.invariant), Err(16));
         find(&mut heap, way);
         assert_eq!(heap.check(), Ok(()));
@@ -139,7 +139,7 @@ fn into_the_free_top_is_conceded() {
                 // SAFETY: the block is not used.
                 assert_eq!(unsafe { heap.free(block.as_ptr()) }, Ok(()));
             }
-            // The heap may have given some back by itself.
+            // The heap may have returned some by itself.
             heap.allocate(layout(600 * KIB))
                 .map(|block| {
                     // SAFETY: as above.

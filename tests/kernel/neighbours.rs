@@ -69,7 +69,7 @@ fn a_break_that_is_not_ours_is_not_lowered() {
         heap.trim(0);
         assert_eq!(current_break(), ours + 100);
         assert!(is_untouched(taken));
-        // The neighbour goes; from then on the break is the heap's again.
+        // The neighbour lowers it again; from then on the break is the heap's.
         move_break(-100);
         assert!(heap.trim(0) >= MIB);
         assert!(current_break() <= ours - MIB);
@@ -122,7 +122,7 @@ fn two_heaps_share_one_break() {
             ledger.free_all(heap);
             assert_eq!((heap.check(), heap.stats().live_blocks), (Ok(()), 0));
         }
-        // A pointer of one is nothing to the other.
+        // A block of one is no block of the other.
         let theirs = heaps[0].allocate(layout(64)).expect("memory");
         // SAFETY: the block is not used.
         assert!(unsafe { heaps[1].free(theirs.as_ptr()) }.is_err());

@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use support::calls::{KIB, MIB};
 use support::child::scenario;
 
-/// Pages of the kernel's, from the heap's first address to its last, that physical memory stands behind.
+/// The kernel's pages, from the heap's first address to its last, that are resident.
 fn resident_pages(heap: &Heap<Linux>) -> usize {
     let (first, last) = heap
         .spans()
@@ -47,7 +47,7 @@ fn a_small_heap_touches_few_pages() {
         }
         let few = resident_pages(&heap);
         assert!((5..=8).contains(&few), "{few} pages are resident");
-        // What is used is seen.
+        // The control: pages that are used are counted.
         for _ in 0..64 {
             take(&mut heap, 4096);
         }
@@ -94,7 +94,7 @@ fn untouched<B: Brk>(mut heap: Heap<B>, bytes: usize) {
     let payload = heap.allocate(layout(bytes)).expect("addresses");
     let touched = resident() - before;
     assert!(touched < 200 * KIB, "{} KiB are resident for {} MiB", touched / KIB, bytes / MIB);
-    // Wrong pointers into it are explained by looking at little of that.
+    // To explain wrong pointers into it, little of the metadata is read.
     for address in (0..64).map(|part| payload.addr().get() + bytes / 64 * part + PAGE) {
         let misuse = heap.usable_size(std::ptr::without_provenance(address)).expect_err("no block starts there");
         let found = misuse.found.expect("a block");

@@ -79,7 +79,7 @@ fn after_running_out_one_free_block_is_enough() {
     }
 }
 
-/// Every slot that was freed is found, be the refusal expected or not.
+/// Every slot that was freed is found, whether the heap expects the refusal or not.
 #[test]
 fn the_last_slots_are_found() {
     for sudden in [false, true] {
@@ -117,7 +117,7 @@ fn slots_that_were_freed_before_are_found() {
     assert_eq!((heap.stats().heap_bytes, heap.check()), (before, Ok(())));
 }
 
-/// Memory that is returned while it is short hides no slot: what a class leaves then is found again.
+/// Memory is returned while it is short. The slots that a class leaves then are found again.
 #[test]
 fn slots_are_found_after_memory_went_back() {
     for few in 1..4 {

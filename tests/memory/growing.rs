@@ -1,4 +1,4 @@
-//! Blocks that grow: how often they move, how their content does, and what stays untouched.
+//! Blocks that grow: how often they move, how their content is moved, and what stays untouched.
 
 use hmalloc::brk::{Brk, Emulated, Refused};
 use hmalloc::{Heap, PAGE};
@@ -62,7 +62,7 @@ fn a_large_block_is_copied_where_moving_is_refused() {
     assert_eq!(pattern::first_difference(bytes(moved, length), 8), Some(0), "the pattern tells blocks apart");
 }
 
-/// Pages with memory are not worth moving pages to: a copy faults none in.
+/// Where the target has memory, a copy is cheaper than moving pages.
 #[test]
 fn a_block_that_moves_to_used_memory_is_copied() {
     let (mut arena, length) = (Arena::new(32 * MIB), 2 * MIB);
@@ -226,7 +226,7 @@ fn a_move_that_is_refused_halfway_loses_nothing() {
         bytes(block, length)[moved + PAGE..moved + 2 * PAGE].fill(0);
         get(&mut heap, 5 * PAGE).expect("room");
         if used {
-            // Where it goes there was something else.
+            // Something else was where it goes.
             let other = get(&mut heap, length + 5 * PAGE).expect("room");
             // SAFETY: the block is this long.
             unsafe { other.write_bytes(9, length + 5 * PAGE) };

@@ -42,7 +42,7 @@ fn a_large_heap_of_slabs_asks_for_huge_pages() {
             other => panic!("nothing was freed: {other:x?}"),
         }
     }
-    // The way to 32 MiB is without.
+    // Up to 32 MiB there are none.
     assert!((50 * MIB..=60 * MIB).contains(&expected), "{expected} of 60 MiB");
     assert_eq!(heap.brk().brk.expected_use(), expected);
     assert!(odd <= 1, "{odd} raises, not only the one that comes to 32 MiB, end amid a huge page");

@@ -1,4 +1,4 @@
-//! What a limit costs: how often the kernel is asked for memory that it does not give.
+//! What a limit costs: how often the kernel is asked for memory and refuses.
 
 use hmalloc::brk::Emulated;
 use hmalloc::{Heap, PAGE};
@@ -39,7 +39,7 @@ fn asked(heap: &Heap<Emulated<'_>>) -> usize {
 
 pub(crate) const LIMITS: [Limit; 2] = [Limit::Break(48 * MIB), Limit::Mappings(48 * MIB)];
 
-/// After refusals the heap knows better than to ask for more than it needs.
+/// After refusals the heap asks for no more than it needs.
 #[test]
 fn a_refused_request_asks_little() {
     for limit in LIMITS {
@@ -55,7 +55,7 @@ fn a_refused_request_asks_little() {
             let calls = asked(&heap) - before;
             // The break and a mapping are asked for, once each.
             assert!(calls <= 200, "{limit:?}: {calls} calls for 100 refused requests of {size} bytes");
-            // A block for a block needs no kernel.
+            // A block that takes the place of a freed one needs no call.
             let before = asked(&heap);
             for step in 0..1000 {
                 free(&mut heap, blocks[step * 7919 % blocks.len()]);

@@ -1,4 +1,4 @@
-//! Others move the break: it is fenced where they raised it, and given up where they lowered it.
+//! Others move the break: what they raised it over is fenced, what they lowered it below is lost and not touched.
 
 use super::the_break::BOUND;
 use hmalloc::{Heap, PAGE};
@@ -47,7 +47,7 @@ fn a_foreign_raise_that_is_undone_leaves_no_trace() {
     });
 }
 
-/// Someone lowers the break into the heap's free top. What is gone is gone; nothing live is lost with it.
+/// Someone lowers the break into the heap's free top. Nothing live is lost.
 #[test]
 fn a_foreign_lowering_into_the_free_top_is_survived() {
     for bytes in [1, 4096, PAGE, 100_000] {

@@ -55,7 +55,7 @@ fn free_regions_do_not_keep_a_large_block_out() {
     }
 }
 
-/// Wishes that are halved leave few and large regions.
+/// A request for a region that is refused is halved, not made small: there are few regions, and large ones.
 #[test]
 fn regions_are_few() {
     let mut arena = Arena::new(100 * MIB);

@@ -1,4 +1,4 @@
-//! Where the break goes: how often it moves, how far it comes back, and that a trim says so.
+//! Where the break goes: how often it moves, how far it is lowered again, and that a trim says so.
 
 use hmalloc::{BlockState, Heap, PAGE};
 use std::ptr::NonNull;
@@ -46,7 +46,7 @@ fn an_empty_heap_gives_the_break_back() {
     }
 }
 
-/// A first request so large that one leaf does not do leaves no more than a small one.
+/// A first request that needs more than one leaf leaves no more than a small one.
 #[test]
 fn a_large_first_request_leaves_no_more_than_a_small_one() {
     for size in [MIB, 3 * MIB, 16 * MIB, 60 * MIB, 65 * MIB] {
@@ -83,7 +83,7 @@ fn loop_at_the_edge(live: usize, size: usize) -> (usize, usize) {
     (calls, free_bytes)
 }
 
-/// The first few mistakes teach the heap to keep as much as lives beside it.
+/// After a few mistakes the heap keeps as much as lives beside it.
 #[test]
 fn a_loop_at_the_edge_moves_the_break_a_bounded_number_of_times() {
     for size in [100, 20_000, 256 << 10, MIB, 2 * MIB, 5 * MIB, 17 * MIB, 40 * MIB] {

@@ -1,4 +1,4 @@
-//! Which layouts a block is taken for, at the edges of every size class, by the entries of `Hmalloc` and of `Heap`.
+//! With which layouts a block can be freed and resized, at the edges of every size class, by `Hmalloc` and by `Heap`.
 
 use hmalloc::{Heap, Hmalloc, MisuseKind, Policy, ResizeError};
 use std::alloc::{GlobalAlloc, Layout};
@@ -20,8 +20,8 @@ fn the_table_has_every_class() {
     assert!(slots.windows(2).all(|pair| pair[1] - pair[0] <= 16.max(pair[0] / 4)), "{slots:?}");
 }
 
-/// A size that a caller may name for a block of `slot` bytes, and whether it can be that block's. A size of at most half
-/// the slot can be only in the smallest class, where it is its own.
+/// Sizes that a caller may name for a block of `slot` bytes, and whether it can be that block's. In the smallest class
+/// every size up to the slot can; in others none of at most half of it.
 fn edges(slot: usize) -> Vec<(usize, bool)> {
     if slot == 16 {
         return (0..=16).map(|size| (size, true)).chain([(17, false), (32, false)]).collect();
@@ -169,7 +169,7 @@ fn the_programs_heap_takes_a_block_at_its_word_or_not_at_the_edges() {
     assert!(lines.iter().all(as_expected), "{:?}", lines.iter().find(|line| !as_expected(line)));
 }
 
-/// A request of nothing is a block like others.
+/// A request of size 0 gets a block like others.
 #[test]
 fn the_smallest_class_takes_every_size_it_serves() {
     let mut arena = Arena::new(MIB);

@@ -1,4 +1,4 @@
-//! Every wrong pointer and every wrong layout is known for what it is, and answered as the policy says.
+//! Every wrong pointer and every wrong layout is recognised, and answered as the policy says.
 
 mod addresses;
 mod layouts;

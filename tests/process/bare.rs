@@ -106,7 +106,7 @@ fn bare_copies_of_a_busy_process_do_not_hang() {
     });
 }
 
-/// The handlers' fork waits for its turn instead, so that the child lives.
+/// A fork by the C library, whose handlers are called, waits for its turn instead, so that the child lives.
 #[test]
 fn a_fork_waits_for_who_is_inside() {
     scenario(&a_fork_waits_for_who_is_inside, || {

@@ -82,7 +82,7 @@ fn nest(number: usize) {
     }
 }
 
-/// Who forks holds one of them now and then, and waits for all others.
+/// A fork waits for all of them; a thread that forks holds one now and then.
 #[test]
 fn heaps_inside_each_other_and_forks() {
     scenario(&heaps_inside_each_other_and_forks, || {
@@ -103,7 +103,7 @@ fn heaps_inside_each_other_and_forks() {
 
 static CROWD: [Hmalloc; 8] = [const { Hmalloc::new() }; 8];
 
-/// Each heap's lock is held nearly all the time: all of them are never free at once by chance.
+/// Each heap's lock is held nearly all the time, so all of them are never free at once by chance.
 #[test]
 fn many_heaps_that_are_always_held() {
     scenario(&many_heaps_that_are_always_held, || {

@@ -92,7 +92,7 @@ fn programs_with_more_rights_are_refused() {
             None => programs.runs(&[name], "ran\n"),
         }
     }
-    // Who has these rights already gets none.
+    // A user who has these rights already gets none from the program.
     programs.compile("own", "cc", &[]);
     fs::set_permissions(programs.path("own"), fs::Permissions::from_mode(0o6755)).expect("one's own file");
     programs.runs(&["own"], "ran\n");

@@ -130,7 +130,7 @@ impl<'a> Subject<'a> for Broken<'a> {
 
 /// The model finds `fault`, and says what it is in one of these words.
 fn is_found(fault: Fault, words: &[&str]) {
-    // The same cases every time: whether a fault is found, and how far it is shrunk, is then no matter of luck.
+    // The same cases every time: whether a fault is found, and how far it is shrunk, does not depend on luck then.
     let random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let verdict = |setup: &Setup, ops: &[Op]| {
         let mut memory = setup.memory();

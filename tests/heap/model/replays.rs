@@ -1,4 +1,4 @@
-//! Sequences that failed once, or that a reader wants to see run.
+//! Sequences that failed once, or that show how one is written.
 
 use crate::operations::Bad::*;
 use crate::operations::Op::{self, *};

@@ -1,10 +1,10 @@
-//! The QEMU matrix: what misaligned words do to a process on thirteen architectures, and that the heap lives on all of
+//! The QEMU matrix: what misaligned words do to a process on thirteen architectures, and that the heap works on all of
 //! them.
 //!
 //! On each, the probe is asked: a control (a misaligned word without any heap), stage 1's misaligned payload, the
 //! payloads of all other heaps, the production heap's self-check on the real break, its threads, and how it reports and
-//! dies; and the main job has to count as it does on this machine. `qemu/expected.txt` says what is known. Where it says that the control
-//! dies and it does not, nothing can be observed here, and that is a failure, not a pass.
+//! dies; and the main job has to count as it does on this machine. `qemu/expected.txt` says what is known. Where it says
+//! that the control dies and it does not, nothing can be observed here, and that is a failure, not a pass.
 
 mod table;
 mod toolchain;

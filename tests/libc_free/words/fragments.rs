@@ -1,4 +1,4 @@
-//! Random texts, cut where that is hard.
+//! Random texts, cut at places that are hard to get right.
 
 use super::compare;
 use proptest::prelude::*;

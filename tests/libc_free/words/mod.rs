@@ -127,7 +127,7 @@ fn counts_a_big_file_in_little_memory() {
     assert_eq!(stderr(&output), "");
 }
 
-/// A single word of 200 MB is counted where there is memory for it, and is a clear message where there is not.
+/// A single word of 200 MB is counted where there is memory for it, and leads to a clear message where there is not.
 #[test]
 fn counts_one_big_word_or_says_that_memory_ran_out() {
     let directory = TempDir::new().expect("a temporary directory");

@@ -33,7 +33,7 @@ fn a_trim_says_exactly_what_it_gave_back() {
     }
 }
 
-/// A kernel page that is longer than ours lies in a slab as a whole or not.
+/// Kernel pages longer than ours: only those that lie in a slab as a whole are returned.
 #[test]
 fn kernel_pages_of_several_pages() {
     for page in [32 << 10, 64 << 10, 128 << 10, 256 << 10] {
@@ -59,7 +59,7 @@ fn each_trim_gives_back_what_was_used_since() {
     for round in 1..5 {
         let mut news: Vec<usize> = (0..round * 400).map(|_| scene.get(500, round % 2 == 0).expect("room")).collect();
         let used = scene.used().len();
-        // Half of it stays, and goes later.
+        // Half of it stays, and is freed later.
         news.drain(..news.len() / 2).for_each(|at| scene.free(at));
         let (_, given) = scene.trim();
         assert_eq!((used - scene.used().len()) * 4096, given);
@@ -72,7 +72,7 @@ fn each_trim_gives_back_what_was_used_since() {
     }
 }
 
-/// Where memory is short, a class serves from where it has some.
+/// A class hands out slots that have memory first.
 #[test]
 fn slots_without_memory_come_last() {
     let mut arena = Arena::new(16 * MIB);
@@ -85,7 +85,7 @@ fn slots_without_memory_come_last() {
     assert!(grown * 32 < more.len(), "{grown} more pages for {} blocks of 120 bytes", more.len());
 }
 
-/// A class that serves from what has memory does not do so for ever: its slab's count of frees has an end.
+/// A class prefers slots that have memory, but not for ever: its slab's count of frees is limited.
 #[test]
 fn blocks_that_come_and_go_after_a_trim() {
     for (size, every) in [(120, 100), (500, 64), (5000, 10), (20_000, 2)] {

@@ -8,7 +8,7 @@ use support::calls::{MIB, free, layout};
 use support::pattern::first_other_than;
 use support::watched::{Call, Watched, WatchedHeap};
 
-/// Bytes of the heap, wherever they are.
+/// Bytes of the heap.
 pub(crate) fn bytes<'a>(start: usize, length: usize) -> &'a [u8] {
     // SAFETY: the callers ask for pages below the break, all of which an emulated break has written. They are
     // not written while a caller looks at the slice, and no caller keeps it.
@@ -38,7 +38,7 @@ impl<'a> Scene<'a> {
         Self { heap: Heap::new(Watched::new(brk)), page, live: BTreeMap::new(), byte: 0, mixed: false }
     }
 
-    /// A block without a zero in it, after a look whether it had any other byte if it was to be `zeroed`.
+    /// A block, filled with a byte other than zero. If it was to be `zeroed`, that is checked before.
     pub(crate) fn get(&mut self, size: usize, zeroed: bool) -> Option<usize> {
         let layout = layout(size, 8);
         let block = if zeroed { self.heap.allocate_zeroed(layout) } else { self.heap.allocate(layout) }.ok()?;
@@ -61,7 +61,7 @@ impl<'a> Scene<'a> {
         free(&mut self.heap, NonNull::new(std::ptr::with_exposed_provenance_mut(at)).expect("a block"));
     }
 
-    /// Frees all but the first few and every so many-th block.
+    /// Frees all blocks but the first few, and of the others all but one in `every`.
     pub(crate) fn keep(&mut self, first: usize, every: usize) {
         let all: Vec<usize> = self.live.keys().copied().skip(first).collect();
         all.iter().enumerate().filter(|(index, _)| index % every != 0).for_each(|(_, &at)| self.free(at));
@@ -114,7 +114,7 @@ impl<'a> Scene<'a> {
         assert!(given <= total && held <= given + unsure, "a trim of {total} bytes, {held} of them held, says {given}");
         // Of the slots that a class has at hand, some may share a unit with one that was handed out.
         assert!(untouched <= usize::from(self.mixed) * 8, "{untouched} pages had no memory");
-        // Nothing is left that could go.
+        // Nothing is left that could be returned.
         for (start, end) in slabs {
             let pages = (start.next_multiple_of(self.page)..end).step_by(self.page).filter(|at| at + self.page <= end);
             for at in pages.filter(|&at| self.is_free(at, self.page)) {
@@ -132,13 +132,13 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// A few MiB of blocks of one size, of which every so many-th is left.
+/// A few MiB of blocks of one size, of which one in `every` is left.
 pub(crate) fn fragmented<'a>(arena: &'a mut Arena, page: usize, size: usize, every: usize) -> Scene<'a> {
     let mut scene = Scene::new(arena, page);
     for _ in 0..4 * MIB / size {
         scene.get(size, false).expect("room");
     }
-    // The first are guests, and lie in short slabs that nothing else may be left in.
+    // The first are guests, in short slabs in which no other block may be left.
     scene.keep(40, every);
     scene
 }

@@ -1,4 +1,4 @@
-//! Metadata aside: a block that grows is never in its way; it is mapped once, and returned with the heap.
+//! Metadata aside: it is never in the way of a block that grows, it is mapped once, and it is returned with the heap.
 
 use super::blocks::Blocks;
 use hmalloc::{Heap, PAGE, SpanKind};
@@ -8,7 +8,7 @@ use support::calls::MIB;
 use support::leaves::room_for_metadata;
 use support::watched::{Call, Watched};
 
-/// Grows a block by steps of 4 KiB until the break can go no further, and some more. It stays where it is.
+/// Grows a block by steps of 4 KiB to `to` bytes. It stays where it is.
 fn grows_in_place(blocks: &mut Blocks<'_>, mut size: usize, to: usize) {
     let at = blocks.get(size).expect("room");
     while size + 4096 <= to {
@@ -30,7 +30,7 @@ fn a_block_at_the_end_grows_over_all_leaves_and_never_moves() {
     }
 }
 
-/// The other side of it: without a room, the block moves, and only then.
+/// The control: without a room, the block moves.
 #[test]
 fn without_a_room_a_block_that_grows_moves_at_leaves_only() {
     let mut arena = Arena::at(64 * MIB, 0);
@@ -98,7 +98,7 @@ fn a_heap_that_shrinks_returns_its_metadata() {
     blocks.verify();
 }
 
-/// Something lies in the way of the metadata: whichever piece it is, the heap is as it was, and goes on in regions.
+/// One piece of the metadata cannot be mapped. Whichever it is, the heap is as it was, and goes on in regions.
 #[test]
 fn a_refused_piece_of_metadata_refuses_the_raise_and_nothing_else() {
     for pieces in 0..12 {

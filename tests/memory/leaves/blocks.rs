@@ -53,7 +53,7 @@ impl<'a> Blocks<'a> {
         chosen.into_iter().for_each(|at| self.free(at));
     }
 
-    /// Grows until the heap has more than `pages` pages: blocks of all kinds, and more of them large where the heap is.
+    /// Grows until the heap has more than `pages` pages: blocks of all kinds, and larger ones in a larger heap.
     pub(crate) fn grow(&mut self, pages: usize) {
         let mut step = 0_usize;
         while self.pages() <= pages {
@@ -69,7 +69,7 @@ impl<'a> Blocks<'a> {
         }
     }
 
-    /// Makes a block `size` bytes long, and says where it is then.
+    /// Makes a block `size` bytes long, and returns its address then.
     pub(crate) fn resize(&mut self, at: usize, size: usize) -> usize {
         let (payload, _) = self.live.remove(&at).expect("a live block");
         // SAFETY: the old address is forgotten.

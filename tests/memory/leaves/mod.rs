@@ -67,7 +67,7 @@ fn a_lowered_break_takes_leaves(has_room: bool) {
     let mut blocks = Blocks::new(&mut arena, has_room);
     for round in 0..3 {
         for top in [130, 600, 2100] {
-            // No leaf is to go before it is counted.
+            // No leaf may be returned before it is counted.
             blocks.heap.brk_mut().brk.refuse_lowering(true);
             high_and_low(&mut blocks, top, 40 + 20 * round);
             blocks.heap.brk_mut().brk.refuse_lowering(false);
@@ -75,7 +75,7 @@ fn a_lowered_break_takes_leaves(has_room: bool) {
             blocks.heap.trim(round * PAGE);
             assert!(blocks.metadata_bytes() < high, "no leaf went with {} of {top} pages", blocks.pages());
             blocks.verify();
-            // The pages that come again were others' before.
+            // The pages that are raised again belonged to other blocks before.
             blocks.grow(top);
             blocks.verify();
         }
@@ -101,7 +101,7 @@ fn a_refused_lowering_over_leaves(has_room: bool) {
             let heap = &blocks.heap;
             (heap.spans().collect(), heap.blocks().collect(), heap.brk().brk.current())
         };
-        // What is idle is taken apart by the first call, and the rest of it refused.
+        // The first call retires idle slabs; the rest of it is refused.
         blocks.heap.trim(0);
         let (before, calls) = (now(&blocks), blocks.heap.brk().brk.calls());
         // The last is more than lies above the last leaf, and less than lies below it.

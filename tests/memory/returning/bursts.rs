@@ -1,4 +1,5 @@
-//! Bursts: many blocks come, are written to, and go. What is left of them when nothing lives any more, unasked?
+//! Bursts: many blocks are allocated, written to, and freed. How much memory is left when nothing lives any more, without
+//! a trim?
 
 use hmalloc::Heap;
 use hmalloc::brk::Brk;
@@ -8,7 +9,7 @@ use support::calls::{MIB, free, get};
 use support::random::Random;
 use support::watched::{WatchedHeap, watched};
 
-/// Writes to a block as its owner does.
+/// Writes to a block, as a caller does.
 fn fill(payload: NonNull<u8>, size: usize) {
     // SAFETY: the block is live and this long.
     unsafe { payload.write_bytes(7, size) };
@@ -92,7 +93,7 @@ fn bursts_leave_next_to_nothing_below_the_break() {
     bursts(&mut Heap::new(brk));
 }
 
-/// Where the break cannot be lowered, the pages go all the same.
+/// Where the break cannot be lowered, the pages are returned all the same.
 #[test]
 fn bursts_below_a_fence_leave_next_to_nothing() {
     let mut arena = Arena::new(128 * MIB);
@@ -115,7 +116,7 @@ fn bursts_in_regions_leave_next_to_nothing() {
     bursts(&mut Heap::new(brk));
 }
 
-/// A thousand bursts teach a heap nothing that the next would suffer from.
+/// After a thousand bursts no more is left than after one.
 #[test]
 fn a_history_of_bursts_changes_nothing() {
     let mut arena = Arena::new(16 * MIB);
@@ -132,7 +133,7 @@ fn a_history_of_bursts_changes_nothing() {
     }
 }
 
-/// Two thirds of the blocks are freed, the others stay: no single span is long, and their sum is.
+/// Two thirds of the blocks are freed, the others stay: no free span is long, but their sum is.
 #[test]
 fn what_is_free_between_survivors_does_not_stay() {
     for size in [70_000, 300_000, 3 * MIB] {

@@ -1,4 +1,4 @@
-//! Slabs in which nothing lives: when they serve others, and when they stay with their class.
+//! Slabs in which nothing lives: when they are retired for other uses, and when their class keeps them.
 
 use super::LARGE;
 use hmalloc::{BlockState, PAGE, SpanKind};
@@ -19,7 +19,7 @@ fn longest_run(heap: &WatchedHeap<'_>) -> usize {
 }
 
 /// A heap whose only free pages are those of slabs of many classes, most of them idle and the others retired, and a
-/// length for which the break would rise unless idle ones are taken apart.
+/// length for which the break would rise unless idle ones are retired.
 fn with_idle_slabs(arena: &mut Arena) -> (WatchedHeap<'_>, usize) {
     let mut heap = watched(arena);
     // So much may be free beside it that nothing is returned.
@@ -49,7 +49,7 @@ fn pass_time(heap: &mut WatchedHeap<'_>) {
     heap.brk_mut().log.clear();
 }
 
-/// Slabs of many classes, each of which nothing lives in any more, make room for a large block.
+/// Idle slabs of many classes make room for a large block.
 #[test]
 fn idle_slabs_are_taken_apart_before_the_break_rises() {
     let mut arena = Arena::new(80 * MIB);

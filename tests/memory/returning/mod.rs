@@ -67,7 +67,7 @@ fn free_pages_below_a_pinned_top_are_given_back() {
     });
 }
 
-/// Frees 38 MiB in small blocks, in an order of theirs, above a large block that stays and, if `pinned`, below another
+/// Frees 38 MiB in small blocks, ordered by `key`, above a large block that stays and, if `pinned`, below another
 /// one. No free returns much more than it frees itself, the kernel is seldom called, and next to nothing is left.
 fn frees(name: &str, page: usize, pinned: bool, key: impl Fn(usize) -> usize) {
     const COUNT: usize = 400;

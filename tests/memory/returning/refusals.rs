@@ -1,4 +1,4 @@
-//! What a heap does when the kernel does not take memory back, and what it says of how much it took.
+//! What a heap does when the kernel refuses to take memory, and what a trim says of how much it took.
 
 use hmalloc::PAGE;
 use support::arena::Arena;
@@ -28,14 +28,14 @@ fn refused_discards_are_not_tried_again_at_once() {
     assert!((1..=8).contains(&tried), "{tried} times within a tenth of a second");
 }
 
-/// Time is reason for another try, but less and less.
+/// As time passes it is tried again, at longer and longer intervals.
 #[test]
 fn refused_discards_are_tried_again_later_and_later() {
     let tried = refused_discards(|index| Some(1000 + index * 100));
     assert!((3..=14).contains(&tried), "{tried} times in 100 seconds");
 }
 
-/// Where all memory is locked, what is discarded is there again at once. It is found out, and left alone.
+/// Where all memory is locked, what is discarded is resident again at once. The heap notices, and stops trying.
 #[test]
 fn useless_discards_are_not_made_over_and_over() {
     for (locked, least, most) in [(true, 1, 12), (false, 300, 700)] {
@@ -52,7 +52,7 @@ fn useless_discards_are_not_made_over_and_over() {
     }
 }
 
-/// A break that cannot be lowered is no reason to keep the pages, nor to ask over and over.
+/// Where the break cannot be lowered the pages are discarded, and the break is not asked over and over.
 #[test]
 fn a_refused_lowering_is_not_tried_again_at_once() {
     let mut arena = Arena::new(160 * MIB);
@@ -69,7 +69,7 @@ fn a_refused_lowering_is_not_tried_again_at_once() {
     assert_eq!(heap.check(), Ok(()));
 }
 
-/// A loop beside memory that cannot be returned is as quiet as any other.
+/// A loop beside memory that cannot be returned makes as few calls as any other.
 #[test]
 fn a_loop_beside_memory_that_stays_moves_the_break_seldom() {
     for size in [50_000, 300_000, MIB] {

@@ -48,7 +48,7 @@ pub(crate) fn ask(
     Ok(())
 }
 
-/// The short way for fifteen addresses of sixteen: the answer is right by the tile alone.
+/// A shortcut for fifteen addresses of sixteen: whether the answer is right by the tile alone.
 fn is_misaligned_in(tile: Option<Block>, address: usize, answer: Result<usize, Misuse>) -> bool {
     let Err(Misuse { kind, address: about, found }) = answer else { return false };
     about == address

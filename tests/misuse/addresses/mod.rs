@@ -166,7 +166,7 @@ fn a_heap_in_mappings() {
     });
 }
 
-/// The comparison is alive: an oracle that does not know one payload, or believes in one too many, disagrees.
+/// The control: an oracle that does not know one payload, or believes in one too many, disagrees.
 #[test]
 fn a_wrong_oracle_is_contradicted() {
     let setup = Setup::plain(1 << 20);

@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 /// allocator puts the array.
 const ALIGNMENT: usize = 2 << 20;
 
-/// Bytes that play a process' address space.
+/// Bytes that stand for a process' address space.
 pub struct Arena {
     memory: Box<[MaybeUninit<u8>]>,
     skip: usize,

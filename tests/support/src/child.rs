@@ -1,5 +1,5 @@
 //! Scenarios that run in a process of their own, because they change what a process has only one of: its break, its
-//! limits, its filters, its life.
+//! limits, its filters, its end.
 //!
 //! A test starts the test binary again, for this one test, with its argument in the environment. In that process the
 //! same call runs the scenario instead. A scenario that came to its end says so on standard output as its last act;
@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
-/// Carries the scenario's argument, in the child only.
+/// The variable that holds the scenario's argument, in the child only.
 pub const ARGUMENT: &str = "HMALLOC_TEST_SCENARIO";
 /// A scenario that hangs dies after so many seconds.
 const PATIENCE: u32 = 300;

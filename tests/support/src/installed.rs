@@ -174,8 +174,8 @@ pub fn cases(program: &Path) -> Vec<String> {
     names
 }
 
-/// A command of root's: who is not root needs `sudo` without a password. Only root makes files that run with the rights
-/// of others.
+/// A command run as root, by `sudo` without a password where the tests are not. Only root can make files that run with
+/// the rights of others.
 pub fn as_root(program: &str) -> Command {
     // SAFETY: asks for a number.
     if unsafe { libc::geteuid() } == 0 {

@@ -1,4 +1,4 @@
-//! This program's data in one thread, and in another one somebody who works at the program break.
+//! This program's data in one thread, and in another one a neighbour that works at the program break.
 //!
 //!     beside malloc | trim | sbrk | raw ROUNDS
 //!
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
 static DONE: AtomicBool = AtomicBool::new(false);
-/// How often the neighbour came round while the heap was busy.
+/// How many rounds the neighbour made while the heap was busy.
 static ROUNDS: AtomicUsize = AtomicUsize::new(0);
 
 fn main() {

@@ -25,7 +25,7 @@ macro_rules! ensure {
     };
 }
 
-/// Every payload is a multiple of this; what is not is [`MisuseKind::Misaligned`].
+/// Every payload is a multiple of this; what is not is `MisuseKind::Misaligned`.
 pub const SMALLEST_ALIGNMENT: usize = 16;
 
 /// A payload that the heap handed out.
