@@ -17,7 +17,7 @@
 //!
 //! # What each of them promises
 //!
-//! `tests/stages.rs` looks for a broken promise in every cell of this table, and has to find one where it says so.
+//! `tests/stages/table.rs` looks for a broken promise in every cell of this table, and has to find one where it says so.
 //! The last column is the production heap.
 //!
 //! | promise                                     | s1     | s2     | s3     | s4     | s5     | heap   |

@@ -1,4 +1,4 @@
-/* Programs that do to their environment what is theirs to do, before they exit. */
+/* Programs that change their environment, which is theirs to change, before they exit. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <sys/mman.h>
@@ -115,7 +115,6 @@ unsigned long getauxval(unsigned long type)
 
 int main(int argc, char **argv)
 {
-#define CASE(name) {#name, name}
     static const struct named cases[] = {
         CASE(nothing),
         CASE(the_array_is_unmapped),
@@ -133,5 +132,5 @@ int main(int argc, char **argv)
         CASE(a_double_free),
     };
     errno_at_start = errno;
-    return run_named(cases, sizeof cases / sizeof *cases, argc, argv);
+    return run_named(cases, COUNT(cases), argc, argv);
 }

@@ -1,17 +1,18 @@
-//! What the environment says is settled at start, and is not heard by a program with more rights than its caller. What
-//! `HMALLOC_LOG` names is written to only if it is what it seems.
+//! The environment is read at start, and not at all by a program with more rights than its caller. What `HMALLOC_LOG`
+//! names is written to only if it is an ordinary place for a log.
 
-use crate::installed::{Installed, aborted, as_root, cases, command, describe, run, succeed};
-use crate::packages;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use support::installed::{Installed, aborted, as_root, cases, command, describe, run, succeed};
+use support::packages;
+use support::places::repository;
 
 /// A program of `environment.c` whose libc says what `secure` says about its rights.
 fn compile(installed: &Installed, secure: Option<u8>) -> PathBuf {
     let program = installed.directory.path().join("environment-c");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/capi/environment.c");
+    let source = repository("tests/capi/environment.c");
     let mut compile = command("cc");
     compile.args(["-std=gnu11", "-O1", "-fno-builtin", "-w", "-rdynamic"]).arg(source);
     compile.args(secure.map(|secure| format!("-DSECURE={secure}")));
@@ -48,7 +49,7 @@ fn what_was_said_at_start_holds_at_exit() {
     }
 }
 
-/// Nothing is asked for at start: nothing comes of what the program sets.
+/// Nothing is set at start: what the program sets later has no effect.
 #[test]
 fn what_was_not_said_at_start_is_not_heard() {
     let installed = Installed::new();
@@ -80,14 +81,14 @@ fn a_program_with_more_rights_does_not_listen() {
     }
 }
 
-/// The real thing: a set-user-ID and a set-group-ID program of root's, linked with the library, that nobody starts. The
-/// control has neither bit.
+/// The real thing: a set-user-ID and a set-group-ID program of root's, linked with the library and started
+/// by the user `nobody`. The control has neither bit.
 #[test]
 fn a_program_that_is_set_user_or_group_id_does_not_listen() {
     let installed = Installed::new();
     let folder = installed.directory.path();
     let program = folder.join("linked");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/capi/environment.c");
+    let source = repository("tests/capi/environment.c");
     let mut compile = command("cc");
     compile.args(["-w", "-fno-builtin"]).arg(source).arg("-L").arg(installed.prefix().join("lib"));
     compile.arg(format!("-Wl,--no-as-needed,-rpath,{}", installed.prefix().join("lib").display())).arg("-lhmalloc");
@@ -159,7 +160,7 @@ fn a_log_that_is_not_a_file_is_refused_and_said() {
     }
 }
 
-/// A FIFO that is read gets the line; one that is full is given up.
+/// A FIFO that is read gets the line; one that is full is not waited for.
 #[test]
 fn a_fifo_gets_the_line_if_it_has_room() {
     let installed = Installed::new();
@@ -213,7 +214,7 @@ fn a_log_that_is_too_long_for_a_path_is_said_and_ignored() {
         let path = format!("{}/{}", installed.directory.path().display(), "./".repeat(length));
         let mut path = path[..length - 3].to_owned();
         path.push_str("log");
-        // Where slashes and points do not meet a name, the path is one all the same.
+        // The slashes and dots must end before the name.
         let path = path.replace(".log", "/log");
         let log = installed.directory.path().join("log");
         let _ = fs::remove_file(&log);

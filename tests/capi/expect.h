@@ -21,10 +21,14 @@ extern void free_aligned_sized(void *, size_t, size_t) __attribute__((weak));
         }                                                                               \
     } while (0)
 
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
 struct named {
     const char *name;
     void (*run)(void);
 };
+
+#define CASE(name) {#name, name}
 
 /* Runs the case that the first argument names; without an argument, lists them all. */
 static int run_named(const struct named *cases, size_t count, int argc, char **argv)

@@ -12,26 +12,12 @@
 #include <unistd.h>
 
 #include "expect.h"
+#include "blocks.h"
 
 enum { BUSY = 4, FORKING = 2 };
 
 static atomic_int done;
 static atomic_int handled;
-
-static void use_the_heap(unsigned seed, int rounds)
-{
-    void *blocks[16] = {0};
-    int i;
-    for (i = 0; i < rounds; i++) {
-        void **slot = &blocks[(seed = seed * 1103515245 + 12345) >> 16 & 15];
-        size_t size = (seed >> 8) % (seed & 64 ? 300 : 40000) + 1;
-        *slot = realloc(*slot, size);
-        EXPECT(*slot != NULL);
-        memset(*slot, (int)seed, size < 64 ? size : 64);
-    }
-    for (i = 0; i < 16; i++)
-        free(blocks[i]);
-}
 
 static void handler(void)
 {

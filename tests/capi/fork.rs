@@ -2,8 +2,7 @@
 //!
 //! `HMALLOC_TEST_FORKS` and `HMALLOC_TEST_SECONDS` make these longer.
 
-use crate::installed::{Installed, command, succeed};
-use std::path::Path;
+use support::installed::{Installed, command, succeed};
 
 fn setting(name: &str, default: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| default.to_owned())
@@ -21,14 +20,9 @@ fn a_child_of_a_busy_program_allocates() {
 #[test]
 fn a_child_of_a_busy_program_with_the_archive_allocates() {
     let installed = Installed::new();
-    let program = installed.directory.path().join("fork");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/capi/fork.c");
+    let renamed = ["-include", "hmalloc.h", "-Dmalloc=hmalloc", "-Dfree=hfree", "-Drealloc=hrealloc"];
     for flags in [&[][..], &["-static"]] {
-        let mut compile = command("cc");
-        compile.args(["-std=gnu11", "-O1", "-fno-builtin", "-pthread", "-include", "hmalloc.h"]).args(flags);
-        compile.args(["-Dmalloc=hmalloc", "-Dfree=hfree", "-Drealloc=hrealloc", "-I"]);
-        compile.arg(installed.prefix().join("include")).arg(&source).arg(installed.archive());
-        succeed(compile.arg("-o").arg(&program));
+        let program = installed.compile_with_archive("cc", "fork.c", &[&renamed, flags].concat());
         assert_eq!(succeed(command(&program).arg("500")), "500 forks\n");
     }
 }

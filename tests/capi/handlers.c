@@ -22,26 +22,12 @@
 #define CHECK() EXPECT(hmalloc_check == NULL || hmalloc_check() == 0)
 #endif
 
+#include "blocks.h"
+
 enum { FORKS = 200, STACK = 65536 };
 
 extern char **environ;
 static atomic_int done, forked, in_child, shared_rounds;
-
-/* Only the heap: no libc function that a thread without a thread pointer of its own must not call. */
-static void use_the_heap(unsigned seed, int rounds)
-{
-    void *blocks[16] = {0};
-    int i;
-    for (i = 0; i < rounds; i++) {
-        void **slot = &blocks[(seed = seed * 1103515245 + 12345) >> 16 & 15];
-        size_t size = (seed >> 8) % (seed & 64 ? 300 : 40000) + 1;
-        *slot = realloc(*slot, size);
-        EXPECT(*slot != NULL);
-        *(volatile char *)*slot = (char)seed;
-    }
-    for (i = 0; i < 16; i++)
-        free(blocks[i]);
-}
 
 static void *busy(void *seed)
 {
@@ -117,6 +103,21 @@ static void forks_in_handlers(int threads)
 static void one_thread_forks(void) { forks_in_handlers(0); }
 static void one_of_many_forks(void) { forks_in_handlers(3); }
 
+/* Forks, and waits for a child that uses the heap. */
+static void fork_a_child(unsigned seed)
+{
+    int status;
+    pid_t process = fork();
+    EXPECT(process >= 0);
+    if (process == 0) {
+        alarm(60);
+        use_the_heap(seed, 100);
+        CHECK();
+        _exit(0);
+    }
+    EXPECT(waitpid(process, &status, 0) == process && status == 0);
+}
+
 #ifdef __GLIBC__
 static atomic_int nest;
 
@@ -137,22 +138,13 @@ __attribute__((section(".preinit_array"), used)) static void (*const first)(void
 static void a_fork_inside_a_fork(void)
 {
     pthread_t thread[3];
-    int i, status;
+    int i;
     for (i = 0; i < 3; i++)
         EXPECT(pthread_create(&thread[i], NULL, busy, (void *)(uintptr_t)(i + 1)) == 0);
     handle(SIGUSR1, fork_here);
     for (i = 0; i < FORKS; i++) {
-        pid_t process;
         atomic_store(&nest, 1);
-        process = fork();
-        EXPECT(process >= 0);
-        if (process == 0) {
-            alarm(60);
-            use_the_heap((unsigned)i, 100);
-            CHECK();
-            _exit(0);
-        }
-        EXPECT(waitpid(process, &status, 0) == process && status == 0);
+        fork_a_child((unsigned)i);
         if (atomic_load(&in_child))
             _exit(0);
         use_the_heap((unsigned)i, 100);
@@ -212,18 +204,10 @@ static void a_thread_with_a_shared_pointer(void)
 {
     static char stack[STACK] __attribute__((aligned(16)));
     int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
-    int i, status, rounds;
+    int i, rounds;
     EXPECT(clone(allocate_on_shared_pointer, stack + STACK, flags, (void *)9) > 0);
     for (i = 0; i < FORKS; i++) {
-        pid_t process = fork();
-        EXPECT(process >= 0);
-        if (process == 0) {
-            alarm(60);
-            use_the_heap((unsigned)i, 100);
-            CHECK();
-            _exit(0);
-        }
-        EXPECT(waitpid(process, &status, 0) == process && status == 0);
+        fork_a_child((unsigned)i);
         use_the_heap((unsigned)i, 1000);
     }
     rounds = atomic_load(&shared_rounds);
@@ -237,16 +221,16 @@ static void a_thread_with_a_shared_pointer(void)
 int main(int argc, char **argv)
 {
     static const struct named cases[] = {
-        {"one_thread_forks", one_thread_forks},
-        {"one_of_many_forks", one_of_many_forks},
+        CASE(one_thread_forks),
+        CASE(one_of_many_forks),
 #ifdef __GLIBC__
-        {"a_fork_inside_a_fork", a_fork_inside_a_fork},
+        CASE(a_fork_inside_a_fork),
 #endif
-        {"programs_are_executed", programs_are_executed},
-        {"a_thread_with_a_shared_pointer", a_thread_with_a_shared_pointer},
-        {"an_allocating_handler_dies", an_allocating_handler_dies},
+        CASE(programs_are_executed),
+        CASE(a_thread_with_a_shared_pointer),
+        CASE(an_allocating_handler_dies),
     };
     if (argc > 1)
         alarm(300);
-    return run_named(cases, sizeof cases / sizeof *cases, argc, argv);
+    return run_named(cases, COUNT(cases), argc, argv);
 }

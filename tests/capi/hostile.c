@@ -1,4 +1,4 @@
-/* A system that refuses: one hostility for each case. Compiled with FAMILY it uses hmalloc.h and the archive. */
+/* A system that refuses: one refusal for each case. Compiled with FAMILY it uses hmalloc.h and the archive. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/audit.h>
@@ -33,7 +33,7 @@ static size_t size_of(size_t number)
     return number % 7 == 0 ? 30000 + number * 13 : number % 500 + 1;
 }
 
-/* Whether another set of blocks could be had and holds what is written to it. All of it is given back. */
+/* Whether another set of blocks could be had and holds what is written to it. All of it is freed. */
 static int can_be_used(void)
 {
     size_t i, got = 0;
@@ -179,7 +179,7 @@ static size_t resident(void)
     return pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* The break cannot come down below a live block, but memory below it can be given back. */
+/* The break cannot come down below a live block, but memory below it can be returned. */
 static void a_block_pins_the_top(void)
 {
     static char *large[300];
@@ -219,7 +219,6 @@ static void a_heap_of_one_gib(void)
 
 int main(int argc, char **argv)
 {
-#define CASE(name) {#name, name}
     static const struct named cases[] = {
         CASE(a_mapping_above_the_break),
         CASE(seccomp_refuses_the_break),
@@ -232,5 +231,5 @@ int main(int argc, char **argv)
         CASE(a_block_pins_the_top),
         CASE(a_heap_of_one_gib),
     };
-    return run_named(cases, sizeof cases / sizeof *cases, argc, argv);
+    return run_named(cases, COUNT(cases), argc, argv);
 }

@@ -1,13 +1,13 @@
 //! A kernel, an emulator or a neighbour that refuses, under both libraries.
 
-use crate::installed::{Installed, cases, command, describe, run, succeed};
-use crate::packages;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
+use support::installed::{Installed, cases, command, describe, run, succeed};
+use support::packages;
 
 const GIB: &str = "a_heap_of_one_gib";
 
-/// Puts every hostile case before a program, made runnable by `prepare`.
+/// Runs every hostile case of a program, made runnable by `prepare`.
 fn endure(program: &Path, prepare: impl Fn(&Path) -> Command) {
     let broken: Vec<_> = cases(program)
         .iter()
@@ -16,15 +16,6 @@ fn endure(program: &Path, prepare: impl Fn(&Path) -> Command) {
         .map(|(name, output)| format!("{name}: {}", describe(&output)))
         .collect();
     assert!(broken.is_empty(), "{}", broken.join("\n"));
-}
-
-fn with_the_archive(installed: &Installed, flags: &[&str]) -> PathBuf {
-    let program = installed.directory.path().join("hostile-family");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/capi/hostile.c");
-    let mut compile = command("cc");
-    compile.args(["-std=gnu11", "-O1", "-fno-builtin", "-DFAMILY"]).args(flags).arg(source);
-    succeed(compile.arg(installed.archive()).arg("-o").arg(&program));
-    program
 }
 
 #[test]
@@ -37,11 +28,12 @@ fn the_preloaded_library_endures() {
 fn the_archive_endures() {
     let installed = Installed::new();
     for flags in [&[][..], &["-static"]] {
-        endure(&with_the_archive(&installed, flags), |program| command(program));
+        let flags = [flags, &["-DFAMILY"]].concat();
+        endure(&installed.compile_with_archive("cc", "hostile.c", &flags), |program| command(program));
     }
 }
 
-/// The most that a heap has been, of the line that is written at exit.
+/// The peak of the heap, from the line that is written at exit.
 fn peak(line: &str) -> Option<u64> {
     line.split_once("at most ")?.1.split_once(';')?.0.parse().ok()
 }
@@ -58,7 +50,8 @@ fn a_gib_under(emulator: &str, package: &str, arguments: &[&str]) {
     let stderr = String::from_utf8_lossy(&output.stderr);
     let large = stderr.lines().find(|line| peak(line) >= Some(1 << 30)).unwrap_or_default();
     assert!(output.status.success() && large.contains("; own break; "), "{}", describe(&output));
-    succeed(command(emulator).args(arguments).arg(with_the_archive(&installed, &["-static"])).arg(GIB));
+    let program = installed.compile_with_archive("cc", "hostile.c", &["-DFAMILY", "-static"]);
+    succeed(command(emulator).args(arguments).arg(program).arg(GIB));
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! What is installed: the header in every language, the examples, what the libraries export and need.
 
-use crate::installed::{FAMILY, Installed, STANDARD, aborted, capi, command, describe, run, succeed};
 use object::elf;
 use object::read::elf::{Dyn, ElfFile64, FileHeader};
 use object::{Endianness, Object, ObjectSymbol};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use support::installed::{FAMILY, Installed, STANDARD, aborted, capi, command, describe, run, succeed};
 
 const C: [&str; 6] = ["c89", "c90", "c99", "c11", "c17", "c2x"];
 const CPP: [&str; 7] = ["c++98", "c++03", "c++11", "c++14", "c++17", "c++20", "c++23"];
@@ -77,7 +77,7 @@ fn symbols<'a>(symbols: impl Iterator<Item = impl ObjectSymbol<'a>>) -> (BTreeSe
     for symbol in symbols {
         let name = symbol.name().expect("a name").to_owned();
         if symbol.is_undefined() {
-            // A weak one is null if nobody defines it.
+            // A weak one is null if it is not defined.
             needed.extend((!symbol.is_weak() && !name.is_empty()).then_some(name));
         } else if symbol.is_global() {
             defined.insert(name);
@@ -201,7 +201,7 @@ fn system_calls(folder: &Path, names: &mut BTreeSet<String>) {
     }
 }
 
-/// Whoever writes a sandbox reads it there.
+/// It is the list for whoever writes a sandbox.
 #[test]
 fn the_readme_lists_every_system_call() {
     let mut called = BTreeSet::new();

@@ -1,4 +1,4 @@
-/* One mistake for each case. What must be heard of it goes to standard output first; a * stands for a number that the
+/* One mistake for each case. What must be reported goes to standard output first; a * stands for a number that the
  * program cannot know. Compiled with FAMILY it uses hmalloc.h and the archive, otherwise malloc. */
 #define _GNU_SOURCE
 #include <malloc.h>
@@ -376,7 +376,6 @@ static void go_on(void)
 
 int main(int argc, char **argv)
 {
-#define CASE(name) {#name, name}
     static const struct named cases[] = {
         CASE(free_stack), CASE(free_stack_misaligned), CASE(free_static), CASE(free_text), CASE(free_environment),
         CASE(free_argument_of_strings), CASE(free_forged_static), CASE(free_forged_stack),
@@ -402,7 +401,7 @@ int main(int argc, char **argv)
     size_t i;
     int status;
     if (argc < 2)
-        return run_named(cases, sizeof cases / sizeof *cases, argc, argv);
+        return run_named(cases, COUNT(cases), argc, argv);
     setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
     EXPECT(signal(SIGABRT, at_sigabrt) != SIG_ERR);
     if (argc > 2)
@@ -412,7 +411,7 @@ int main(int argc, char **argv)
         EXPECT(witnesses[i]);
         memset(witnesses[i], CONTENT, WITNESS[i]);
     }
-    status = run_named(cases, sizeof cases / sizeof *cases, argc, argv);
+    status = run_named(cases, COUNT(cases), argc, argv);
     if (status == 0)
         go_on();
     return status;

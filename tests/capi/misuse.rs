@@ -1,10 +1,10 @@
-//! What is heard of a mistake in a C program, and how it ends: under each policy, again and again with other addresses.
+//! What a C program says of a mistake, and how it ends: under each policy, again and again with other addresses.
 //!
 //! `HMALLOC_TEST_REPEAT` sets how often each one is made.
 
-use crate::installed::{Installed, aborted, cases, command, describe, run, succeed};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
+use support::installed::{Installed, aborted, cases, command, describe, run};
 
 /// Name in the environment and number in C. The default is to abort.
 const POLICIES: [(Option<&str>, u8); 4] = [(Some("ignore"), 1), (Some("report"), 2), (Some("abort"), 3), (None, 3)];
@@ -73,21 +73,12 @@ fn misuse_is_named_in_unmodified_programs() {
 }
 
 /// The same mistakes in a program that uses `hmalloc.h`, with the archive; wholly static or not.
-fn with_the_archive(installed: &Installed, flags: &[&str]) -> PathBuf {
-    let program = installed.directory.path().join("misuse-family");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/capi/misuse.c");
-    let mut compile = command("cc");
-    compile.args(["-std=gnu11", "-O1", "-fno-builtin", "-pthread", "-DFAMILY"]).args(flags).arg(source);
-    succeed(compile.arg(installed.archive()).arg("-o").arg(&program));
-    program
-}
-
 #[test]
 fn misuse_is_named_in_programs_with_the_archive() {
     let installed = Installed::new();
     let (mut wrong, mut made) = (Vec::new(), 0);
-    for flags in [&["-Wno-all"][..], &["-Wno-all", "-static"]] {
-        let program = with_the_archive(&installed, flags);
+    for flags in [&["-DFAMILY", "-Wno-all"][..], &["-DFAMILY", "-Wno-all", "-static"]] {
+        let program = installed.compile_with_archive("cc", "misuse.c", flags);
         for name in cases(&program) {
             for number in 1..=3 {
                 for _ in 0..repeat() {
@@ -100,7 +91,8 @@ fn misuse_is_named_in_programs_with_the_archive() {
     report(&wrong, made);
 }
 
-/// The judge condemns: a mistake that is heard of where it should not be, and one that is not where it should.
+/// The control: the judge objects to a mistake that is reported where it should not be, and to one that is not reported
+/// where it should.
 #[test]
 fn the_judge_is_awake() {
     let installed = Installed::new();
@@ -126,7 +118,7 @@ fn a_policy_that_does_not_exist_is_named() {
     assert!(aborted(output.status) && stderr.starts_with(warning), "{}", describe(&output));
 }
 
-/// The program's choice goes before the environment's.
+/// The program's choice overrides the environment's.
 #[test]
 fn the_program_chooses_before_the_environment() {
     let installed = Installed::new();

@@ -1,10 +1,10 @@
 //! Programs of the machine, unmodified, on the preloaded library: the same output, and a sound heap in each process.
 
-use crate::installed::{Installed, aborted, command, describe, run, succeed};
-use crate::packages;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use support::installed::{Installed, aborted, command, describe, run, succeed};
+use support::packages;
 use tempfile::TempDir;
 
 /// Runs a shell script twice, in two equal folders, and compares what it says and how it ends. Every process on the

@@ -13,7 +13,6 @@
 
 #define BEFORE EDOM /* a value of errno that no allocator sets */
 static const size_t SIZES[] = {0, 1, 15, 16, 17, 100, 1000, 4096, 16384, 16385, 50000, 1 << 20, 5 << 20};
-#define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
 /* Sizes the compiler cannot see through, so that it neither warns nor computes the answer itself. */
 static volatile size_t huge = SIZE_MAX;
@@ -592,7 +591,6 @@ static void control(void)
 
 int main(int argc, char **argv)
 {
-#define CASE(name) {#name, name}
     static const struct named cases[] = {
         CASE(malloc_aligns_every_size_for_any_object),
         CASE(malloc_of_zero_is_unique_and_can_be_freed),

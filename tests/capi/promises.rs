@@ -1,10 +1,10 @@
 //! C23, POSIX and the malloc manual page, promise by promise.
 
-use crate::installed::{Installed, cases, command, describe, run, succeed};
-use crate::packages;
 use std::fs;
+use support::installed::{Installed, cases, command, describe, run, succeed};
+use support::packages;
 
-/// The promise that nobody keeps: the control.
+/// The promise that no library keeps: the control.
 const CONTROL: &str = "control";
 /// Begins the names of promises that not every glibc keeps.
 const OWN: &str = "own_";
@@ -25,7 +25,7 @@ fn every_promise_is_kept() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
-/// The same program is an oracle of itself: what it demands is demanded of the C library's malloc, too.
+/// The same program runs on the C library's own malloc, which has to keep the same promises.
 #[test]
 fn the_promises_are_those_of_the_c_library() {
     let installed = Installed::new();
@@ -66,7 +66,7 @@ fn malloc_info_has_the_shape_of_glibcs() {
         succeed(command("sh").args(["-c", script, "sh", SHAPE]).arg(file))
     };
     let (ours, glibcs) = (succeed(&mut installed.preloaded(&program)), succeed(&mut command(&program)));
-    // The figures are those of the other doors.
+    // The figures are those that the other functions tell.
     let told = run(&mut installed.preloaded(&program)).stderr;
     assert!(!told.is_empty() && ours.contains(&*String::from_utf8_lossy(&told)), "{ours}");
     assert!(!ours.contains("type=\"rest\" count=\"0\""), "{ours}");

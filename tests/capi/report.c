@@ -122,7 +122,7 @@ static void broken_pipe_blocked(void)
     broken_pipe();
 }
 
-/* The program's own signal, which it has not yet looked at. */
+/* A signal of the program's own, still pending. */
 static void broken_pipe_pending(void)
 {
     broken_pipe_blocked();
@@ -266,13 +266,13 @@ int main(int argc, char **argv)
     unsigned long before;
     int pending;
     if (argc < 3)
-        return run_named(KINDS, sizeof KINDS / sizeof *KINDS, argc, argv);
-    /* Should it hang, it dies. */
+        return run_named(KINDS, COUNT(KINDS), argc, argv);
+    /* If it hangs, it dies. */
     alarm(10);
 #ifdef FAMILY
     hmalloc_set_policy(atoi(argv[3]));
 #endif
-    EXPECT(run_named(KINDS, sizeof KINDS / sizeof *KINDS, 2, argv) == 0);
+    EXPECT(run_named(KINDS, COUNT(KINDS), 2, argv) == 0);
     if (strcmp(argv[2], "plain") == 0)
         return write(2, "a line of text\n", 15) + write(2, "and one more\n", 13) > 0;
     prepare_sigabrt(argv[2]);

@@ -1,9 +1,8 @@
 //! A report that cannot be written as it should: standard error is closed, broken, full, slow or limited. The process
 //! does what the policy says, in bounded time, and nothing else happens to it.
 
-use crate::installed::{Installed, aborted, cases, command, describe, run, succeed};
-use std::path::Path;
 use std::process::{Command, Output};
+use support::installed::{Installed, aborted, cases, command, describe, run};
 
 const SIGABRT: [&str; 4] = ["default", "blocked", "ignored", "handled"];
 const REPORT: &str = "2";
@@ -23,11 +22,7 @@ fn on_both(judge: impl Fn(&str, &Prepare<'_>, &[String])) {
         command
     };
     judge("free", &preloaded, &kinds);
-    let family = installed.directory.path().join("report-family");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/capi/report.c");
-    let mut compile = command("cc");
-    compile.args(["-std=gnu11", "-O1", "-fno-builtin", "-DFAMILY"]).arg(source).arg(installed.archive());
-    succeed(compile.arg("-o").arg(&family));
+    let family = installed.compile_with_archive("cc", "report.c", &["-DFAMILY"]);
     let archive = |kind: &str, sigabrt: &str, policy: &str| {
         let mut made = command(&family);
         made.args([kind, sigabrt, policy]);

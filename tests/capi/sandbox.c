@@ -128,13 +128,13 @@ static void a_call_that_is_not_listed_kills(void)
 int main(int argc, char **argv)
 {
     static const struct named cases[] = {
-        {"madvise_kills", madvise_kills},
-        {"all_but_what_is_listed_kills", all_but_what_is_listed_kills},
-        {"madvise_kills_threads", madvise_kills_threads},
-        {"all_but_what_is_listed_kills_threads", all_but_what_is_listed_kills_threads},
-        {"a_call_that_is_not_listed_kills", a_call_that_is_not_listed_kills},
+        CASE(madvise_kills),
+        CASE(all_but_what_is_listed_kills),
+        CASE(madvise_kills_threads),
+        CASE(all_but_what_is_listed_kills_threads),
+        CASE(a_call_that_is_not_listed_kills),
     };
     if (argc > 1)
         alarm(300);
-    return run_named(cases, sizeof cases / sizeof *cases, argc, argv);
+    return run_named(cases, COUNT(cases), argc, argv);
 }

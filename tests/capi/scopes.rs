@@ -1,9 +1,9 @@
 //! Whose `malloc` a library gets: programs that wrap the allocator, and plugins that are loaded so that they see their own
 //! libraries before the program's.
 
-use crate::installed::{Installed, aborted, command, describe, run, succeed};
 use std::fs;
 use std::path::PathBuf;
+use support::installed::{Installed, aborted, command, describe, run, succeed};
 
 fn compile(installed: &Installed, name: &str, text: &str, flags: &[&str]) -> PathBuf {
     let source = installed.directory.path().join(format!("{name}.c"));
@@ -49,7 +49,7 @@ fn a_program_that_wraps_malloc_around_glibcs_own_name_is_right() {
                 "{flags:?}: {}",
                 describe(&output)
             );
-            // The control: a wrong free is heard of through the wrapper, too.
+            // The control: a wrong free is reported through the wrapper, too.
             assert!(aborted(run(installed.preloaded(program).arg("twice")).status));
         }
     }
@@ -67,8 +67,8 @@ const HOST: &str = "#define _GNU_SOURCE\n#include <dlfcn.h>\n#include <stdio.h>\
     if (strstr(argv[2], \"crosses\")) free(make());\n\
     puts(\"lived on\"); return 0; }\n";
 
-/// A plugin with RTLD_DEEPBIND gets libc's malloc, behind the preloaded library's back. What it keeps to itself is fine;
-/// what it hands over is no block here, and said to be so. One that is linked with the library is on this heap.
+/// A plugin with RTLD_DEEPBIND gets libc's malloc, past the preloaded library. What it keeps to itself is fine;
+/// what it hands over is no block here, and is reported. One that is linked with the library is on this heap.
 #[test]
 fn a_plugin_with_deep_binding_has_the_heap_that_it_is_linked_with() {
     let installed = Installed::new();

@@ -1,10 +1,10 @@
 //! Forks in signal handlers and among streams, and children that share memory, under both libraries and on two libcs.
 
-use crate::installed::{Installed, aborted, cases, command, describe, run, succeed};
-use crate::packages;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command};
+use support::installed::{Installed, aborted, cases, command, describe, run};
+use support::packages;
 
 /// The case that has to end by SIGABRT.
 const DIES: &str = "an_allocating_handler_dies";
@@ -48,16 +48,6 @@ fn filters_that_kill() {
     }
 }
 
-fn with_the_archive(installed: &Installed, compiler: &Path, flags: &[&str]) -> PathBuf {
-    let program = installed.directory.path().join("handlers-family");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/capi/handlers.c");
-    let mut compile = command(compiler);
-    compile.args(["-std=gnu11", "-O1", "-fno-builtin", "-pthread", "-DFAMILY"]).args(flags).arg("-I");
-    compile.arg(installed.prefix().join("include")).arg(source).arg(installed.archive());
-    succeed(compile.arg("-o").arg(&program));
-    program
-}
-
 /// Programs that keep the processors busy until this is dropped: who holds a lock is kept from running for long.
 struct Load(Vec<Child>);
 
@@ -80,7 +70,7 @@ impl Drop for Load {
 #[test]
 fn handlers_on_a_busy_machine() {
     let installed = Installed::new();
-    let program = with_the_archive(&installed, Path::new("cc"), &[]);
+    let program = installed.compile_with_archive("cc", "handlers.c", &["-DFAMILY"]);
     let _load = Load::new();
     for name in ["one_of_many_forks", "a_thread_with_a_shared_pointer"].repeat(2) {
         let output = run(command(&program).arg(name));
@@ -88,19 +78,19 @@ fn handlers_on_a_busy_machine() {
     }
 }
 
-#[test]
-fn handlers_with_the_archive() {
+fn handlers_with_the_archive_of(compiler: &Path) {
     let installed = Installed::new();
-    for flags in [&[][..], &["-static"]] {
-        weather(&with_the_archive(&installed, Path::new("cc"), flags), |program| command(program));
+    for flags in [&["-DFAMILY"][..], &["-DFAMILY", "-static"]] {
+        weather(&installed.compile_with_archive(compiler, "handlers.c", flags), |program| command(program));
     }
 }
 
 #[test]
+fn handlers_with_the_archive() {
+    handlers_with_the_archive_of(Path::new("cc"));
+}
+
+#[test]
 fn handlers_with_the_archive_on_musl() {
-    let installed = Installed::new();
-    let compiler = packages::program(&["musl-gcc"], "musl-tools");
-    for flags in [&[][..], &["-static"]] {
-        weather(&with_the_archive(&installed, &compiler, flags), |program| command(program));
-    }
+    handlers_with_the_archive_of(&packages::program(&["musl-gcc"], "musl-tools"));
 }

@@ -141,7 +141,7 @@ static void *flush_all(void *unused)
     return unused;
 }
 
-/* In exactly the wrong moment. */
+/* At exactly the wrong moment. */
 static void flush_during_fork(void)
 {
     pthread_t thread;
@@ -169,11 +169,11 @@ static void flush_during_fork(void)
 int main(int argc, char **argv)
 {
     static const struct named cases[] = {
-        {"cookies", cookies},
-        {"lines", lines},
-        {"memory", memory},
-        {"several_fork", several_fork},
-        {"flush_during_fork", flush_during_fork},
+        CASE(cookies),
+        CASE(lines),
+        CASE(memory),
+        CASE(several_fork),
+        CASE(flush_during_fork),
     };
-    return run_named(cases, sizeof cases / sizeof *cases, argc, argv);
+    return run_named(cases, COUNT(cases), argc, argv);
 }

@@ -46,7 +46,7 @@ fn a_move_that_cannot_be_is_refused_and_changes_nothing() {
         (start + 4097, start),
     ];
     for (from, to) in moves {
-        // SAFETY: nobody uses the arena.
+        // SAFETY: the arena is not used.
         assert_eq!(unsafe { bytes.move_break(from, to) }, Err(Refused), "{from:#x} to {to:#x}");
         assert_eq!(bytes.query(), Ok(start + 4096));
     }
@@ -65,11 +65,11 @@ fn one_heap_has_the_arena_and_the_others_nothing() {
         assert_eq!(second.allocate(layout(100)), Err(OutOfMemory));
         assert_eq!((second.check(), second.stats().heap_bytes), (Ok(()), 0));
     }
-    // Its blocks may be in use still: a heap gives nothing back when it is dropped.
+    // Its blocks may be in use still: a heap returns nothing when it is dropped.
     assert_eq!(second.allocate(layout(100)), Err(OutOfMemory));
 }
 
-/// Of heaps that begin at the same time, too.
+/// The same with heaps that begin at the same time.
 #[test]
 fn of_many_threads_one_gets_the_arena() {
     static ARENAS: [Arena<{ 64 << 10 }>; 50] = [const { Arena::new() }; 50];
@@ -109,7 +109,7 @@ fn running_out_is_an_answer_and_freeing_helps() {
         let stats = HEAP.stats();
         assert!(stats.live_bytes >= 4 * MIB / 100 * 95 && stats.heap_bytes <= 4 * MIB, "{stats:?}");
         rounds.push(blocks.len());
-        // SAFETY: nobody uses them any more.
+        // SAFETY: they are not used any more.
         blocks.into_iter().for_each(|block| unsafe { HEAP.free(block.as_ptr(), |misuse| panic!("{misuse}")) });
         HEAP.trim(0);
         assert_eq!((HEAP.check(), HEAP.stats().live_blocks), (Ok(()), 0));

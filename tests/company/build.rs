@@ -1,9 +1,10 @@
 //! Builds the programs of `tests/programs`, and runs them.
 
-use crate::installed::{command, describe, run};
-use crate::packages;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use support::installed::{command, describe, run};
+use support::packages;
+use support::places::{repository, scratch};
 
 pub(crate) const MUSL: &str = "x86_64-unknown-linux-musl";
 
@@ -16,7 +17,7 @@ pub(crate) enum For {
 }
 
 pub(crate) fn package() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs")
+    repository("tests/programs")
 }
 
 /// The command that builds something of the package. Ends the test with what to install if there is no compiler for it.
@@ -36,7 +37,7 @@ pub(crate) fn cargo(word: &str, kind: For) -> Command {
 }
 
 fn target(kind: For) -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join(if kind == For::MuslDynamic { "company-dynamic" } else { "company" })
+    scratch(if kind == For::MuslDynamic { "company-dynamic" } else { "company" })
 }
 
 /// The compiler for C with musl.

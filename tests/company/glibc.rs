@@ -1,7 +1,7 @@
 //! Programs on glibc, whose malloc and sbrk work at the program break in other threads; and several heaps in a process.
 
 use crate::build::{For, finishes, plugin, program, times, with};
-use crate::installed::{Installed, describe, run};
+use support::installed::{Installed, describe, run};
 
 fn beside(mode: &str, rounds: usize) {
     finishes(&mut with(program("beside", For::Glibc), &[mode, &times(rounds)]));
@@ -55,7 +55,7 @@ fn the_preloaded_library_is_a_second_heap() {
     preloaded(program("loader", For::Glibc), &[&library, &times(20)]);
 }
 
-/// What it has registered to be called around each fork goes with its code.
+/// When it is unloaded, what it has registered to be called around each fork is gone, too.
 #[test]
 fn a_library_with_its_own_heap_comes_and_goes() {
     let library = plugin(For::Glibc).display().to_string();

@@ -1,14 +1,15 @@
 //! Programs on musl, whose malloc keeps its own idea of where the break is and lowers it to there.
 
 use crate::build::{For, MUSL, finish_together, finishes, musl_gcc, plugin, program, times, with};
-use crate::installed::{Installed, command, succeed};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use support::installed::{Installed, command, succeed};
+use support::places::repository;
 
 const BOTH: [For; 2] = [For::MuslStatic, For::MuslDynamic];
 
 #[test]
 fn the_programs_are_what_they_are_said_to_be() {
-    // Built for another libc, they would show nothing.
+    // Built for another libc, they would prove nothing.
     for (kind, interpreter) in [(For::MuslStatic, false), (For::MuslDynamic, true)] {
         let bytes = std::fs::read(program("source", kind)).expect("the program");
         let names = |name: &[u8]| bytes.windows(name.len()).any(|part| part == name);
@@ -63,8 +64,8 @@ fn compile(installed: &Installed, source: &str, flags: &[&str]) -> PathBuf {
     let mut compile = command(musl_gcc());
     compile.args(["-std=gnu11", "-O1", "-fno-builtin", "-pthread", "-Wall", "-Wextra", "-Werror"]).args(flags);
     compile.arg("-I").arg(installed.prefix().join("include"));
-    compile.arg("-I").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/capi"));
-    compile.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/company").join(source)).arg(installed.archive());
+    compile.arg("-I").arg(repository("tests/capi"));
+    compile.arg(repository("tests/company").join(source)).arg(installed.archive());
     succeed(compile.arg("-o").arg(&program));
     program
 }

@@ -1,9 +1,9 @@
 //! No safe function of the crate, in any order, leads to undefined behaviour.
 
 use crate::build::{For, cargo, finishes, package, program, with};
-use crate::installed::{describe, run};
 use std::path::Path;
 use std::process::Output;
+use support::installed::{describe, run};
 
 fn safe(mode: &str) {
     finishes(&mut with(program("safe", For::Glibc), &[mode]));

@@ -1,11 +1,11 @@
 //! Which source a heap has, where it chooses and where the program does.
 
 use crate::build::{For, finishes, program, with};
-use crate::programs;
 use hmalloc::brk::{Arena, Bytes, Emulated, Linux, OwnBreak, Source};
 use hmalloc::{Futex, Heap, Hmalloc};
 use std::mem::MaybeUninit;
 use std::process::Command;
+use support::programs;
 
 #[test]
 fn a_libc_leads_to_a_break_of_the_heaps_own() {

@@ -1,4 +1,4 @@
-//! The positive control: a heap that breaks every promise, so that each experiment shows that it can see one broken.
+//! The control: a heap that breaks every promise, so that each experiment shows that it can see one broken.
 
 use super::subject::{Seen, Subject};
 use hmalloc::brk::{Brk, Emulated};
@@ -30,7 +30,7 @@ impl<'a> Subject<'a> for Careless<'a> {
         let end = payload.wrapping_add(size);
         // Neither a sum that wraps nor a refusal is noticed.
         let now = self.brk.current();
-        // SAFETY: its only purpose is to be found out.
+        // SAFETY: none: this heap is here to be caught.
         let _ = unsafe { self.brk.move_break(now, end.wrapping_add(1)) };
         self.end = end.wrapping_sub(1);
         self.given.push(Seen { payload, size, free: false });

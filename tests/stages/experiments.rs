@@ -162,7 +162,7 @@ fn double_free(heap: &mut dyn Subject<'_>) -> Result<(), String> {
     let mut again = [(); 4].map(|()| heap.get(48));
     again.sort_unstable();
     broken_if!(again.windows(2).any(|pair| pair[0] == pair[1]), "one block for two requests: {again:?}");
-    // The last block may be gone after the first free, and be somebody's next.
+    // The last block may be gone after the first free, and another one be there next.
     let last = heap.get(48);
     heap.hfree(last);
     let before = heap.state();

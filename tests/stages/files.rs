@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use support::places::{repository, scratch};
 
 const LONGEST: usize = 150;
 const STAGES: [&str; 5] = ["s1_minimal", "s2_aligned", "s3_linked", "s4_splitting", "s5_coalescing"];
@@ -13,7 +14,7 @@ fn read(path: &Path) -> String {
 }
 
 fn source(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(path)
+    repository("src").join(path)
 }
 
 /// The paths that code names from another module: what follows `use`, `crate::`, `super::` or `extern crate`.
@@ -93,12 +94,12 @@ fn nothing_in_the_library_names_the_stages_but_the_line_that_declares_them() {
 
 /// The source files that a build of the library with these arguments compiles, by the build's own record.
 fn compiled(target: &str, arguments: &[&str]) -> String {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(target);
+    let target = scratch(target);
     let output = Command::new(std::env::var_os("CARGO").as_deref().unwrap_or(OsStr::new("cargo")))
         .args(["build", "--quiet", "--package", "hmalloc", "--lib", "--target-dir"])
         .arg(&target)
         .args(arguments)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(repository(""))
         .env_remove("CARGO_BUILD_TARGET")
         .output()
         .expect("cargo runs");

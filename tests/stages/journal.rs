@@ -1,15 +1,14 @@
-//! What the journal says of single stages: their faults, their first and last blocks, a break that others move.
+//! What the journal says of single stages: their faults, their first and their last blocks.
 
-use super::experiments::{fill, holds};
 use super::subject::{MAX_ALIGN, Subject};
-use super::{Arena, Emulated, with};
+use super::table::with;
 use hmalloc::brk::Linux;
 use hmalloc::stages::{Stage, s1_minimal, s2_aligned, s3_linked, s4_splitting, s5_coalescing};
-use std::mem::MaybeUninit;
+use support::arena::Arena;
 
 const KIB: usize = 1 << 10;
 const STAGES: [&str; 5] = ["s1", "s2", "s3", "s4", "s5"];
-const LISTS: [&str; 3] = ["s3", "s4", "s5"];
+pub(crate) const LISTS: [&str; 3] = ["s3", "s4", "s5"];
 /// Bytes from a header to its payload, in the order of [`STAGES`].
 const HEADERS: [usize; 5] = [
     s1_minimal::Minimal::<Linux>::HEADER,
@@ -20,13 +19,13 @@ const HEADERS: [usize; 5] = [
 ];
 
 /// A fresh heap over an arena whose first byte is a multiple of every alignment.
-fn on<R>(stage: &str, look: impl for<'a> FnOnce(&mut dyn Subject<'a>) -> R) -> R {
+pub(crate) fn on<R>(stage: &str, look: impl for<'a> FnOnce(&mut dyn Subject<'a>) -> R) -> R {
     let mut arena = Arena::new(1 << 20);
     with(stage, arena.brk(), look)
 }
 
 /// Sizes of the blocks, free ones in parentheses.
-fn drawn(heap: &dyn Subject<'_>) -> String {
+pub(crate) fn drawn(heap: &dyn Subject<'_>) -> String {
     let words: Vec<_> = heap
         .blocks()
         .iter()
@@ -124,7 +123,7 @@ fn stage_3_leaves_what_is_free_below_a_freed_last_block_on_top() {
         heap.hfree(last);
         assert_eq!(drawn(heap), "64 (128)");
         assert_eq!(heap.brk().current(), below.addr() + 128, "the free block is on top");
-        // Nobody looks at it again: not when it is freed once more, not when its neighbour is freed.
+        // It is never looked at again: not when it is freed once more, not when its neighbour is freed.
         heap.hfree(below);
         assert_eq!(drawn(heap), "64 (128)");
         // A request that does not fit goes above it.
@@ -199,70 +198,5 @@ fn payloads_are_aligned_from_stage_2_on_even_if_the_break_was_not() {
             let by_luck = offset.is_multiple_of(HEADERS[0].min(MAX_ALIGN));
             assert_eq!(aligned, stage != "s1" || by_luck, "{stage} at offset {offset}");
         }
-    }
-}
-
-#[test]
-fn blocks_that_lie_end_to_end_are_of_no_use_once_others_raised_the_break() {
-    for stage in ["s1", "s2"] {
-        on(stage, |heap| {
-            let [payload, free] = [heap.get(100), heap.get(100)];
-            heap.hfree(free);
-            fill(payload, 100, 0xEE);
-            let blocks = heap.blocks();
-            heap.brk_mut().foreign_move(4096);
-            assert!(heap.hmalloc(100).is_null() && heap.hmalloc(1000).is_null(), "{stage}");
-            assert_eq!(heap.blocks(), blocks, "{stage}");
-            heap.brk_mut().foreign_move(-4096);
-            assert_eq!(heap.get(100), free, "{stage}");
-            assert!(!heap.hmalloc(1000).is_null() && holds(payload, 100, 0xEE), "{stage}");
-        });
-    }
-}
-
-#[test]
-fn a_list_goes_on_above_what_others_took_and_never_lowers_the_break_over_it() {
-    for stage in LISTS {
-        on(stage, |heap| {
-            let [first, below] = [heap.get(96), heap.get(96)];
-            heap.brk_mut().foreign_move(1001);
-            let foreign_end = heap.brk().current();
-            heap.hfree(below);
-            assert_eq!(heap.brk().current(), foreign_end, "{stage}: the break is not its own");
-            let [above, last] = [heap.get(200), heap.get(200)];
-            assert!(above.addr() >= foreign_end && above.addr().is_multiple_of(MAX_ALIGN), "{stage}");
-            assert_eq!(heap.get(96), below, "{stage}: what was free below is used again");
-            for payload in [below, above, last] {
-                heap.hfree(payload);
-            }
-            // All of its own above is gone (but for stage 3's fault), nothing of the neighbour's is.
-            let left = heap.brk().current() - foreign_end;
-            assert_eq!(left < MAX_ALIGN, stage != "s3", "{stage}: {left} bytes");
-            assert!(foreign_bytes_are_untouched(heap.brk(), foreign_end), "{stage}");
-            fill(first, 96, 0xEE);
-        });
-    }
-}
-
-/// Whether the 1001 bytes that others took below `end` hold what they wrote there.
-fn foreign_bytes_are_untouched(brk: &Emulated<'_>, end: usize) -> bool {
-    assert!(brk.current() >= end);
-    let taken = std::ptr::with_exposed_provenance::<MaybeUninit<u8>>(end - 1001);
-    // SAFETY: the emulated break filled these bytes of the arena, and they lie below it.
-    unsafe { std::slice::from_raw_parts(taken.cast::<u8>(), 1001) }.windows(2).all(|pair| pair[0] == pair[1])
-}
-
-#[test]
-fn stage_5_does_not_join_blocks_over_what_others_took() {
-    for order in [[0, 1], [1, 0]] {
-        on("s5", |heap| {
-            let below = heap.get(96);
-            heap.brk_mut().foreign_move(4096);
-            let [above, _last] = [heap.get(96), heap.get(96)];
-            for index in order {
-                heap.hfree([below, above][index]);
-            }
-            assert_eq!(drawn(heap), "(96) (96) 96", "{order:?}");
-        });
     }
 }

@@ -1,6 +1,5 @@
 //! Long sequences of calls, with refusals, against what the journal says is true after every one of them.
 
-use super::Arena;
 use super::experiments::{fill, holds};
 use super::subject::MAX_ALIGN;
 use hmalloc::brk::Emulated;
@@ -12,23 +11,13 @@ use hmalloc::stages::s5_coalescing::Coalescing;
 use hmalloc::stages::{Stage, StageBlock};
 use std::collections::BTreeMap;
 use std::ptr::with_exposed_provenance_mut;
+use support::arena::Arena;
+use support::random::Random;
 
 const STEPS: usize = 3000;
 /// The bytes of all payloads are read after so many steps. Those of a freed one are, in any case.
 const THOROUGH: usize = 16;
 const MOST_LIVE: usize = 48;
-
-/// Marsaglia's xorshift: the same numbers in every run.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 16) as usize % bound
-    }
-}
 
 /// A stage, what its caller knows, and what holds for it.
 struct Run<S> {
@@ -36,7 +25,7 @@ struct Run<S> {
     start: usize,
     /// Size and mark of every live payload.
     live: BTreeMap<usize, (usize, u8)>,
-    numbers: Numbers,
+    numbers: Random,
     verifies: bool,
     /// Lowering the break was refused at some time, so that free blocks may be on top.
     refused: bool,
@@ -66,7 +55,7 @@ impl<'a, S: Stage<Source = Emulated<'a>>> Run<S> {
         let bound = [16, 200, 3000][self.numbers.below(3)];
         let size = self.numbers.below(bound);
         let blocks: Vec<_> = self.stage.blocks().collect();
-        // SAFETY: only payloads are written, and nobody else moves the break.
+        // SAFETY: only payloads are written, and nothing else moves the break.
         let payload = unsafe { self.stage.hmalloc(size) };
         if payload.is_null() {
             assert_eq!(self.stage.blocks().collect::<Vec<_>>(), blocks, "a refusal changes nothing");
@@ -123,7 +112,7 @@ fn run<'a, S: Stage<Source = Emulated<'a>>>(
     new: fn(Emulated<'a>) -> S,
     holds: impl Fn(&[StageBlock], bool) -> bool,
 ) {
-    let (start, numbers) = (arena.start(), Numbers(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
+    let (start, numbers) = (arena.start(), Random::new(seed));
     let stage = new(arena.brk());
     let mut run = Run { stage, start, live: BTreeMap::new(), numbers, verifies, refused: false };
     for number in 0..STEPS {

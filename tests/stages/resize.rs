@@ -1,11 +1,11 @@
 //! What only stage 5 has: calloc, realloc and reallocarray.
 
-use super::Arena;
 use super::experiments::{fill, holds};
 use hmalloc::brk::Emulated;
 use hmalloc::stages::Stage;
 use hmalloc::stages::s5_coalescing::Coalescing;
 use std::ptr::null_mut;
+use support::arena::Arena;
 
 type Stage5<'a> = Coalescing<Emulated<'a>>;
 
@@ -100,7 +100,7 @@ fn a_smaller_size_leaves_the_rest_free_or_lowers_the_break() {
         // A rest that can hold no block stays.
         assert_eq!(realloc(heap, payload, 40), payload);
         assert_eq!(drawn(heap), format!("48 ({rest}) 512"));
-        // The last one's rest goes back to the kernel.
+        // The last one's rest is returned to the kernel.
         assert_eq!(realloc(heap, last, 100), last);
         assert_eq!(state(heap), (format!("48 ({rest}) 112"), last.addr() + 112));
         assert!(holds(payload, 40, 0xEE) && holds(last, 100, 0xEE));

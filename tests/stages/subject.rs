@@ -9,7 +9,7 @@ use std::ptr::null_mut;
 /// The strictest alignment of C's basic types, by an authority that the stages do not ask.
 pub(crate) const MAX_ALIGN: usize = align_of::<libc::max_align_t>();
 
-/// A payload, or memory that waits to be one.
+/// A payload, or a free block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) payload: usize,
@@ -25,7 +25,7 @@ impl Seen {
 
 /// A heap under test.
 pub(crate) trait Subject<'a> {
-    /// Memory, or null.
+    /// A payload, or null.
     fn hmalloc(&mut self, size: usize) -> *mut u8;
 
     /// Takes any pointer that the experiments give it.
@@ -56,7 +56,7 @@ pub(crate) struct OfStage<S>(pub(crate) S);
 
 impl<'a, S: Stage<Source = Emulated<'a>>> Subject<'a> for OfStage<S> {
     fn hmalloc(&mut self, size: usize) -> *mut u8 {
-        // SAFETY: the experiments write to payloads only, and nobody lowers the break behind the stage's back.
+        // SAFETY: the experiments write to payloads only, and nothing else lowers the break.
         unsafe { self.0.hmalloc(size) }
     }
 

@@ -124,7 +124,7 @@ impl Holding {
             // SAFETY: inside of the block.
             let lost = touched(size).find(|&at| unsafe { block.add(at).read() } != byte);
             assert_eq!(lost, None, "the heap of {byte} lost a byte of its block of {size} at {address:#x}");
-            // SAFETY: nobody uses the block any more.
+            // SAFETY: the block is not used any more.
             assert_eq!(unsafe { heap.free(block) }, Ok(()));
         }
     }

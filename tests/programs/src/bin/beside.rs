@@ -1,4 +1,4 @@
-//! This program's data in one thread, and in another one somebody who works at the program break.
+//! This program's data in one thread, and in another one a neighbour that works at the program break.
 //!
 //!     beside malloc | trim | sbrk | raw ROUNDS
 //!
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
 static DONE: AtomicBool = AtomicBool::new(false);
-/// How often the neighbour came round while the heap was busy.
+/// How many rounds the neighbour made while the heap was busy.
 static ROUNDS: AtomicUsize = AtomicUsize::new(0);
 
 fn main() {
@@ -91,7 +91,7 @@ fn use_break(random: &mut Random, change: fn(isize) -> usize) {
         // SAFETY: they are the caller's still.
         let taken = unsafe { std::slice::from_raw_parts(std::ptr::with_exposed_provenance::<u8>(start), step) };
         assert!(taken.iter().all(|&byte| byte == 7), "the neighbour lost what it took");
-        assert_eq!(change(-(step as isize)), start + step, "nobody else moves the break");
+        assert_eq!(change(-(step as isize)), start + step, "nothing else moves the break");
     }
 }
 

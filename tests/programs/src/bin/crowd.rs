@@ -73,7 +73,7 @@ fn directories(count: usize) {
             }
         }
         assert!(open.iter().all(|directory| directory.count() >= 3));
-        // Every other one first: the C library's heap gets holes.
+        // Every other one first, to fragment the C library's heap.
         let mut index = 0;
         open.retain(|_| {
             index += 1;

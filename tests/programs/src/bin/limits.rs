@@ -37,7 +37,7 @@ fn fill(most: usize) -> Vec<Vec<u8>> {
 }
 
 /// Takes all that a limit leaves, which must be nearly all of `room` bytes and at most what was free before on top of it,
-/// and gives it back.
+/// and frees it.
 fn use_up(room: usize) {
     let mut small = Vec::with_capacity(1000);
     let free = HEAP.stats().free_bytes;
@@ -134,7 +134,7 @@ fn end_of_mapping(address: usize) -> usize {
     end
 }
 
-/// A page of somebody else's.
+/// A page that is not the heap's.
 struct Neighbour(*mut u8);
 
 const PAGE: usize = 64 * KIB;
@@ -210,7 +210,7 @@ fn neighbours() {
     drop(first);
 }
 
-/// What is freed goes back, in addresses and in memory, and comes again as zeros.
+/// What is freed is returned, addresses and memory, and is zero when it is taken again.
 fn returned() {
     let (resident, size) = (status("VmRSS"), status("VmSize"));
     for round in 1..=4 {
@@ -238,14 +238,14 @@ fn filtered() {
     for _ in 0..10 {
         let mut blocks = fill(64);
         let (mut index, resident) = (0, status("VmRSS"));
-        // Free memory between blocks, which cannot go by lowering the break.
+        // Free memory between blocks, which cannot be returned by lowering the break.
         blocks.retain(|_| {
             index += 1;
             index % 5 == 0
         });
         pile.churn(200, 60 * KIB);
         HEAP.trim(0);
-        assert!(status("VmRSS") <= resident - 8 * MIB, "memory goes back all the same");
+        assert!(status("VmRSS") <= resident - 8 * MIB, "memory is returned all the same");
         assert_sound();
         assert!(blocks.iter().all(|block| block.iter().all(|&byte| byte == 0xAA)));
     }

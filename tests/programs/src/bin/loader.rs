@@ -33,7 +33,7 @@ impl Plugin {
 
 impl Drop for Plugin {
     fn drop(&mut self) {
-        // SAFETY: nobody is in the library's code, and nothing of its memory is used any more.
+        // SAFETY: no thread runs the library's code, and none of its memory is used any more.
         assert_eq!(unsafe { libc::dlclose(self.handle) }, 0);
     }
 }

@@ -32,7 +32,7 @@ fn arena(bytes: usize) -> Vec<MaybeUninit<u8>> {
     vec![MaybeUninit::uninit(); bytes]
 }
 
-/// Everything that is one heap's and nobody else's, as ranges of addresses.
+/// Everything that belongs to one heap alone, as ranges of addresses.
 fn owned<B: Brk>(heap: &Heap<B>) -> Vec<(usize, usize)> {
     let mine = heap.blocks().filter(|block| block.state != BlockState::Foreign);
     mine.map(|block| (block.address, block.address + block.size)).collect()
@@ -45,7 +45,7 @@ fn assert_disjoint(mut ranges: Vec<(usize, usize)>) {
     }
 }
 
-/// The extremes of somebody else's moves, between all kinds of calls.
+/// Others move the break to its extremes, between all kinds of calls.
 fn foreign() {
     let moves = [isize::MIN, isize::MAX, -1, 1, 0, -4096, 4096, isize::MIN + 1, 70_000, -70_000, 1 << 40, -(1 << 40)];
     for seed in 0..200 {
@@ -197,7 +197,7 @@ fn nested() {
     }
     let taken = one.with(|heap| mem::replace(heap, Heap::new(Automatic::new())));
     assert!(one.allocate(layout(1)).is_ok() && taken.check().is_ok() && taken.stats().live_blocks > 0);
-    // A panic inside leaves the heap to the next.
+    // After a panic inside, the heap can be used by the next.
     assert!(catch_unwind(AssertUnwindSafe(|| one.with(|_| panic!("on purpose")))).is_err());
     assert!(one.allocate(layout(1)).is_ok() && HEAP.check().is_ok());
 }

@@ -79,7 +79,7 @@ fn moves(threads: usize, rounds: usize) {
     assert!(taken.last().is_none_or(|&(_, end)| Linux.query().is_ok_and(|now| now >= end)), "somebody lowered too far");
 }
 
-/// What this thread has raised the break over and could not give back, and how often somebody else was faster.
+/// What this thread has raised the break over and could not return, and how often another one was faster.
 fn raise_and_lower(seed: usize, rounds: usize) -> (Vec<(usize, usize)>, usize) {
     let (mut linux, mut random, mut taken, mut refused) = (Linux, Random::new(seed), Vec::new(), 0);
     for _ in 0..rounds {
@@ -171,7 +171,7 @@ fn elsewhere() {
     unsafe { linux.move_break(now, now + MIB) }.expect("the break is where it is said to be");
     for from in [now, now + MIB - 1, now + MIB + 1, 0, usize::MAX] {
         for to in [now, now + 2 * MIB, now + MIB + 4096] {
-            // SAFETY: nobody uses what is above `now`.
+            // SAFETY: what is above `now` is not used.
             assert_eq!(unsafe { linux.move_break(from, to) }, Err(Refused), "from {from:#x} to {to:#x}");
             assert_eq!(linux.query(), Ok(now + MIB));
         }

@@ -1,0 +1,17 @@
+//! The libraries for C, as a user gets them: installed under a prefix by `capi/install`, compiled against by `cc`,
+//! preloaded under programs that already exist.
+//!
+//! The C programs are in this folder. A test that needs a program of the machine names the Debian package to install if
+//! it is missing.
+
+mod environment;
+mod fork;
+mod hostile;
+mod link;
+mod misuse;
+mod preload;
+mod promises;
+mod report;
+mod run;
+mod scopes;
+mod storms;

@@ -1,0 +1,70 @@
+//! Which heaps ask for huge pages, and for which of their memory.
+
+use hmalloc::PAGE;
+use std::ptr::NonNull;
+use support::arena::Arena;
+use support::calls::{MIB, get};
+use support::watched::{Call, WatchedHeap, watched};
+
+/// What one huge page covers.
+const HUGE: usize = 2 * MIB;
+
+/// Allocates blocks of `size` bytes until the break has risen by `bytes`.
+fn grow(heap: &mut WatchedHeap<'_>, size: usize, bytes: usize) -> Vec<NonNull<u8>> {
+    let start = heap.brk().brk.current();
+    let mut payloads = Vec::new();
+    while heap.brk().brk.current() - start < bytes {
+        payloads.push(get(heap, size).expect("room"));
+    }
+    payloads
+}
+
+#[test]
+fn a_large_heap_of_slabs_asks_for_huge_pages() {
+    let mut arena = Arena::at(100 * MIB, 5 * PAGE);
+    let mut heap = watched(&mut arena);
+    grow(&mut heap, 1000, 30 * MIB);
+    assert_eq!(heap.brk().brk.expected_use(), 0, "a small heap would pay for them");
+    heap.brk_mut().log.clear();
+    grow(&mut heap, 1000, 60 * MIB);
+    let (mut last_raise, mut expected, mut odd) = (0..0, 0, 0);
+    for call in &heap.brk().log {
+        match call {
+            Call::Raised(raised) => last_raise = raised.clone(),
+            Call::ExpectedUse(advised) => {
+                assert!(advised.start.is_multiple_of(HUGE) && advised.end.is_multiple_of(HUGE), "{advised:x?}");
+                let inside = last_raise.start <= advised.start && advised.end <= last_raise.end;
+                assert!(inside && !advised.is_empty(), "{advised:x?} was not raised just now, {last_raise:x?} was");
+                expected += advised.len();
+                odd += usize::from(!last_raise.end.is_multiple_of(HUGE));
+            }
+            Call::MappedAside(_) => {}
+            other => panic!("nothing was freed: {other:x?}"),
+        }
+    }
+    // Up to 32 MiB there are none.
+    assert!((50 * MIB..=60 * MIB).contains(&expected), "{expected} of 60 MiB");
+    assert_eq!(heap.brk().brk.expected_use(), expected);
+    assert!(odd <= 1, "{odd} raises, not only the one that comes to 32 MiB, end amid a huge page");
+    assert_eq!(heap.check(), Ok(()));
+}
+
+#[test]
+fn a_heap_of_large_blocks_does_not_ask_for_huge_pages() {
+    let mut arena = Arena::new(100 * MIB);
+    let mut heap = watched(&mut arena);
+    grow(&mut heap, 100_000, 80 * MIB);
+    assert_eq!(heap.brk().brk.expected_use(), 0);
+}
+
+/// Slabs that hold most of the heap, and a large block that comes last: the block may never be used in full.
+#[test]
+fn a_large_block_in_a_heap_of_slabs_does_not_get_huge_pages() {
+    let mut arena = Arena::new(100 * MIB);
+    let mut heap = watched(&mut arena);
+    grow(&mut heap, 1000, 40 * MIB);
+    let before = heap.brk().brk.expected_use();
+    assert!(before > 0);
+    get(&mut heap, 20 * MIB).expect("room");
+    assert_eq!(heap.brk().brk.expected_use(), before);
+}

@@ -1,0 +1,5 @@
+//! Every wrong pointer and every wrong layout is recognised, and answered as the policy says.
+
+mod addresses;
+mod layouts;
+mod policies;

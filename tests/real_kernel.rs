@@ -1,4 +1,0 @@
-//! The heap on the kernel's own program break, each scenario in a process of its own.
-
-mod common;
-mod real;
