@@ -1,24 +1,13 @@
 //! How threads take turns in a heap.
 //!
-//! The locks of all heaps stand in one table of [`Seat`]s, outside of the heaps themselves, so that a thread that forks
-//! finds them wherever their heaps have been moved to. A lock is an offset into that table. The first seat is vacant
-//! for good: that is where a lock begins, so that its first use ends on the slow path, where it gets a seat of its own.
-//!
-//! ```text
-//! SEATS    | vacant | heap's | other heap's | ...          one cache line each
-//!               ^        ^
-//!   Futex at first      then
-//! ```
+//! A lock is an offset into the table of [`SEATS`]. It begins as that of the vacant seat, which no thread ever gets, so
+//! that its first use ends on the slow path, where it gets a seat of its own.
 
 use crate::kernel::fork;
 use crate::kernel::seat::{Endless, Seat};
+use crate::kernel::seats::{self, SEATS};
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-
-/// Seats, the vacant one included. Heaps beyond so many share the last.
-pub(crate) const SEAT_COUNT: usize = 32;
-
-pub(crate) static SEATS: [Seat; SEAT_COUNT] = [const { Seat::new() }; SEAT_COUNT];
 
 /// How a heap came to be the caller's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,28 +71,18 @@ impl Futex {
     }
 
     fn claim_seat(&self) {
-        if self.seat.load(Relaxed) != 0 {
-            return;
+        if self.seat.load(Relaxed) == 0 {
+            let offset = core::ptr::from_ref(seats::claim()).addr() - SEATS.as_ptr().addr();
+            self.seat.store(offset, Release);
         }
-        let vacant = SEATS[1..].iter().find(|seat| seat.users.load(Relaxed) == 0);
-        let seat = vacant.unwrap_or(&SEATS[SEAT_COUNT - 1]);
-        seat.users.fetch_add(1, Relaxed);
-        seat.open();
-        self.seat.store(core::ptr::from_ref(seat).addr() - SEATS.as_ptr().addr(), Release);
     }
 }
 
 impl Drop for Futex {
     fn drop(&mut self) {
-        if self.seat.load(Relaxed) == 0 {
-            return;
+        if self.seat.load(Relaxed) != 0 {
+            self.seat().part();
         }
-        let seat = self.seat();
-        if seat.users.load(Relaxed) == 1 {
-            // The next heap here is not to wait for a `before_fork` without an `after_fork`.
-            seat.reset();
-        }
-        seat.users.fetch_sub(1, Relaxed);
     }
 }
 

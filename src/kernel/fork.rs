@@ -14,8 +14,8 @@
 //! interrupted a call, or inside of `with`, is left to it, in the child as well: that call goes on when the handler
 //! returns.
 
-use crate::ground::lock::SEATS;
 use crate::kernel::seat::{self, Endless, FORK_PATIENCE, Seat};
+use crate::kernel::seats::{self, SEATS};
 use crate::kernel::{libc, tasks};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
@@ -73,11 +73,7 @@ fn is_forker() -> bool {
 
 /// Whether the caller is the thread that forks, and has taken this seat for that.
 pub(crate) fn forks_with(seat: &Seat) -> bool {
-    is_forker()
-        && SEATS
-            .iter()
-            .position(|other| core::ptr::eq(other, seat))
-            .is_some_and(|at| TAKEN.load(Relaxed) & bit(at) != 0)
+    is_forker() && seats::number(seat).is_some_and(|at| TAKEN.load(Relaxed) & bit(at) != 0)
 }
 
 fn bit(index: usize) -> u32 {

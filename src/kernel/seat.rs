@@ -105,7 +105,7 @@ pub(crate) struct Seat {
     /// 1 if a waiter was outrun again and again by those who leave the lock and take it again at once.
     starving: AtomicU32,
     /// How many locks share this seat.
-    pub(crate) users: AtomicU32,
+    users: AtomicU32,
 }
 
 /// Says that from now on every thread has a thread pointer of its own: the program has a libc.
@@ -152,9 +152,24 @@ impl Seat {
         let _ = self.word.compare_exchange(VACANT, FREE, Release, Relaxed);
     }
 
-    /// Makes the lock free, whoever holds it. For its last user, who goes.
-    pub(crate) fn reset(&self) {
-        self.word.store(FREE, Release);
+    /// Whether it is some heap's lock.
+    pub(crate) fn is_used(&self) -> bool {
+        self.users.load(Relaxed) > 0
+    }
+
+    /// Makes it the lock of one more heap.
+    pub(crate) fn join(&self) {
+        self.users.fetch_add(1, Relaxed);
+        self.open();
+    }
+
+    /// Notes that a heap which had this lock is gone. After the last one the lock is free, whoever holds it: the next
+    /// heap here is not to wait for a `before_fork` without an `after_fork`.
+    pub(crate) fn part(&self) {
+        if self.users.load(Relaxed) == 1 {
+            self.word.store(FREE, Release);
+        }
+        self.users.fetch_sub(1, Relaxed);
     }
 
     /// Takes the lock if it is free.
