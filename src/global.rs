@@ -10,7 +10,6 @@ use crate::ground::lock::{Futex, Lock, SingleThreaded, Turn};
 use crate::ground::policy::Policy;
 use crate::heap::Heap;
 use crate::kernel::brk::{Automatic, Brk};
-use crate::kernel::fork;
 use crate::look::check::Corruption;
 use crate::look::stats::Stats;
 use crate::resize::ResizeError;
@@ -88,9 +87,7 @@ impl<B: Brk> Hmalloc<Futex, B> {
     /// Waits until no other thread is using the heap, and keeps them out. To be called right before `fork` in a program
     /// with threads and without a libc, so that the child gets a heap that nobody was in the middle of changing.
     pub fn before_fork(&self) {
-        if !self.lock.try_lock() {
-            fork::take_for_fork(self.lock.find_seat());
-        }
+        self.lock.take_for_fork();
     }
 
     /// Lets the threads of this process use the heap again: after `fork`, in the parent and in the child.
@@ -100,7 +97,8 @@ impl<B: Brk> Hmalloc<Futex, B> {
     /// The calling thread, or the one it is a copy of, has called [`before_fork`](Self::before_fork) once and used
     /// nothing of the heap since; and not in a signal handler that may have interrupted a call to the heap.
     pub unsafe fn after_fork(&self) {
-        fork::leave(self.lock.seat());
+        // SAFETY: the caller's promise.
+        unsafe { self.lock.leave_after_fork() };
     }
 }
 

@@ -54,7 +54,7 @@ impl Futex {
     }
 
     #[inline(always)]
-    pub(crate) fn seat(&self) -> &'static Seat {
+    fn seat(&self) -> &'static Seat {
         let offset = self.seat.load(Relaxed);
         // SAFETY: an offset is 0 or what `find_seat` has written: a seat of the table.
         unsafe { &*SEATS.as_ptr().byte_add(offset) }
@@ -62,7 +62,7 @@ impl Futex {
 
     /// This lock's own seat, which it gets at the latest now.
     #[cold]
-    pub(crate) fn find_seat(&self) -> &'static Seat {
+    fn find_seat(&self) -> &'static Seat {
         fork::prepare();
         if self.seat.load(Acquire) == 0 {
             fork::while_none_forks(|| self.claim_seat());
@@ -75,6 +75,24 @@ impl Futex {
             let offset = core::ptr::from_ref(seats::claim()).addr() - SEATS.as_ptr().addr();
             self.seat.store(offset, Release);
         }
+    }
+
+    /// Takes the lock before a fork, unless the caller has it already.
+    pub(crate) fn take_for_fork(&self) {
+        if !self.try_lock() {
+            fork::take_for_fork(self.find_seat());
+        }
+    }
+
+    /// Leaves the lock after a fork.
+    ///
+    /// # Safety
+    ///
+    /// The caller, or the thread that it is a copy of, has called [`take_for_fork`](Self::take_for_fork), and not left the
+    /// lock since.
+    pub(crate) unsafe fn leave_after_fork(&self) {
+        // SAFETY: the caller's promise.
+        unsafe { self.seat().leave_and_wake() };
     }
 }
 

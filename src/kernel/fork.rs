@@ -58,7 +58,8 @@ pub(crate) fn while_none_forks<R>(claim: impl FnOnce() -> R) -> R {
         endless.die();
     }
     let result = claim();
-    leave(&CLAIM);
+    // SAFETY: taken above.
+    unsafe { CLAIM.leave_and_wake() };
     result
 }
 
@@ -88,14 +89,6 @@ pub(crate) fn take_for_fork(seat: &Seat) -> bool {
     }
 }
 
-/// Leaves a lock that the caller holds.
-pub(crate) fn leave(seat: &Seat) {
-    // SAFETY: the callers have taken it.
-    if unsafe { seat.leave() } {
-        seat.wake();
-    }
-}
-
 /// Takes every lock but those that the caller has already, and returns one bit for each.
 ///
 /// Who holds one may wait for another (a heap used inside of another's `with`), so nobody is waited for in earnest
@@ -114,7 +107,8 @@ fn take_all() -> u32 {
             None => return taken | more,
             Some(busy) => wanted = busy,
         }
-        leave_all(taken | more);
+        // SAFETY: taken in this round.
+        unsafe { leave_all(taken | more) };
     }
     0
 }
@@ -125,8 +119,16 @@ fn try_take(at: usize, sleeps: u32, taken: &mut u32) -> bool {
     got
 }
 
-fn leave_all(taken: u32) {
-    (1..SEATS.len()).filter(|&at| taken & bit(at) != 0).for_each(|at| leave(&SEATS[at]));
+/// # Safety
+///
+/// The caller has taken the locks of these bits.
+unsafe fn leave_all(taken: u32) {
+    for (at, seat) in SEATS.iter().enumerate().skip(1) {
+        if taken & bit(at) != 0 {
+            // SAFETY: the caller's promise.
+            unsafe { seat.leave_and_wake() };
+        }
+    }
 }
 
 extern "C" fn before() {
@@ -165,9 +167,12 @@ fn after() {
     }
     let taken = TAKEN.swap(0, AcqRel);
     FORKER.store(0, Release);
-    leave_all(taken);
-    if taken & bit(0) != 0 {
-        leave(&CLAIM);
+    // SAFETY: `before` has taken them, in this thread or the one that it is a copy of.
+    unsafe {
+        leave_all(taken);
+        if taken & bit(0) != 0 {
+            CLAIM.leave_and_wake();
+        }
     }
 }
 

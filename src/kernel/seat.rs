@@ -266,6 +266,18 @@ impl Seat {
         self.word.swap(FREE, Release) & CONTENDED != 0
     }
 
+    /// Leaves the lock, and wakes one sleeper if there may be one.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the lock.
+    pub(crate) unsafe fn leave_and_wake(&self) {
+        // SAFETY: the caller's promise.
+        if unsafe { self.leave() } {
+            self.wake();
+        }
+    }
+
     /// Wakes one sleeper. If somebody starves, the caller stands back for a moment, or until that one is served.
     #[cold]
     pub(crate) fn wake(&self) {
