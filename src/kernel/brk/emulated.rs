@@ -1,11 +1,13 @@
 //! A program break inside a byte array, with a kernel's manners and its failures on demand.
 
-use super::holes::Holes;
+mod gaps;
+
 use super::room::Room;
 use super::{Brk, Refused, Source};
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::ops::Range;
+use gaps::Gaps;
 
 /// What a neighbour leaves in memory it used: anything but zero.
 const STALE: u8 = 0xA5;
@@ -52,7 +54,7 @@ pub struct Emulated<'a> {
     /// Where the next mapping would start.
     map_end: usize,
     /// What was given back below that.
-    holes: Holes,
+    gaps: Gaps,
     mapped: usize,
     expected_use: usize,
     sealed: usize,
@@ -89,7 +91,7 @@ impl<'a> Emulated<'a> {
             relocations: 0,
             relocated: 0,
             map_end: end,
-            holes: Holes::NONE,
+            gaps: Gaps::NONE,
             mapped: 0,
             expected_use: 0,
             sealed: 0,
@@ -325,11 +327,11 @@ unsafe impl Brk for Emulated<'_> {
         Ok(())
     }
 
-    /// Mappings stack up from `maps`, where none that was given back has left a hole.
+    /// Mappings stack up from `maps`, where none that was given back has left a gap.
     fn map(&mut self, bytes: usize) -> Result<usize, Refused> {
         let bytes = bytes.checked_next_multiple_of(self.page).ok_or(Refused)?;
-        let start = match self.holes.take(bytes) {
-            Some(hole) => hole,
+        let start = match self.gaps.take(bytes) {
+            Some(gap) => gap,
             None => {
                 let start = self.map_end;
                 self.map_end = start.checked_add(bytes).filter(|&end| end <= self.end).ok_or(Refused)?;
@@ -366,11 +368,11 @@ unsafe impl Brk for Emulated<'_> {
         }
         self.mapped -= end - start;
         if self.mapped == 0 {
-            (self.map_end, self.holes) = (self.maps, Holes::NONE);
+            (self.map_end, self.gaps) = (self.maps, Gaps::NONE);
         } else if end == self.map_end {
-            self.map_end = self.holes.take_before(start);
+            self.map_end = self.gaps.take_before(start);
         } else {
-            self.holes.add(start, end);
+            self.gaps.add(start, end);
         }
         Ok(())
     }

@@ -20,7 +20,6 @@
 mod automatic;
 mod bytes;
 mod emulated;
-mod holes;
 mod linux;
 mod memory;
 mod own;
