@@ -7,15 +7,13 @@
 use crate::central::raise::New;
 use crate::central::spans::Spans;
 use crate::ground::header::{PAGE, Span, pages_of};
-use crate::kernel::brk::Brk;
+use crate::kernel::brk::{Brk, Refused};
 
 /// From this size on, in bytes, memory is moved and not copied if the new place has none yet. Moving costs some
 /// microseconds, a mapping or two more and then a microsecond for a MiB; copying 50 to 100 for a MiB, with the faults.
 const MOVE_MIN: usize = 1 << 20;
 /// From this size on it is moved wherever it goes.
 const MOVE_ALWAYS: usize = 32 << 20;
-/// How many bytes are checked for zeros at a time when a block is copied: the smallest kernel page.
-const UNIT: usize = 4096;
 /// A block that grows by no more than this fraction of it will go on to, and gets as much again if it has to move.
 const GROWTH_FRACTION: usize = 8;
 /// Blocks of fewer pages are not worth room to grow.
@@ -25,6 +23,14 @@ const ROOMY_MIN: usize = MOVE_MIN / PAGE;
 /// once for each eighth it gains. They are addresses, not memory, until they are used.
 pub(crate) fn room_to_grow(pages: usize) -> usize {
     if pages >= ROOMY_MIN { pages / GROWTH_FRACTION } else { 0 }
+}
+
+/// What has become of the content of a large block that moves.
+pub(crate) enum Content {
+    /// It is in the new place. If `left_zero`, all of the old one reads as zero.
+    Moved { left_zero: bool },
+    /// It is to be copied. From this address on the new place reads as zero.
+    ToCopy { zero_from: usize },
 }
 
 impl<B: Brk> Spans<B> {
@@ -47,23 +53,23 @@ impl<B: Brk> Spans<B> {
         self.take_top(roomy)
     }
 
-    /// Moves the first `bytes` bytes of one large block to another one. Returns whether nothing but zeros is left behind.
-    pub(crate) fn move_content(&mut self, from: Span, to: Span, bytes: usize) -> bool {
+    /// Moves the first `bytes` bytes of one large block to another one, if that is worth a system call, and the kernel
+    /// makes it.
+    pub(crate) fn move_content(&mut self, from: Span, to: Span, bytes: usize) -> Content {
         let (source, target) = (from.start(), to.start());
-        let mut zero_from = (to.end() - to.zero_end() * PAGE).max(target);
+        let zero_from = (to.end() - to.zero_end() * PAGE).max(target);
         let fresh = (target + bytes).saturating_sub(zero_from);
         let worth = bytes >= MOVE_ALWAYS || (bytes >= MOVE_MIN && fresh >= bytes / 2);
-        if worth && self.brk.page_size() <= PAGE && self.clear(target, zero_from.min(to.end())) {
-            let whole = pages_of(bytes) * PAGE;
-            // SAFETY: two used spans of at least so many pages; nobody has the content of the new one.
-            if unsafe { self.brk.relocate(source, target, whole) }.is_ok() {
-                return whole == from.bytes();
-            }
-            // If a part was moved, it reads as zero where it was: what is not is copied.
-            zero_from = target;
+        if !worth || self.brk.page_size() > PAGE || !self.clear(target, zero_from.min(to.end())) {
+            return Content::ToCopy { zero_from };
         }
-        copy(source, target, bytes, zero_from);
-        false
+        let whole = pages_of(bytes) * PAGE;
+        // SAFETY: two used spans of at least so many pages; nobody has the content of the new one.
+        match unsafe { self.brk.relocate(source, target, whole) } {
+            Ok(()) => Content::Moved { left_zero: whole == from.bytes() },
+            // If a part was moved, it reads as zero where it was: what is not is copied.
+            Err(Refused) => Content::ToCopy { zero_from: target },
+        }
     }
 
     /// Makes the used pages from `start` to `end` read as zero by returning them, if the kernel agrees.
@@ -79,35 +85,4 @@ impl<B: Brk> Spans<B> {
         self.top = None;
         Some(self.carve(top, pages, 1))
     }
-}
-
-/// Copies `bytes` bytes, but does not write zeros to where zeros are: from `zero_from` on.
-fn copy(source: usize, target: usize, bytes: usize, zero_from: usize) {
-    let skips = bytes >= MOVE_MIN && !cfg!(miri);
-    let (dirty, mut at) = (if skips { zero_from.saturating_sub(target).min(bytes) } else { bytes }, 0);
-    while at < bytes {
-        let piece = if at < dirty { dirty - at } else { UNIT.min(bytes - at) };
-        let from = core::ptr::with_exposed_provenance::<u8>(source + at);
-        // SAFETY: both blocks are used and at least `bytes` long, and one is not the other.
-        unsafe {
-            if at < dirty || !is_zero(from, piece) {
-                core::ptr::with_exposed_provenance_mut::<u8>(target + at).copy_from_nonoverlapping(from, piece);
-            }
-        }
-        at += piece;
-    }
-}
-
-/// Whether `bytes` bytes are all zero. Some may be padding of whoever wrote them, which no Rust program may look at: the
-/// compiler is kept from knowing that these are, and an interpreter from coming here.
-///
-/// # Safety
-///
-/// They may be read, `start` is a multiple of 16, and nobody writes to them meanwhile.
-unsafe fn is_zero(start: *const u8, bytes: usize) -> bool {
-    let words = core::hint::black_box(start).cast::<u64>();
-    // SAFETY: the caller's promise.
-    let zero = (0..bytes / 8).all(|word| unsafe { words.add(word).read() } == 0);
-    // SAFETY: as above.
-    zero && (bytes / 8 * 8..bytes).all(|byte| unsafe { start.add(byte).read() } == 0)
 }

@@ -3,10 +3,11 @@
 use super::{Hmalloc, end};
 use crate::central::spans::OutOfMemory;
 use crate::door::misuse::Misuse;
+use crate::ground::contents::Unfilled;
 use crate::ground::lock::{Lock, Turn};
 use crate::heap::Heap;
 use crate::kernel::brk::Brk;
-use crate::resize::ResizeError;
+use crate::resize::{Begun, ResizeError};
 use crate::tier::slab::Slabs;
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -44,13 +45,13 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         self.end_with(Turn::Taken, |heap| heap.allocate_other(layout))
     }
 
-    /// [`Heap::allocate_zeroed`] in turn with other threads.
+    /// [`Heap::allocate_zeroed`] in turn with other threads, who do not wait for the zeros to be written.
     ///
     /// # Errors
     ///
     /// [`OutOfMemory`].
     pub fn allocate_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        self.in_turn(|heap| heap.allocate_zeroed(layout))
+        self.in_turn(|heap| heap.allocate_unfilled(layout)).map(Unfilled::fill)
     }
 
     /// [`Heap::free`] in turn with other threads. A misuse is passed to `misused`; the heap's own policy is not asked.
@@ -117,7 +118,8 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         self.in_turn(|heap| unsafe { heap.free_sized(payload, layout) })
     }
 
-    /// [`Heap::resize`] in turn with other threads. The heap's own policy is not asked.
+    /// [`Heap::resize`] in turn with other threads, who do not wait for the content to be copied. The heap's own policy is
+    /// asked only about a block that another thread frees meanwhile; the new block is returned all the same.
     ///
     /// # Errors
     ///
@@ -128,7 +130,46 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// As for [`Heap::resize`].
     pub unsafe fn resize(&self, payload: *mut u8, new: Layout) -> Result<NonNull<u8>, ResizeError> {
         // SAFETY: the caller's promise.
-        self.in_turn(|heap| unsafe { heap.resize(payload, new) })
+        unsafe { self.resize_heard(payload, new, |misuse| self.policy.apply("realloc", misuse)) }
+    }
+
+    /// [`resize`](Self::resize), and a block that another thread frees while it is copied is passed to `misused`; the
+    /// heap's own policy is not asked.
+    ///
+    /// # Errors
+    ///
+    /// [`ResizeError`].
+    ///
+    /// # Safety
+    ///
+    /// As for [`Heap::resize`].
+    pub unsafe fn resize_heard(
+        &self,
+        payload: *mut u8,
+        new: Layout,
+        misused: impl FnOnce(&Misuse),
+    ) -> Result<NonNull<u8>, ResizeError> {
+        let begun = self.in_turn(|heap| heap.begin_resize(payload.addr(), new))?;
+        // SAFETY: the caller's promise.
+        Ok(unsafe { self.complete(begun, misused) })
+    }
+
+    /// Completes what a resize has begun: copies in no turn, and frees the old block in another one.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Heap::resize`].
+    pub(super) unsafe fn complete(&self, begun: Begun, misused: impl FnOnce(&Misuse)) -> NonNull<u8> {
+        let moving = match begun {
+            Begun::Done(payload) => return payload,
+            Begun::Moving(moving) => moving,
+        };
+        // SAFETY: the caller's promise.
+        unsafe { moving.copy() };
+        if let Err(misuse) = self.in_turn(|heap| heap.finish_resize(&moving)) {
+            misused(&misuse);
+        }
+        moving.to
     }
 
     /// [`Heap::usable_size`] in turn with other threads.

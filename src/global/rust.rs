@@ -1,12 +1,13 @@
 //! Requests of Rust programs: null for no, and misuse by the heap's policy.
 
 use super::{Hmalloc, end};
+use crate::central::spans::OutOfMemory;
 use crate::ground::lock::{Lock, Turn};
 use crate::ground::policy::Policy;
 use crate::kernel::brk::Brk;
 use crate::tier::slab::Slabs;
 use core::alloc::{GlobalAlloc, Layout};
-use core::ptr::NonNull;
+use core::ptr::{NonNull, null_mut};
 
 // SAFETY: blocks are disjoint and as large and as aligned as their layout says; nothing here unwinds.
 unsafe impl<L: Lock, B: Brk> GlobalAlloc for Hmalloc<L, B> {
@@ -35,7 +36,7 @@ unsafe impl<L: Lock, B: Brk> GlobalAlloc for Hmalloc<L, B> {
 
     #[inline]
     unsafe fn realloc(&self, payload: *mut u8, old: Layout, new_size: usize) -> *mut u8 {
-        let Ok(new) = Layout::from_size_align(new_size, old.align()) else { return core::ptr::null_mut() };
+        let Ok(new) = Layout::from_size_align(new_size, old.align()) else { return null_mut() };
         if !self.lock.try_lock() {
             return self.realloc_contended(payload, old, new);
         }
@@ -89,17 +90,22 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[inline(always)]
     fn finish_realloc(&self, turn: Turn, payload: *mut u8, old: Layout, new: Layout) -> *mut u8 {
         let hears = self.policy != Policy::Ignore;
-        let result = self.end_with(turn, |heap| match heap.resize_fitting(payload.addr(), old, new) {
-            Ok(resized) => resized.map_err(|_| None),
-            Err(unfit) => Err(hears.then(|| heap.explain_unfit(payload.addr(), unfit))),
+        let begun = self.end_with(turn, |heap| {
+            let begun = heap.begin_resize_fitting(payload.addr(), old, new);
+            begun.map_err(|unfit| hears.then(|| heap.explain_unfit(payload.addr(), unfit)))
         });
-        if let Err(Some(misuse)) = &result {
-            self.policy.apply("realloc", misuse);
+        match begun {
+            // SAFETY: the caller of `realloc` uses the old block no more.
+            Ok(Ok(begun)) => unsafe { self.complete(begun, |misuse| self.policy.apply("realloc", misuse)) }.as_ptr(),
+            Ok(Err(OutOfMemory)) | Err(None) => null_mut(),
+            Err(Some(misuse)) => {
+                self.policy.apply("realloc", &misuse);
+                null_mut()
+            }
         }
-        or_null(result)
     }
 }
 
 fn or_null<E>(result: Result<NonNull<u8>, E>) -> *mut u8 {
-    result.map_or(core::ptr::null_mut(), NonNull::as_ptr)
+    result.map_or(null_mut(), NonNull::as_ptr)
 }
