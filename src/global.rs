@@ -111,3 +111,6 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         result
     }
 }
+
+#[cfg(test)]
+mod tests;
