@@ -52,9 +52,9 @@ use core::cell::UnsafeCell;
 /// A signal handler must not use the heap if it may have interrupted a call to it: that dies with a line, too, after
 /// half a second if other threads live; without a libc, or where thread pointers are not read (they are on x86, x86_64,
 /// aarch64, riscv64 and loongarch64), it waits while they do. A thread of low priority that is interrupted inside the
-/// heap makes others wait, whatever their priority; the call that holds the lock is some tens of nanoseconds long, a
-/// few microseconds when it asks the kernel. Heaps that share one of the 31 locks (from the 31st heap on) must not be
-/// used inside each other's [`with`](Self::with).
+/// heap makes others wait, whatever their priority; a call holds the lock for some tens of nanoseconds, for a few
+/// microseconds when it asks the kernel, and never while it fills or copies a block. Heaps that share one of the 31
+/// locks (from the 31st heap on) must not be used inside each other's [`with`](Self::with).
 #[derive(Debug)]
 pub struct Hmalloc<L = Futex, B: Brk = Automatic> {
     lock: L,
@@ -62,7 +62,7 @@ pub struct Hmalloc<L = Futex, B: Brk = Automatic> {
     heap: UnsafeCell<Heap<B>>,
 }
 
-// SAFETY: the heap in the cell is touched only by whoever has the lock's turn, from any thread.
+// SAFETY: only the thread that has the turn touches the heap in the cell.
 unsafe impl<L: Lock + Sync, B: Brk + Send> Sync for Hmalloc<L, B> {}
 
 /// Ends the caller's turn.

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! begin_resize          Move::copy                   finish_resize
-//! take the new place -> copy, for which no heap   -> free the old place
-//!                       and no lock is needed
+//! take the new block -> copy, for which neither   -> free the old block
+//!                       heap nor lock is needed
 //! ```
 
 use crate::central::raise::New;
@@ -56,7 +56,7 @@ impl From<Misuse> for ResizeError {
 pub(crate) enum Begun {
     /// All is done, and the block is here.
     Done(NonNull<u8>),
-    /// The block has a new place, and its content is to be copied there.
+    /// The block moves: there is a new one, to which its content has to be copied.
     Moving(Move),
 }
 
@@ -66,8 +66,8 @@ impl<B: Brk> Heap<B> {
     ///
     /// # Errors
     ///
-    /// [`ResizeError::Misuse`] if no live block starts at `payload`, [`ResizeError::OutOfMemory`] if there was no memory
-    /// for the new size. The block is as it was then.
+    /// [`ResizeError::Misuse`] if no live block starts at `payload`, [`ResizeError::OutOfMemory`] if there was no
+    /// memory for the new size. The block is as it was then.
     ///
     /// # Safety
     ///
@@ -125,7 +125,8 @@ impl<B: Brk> Heap<B> {
         Ok(self.resize_live(live, address, new)?)
     }
 
-    /// The first half, if the live block at `address` can be one of `old`; else says which block is live there, if one is.
+    /// The first half, if the live block at `address` can be one of `old`; else says which block is live there, if one
+    /// is.
     pub(crate) fn begin_resize_fitting(
         &mut self,
         address: usize,
@@ -136,15 +137,15 @@ impl<B: Brk> Heap<B> {
         Ok(self.resize_live(live, address, new))
     }
 
-    /// The second half: frees the old place of a block whose content is in the new one. Where other threads use the heap,
-    /// one of them may have freed it meanwhile, although it was the caller's. The new place is a live block all the same.
+    /// The second half: frees the old block, once its content is in the new one. Where other threads use the heap, one
+    /// of them may have freed it meanwhile, which is a misuse. The new block is live all the same.
     pub(crate) fn finish_resize(&mut self, moved: &Move) -> Result<(), Misuse> {
         let address = moved.from.addr().get();
         if self.free_live_at(address) { Ok(()) } else { Err(self.explain(address)) }
     }
 
-    /// Whether `payload` is a live slot of which both layouts fill more than half, as when a vector grows by little. Then
-    /// the block is one for `new` as it stands.
+    /// Whether `payload` is a live slot of which both layouts fill more than half, as when a vector grows by little.
+    /// Then the block is one for `new` as it stands.
     #[inline(always)]
     pub(crate) fn resize_common(&self, payload: *mut u8, old: Layout, new: Layout) -> bool {
         let slot = admit_slot(&self.spans.map, payload.addr());
@@ -169,7 +170,7 @@ impl<B: Brk> Heap<B> {
         begun
     }
 
-    /// Gives a block a new place, if one of both is a slot.
+    /// Takes the block to which another one moves, if one of the two is a slot.
     fn move_copied(&mut self, old_bytes: usize, from: NonNull<u8>, new: Layout) -> Result<Begun, OutOfMemory> {
         // What grows from next to nothing may have had its last size now.
         let to = if SizeClass::of(new).is_none() || (becomes_large(new) && old_bytes >= PAGE / 2) {
@@ -187,7 +188,8 @@ impl<B: Brk> Heap<B> {
         roomy.map_or_else(|| self.take_large(new), Ok)
     }
 
-    /// Gives a large block that stays one a new place, and frees the old one if the content moves by itself.
+    /// Takes the block to which a large one that stays large moves. Frees the old one if the kernel has moved the
+    /// content.
     fn move_large(&mut self, span: Span, from: NonNull<u8>, new: Layout) -> Result<Begun, OutOfMemory> {
         let moved = self.take_to_move(span.bytes(), new)?;
         let (to, bytes) = (payload_of(moved), span.bytes().min(new.size()));
@@ -232,15 +234,16 @@ impl<B: Brk> Heap<B> {
     }
 }
 
-/// Whether a block that is resized to `new` becomes, or stays, a large one. Beyond a page it does although there are slots:
-/// it will be resized again, and a span can be in place. It fills more than half of its pages, as it would of a slot.
+/// Whether a block that is resized to `new` becomes, or stays, a large one. Beyond a page it does although there are
+/// slots: it will be resized again, and a span can be in place. It fills more than half of its pages, as it would of a
+/// slot.
 fn becomes_large(new: Layout) -> bool {
     new.size() > PAGE || SizeClass::of(new).is_none()
 }
 
-/// What to allocate for a block of `old` bytes that has to move for `new`. One that grows by little at a time will go on
-/// to: it gets the next power of two, of which `new` fills more than half, so that it is copied once per doubling and not
-/// once per size class.
+/// What to allocate for a block of `old` bytes that has to move for `new`. One that grows by little at a time will go
+/// on to: it gets the next power of two, of which `new` fills more than half, so that it is copied once per doubling
+/// and not once per size class.
 fn with_room_to_grow(old: usize, new: Layout) -> Layout {
     let by_little = new.size() > old && new.size() - old <= old / 8 && new.size() <= SMALL_MAX;
     let roomy = Layout::from_size_align(new.size().next_power_of_two(), new.align());

@@ -1,4 +1,4 @@
-//! Moving large blocks: where to, and their content.
+//! Moving large blocks: where to, and their memory.
 //!
 //! A block that grows step by step moves to the heap's end, where it can go on growing in place. Its memory moves with
 //! it, by the kernel's page tables, unless the new place has memory already: then copying leaves less to be faulted in.
@@ -27,16 +27,16 @@ pub(crate) fn room_to_grow(pages: usize) -> usize {
 
 /// What has become of the content of a large block that moves.
 pub(crate) enum Content {
-    /// It is in the new place. If `left_zero`, all of the old one reads as zero.
+    /// It has moved to the new span. If `left_zero`, all of the old one reads as zero.
     Moved { left_zero: bool },
-    /// It is to be copied. From this address on the new place reads as zero.
+    /// It is still to be copied. From this address on the new span reads as zero.
     ToCopy { zero_from: usize },
 }
 
 impl<B: Brk> Spans<B> {
     /// A used span for a block of `held` pages that grows to `pages` and cannot stay where it is: the last of the heap,
-    /// or one with free pages behind it. A block that has grown once will go on to. Nothing if the top is too short, unless
-    /// the block grows by little and is worth a raise.
+    /// or one with free pages behind it. A block that has grown once will go on to. Nothing if the top is too short,
+    /// unless the block grows by little and is worth a raise.
     pub(crate) fn take_to_grow(&mut self, held: usize, pages: usize) -> Option<Span> {
         let by_little = pages - held <= (held / GROWTH_FRACTION).max(1) && pages >= ROOMY_MIN;
         let roomy = if by_little { pages + room_to_grow(pages) } else { pages };
@@ -64,7 +64,7 @@ impl<B: Brk> Spans<B> {
             return Content::ToCopy { zero_from };
         }
         let whole = pages_of(bytes) * PAGE;
-        // SAFETY: two used spans of at least so many pages; nobody has the content of the new one.
+        // SAFETY: two used spans of at least so many pages; the new one is not handed out yet.
         match unsafe { self.brk.relocate(source, target, whole) } {
             Ok(()) => Content::Moved { left_zero: whole == from.bytes() },
             // If a part was moved, it reads as zero where it was: what is not is copied.
@@ -74,7 +74,8 @@ impl<B: Brk> Spans<B> {
 
     /// Makes the used pages from `start` to `end` read as zero by returning them, if the kernel agrees.
     fn clear(&mut self, start: usize, end: usize) -> bool {
-        // SAFETY: they belong to a block that is not handed out yet; our page boundaries are kernel page boundaries here.
+        // SAFETY: they belong to a block that is not handed out yet; our page boundaries are kernel page boundaries
+        // here.
         start >= end || unsafe { self.brk.discard(start, end - start) }.is_ok()
     }
 

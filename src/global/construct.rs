@@ -31,7 +31,7 @@ impl<B: Brk> Hmalloc<Futex, B> {
     }
 
     /// Waits until no other thread is using the heap, and keeps them out. To be called right before `fork` in a program
-    /// with threads and without a libc, so that the child gets a heap that nobody was in the middle of changing.
+    /// with threads and without a libc, so that the child gets a heap that no thread was in the middle of changing.
     pub fn before_fork(&self) {
         self.lock.take_for_fork();
     }

@@ -22,7 +22,7 @@ impl<L: Lock> Drop for Lent<'_, L> {
 }
 
 impl<L: Lock, B: Brk> Hmalloc<L, B> {
-    /// Lends the heap to `use_heap` while nobody else can use it. `use_heap` must not use this heap in another way: if
+    /// Lends the heap to `use_heap` while nothing else can use it. `use_heap` must not use this heap in another way: if
     /// it does, for instance by growing a `Vec` or by its first `println!` where this is the global allocator, the
     /// process dies with one line. A panic that unwinds ends the turn.
     pub fn with<R>(&self, use_heap: impl FnOnce(&mut Heap<B>) -> R) -> R {
@@ -54,8 +54,8 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         self.with(|heap| {
             let mut count = 0;
             for block in heap.blocks() {
-                if let Some(place) = into.get_mut(count) {
-                    *place = block;
+                if let Some(entry) = into.get_mut(count) {
+                    *entry = block;
                 }
                 count += 1;
             }

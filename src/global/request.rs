@@ -65,7 +65,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         unsafe { self.free_heard(payload, || true, misused) }
     }
 
-    /// [`free`](Self::free), and a misuse is looked into only if `hears` says that somebody wants to know. `hears` must
+    /// [`free`](Self::free), and a misuse is looked into only if `hears` says that it is wanted. `hears` must
     /// not use the heap.
     ///
     /// # Safety
@@ -118,8 +118,8 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         self.in_turn(|heap| unsafe { heap.free_sized(payload, layout) })
     }
 
-    /// [`Heap::resize`] in turn with other threads, who do not wait for the content to be copied. The heap's own policy is
-    /// asked only about a block that another thread frees meanwhile; the new block is returned all the same.
+    /// [`Heap::resize`] in turn with other threads, who do not wait for the content to be copied. The heap's own policy
+    /// is asked only about a block that another thread frees meanwhile; the new block is returned all the same.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! The contents of blocks: filled and copied here, and nowhere else. It takes as long as a block is large, so it is done
-//! after the heap's lock is left: nothing here needs the heap.
+//! The contents of blocks: filled and copied here, and nowhere else. It takes as long as a block is large, so it is
+//! done after the heap's lock is left: nothing here needs the heap.
 
 use core::ptr::NonNull;
 
@@ -18,7 +18,7 @@ pub(crate) struct Unfilled {
 impl Unfilled {
     /// # Safety
     ///
-    /// The block at `payload` is new, at least `dirty` bytes long, and no other one knows of it.
+    /// The block at `payload` is new, at least `dirty` bytes long, and not handed out yet.
     pub(crate) unsafe fn new(payload: NonNull<u8>, dirty: usize) -> Self {
         Self { payload, dirty }
     }
@@ -31,13 +31,13 @@ impl Unfilled {
     }
 }
 
-/// A block that moves. Until its content is copied and the old place is freed, both places are live.
+/// A block that moves. The old block and the new one are both live until the content is copied and the old one freed.
 #[must_use]
 pub(crate) struct Move {
     pub(crate) from: NonNull<u8>,
     pub(crate) to: NonNull<u8>,
     pub(crate) bytes: usize,
-    /// From this address on the new place is zero, as far as it is used.
+    /// From this address on the new block reads as zero.
     pub(crate) zero_from: usize,
 }
 
@@ -46,7 +46,7 @@ impl Move {
     ///
     /// # Safety
     ///
-    /// Both places are live blocks of at least so many bytes, and meanwhile no one else uses either of them.
+    /// Both blocks are live and at least so long, and nothing else uses them meanwhile.
     pub(crate) unsafe fn copy(&self) {
         let skips = self.bytes >= SKIP_MIN && !cfg!(miri);
         let before_zeros = self.zero_from.saturating_sub(self.to.addr().get());
@@ -66,12 +66,12 @@ impl Move {
     }
 }
 
-/// Whether `bytes` bytes are all zero. Some may be padding of whoever wrote them, which no Rust program may look at: the
-/// compiler is kept from knowing that these are, and an interpreter from coming here.
+/// Whether `bytes` bytes are all zero. Some may be padding of what was written there, which no Rust program may look
+/// at: the compiler is kept from knowing that, and an interpreter does not get here.
 ///
 /// # Safety
 ///
-/// They may be read, `start` is a multiple of 16, and nobody writes to them meanwhile.
+/// They may be read, `start` is a multiple of 16, and nothing writes to them meanwhile.
 unsafe fn is_zero(start: *const u8, bytes: usize) -> bool {
     let words = core::hint::black_box(start).cast::<u64>();
     // SAFETY: the caller's promise.

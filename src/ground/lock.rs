@@ -12,7 +12,7 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 /// How a heap came to be the caller's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
-    /// By its lock, which is to be left.
+    /// By its lock, which has to be left.
     Taken,
     /// The caller's thread is about to fork and holds every lock: there is nothing to leave. The lock counts as
     /// [lent](Lock::lend) until the turn ends, so that the thread cannot get a second one meanwhile.
@@ -27,9 +27,9 @@ pub enum Turn {
 pub unsafe trait Lock {
     /// Takes the lock if it is free.
     fn try_lock(&self) -> bool;
-    /// Waits for a turn. Where that would never end, the process dies with a line that says why.
+    /// Waits for a turn. If that would never end, the process dies with a line that says why.
     fn wait(&self) -> Turn;
-    /// Lets the next one in. True if somebody may sleep; then [`wake`](Lock::wake) has to be called.
+    /// Ends the turn. True if a thread may sleep; then [`wake`](Lock::wake) has to be called.
     ///
     /// # Safety
     ///
@@ -37,7 +37,7 @@ pub unsafe trait Lock {
     unsafe fn unlock(&self) -> bool;
     /// Wakes one sleeper.
     fn wake(&self);
-    /// Notes that what the lock protects is lent out to the caller's own code, or is so no more.
+    /// Notes that what the lock protects is lent out to the program's own code, or no longer is.
     fn lend(&self, lent: bool);
 }
 
@@ -88,8 +88,8 @@ impl Futex {
     ///
     /// # Safety
     ///
-    /// The caller, or the thread that it is a copy of, has called [`take_for_fork`](Self::take_for_fork), and not left the
-    /// lock since.
+    /// The caller, or the thread that it is a copy of, has called [`take_for_fork`](Self::take_for_fork), and not left
+    /// the lock since.
     pub(crate) unsafe fn leave_after_fork(&self) {
         // SAFETY: the caller's promise.
         unsafe { self.seat().leave_and_wake() };
@@ -117,7 +117,7 @@ unsafe impl Lock for Futex {
     fn wait(&self) -> Turn {
         let seat = self.find_seat();
         if fork::forks_with(seat) {
-            // Nobody but this thread can have borrowed what it has locked.
+            // Only this thread can have borrowed what it has locked.
             if seat.is_lent() {
                 Endless::Lent.die()
             }
@@ -160,7 +160,7 @@ impl SingleThreaded {
     }
 }
 
-// SAFETY: whoever made the value promised that there is only one caller.
+// SAFETY: the promise of `new` is that there is only one caller.
 unsafe impl Lock for SingleThreaded {
     #[inline(always)]
     fn try_lock(&self) -> bool {

@@ -1,7 +1,7 @@
 //! What happens to locks when the process forks.
 //!
-//! A thread that forks takes all locks first, so that the child gets heaps that nobody was in the middle of changing.
-//! That is done by handlers that libc calls around its `fork`:
+//! A thread that forks takes all locks first, so that the child gets heaps that no thread was in the middle of
+//! changing. That is done by handlers that libc calls around its `fork`:
 //!
 //! ```text
 //! before   take libc's list of streams, then every lock     (the order in which streams that allocate take them)
@@ -21,16 +21,16 @@ use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 
 static REGISTERED: AtomicBool = AtomicBool::new(false);
-/// Held while a heap gets its seat, and by who forks.
+/// Held while a heap gets its seat, and by the thread that forks.
 static CLAIM: Seat = Seat::new();
 
-// Who forks. Written while `CLAIM` is held, `FORKER` last, and read by others only to find that it is not they.
+// Which thread forks. Written while `CLAIM` is held, `FORKER` last; another thread reads it only to find another one.
 static FORKER: AtomicU32 = AtomicU32::new(0);
 static FORKER_PROCESS: AtomicU32 = AtomicU32::new(0);
 static FORKER_POINTER: AtomicUsize = AtomicUsize::new(0);
 /// One bit for each seat: the forking thread has taken it for the fork. The vacant seat's bit stands for `CLAIM`. It is
-/// not zero only while `FORKER` is not, so that a handler that interrupts these functions and forks finds either a fork
-/// that is none of its business, or nothing that it could overwrite.
+/// not zero only while `FORKER` is not, so that a signal handler that interrupts these functions and forks finds either
+/// the fork of another thread, or nothing that it could overwrite.
 static TAKEN: AtomicU32 = AtomicU32::new(0);
 /// How many signal handlers of the forking thread fork, too, between its own handlers here.
 static NESTED: AtomicU32 = AtomicU32::new(0);
@@ -49,7 +49,7 @@ pub(crate) fn prepare() {
     }
 }
 
-/// Does `claim` while no other heap gets a seat and nobody else forks.
+/// Does `claim` while no other heap gets a seat and no other thread forks.
 pub(crate) fn while_none_forks<R>(claim: impl FnOnce() -> R) -> R {
     if is_forker() {
         return claim();
@@ -91,9 +91,9 @@ pub(crate) fn take_for_fork(seat: &Seat) -> bool {
 
 /// Takes every lock but those that the caller has already, and returns one bit for each.
 ///
-/// Who holds one may wait for another (a heap used inside of another's `with`), so nobody is waited for in earnest
-/// while a lock is held: what was taken is left, and the busy one comes first in the next round. Where many are busy
-/// nearly all the time, they are never all free; then each is waited for, in every round a little longer.
+/// A thread that holds one may wait for another (a heap used inside of another's `with`), so there is no long wait
+/// while a lock is held: what was taken is left, and the next round begins with the busy one. Where many are busy
+/// nearly all the time, they are never all free at once; then each is waited for, in every round a little longer.
 fn take_all() -> u32 {
     let (mut own, mut wanted) = (0, 0);
     for round in 0_u32.. {
@@ -154,7 +154,7 @@ extern "C" fn parent() {
 }
 
 extern "C" fn child() {
-    // Who lent a heap out before the fork still does, under another id.
+    // A thread that lent a heap out before the fork still does, under another id.
     SEATS.iter().for_each(Seat::renew_lender);
     after();
     libc::reset_streams();
@@ -178,7 +178,7 @@ fn after() {
 
 // musl calls this around `fork`. It is weak there, as it is here: a program that calls `pthread_atfork` brings another
 // one, which is used then. A static program has no other way to hear of a fork, for a weak reference to
-// `pthread_atfork` brings nothing in. Elsewhere nobody calls it.
+// `pthread_atfork` brings nothing in. Elsewhere nothing calls it.
 macro_rules! fork_handler {
     ($jump:literal) => {
         core::arch::global_asm!(

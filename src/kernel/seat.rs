@@ -3,20 +3,20 @@
 //! A futex lock in one word, after Drepper, "Futexes Are Tricky" (2011), section 5:
 //!
 //! ```text
-//! 0            vacant: not in use as a lock, nobody gets it
+//! 0            vacant: not in use as a lock, no thread gets it
 //! 1            free
-//! holder + 2   held, nobody sleeps
-//! holder + 3   held, somebody may sleep
+//! holder + 2   held, no thread sleeps
+//! holder + 3   held, a thread may sleep
 //!
 //! take   1 -> holder + 2; otherwise set the lowest bit and sleep while the word stays, until it is 1
 //! leave  set 1; if the lowest bit was set, wake one sleeper
 //! ```
 //!
-//! The holder is some bits of its thread pointer. It is in the same word, so that it is never another one's: not even
-//! for the instant between two instructions, in which a thread may be interrupted, and kept from running for long.
+//! The holder is some bits of its thread pointer. They stand in the same word as the lock's state, so that they are
+//! right at every instant: a thread may be interrupted between any two instructions, and not run again for long.
 //!
-//! A thread that slept takes the lock with the lowest bit set, for others may still sleep: at worst one wake too many.
-//! Nothing here needs thread-local storage, so it works in threads made by a bare `clone`.
+//! A thread that slept takes the lock with the lowest bit set, for others may still sleep: at worst it wakes one in
+//! vain. Nothing here needs thread-local storage, so it works in threads made by a bare `clone`.
 
 mod waiting;
 
@@ -41,20 +41,20 @@ pub(crate) struct Seat {
     word: AtomicU32,
     /// Thread id of the task that lends out what the lock protects, or 0.
     lender: AtomicU32,
-    /// 1 if a waiter was outrun again and again by those who leave the lock and take it again at once.
+    /// 1 if threads that leave the lock and take it again at once have got ahead of a waiter again and again.
     starving: AtomicU32,
     /// How many locks share this seat.
     users: AtomicU32,
 }
 
-/// Says that from now on every thread has a thread pointer of its own: the program has a libc.
+/// Notes that every thread has a thread pointer of its own, if the program has a libc.
 pub(crate) fn use_thread_pointers() {
     if libc::is_linked() {
         THREAD_POINTERS.store(true, Relaxed);
     }
 }
 
-/// The calling thread's pointer, or 0 where that tells nothing.
+/// The calling thread's pointer, or 0 where pointers do not tell threads apart.
 #[inline(always)]
 pub(crate) fn this_thread() -> usize {
     if !THREAD_POINTERS.load(Relaxed) {
@@ -64,7 +64,7 @@ pub(crate) fn this_thread() -> usize {
     unsafe { libc::thread_pointer() }
 }
 
-/// The word of a lock that the caller holds. Only [`HELD`] where thread pointers tell nothing.
+/// The word of a lock that the caller holds. Only [`HELD`] where pointers do not tell threads apart.
 #[inline(always)]
 fn held_by_caller() -> u32 {
     // Thread pointers are multiples of 16, and of these the next 30 bits differ: threads have room for their stacks.
@@ -102,8 +102,8 @@ impl Seat {
         self.open();
     }
 
-    /// Notes that a heap which had this lock is gone. After the last one the lock is free, whoever holds it: the next
-    /// heap here is not to wait for a `before_fork` without an `after_fork`.
+    /// Notes that a heap which had this lock is gone. After the last one the lock is free, even if it was held: the
+    /// next heap that gets it must not wait for a `before_fork` that no `after_fork` followed.
     pub(crate) fn part(&self) {
         if self.users.load(Relaxed) == 1 {
             self.word.store(FREE, Release);
@@ -117,7 +117,7 @@ impl Seat {
         self.word.compare_exchange(FREE, held_by_caller(), Acquire, Relaxed).is_ok()
     }
 
-    /// Leaves the lock. True if somebody may sleep, whom [`wake`](Self::wake) is for then.
+    /// Leaves the lock. True if a thread may sleep, which [`wake`](Self::wake) then has to wake.
     ///
     /// # Safety
     ///
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_vacant_seat_is_nobodys_and_an_open_one_has_one_holder() {
+    fn a_vacant_seat_has_no_holder_and_an_open_one_has_one() {
         let seat = Seat::new();
         assert!(!seat.try_take());
         seat.open();

@@ -53,7 +53,7 @@ pub struct Emulated<'a> {
     relocated: usize,
     /// Where the next mapping would start.
     map_end: usize,
-    /// What was given back below that.
+    /// What was unmapped below that.
     gaps: Gaps,
     mapped: usize,
     expected_use: usize,

@@ -1,4 +1,4 @@
-//! Memory by raw system calls: mappings, protection, the program break. [`advice`] gives pages back, [`relocate`] moves
+//! Memory by raw system calls: mappings, protection, the program break. [`advice`] returns pages, [`relocate`] moves
 //! them.
 
 mod advice;
@@ -9,7 +9,7 @@ pub(super) use advice::{discard, expect_use, is_locked};
 pub(super) use relocate::relocate;
 use syscalls::{Errno, Sysno, syscall};
 
-/// Where the numbers of MIPS differ from everybody else's.
+/// Where MIPS has other numbers than the other architectures.
 const MIPS: bool = cfg!(any(target_arch = "mips", target_arch = "mips64"));
 const POWERPC: bool = cfg!(any(target_arch = "powerpc", target_arch = "powerpc64"));
 
@@ -80,7 +80,7 @@ pub(super) fn map_exactly(address: usize, bytes: usize) -> Result<(), Refused> {
         // No kernel maps there: a filter answers without asking it.
         Ok(0) | Err(_) => Err(Refused),
         Ok(elsewhere) => {
-            // SAFETY: this mapping was made right now, and nobody knows of it.
+            // SAFETY: this mapping was made right now, and nothing uses it.
             let _ = unsafe { unmap(elsewhere, bytes) };
             Err(Refused)
         }
@@ -96,7 +96,7 @@ enum Anew {
     Sealed,
 }
 
-/// Puts a new mapping in the place of an old one. Every libc's own `malloc` needs `mmap`, so no filter can be against
+/// Puts a new mapping in the place of an old one. Every libc's own `malloc` needs `mmap`, so no filter can forbid
 /// it.
 ///
 /// # Safety

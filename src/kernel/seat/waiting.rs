@@ -1,8 +1,8 @@
-//! Waiting for a lock, waking who waits, and how to know that a wait would never end.
+//! Waiting for a lock, waking a thread that waits, and how to know that a wait would never end.
 //!
 //! Three kinds of waiting never end, and each is recognized on the slow path only:
 //!
-//! - **Nobody else is there.** If no other task shares this memory, then the lock is held by the waiter itself (a
+//! - **No other thread is there.** If no other task shares this memory, then the lock is held by the waiter itself (a
 //!   signal handler that interrupted it), or by a thread of the process that this one was copied from.
 //!   `unshare(CLONE_VM)` says whether that is so, and changes nothing.
 //! - **The waiter lent it out** and comes back for it: the lender's thread id is written down.
@@ -18,20 +18,20 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed};
 /// How often a waiter looks before it sleeps. The lock is held for some tens of nanoseconds; sleeping takes
 /// microseconds.
 const SPINS: u32 = 100;
-/// How long a waiter sleeps at a time, in milliseconds. Whoever leaves the lock wakes it sooner.
+/// How long a waiter sleeps at a time, in milliseconds. The thread that leaves the lock wakes it sooner.
 const SLEEP: usize = 10;
 /// Sleeps in vain after which a holder with the waiter's thread pointer is taken for the waiter itself.
 const PATIENCE: u32 = 50;
 /// The same for a thread that only wants to know whether it may fork.
 pub(crate) const FORK_PATIENCE: u32 = 10;
-/// How often a waiter is woken for nothing before others stand back for it. The lock is otherwise not fair: who is
-/// awake gets it at once, which serves all of them best.
-const OUTRUN_MAX: u32 = 50;
-/// So many disturbances, as by a fast timer's signals, count as one sleep in vain.
-const DISTURBED_MAX: u32 = 200;
-/// Sleeps in vain between two looks at who else is there.
+/// How often a waiter is woken in vain before others stand back for it. The lock is otherwise not fair: a thread that
+/// is awake gets it at once, which is best for all of them together.
+const OVERTAKEN_MAX: u32 = 50;
+/// So many interruptions, as by a fast timer's signals, count as one sleep in vain.
+const INTERRUPTED_MAX: u32 = 200;
+/// Sleeps in vain between two looks for other threads.
 const LOOK_EVERY: u32 = 100;
-/// Sleeps in vain before the first look where a filter may kill who looks: so many that nothing is lost by it.
+/// Sleeps in vain before the first look where a filter may kill a thread for it: so many that nothing is lost then.
 const FILTERED_PATIENCE: u32 = 500;
 
 /// Why waiting for a lock would never end.
@@ -90,8 +90,8 @@ impl Seat {
         self.sleep_until(|in_vain| self.doubt(in_vain, patience))
     }
 
-    /// Takes the lock unless nobody leaves it for so many sleeps. For a caller who holds others that the holder may
-    /// want.
+    /// Takes the lock, or gives up after so many sleeps in which no thread left it. For a caller that holds other
+    /// locks, which the holder of this one may want.
     #[cold]
     pub(crate) fn take_briefly(&self, sleeps: u32) -> bool {
         self.sleep_until(|in_vain| if in_vain < sleeps { Ok(()) } else { Err(()) }).is_ok()
@@ -99,7 +99,7 @@ impl Seat {
 
     /// Takes the lock, or gives up for the reason that `doubt` has after so many sleeps in vain.
     fn sleep_until<E>(&self, doubt: impl Fn(u32) -> Result<(), E>) -> Result<(), E> {
-        let (mut in_vain, mut outrun, mut disturbed) = (0, 0, 0);
+        let (mut in_vain, mut overtaken, mut interrupted) = (0, 0, 0);
         let answer = loop {
             let seen = self.word.load(Relaxed);
             let to = if seen == FREE { held_by_caller() | CONTENDED } else { seen | CONTENDED };
@@ -110,35 +110,35 @@ impl Seat {
                 break Ok(());
             }
             match tasks::futex_wait(&self.word, to, SLEEP) {
-                Awake::Called => (in_vain, outrun) = (0, outrun + 1),
-                Awake::Disturbed if disturbed < DISTURBED_MAX => disturbed += 1,
-                Awake::Late | Awake::Disturbed => {
-                    (in_vain, disturbed) = (in_vain + 1, 0);
+                Awake::Called => (in_vain, overtaken) = (0, overtaken + 1),
+                Awake::Interrupted if interrupted < INTERRUPTED_MAX => interrupted += 1,
+                Awake::Late | Awake::Interrupted => {
+                    (in_vain, interrupted) = (in_vain + 1, 0);
                     if let Err(reason) = doubt(in_vain) {
                         break Err(reason);
                     }
                 }
             }
-            if outrun >= OUTRUN_MAX {
+            if overtaken >= OVERTAKEN_MAX {
                 self.starving.store(1, Relaxed);
             }
         };
-        if outrun >= OUTRUN_MAX {
+        if overtaken >= OVERTAKEN_MAX {
             self.starving.store(0, Relaxed);
             tasks::futex_wake_one(&self.starving);
         }
         answer
     }
 
-    /// What a waiter has reason to believe after so many sleeps in which nobody left the lock.
+    /// What a waiter has reason to believe after so many sleeps in which no thread left the lock.
     fn doubt(&self, in_vain: u32, patience: u32) -> Result<(), Endless> {
         let look = in_vain % LOOK_EVERY == 1 && (in_vain > FILTERED_PATIENCE || !tasks::is_filtered());
-        // Looked at when nobody else is there any more: who was may have left it, or a fork has, in the child of which
-        // the waiter goes on.
+        // The word is read after that: a thread that was there until now may have left the lock, or a fork has, in the
+        // child of which the waiter goes on.
         if look && tasks::is_alone() && self.word.load(Relaxed) != FREE {
             return Err(Endless::Alone);
         }
-        // Who lends is known by name. It is not the waiter, and takes as long as it likes.
+        // A lender is known by its thread id: it is not the waiter, and may take as long as it likes.
         let mine = held_by_caller();
         if in_vain >= patience && mine != HELD && !self.is_lent() && self.word.load(Relaxed) == mine | CONTENDED {
             return Err(Endless::Interrupted);
@@ -158,12 +158,12 @@ impl Seat {
         }
     }
 
-    /// Wakes one sleeper. If somebody starves, the caller stands back for a moment, or until that one is served.
+    /// Wakes one sleeper. If a thread starves, the caller stands back for a moment, or until that one has the lock.
     #[cold]
     pub(crate) fn wake(&self) {
         tasks::futex_wake_one(&self.word);
         if self.starving.load(Relaxed) != 0 && tasks::futex_wait(&self.starving, 1, SLEEP) != Awake::Called {
-            // Who starves says so again; who was lost by a fork does not.
+            // A thread that still starves says so again; one that a fork left behind does not.
             self.starving.store(0, Relaxed);
         }
     }

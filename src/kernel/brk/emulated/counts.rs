@@ -13,7 +13,7 @@ impl Emulated<'_> {
         self.current
     }
 
-    /// Bytes in mappings that were not given back.
+    /// Bytes that are mapped now.
     pub fn mapped(&self) -> usize {
         self.mapped
     }

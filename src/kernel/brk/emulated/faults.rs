@@ -57,9 +57,9 @@ impl Emulated<'_> {
         self.relocations = count;
     }
 
-    /// Sets the arena's last `bytes` bytes aside for [`Brk::map`](crate::brk::Brk::map); 0 refuses every mapping, which is
-    /// the default. It is less if the [room](crate::brk::Brk::room) for metadata, which is taken from what is left, is
-    /// there already.
+    /// Sets the arena's last `bytes` bytes aside for [`Brk::map`](crate::brk::Brk::map); 0 refuses every mapping, which
+    /// is the default. It is less if the [room](crate::brk::Brk::room) for metadata, which is taken from what is left,
+    /// is there already.
     ///
     /// # Panics
     ///

@@ -31,7 +31,7 @@ unsafe impl Brk for Emulated<'_> {
         Ok(())
     }
 
-    /// Mappings stack up from `maps`, where none that was given back has left a gap.
+    /// In a gap between others, or behind the last one.
     fn map(&mut self, bytes: usize) -> Result<usize, Refused> {
         let bytes = bytes.checked_next_multiple_of(self.page).ok_or(Refused)?;
         let start = match self.gaps.take(bytes) {

@@ -70,8 +70,8 @@ unsafe fn discard_by_advice(start: usize, bytes: usize) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Whether a page is locked in memory, as all are after `mlockall(MCL_FUTURE)`: a new mapping is filled at once there, and
-/// advice is refused. False where that is not asked: where no advice is given on pages anyway, and under a filter.
+/// Whether a page is locked in memory, as all are after `mlockall(MCL_FUTURE)`: a new mapping is filled at once there,
+/// and advice is refused. False where that is not asked: where no advice is given on pages anyway, and under a filter.
 pub(in crate::kernel::brk) fn is_locked(start: usize, page: usize, area: Area) -> bool {
     let may_advise = matches!(area, Area::ProgramBreak) || ADVISED.load(Relaxed);
     // SAFETY: the callers own the page and do not need what is in it.

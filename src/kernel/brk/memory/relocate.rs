@@ -10,7 +10,7 @@ use syscalls::{Errno, Sysno, syscall};
 
 const MREMAP_MAYMOVE: usize = 1;
 const MREMAP_FIXED: usize = 2;
-/// Keeps the old mapping, empty (Linux 5.7): no gap is left for somebody else's.
+/// Keeps the old mapping, empty (Linux 5.7): no gap is left that another mapping could take.
 const MREMAP_DONTUNMAP: usize = 4;
 
 /// Moves that are made in a process: each may leave some mappings more, of which Linux has 65,530 by default.
@@ -21,7 +21,7 @@ static MOVES: AtomicUsize = AtomicUsize::new(0);
 ///
 /// Refused are ranges of more than one mapping (before Linux 6.17; a block that was moved and has grown since is one),
 /// kernels before 5.7, a limit on addresses that leaves no room for the range a second time, and more than
-/// [`MOVES_MAX`] moves. Under a filter, which may be against the call, it is not made.
+/// [`MOVES_MAX`] moves. Under a filter, which may forbid the call, it is not made.
 ///
 /// # Safety
 ///
