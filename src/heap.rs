@@ -3,6 +3,7 @@
 use crate::central::spans::{OutOfMemory, Spans};
 use crate::door::misuse::Misuse;
 use crate::door::validate::{Live, admit, admit_slot, explain, wrong_layout};
+use crate::ground::contents::Unfilled;
 use crate::ground::corrupt::Corruption;
 use crate::ground::header::{Kind, PAGE, Slab, Span, pages_of};
 use crate::ground::policy::Policy;
@@ -99,6 +100,11 @@ impl<B: Brk> Heap<B> {
     ///
     /// As for [`allocate`](Self::allocate).
     pub fn allocate_zeroed(&mut self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
+        self.allocate_unfilled(layout).map(Unfilled::fill)
+    }
+
+    /// A block for [`allocate_zeroed`](Self::allocate_zeroed) in which the zeros are still to be written.
+    pub(crate) fn allocate_unfilled(&mut self, layout: Layout) -> Result<Unfilled, OutOfMemory> {
         let (payload, dirty) = match SizeClass::of(layout) {
             Some(class) => {
                 let class = self.find_slot(class)?;
@@ -110,9 +116,8 @@ impl<B: Brk> Heap<B> {
                 (payload_of(span), (span.bytes() - span.zero_end() * PAGE).min(layout.size()))
             }
         };
-        // SAFETY: the block is new, at least this long, and nobody else's.
-        unsafe { payload.write_bytes(0, dirty) };
-        Ok(payload)
+        // SAFETY: the block is new, and at least this long.
+        Ok(unsafe { Unfilled::new(payload, dirty) })
     }
 
     /// Allocates what asks for more alignment than usual, what its class has no slot at hand for, or what no class serves.

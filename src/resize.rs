@@ -1,10 +1,17 @@
-//! Resizing a block: in place if its slot or span allows, else by moving it.
+//! Resizing a block: in place if its slot or span allows, else by moving it, in two halves, with the copy between them.
+//!
+//! ```text
+//! begin_resize          Move::copy                   finish_resize
+//! take the new block -> copy, for which neither   -> free the old block
+//!                       heap nor lock is needed
+//! ```
 
 use crate::central::raise::Where;
-use crate::central::relocate::room_to_grow;
+use crate::central::relocate::{Content, room_to_grow};
 use crate::central::spans::OutOfMemory;
 use crate::door::misuse::Misuse;
 use crate::door::validate::{Live, admit, admit_slot};
+use crate::ground::contents::Move;
 use crate::ground::header::{PAGE, Span, pages_of};
 use crate::ground::size_class::{SMALL_MAX, SizeClass};
 use crate::heap::{Heap, payload_of};
@@ -45,23 +52,31 @@ impl From<Misuse> for ResizeError {
     }
 }
 
+/// What the first half of a resize has come to.
+pub(crate) enum Begun {
+    /// All is done, and the block is here.
+    Done(NonNull<u8>),
+    /// The block moves: there is a new one, to which its content has to be copied.
+    Moving(Move),
+}
+
 impl<B: Brk> Heap<B> {
     /// Makes the block at `payload` one for `new`, in place if it can be, and returns where it is then. The content is
     /// kept up to the smaller of the two sizes.
     ///
     /// # Errors
     ///
-    /// [`ResizeError::Misuse`] if no live block starts at `payload`, [`ResizeError::OutOfMemory`] if there was no memory
-    /// for the new size. The block is as it was then.
+    /// [`ResizeError::Misuse`] if no live block starts at `payload`, [`ResizeError::OutOfMemory`] if there was no
+    /// memory for the new size. The block is as it was then.
     ///
     /// # Safety
     ///
     /// As for [`free`](Self::free), unless the result is the same address: then the block's bytes up to the new size
     /// may still be used.
     pub unsafe fn resize(&mut self, payload: *mut u8, new: Layout) -> Result<NonNull<u8>, ResizeError> {
-        let live = admit(&self.spans.map, payload.addr());
-        let live = live.ok_or_else(|| self.explain(payload.addr()))?;
-        self.resize_live(live, payload.addr(), new).map_err(ResizeError::from)
+        let begun = self.begin_resize(payload.addr(), new)?;
+        // SAFETY: the caller's promise.
+        Ok(unsafe { self.complete(begun) })
     }
 
     /// Like [`resize`](Self::resize) for a caller who knows what was asked for before, which is checked as by
@@ -80,61 +95,90 @@ impl<B: Brk> Heap<B> {
         old: Layout,
         new: Layout,
     ) -> Result<NonNull<u8>, ResizeError> {
-        match self.resize_fitting(payload.addr(), old, new) {
-            Ok(resized) => resized.map_err(ResizeError::from),
+        match self.begin_resize_fitting(payload.addr(), old, new) {
+            // SAFETY: the caller's promise.
+            Ok(begun) => Ok(unsafe { self.complete(begun?) }),
             Err(unfit) => Err(self.explain_unfit(payload.addr(), unfit).into()),
         }
     }
 
-    /// Resizes the live block at `address` if it can be one of `old`; else says which block is live there, if one is.
-    pub(crate) fn resize_fitting(
+    /// # Safety
+    ///
+    /// As for [`Move::copy`].
+    unsafe fn complete(&mut self, begun: Begun) -> NonNull<u8> {
+        match begun {
+            Begun::Done(payload) => payload,
+            Begun::Moving(moving) => {
+                // SAFETY: the caller's promise.
+                unsafe { moving.copy() };
+                let finished = self.finish_resize(&moving);
+                debug_assert!(finished.is_ok(), "this heap has one owner");
+                moving.to
+            }
+        }
+    }
+
+    /// The first half of a [`resize`](Self::resize): all of it, or all but the content of a block that has to move.
+    pub(crate) fn begin_resize(&mut self, address: usize, new: Layout) -> Result<Begun, ResizeError> {
+        let live = admit(&self.spans.map, address);
+        let live = live.ok_or_else(|| self.explain(address))?;
+        Ok(self.resize_live(live, address, new)?)
+    }
+
+    /// The first half, if the live block at `address` can be one of `old`; else says which block is live there, if one
+    /// is.
+    pub(crate) fn begin_resize_fitting(
         &mut self,
         address: usize,
         old: Layout,
         new: Layout,
-    ) -> Result<Result<NonNull<u8>, OutOfMemory>, Option<Live>> {
+    ) -> Result<Result<Begun, OutOfMemory>, Option<Live>> {
         let live = self.admit_fitting(address, old)?;
         Ok(self.resize_live(live, address, new))
     }
 
-    /// Whether `payload` is a live slot of which both layouts fill more than half, as when a vector grows by little. Then
-    /// the block is one for `new` as it stands.
+    /// The second half: frees the old block, once its content is in the new one. Where other threads use the heap, one
+    /// of them may have freed it meanwhile, which is a misuse. The new block is live all the same.
+    pub(crate) fn finish_resize(&mut self, moved: &Move) -> Result<(), Misuse> {
+        let address = moved.from.addr().get();
+        if self.free_live_at(address) { Ok(()) } else { Err(self.explain(address)) }
+    }
+
+    /// Whether `payload` is a live slot of which both layouts fill more than half, as when a vector grows by little.
+    /// Then the block is one for `new` as it stands.
     #[inline(always)]
     pub(crate) fn resize_common(&self, payload: *mut u8, old: Layout, new: Layout) -> bool {
         let slot = admit_slot(&self.spans.map, payload.addr());
         slot.is_some_and(|slot| slot.fits_closely(payload.addr(), old) && slot.fits_closely(payload.addr(), new))
     }
 
-    fn resize_live(&mut self, live: Live, address: usize, new: Layout) -> Result<NonNull<u8>, OutOfMemory> {
+    fn resize_live(&mut self, live: Live, address: usize, new: Layout) -> Result<Begun, OutOfMemory> {
         let same = NonNull::new(core::ptr::with_exposed_provenance_mut::<u8>(address)).ok_or(OutOfMemory)?;
         let aligned = address.is_multiple_of(new.align());
         if aligned && self.resize_in_place(live, new) {
-            return Ok(same);
+            return Ok(Begun::Done(same));
         }
         let old_bytes = live.bytes();
-        let moved = match live {
-            Live::Large(span) if becomes_large(new) => self.move_large(span, new),
-            _ => self.move_copied(live, same, new),
+        let begun = match live {
+            Live::Large(span) if becomes_large(new) => self.move_large(span, same, new),
+            _ => self.move_copied(old_bytes, same, new),
         };
-        if moved.is_err() && aligned && new.size() <= old_bytes {
+        if begun.is_err() && aligned && new.size() <= old_bytes {
             self.slack_kept = true;
-            return Ok(same);
+            return Ok(Begun::Done(same));
         }
-        moved
+        begun
     }
 
-    fn move_copied(&mut self, live: Live, from: NonNull<u8>, new: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        let old_bytes = live.bytes();
+    /// Takes the block to which another one moves, if one of the two is a slot.
+    fn move_copied(&mut self, old_bytes: usize, from: NonNull<u8>, new: Layout) -> Result<Begun, OutOfMemory> {
         // What grows from next to nothing may have had its last size now.
-        let moved = if SizeClass::of(new).is_none() || (becomes_large(new) && old_bytes >= PAGE / 2) {
+        let to = if SizeClass::of(new).is_none() || (becomes_large(new) && old_bytes >= PAGE / 2) {
             payload_of(self.take_to_move(old_bytes, new)?)
         } else {
             self.allocate(with_room_to_grow(old_bytes, new)).or_else(|_| self.allocate(new))?
         };
-        // SAFETY: the old block is live and the new one is not it; each is at least as long as what is copied.
-        unsafe { moved.copy_from_nonoverlapping(from, old_bytes.min(new.size())) };
-        self.free_live(live);
-        Ok(moved)
+        Ok(Begun::Moving(Move { from, to, bytes: old_bytes.min(new.size()), zero_from: usize::MAX }))
     }
 
     /// A span to which a block of `old` bytes moves.
@@ -144,13 +188,18 @@ impl<B: Brk> Heap<B> {
         roomy.map_or_else(|| self.take_large(new), Ok)
     }
 
-    /// Moves a large block that stays one.
-    fn move_large(&mut self, span: Span, new: Layout) -> Result<NonNull<u8>, OutOfMemory> {
+    /// Takes the block to which a large one that stays large moves. Frees the old one if the kernel has moved the
+    /// content.
+    fn move_large(&mut self, span: Span, from: NonNull<u8>, new: Layout) -> Result<Begun, OutOfMemory> {
         let moved = self.take_to_move(span.bytes(), new)?;
-        let zeros_left = self.spans.move_content(span, moved, span.bytes().min(new.size()));
-        let free = if zeros_left { self.spans.release_untouched(span) } else { self.spans.release(span) };
+        let (to, bytes) = (payload_of(moved), span.bytes().min(new.size()));
+        let free = match self.spans.move_content(span, moved, bytes) {
+            Content::ToCopy { zero_from } => return Ok(Begun::Moving(Move { from, to, bytes, zero_from })),
+            Content::Moved { left_zero: true } => self.spans.release_untouched(span),
+            Content::Moved { left_zero: false } => self.spans.release(span),
+        };
         self.settle(free);
-        Ok(payload_of(moved))
+        Ok(Begun::Done(to))
     }
 
     /// A slot is kept while the request fills more than half of it; a large block while the request stays large and the
@@ -185,15 +234,16 @@ impl<B: Brk> Heap<B> {
     }
 }
 
-/// Whether a block that is resized to `new` becomes, or stays, a large one. Beyond a page it does although there are slots:
-/// it will be resized again, and a span can be in place. It fills more than half of its pages, as it would of a slot.
+/// Whether a block that is resized to `new` becomes, or stays, a large one. Beyond a page it does although there are
+/// slots: it will be resized again, and a span can be in place. It fills more than half of its pages, as it would of a
+/// slot.
 fn becomes_large(new: Layout) -> bool {
     new.size() > PAGE || SizeClass::of(new).is_none()
 }
 
-/// What to allocate for a block of `old` bytes that has to move for `new`. One that grows by little at a time will go on
-/// to: it gets the next power of two, of which `new` fills more than half, so that it is copied once per doubling and not
-/// once per size class.
+/// What to allocate for a block of `old` bytes that has to move for `new`. One that grows by little at a time will go
+/// on to: it gets the next power of two, of which `new` fills more than half, so that it is copied once per doubling
+/// and not once per size class.
 fn with_room_to_grow(old: usize, new: Layout) -> Layout {
     let by_little = new.size() > old && new.size() - old <= old / 8 && new.size() <= SMALL_MAX;
     let roomy = Layout::from_size_align(new.size().next_power_of_two(), new.align());

@@ -1,29 +1,18 @@
 //! How threads take turns in a heap.
 //!
-//! The locks of all heaps stand in one table of [`Seat`]s, outside of the heaps themselves, so that a thread that forks
-//! finds them wherever their heaps have been moved to. A lock is an offset into that table. The first seat is vacant
-//! for good: that is where a lock begins, so that its first use ends on the slow path, where it gets a seat of its own.
-//!
-//! ```text
-//! SEATS    | vacant | heap's | other heap's | ...          one cache line each
-//!               ^        ^
-//!   Futex at first      then
-//! ```
+//! A lock is an offset into the table of [`SEATS`]. It begins as that of the vacant seat, which no thread ever gets, so
+//! that its first use ends on the slow path, where it gets a seat of its own.
 
 use crate::kernel::fork;
 use crate::kernel::seat::{Endless, Seat};
+use crate::kernel::seats::{self, SEATS};
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-
-/// Seats, the vacant one included. Heaps beyond so many share the last.
-pub(crate) const SEAT_COUNT: usize = 32;
-
-pub(crate) static SEATS: [Seat; SEAT_COUNT] = [const { Seat::new() }; SEAT_COUNT];
 
 /// How a heap came to be the caller's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
-    /// By its lock, which is to be left.
+    /// By its lock, which has to be left.
     Taken,
     /// The caller's thread is about to fork and holds every lock: there is nothing to leave. The lock counts as
     /// [lent](Lock::lend) until the turn ends, so that the thread cannot get a second one meanwhile.
@@ -38,9 +27,9 @@ pub enum Turn {
 pub unsafe trait Lock {
     /// Takes the lock if it is free.
     fn try_lock(&self) -> bool;
-    /// Waits for a turn. Where that would never end, the process dies with a line that says why.
+    /// Waits for a turn. If that would never end, the process dies with a line that says why.
     fn wait(&self) -> Turn;
-    /// Lets the next one in. True if somebody may sleep; then [`wake`](Lock::wake) has to be called.
+    /// Ends the turn. True if a thread may sleep; then [`wake`](Lock::wake) has to be called.
     ///
     /// # Safety
     ///
@@ -48,7 +37,7 @@ pub unsafe trait Lock {
     unsafe fn unlock(&self) -> bool;
     /// Wakes one sleeper.
     fn wake(&self);
-    /// Notes that what the lock protects is lent out to the caller's own code, or is so no more.
+    /// Notes that what the lock protects is lent out to the program's own code, or no longer is.
     fn lend(&self, lent: bool);
 }
 
@@ -65,7 +54,7 @@ impl Futex {
     }
 
     #[inline(always)]
-    pub(crate) fn seat(&self) -> &'static Seat {
+    fn seat(&self) -> &'static Seat {
         let offset = self.seat.load(Relaxed);
         // SAFETY: an offset is 0 or what `find_seat` has written: a seat of the table.
         unsafe { &*SEATS.as_ptr().byte_add(offset) }
@@ -73,7 +62,7 @@ impl Futex {
 
     /// This lock's own seat, which it gets at the latest now.
     #[cold]
-    pub(crate) fn find_seat(&self) -> &'static Seat {
+    fn find_seat(&self) -> &'static Seat {
         fork::prepare();
         if self.seat.load(Acquire) == 0 {
             fork::while_none_forks(|| self.claim_seat());
@@ -82,28 +71,36 @@ impl Futex {
     }
 
     fn claim_seat(&self) {
-        if self.seat.load(Relaxed) != 0 {
-            return;
+        if self.seat.load(Relaxed) == 0 {
+            let offset = core::ptr::from_ref(seats::claim()).addr() - SEATS.as_ptr().addr();
+            self.seat.store(offset, Release);
         }
-        let vacant = SEATS[1..].iter().find(|seat| seat.users.load(Relaxed) == 0);
-        let seat = vacant.unwrap_or(&SEATS[SEAT_COUNT - 1]);
-        seat.users.fetch_add(1, Relaxed);
-        seat.open();
-        self.seat.store(core::ptr::from_ref(seat).addr() - SEATS.as_ptr().addr(), Release);
+    }
+
+    /// Takes the lock before a fork, unless the caller has it already.
+    pub(crate) fn take_for_fork(&self) {
+        if !self.try_lock() {
+            fork::take_for_fork(self.find_seat());
+        }
+    }
+
+    /// Leaves the lock after a fork.
+    ///
+    /// # Safety
+    ///
+    /// The caller, or the thread that it is a copy of, has called [`take_for_fork`](Self::take_for_fork), and not left
+    /// the lock since.
+    pub(crate) unsafe fn leave_after_fork(&self) {
+        // SAFETY: the caller's promise.
+        unsafe { self.seat().leave_and_wake() };
     }
 }
 
 impl Drop for Futex {
     fn drop(&mut self) {
-        if self.seat.load(Relaxed) == 0 {
-            return;
+        if self.seat.load(Relaxed) != 0 {
+            self.seat().part();
         }
-        let seat = self.seat();
-        if seat.users.load(Relaxed) == 1 {
-            // The next heap here is not to wait for a `before_fork` without an `after_fork`.
-            seat.reset();
-        }
-        seat.users.fetch_sub(1, Relaxed);
     }
 }
 
@@ -120,7 +117,7 @@ unsafe impl Lock for Futex {
     fn wait(&self) -> Turn {
         let seat = self.find_seat();
         if fork::forks_with(seat) {
-            // Nobody but this thread can have borrowed what it has locked.
+            // Only this thread can have borrowed what it has locked.
             if seat.is_lent() {
                 Endless::Lent.die()
             }
@@ -163,7 +160,7 @@ impl SingleThreaded {
     }
 }
 
-// SAFETY: whoever made the value promised that there is only one caller.
+// SAFETY: the promise of `new` is that there is only one caller.
 unsafe impl Lock for SingleThreaded {
     #[inline(always)]
     fn try_lock(&self) -> bool {

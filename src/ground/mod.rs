@@ -1,6 +1,7 @@
 //! Where things are: headers, the page map, size classes, and the lock.
 
 pub(crate) mod aside;
+pub(crate) mod contents;
 pub(crate) mod corrupt;
 pub(crate) mod header;
 pub(crate) mod leaf;

@@ -1,7 +1,7 @@
 //! What happens to locks when the process forks.
 //!
-//! A thread that forks takes all locks first, so that the child gets heaps that nobody was in the middle of changing.
-//! That is done by handlers that libc calls around its `fork`:
+//! A thread that forks takes all locks first, so that the child gets heaps that no thread was in the middle of
+//! changing. That is done by handlers that libc calls around its `fork`:
 //!
 //! ```text
 //! before   take libc's list of streams, then every lock     (the order in which streams that allocate take them)
@@ -14,23 +14,23 @@
 //! interrupted a call, or inside of `with`, is left to it, in the child as well: that call goes on when the handler
 //! returns.
 
-use crate::ground::lock::SEATS;
 use crate::kernel::seat::{self, Endless, FORK_PATIENCE, Seat};
+use crate::kernel::seats::{self, SEATS};
 use crate::kernel::{libc, tasks};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 
 static REGISTERED: AtomicBool = AtomicBool::new(false);
-/// Held while a heap gets its seat, and by who forks.
+/// Held while a heap gets its seat, and by the thread that forks.
 static CLAIM: Seat = Seat::new();
 
-// Who forks. Written while `CLAIM` is held, `FORKER` last, and read by others only to find that it is not they.
+// Which thread forks. Written while `CLAIM` is held, `FORKER` last; another thread reads it only to find another one.
 static FORKER: AtomicU32 = AtomicU32::new(0);
 static FORKER_PROCESS: AtomicU32 = AtomicU32::new(0);
 static FORKER_POINTER: AtomicUsize = AtomicUsize::new(0);
 /// One bit for each seat: the forking thread has taken it for the fork. The vacant seat's bit stands for `CLAIM`. It is
-/// not zero only while `FORKER` is not, so that a handler that interrupts these functions and forks finds either a fork
-/// that is none of its business, or nothing that it could overwrite.
+/// not zero only while `FORKER` is not, so that a signal handler that interrupts these functions and forks finds either
+/// the fork of another thread, or nothing that it could overwrite.
 static TAKEN: AtomicU32 = AtomicU32::new(0);
 /// How many signal handlers of the forking thread fork, too, between its own handlers here.
 static NESTED: AtomicU32 = AtomicU32::new(0);
@@ -49,7 +49,7 @@ pub(crate) fn prepare() {
     }
 }
 
-/// Does `claim` while no other heap gets a seat and nobody else forks.
+/// Does `claim` while no other heap gets a seat and no other thread forks.
 pub(crate) fn while_none_forks<R>(claim: impl FnOnce() -> R) -> R {
     if is_forker() {
         return claim();
@@ -58,7 +58,8 @@ pub(crate) fn while_none_forks<R>(claim: impl FnOnce() -> R) -> R {
         endless.die();
     }
     let result = claim();
-    leave(&CLAIM);
+    // SAFETY: taken above.
+    unsafe { CLAIM.leave_and_wake() };
     result
 }
 
@@ -73,11 +74,7 @@ fn is_forker() -> bool {
 
 /// Whether the caller is the thread that forks, and has taken this seat for that.
 pub(crate) fn forks_with(seat: &Seat) -> bool {
-    is_forker()
-        && SEATS
-            .iter()
-            .position(|other| core::ptr::eq(other, seat))
-            .is_some_and(|at| TAKEN.load(Relaxed) & bit(at) != 0)
+    is_forker() && seats::number(seat).is_some_and(|at| TAKEN.load(Relaxed) & bit(at) != 0)
 }
 
 fn bit(index: usize) -> u32 {
@@ -92,19 +89,11 @@ pub(crate) fn take_for_fork(seat: &Seat) -> bool {
     }
 }
 
-/// Leaves a lock that the caller holds.
-pub(crate) fn leave(seat: &Seat) {
-    // SAFETY: the callers have taken it.
-    if unsafe { seat.leave() } {
-        seat.wake();
-    }
-}
-
 /// Takes every lock but those that the caller has already, and returns one bit for each.
 ///
-/// Who holds one may wait for another (a heap used inside of another's `with`), so nobody is waited for in earnest
-/// while a lock is held: what was taken is left, and the busy one comes first in the next round. Where many are busy
-/// nearly all the time, they are never all free; then each is waited for, in every round a little longer.
+/// A thread that holds one may wait for another (a heap used inside of another's `with`), so there is no long wait
+/// while a lock is held: what was taken is left, and the next round begins with the busy one. Where many are busy
+/// nearly all the time, they are never all free at once; then each is waited for, in every round a little longer.
 fn take_all() -> u32 {
     let (mut own, mut wanted) = (0, 0);
     for round in 0_u32.. {
@@ -118,7 +107,8 @@ fn take_all() -> u32 {
             None => return taken | more,
             Some(busy) => wanted = busy,
         }
-        leave_all(taken | more);
+        // SAFETY: taken in this round.
+        unsafe { leave_all(taken | more) };
     }
     0
 }
@@ -129,8 +119,16 @@ fn try_take(at: usize, sleeps: u32, taken: &mut u32) -> bool {
     got
 }
 
-fn leave_all(taken: u32) {
-    (1..SEATS.len()).filter(|&at| taken & bit(at) != 0).for_each(|at| leave(&SEATS[at]));
+/// # Safety
+///
+/// The caller has taken the locks of these bits.
+unsafe fn leave_all(taken: u32) {
+    for (at, seat) in SEATS.iter().enumerate().skip(1) {
+        if taken & bit(at) != 0 {
+            // SAFETY: the caller's promise.
+            unsafe { seat.leave_and_wake() };
+        }
+    }
 }
 
 extern "C" fn before() {
@@ -156,7 +154,7 @@ extern "C" fn parent() {
 }
 
 extern "C" fn child() {
-    // Who lent a heap out before the fork still does, under another id.
+    // A thread that lent a heap out before the fork still does, under another id.
     SEATS.iter().for_each(Seat::renew_lender);
     after();
     libc::reset_streams();
@@ -169,15 +167,18 @@ fn after() {
     }
     let taken = TAKEN.swap(0, AcqRel);
     FORKER.store(0, Release);
-    leave_all(taken);
-    if taken & bit(0) != 0 {
-        leave(&CLAIM);
+    // SAFETY: `before` has taken them, in this thread or the one that it is a copy of.
+    unsafe {
+        leave_all(taken);
+        if taken & bit(0) != 0 {
+            CLAIM.leave_and_wake();
+        }
     }
 }
 
 // musl calls this around `fork`. It is weak there, as it is here: a program that calls `pthread_atfork` brings another
 // one, which is used then. A static program has no other way to hear of a fork, for a weak reference to
-// `pthread_atfork` brings nothing in. Elsewhere nobody calls it.
+// `pthread_atfork` brings nothing in. Elsewhere nothing calls it.
 macro_rules! fork_handler {
     ($jump:literal) => {
         core::arch::global_asm!(

@@ -15,8 +15,8 @@ impl Line {
     }
 
     fn byte(&mut self, byte: u8) {
-        if let Some(place) = self.bytes.get_mut(self.length) {
-            *place = byte;
+        if let Some(next) = self.bytes.get_mut(self.length) {
+            *next = byte;
             self.length += 1;
         }
     }
@@ -40,14 +40,14 @@ impl Line {
 
     #[inline(never)]
     fn number(&mut self, number: usize, radix: usize) -> &mut Self {
-        let mut place = 1;
-        while number / place >= radix {
-            place *= radix;
+        let mut digit_value = 1;
+        while number / digit_value >= radix {
+            digit_value *= radix;
         }
-        while place > 0 {
-            let digit = (number / place % radix) as u8;
+        while digit_value > 0 {
+            let digit = (number / digit_value % radix) as u8;
             self.byte(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 });
-            place /= radix;
+            digit_value /= radix;
         }
         self
     }

@@ -8,5 +8,6 @@ pub(crate) mod fork;
 pub(crate) mod libc;
 pub(crate) mod line;
 pub(crate) mod seat;
+pub(crate) mod seats;
 pub(crate) mod sys;
 pub(crate) mod tasks;

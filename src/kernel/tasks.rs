@@ -1,4 +1,4 @@
-//! System calls about tasks: who the caller is, who else is there, and waiting for another one.
+//! System calls about tasks: which one the caller is, whether there are others, waiting for one of them; and the clock.
 
 use core::sync::atomic::AtomicU32;
 use syscalls::{Errno, Sysno, syscall};
@@ -37,9 +37,9 @@ pub(crate) fn is_filtered() -> bool {
     !matches!(unsafe { syscall!(Sysno::prctl, PR_GET_SECCOMP) }, Ok(0) | Err(Errno::EINVAL))
 }
 
-/// About how many milliseconds have passed since some moment: half as many or twice as many may be counted. The counter of
-/// the processor, which runs at 1 to 5 GHz, is taken for one of 2 GHz; no system call is made, which a filter might be
-/// against.
+/// About how many milliseconds have passed since some moment: half as many or twice as many may be counted. The counter
+/// of the processor, which runs at 1 to 5 GHz, is taken for one of 2 GHz; no system call is made, which a filter might
+/// forbid.
 #[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(miri)))]
 pub(crate) fn milliseconds() -> Option<u64> {
     #[cfg(target_arch = "x86")]
@@ -50,7 +50,7 @@ pub(crate) fn milliseconds() -> Option<u64> {
     Some(unsafe { _rdtsc() } >> 21)
 }
 
-/// How many milliseconds have passed since some moment: no system call is made, which a filter might be against.
+/// How many milliseconds have passed since some moment: no system call is made, which a filter might forbid.
 #[cfg(target_arch = "aarch64")]
 pub(crate) fn milliseconds() -> Option<u64> {
     let (ticks, frequency): (u64, u64);
@@ -62,7 +62,7 @@ pub(crate) fn milliseconds() -> Option<u64> {
     Some(ticks / (frequency / 1000).max(1))
 }
 
-/// Milliseconds since the system started, give or take a few, or nothing where a filter may be against the question.
+/// Milliseconds since the system started, give or take a few, or nothing where a filter may forbid the question.
 #[cfg(any(miri, not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64"))))]
 #[cold]
 pub(crate) fn milliseconds() -> Option<u64> {
@@ -86,10 +86,10 @@ pub(crate) fn milliseconds() -> Option<u64> {
 pub(crate) enum Awake {
     /// The time is over.
     Late,
-    /// By somebody, or the word has changed.
+    /// By another thread, or the word has changed.
     Called,
     /// By a signal, or it did not begin: a filter refuses it.
-    Disturbed,
+    Interrupted,
 }
 
 /// Sleeps for at most some milliseconds while `word` holds `value`; may return at any time.
@@ -102,7 +102,7 @@ pub(crate) fn futex_wait(word: &AtomicU32, value: u32, milliseconds: usize) -> A
     match answer {
         Ok(_) | Err(Errno::EAGAIN) => Awake::Called,
         Err(Errno::ETIMEDOUT) => Awake::Late,
-        Err(_) => Awake::Disturbed,
+        Err(_) => Awake::Interrupted,
     }
 }
 

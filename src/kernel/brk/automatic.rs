@@ -6,7 +6,7 @@ use core::ops::Range;
 
 /// [`OwnBreak`] where a libc is linked (glibc, musl, bionic, uClibc, relibc), the program break of [`Linux`] elsewhere.
 ///
-/// A libc moves the program break by itself and keeps its own idea of where that is; without one nobody else does.
+/// A libc moves the program break by itself and keeps its own idea of where that is; without one nothing else moves it.
 #[derive(Debug, Default)]
 pub struct Automatic {
     own: OwnBreak,

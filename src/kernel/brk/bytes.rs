@@ -28,7 +28,7 @@ pub struct Arena<const N: usize> {
     taken: AtomicBool,
 }
 
-// SAFETY: the bytes belong to whoever set `taken`, which one caller can.
+// SAFETY: the bytes belong to the one value that could set `taken`.
 unsafe impl<const N: usize> Sync for Arena<N> {}
 
 impl<const N: usize> Arena<N> {
@@ -44,7 +44,7 @@ impl<const N: usize> Default for Arena<N> {
     }
 }
 
-/// A break inside an [`Arena`]. It hands out what is there and nothing else: no mappings, no memory given back. The arena's
+/// A break inside an [`Arena`]. It hands out what is there and nothing else: no mappings, nothing returned. The arena's
 /// end becomes the room for metadata, if the heap wants one while the break is below it.
 ///
 /// Of several over the same arena the first that is used has it; the others are refused everything.
@@ -131,7 +131,7 @@ unsafe impl Brk for Bytes {
         let mut room = self.room.get();
         room.map(start, bytes, PAGE)?;
         self.room.set(room);
-        // SAFETY: in the room, which lies in the arena above the break, and not mapped until now: nobody uses it.
+        // SAFETY: in the room, which lies in the arena above the break, and not mapped until now: nothing uses it.
         unsafe { self.start.with_addr(start).write_bytes(0, bytes) };
         Ok(())
     }

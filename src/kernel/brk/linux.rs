@@ -2,7 +2,6 @@
 
 use super::memory::{self, Area};
 use super::{Brk, Refused, Source};
-use crate::kernel::fork;
 use crate::kernel::seat::Seat;
 use core::ops::Range;
 
@@ -64,7 +63,8 @@ fn in_turn(step: impl FnOnce() -> Result<(), Refused>) -> Result<(), Refused> {
     // break is left to that one, and the heap goes on in regions.
     seat.take().map_err(|_| Refused)?;
     let result = step();
-    fork::leave(seat);
+    // SAFETY: taken above.
+    unsafe { seat.leave_and_wake() };
     result
 }
 

@@ -1,12 +1,15 @@
-//! Memory by raw system calls: mappings, protection, and giving pages back.
+//! Memory by raw system calls: mappings, protection, the program break. [`advice`] returns pages, [`relocate`] moves
+//! them.
+
+mod advice;
+mod relocate;
 
 use super::Refused;
-use crate::kernel::tasks::is_filtered;
-use core::sync::atomic::Ordering::Relaxed;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize};
+pub(super) use advice::{discard, expect_use, is_locked};
+pub(super) use relocate::relocate;
 use syscalls::{Errno, Sysno, syscall};
 
-/// Where the numbers of MIPS differ from everybody else's.
+/// Where MIPS has other numbers than the other architectures.
 const MIPS: bool = cfg!(any(target_arch = "mips", target_arch = "mips64"));
 const POWERPC: bool = cfg!(any(target_arch = "powerpc", target_arch = "powerpc64"));
 
@@ -21,12 +24,25 @@ const NORESERVE: usize = match () {
     () => 0x4000,
 };
 const NO_FILE: usize = usize::MAX;
-const MREMAP_MAYMOVE: usize = 1;
-const MREMAP_FIXED: usize = 2;
-/// Keeps the old mapping, empty (Linux 5.7): no gap is left for somebody else's.
-const MREMAP_DONTUNMAP: usize = 4;
-const MADV_DONTNEED: usize = 4;
-const MADV_HUGEPAGE: usize = 14;
+
+/// Which mapping it is that pages belong to.
+#[derive(Clone, Copy)]
+pub(super) enum Area {
+    /// The program break's.
+    ProgramBreak,
+    /// An own break's, or one of [`map`].
+    Mapping,
+}
+
+impl Area {
+    /// With what flags its pages are mapped.
+    fn flags(self) -> usize {
+        match self {
+            Self::ProgramBreak => 0,
+            Self::Mapping => NORESERVE,
+        }
+    }
+}
 
 /// `mmap` takes its arguments in registers on most architectures; 32-bit ones count the file offset (zero here) in
 /// pages under the name `mmap2`, and s390x takes a pointer to them.
@@ -64,7 +80,7 @@ pub(super) fn map_exactly(address: usize, bytes: usize) -> Result<(), Refused> {
         // No kernel maps there: a filter answers without asking it.
         Ok(0) | Err(_) => Err(Refused),
         Ok(elsewhere) => {
-            // SAFETY: this mapping was made right now, and nobody knows of it.
+            // SAFETY: this mapping was made right now, and nothing uses it.
             let _ = unsafe { unmap(elsewhere, bytes) };
             Err(Refused)
         }
@@ -80,7 +96,7 @@ enum Anew {
     Sealed,
 }
 
-/// Puts a new mapping in the place of an old one. Every libc's own `malloc` needs `mmap`, so no filter can be against
+/// Puts a new mapping in the place of an old one. Every libc's own `malloc` needs `mmap`, so no filter can forbid
 /// it.
 ///
 /// # Safety
@@ -143,160 +159,6 @@ pub(super) unsafe fn unseal(start: usize, bytes: usize) {
 pub(super) unsafe fn unmap(start: usize, bytes: usize) -> Result<(), Refused> {
     // SAFETY: the caller's promise.
     unsafe { syscall!(Sysno::munmap, start, bytes) }.map(drop).map_err(|_| Refused)
-}
-
-/// Whether huge pages were asked for, so that mappings differ in more than their addresses.
-static ADVISED: AtomicBool = AtomicBool::new(false);
-
-/// Whether `madvise` does what it says: not asked yet, yes, no.
-static DISCARDS: AtomicU8 = AtomicU8::new(UNKNOWN);
-const UNKNOWN: u8 = 0;
-const YES: u8 = 1;
-const NO: u8 = 2;
-
-/// Which mapping it is that pages belong to.
-#[derive(Clone, Copy)]
-pub(super) enum Area {
-    /// The program break's.
-    ProgramBreak,
-    /// An own break's, or one of [`map`].
-    Mapping,
-}
-
-impl Area {
-    /// With what flags its pages are mapped.
-    fn flags(self) -> usize {
-        match self {
-            Self::ProgramBreak => 0,
-            Self::Mapping => NORESERVE,
-        }
-    }
-}
-
-/// Returns the memory of a range to the kernel, and keeps its addresses: on success it reads as zero.
-///
-/// In the program break `madvise` does that, which is believed after it was seen to work: emulators and filters may
-/// answer 0 and do nothing. Elsewhere a new mapping takes the place of the old one, and the kernel joins it with its
-/// neighbours again; unless those were advised to use huge pages, where `madvise` leaves fewer mappings behind.
-///
-/// # Safety
-///
-/// The range consists of pages of the caller's that are readable and writable, and its content is not needed any more.
-pub(super) unsafe fn discard(start: usize, bytes: usize, area: Area) -> Result<(), Refused> {
-    let may_advise = matches!(area, Area::ProgramBreak) || ADVISED.load(Relaxed);
-    if may_advise && DISCARDS.load(Relaxed) != NO && !is_filtered() {
-        // SAFETY: the caller's promise.
-        let answer = unsafe { discard_by_advice(start, bytes) };
-        // Locked memory answers EINVAL, and stays.
-        if answer.is_err() || DISCARDS.load(Relaxed) == YES {
-            return answer;
-        }
-    }
-    // SAFETY: the caller's promise.
-    unsafe { replace(start, bytes, Anew::Zero, area.flags()) }
-}
-
-/// # Safety
-///
-/// As for [`discard`].
-unsafe fn discard_by_advice(start: usize, bytes: usize) -> Result<(), Refused> {
-    let first = core::ptr::with_exposed_provenance_mut::<u8>(start);
-    let unknown = DISCARDS.load(Relaxed) == UNKNOWN;
-    if unknown {
-        // SAFETY: the range is the caller's and writable; its content is not needed.
-        unsafe { first.write_volatile(1) };
-    }
-    // SAFETY: the caller owns the range and does not need its content.
-    let advised = unsafe { syscall!(Sysno::madvise, start, bytes, MADV_DONTNEED) };
-    if unknown {
-        // SAFETY: as above.
-        let zero = unsafe { first.read_volatile() } == 0;
-        if !zero {
-            // It may be known to have been.
-            // SAFETY: as above.
-            unsafe { first.write_volatile(0) };
-        }
-        if advised.is_ok() {
-            DISCARDS.store(if zero { YES } else { NO }, Relaxed);
-        }
-    }
-    advised.map_err(|_| Refused)?;
-    Ok(())
-}
-
-/// Moves that are made in a process: each may leave some mappings more, of which Linux has 65,530 by default.
-const MOVES_MAX: usize = 8192;
-static MOVES: AtomicUsize = AtomicUsize::new(0);
-
-/// Moves the memory of a range to another one, page by page and without a copy, and leaves zeros behind.
-///
-/// Refused are ranges of more than one mapping (before Linux 6.17; a block that was moved and has grown since is one),
-/// kernels before 5.7, a limit on addresses that leaves no room for the range a second time, and more than
-/// [`MOVES_MAX`] moves. Under a filter, which may be against the call, it is not made.
-///
-/// # Safety
-///
-/// Both ranges consist of pages of the caller's that are readable and writable, they do not overlap, and the content
-/// of `to` is not needed any more.
-pub(super) unsafe fn relocate(from: usize, to: usize, bytes: usize, area: Area) -> Result<(), Refused> {
-    if MOVES.load(Relaxed) >= MOVES_MAX || is_filtered() {
-        return Err(Refused);
-    }
-    MOVES.fetch_add(1, Relaxed);
-    let flags = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
-    // SAFETY: the caller's promise.
-    match unsafe { syscall!(Sysno::mremap, from, bytes, bytes, flags, to) } {
-        Ok(moved) if moved == to => {}
-        _ => {
-            // SAFETY: the caller's promise.
-            unsafe { close_gaps(to, bytes) };
-            return Err(Refused);
-        }
-    }
-    // The old mapping is empty, and this only lets the kernel join it with its neighbours; but qemu-user takes it for
-    // gone until it is mapped anew.
-    // SAFETY: its content has just been moved away. Refused, it stays as it is: empty.
-    let _ = unsafe { replace(from, bytes, Anew::Zero, area.flags()) };
-    Ok(())
-}
-
-/// Maps anew what a move that failed has unmapped: kernels make room first and find errors later.
-///
-/// # Safety
-///
-/// The range is the caller's.
-unsafe fn close_gaps(start: usize, bytes: usize) {
-    // SAFETY: readable and writable is what the range is to be.
-    let has_gap = |at, bytes| unsafe { protect(at, bytes, READ_WRITE) } == Err(Errno::ENOMEM);
-    if !has_gap(start, bytes) || map_exactly(start, bytes).is_ok() {
-        return;
-    }
-    let page = super::page_size::page_size();
-    for at in (start..start + bytes).step_by(page) {
-        if has_gap(at, page) && map_exactly(at, page).is_err() {
-            crate::kernel::sys::die("hmalloc: the kernel took a mapping away\n");
-        }
-    }
-}
-
-/// Whether a page is locked in memory, as all are after `mlockall(MCL_FUTURE)`: a new mapping is filled at once there, and
-/// advice is refused. False where that is not asked: where no advice is given on pages anyway, and under a filter.
-pub(super) fn is_locked(start: usize, page: usize, area: Area) -> bool {
-    let may_advise = matches!(area, Area::ProgramBreak) || ADVISED.load(Relaxed);
-    // SAFETY: the callers own the page and do not need what is in it.
-    may_advise
-        && !is_filtered()
-        && unsafe { syscall!(Sysno::madvise, start, page, MADV_DONTNEED) } == Err(Errno::EINVAL)
-}
-
-/// Asks for huge pages.
-pub(super) fn expect_use(start: usize, bytes: usize) {
-    if !is_filtered() {
-        ADVISED.store(true, Relaxed);
-        // SAFETY: the advice changes which pages back the range, not what is in them. A kernel without huge pages
-        // answers EINVAL, and then nothing was lost.
-        let _ = unsafe { syscall!(Sysno::madvise, start, bytes, MADV_HUGEPAGE) };
-    }
 }
 
 /// The program break.

@@ -20,7 +20,6 @@
 mod automatic;
 mod bytes;
 mod emulated;
-mod holes;
 mod linux;
 mod memory;
 mod own;
@@ -38,7 +37,7 @@ pub use own::OwnBreak;
 /// Bytes of its [room](Brk::room) that the heap needs for each of its pages of 16 KiB.
 pub(crate) const ROOM_PER_PAGE: usize = 200;
 
-/// The kernel said no. Whatever was asked did not happen.
+/// The kernel said no. What was asked for did not happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused;
 
@@ -74,7 +73,7 @@ pub enum Source {
 /// The heap builds its blocks in what it is given, so an implementation promises:
 ///
 /// - after `move_break(from, to)` raised the break, every byte from `from` up to `to` may be read and written until the
-///   break is lowered below it, and nobody but the caller and those who moved the break themselves owns it;
+///   break is lowered below it, and belongs to the caller, or to others who have moved the break themselves;
 /// - whole pages of [`page_size`](Brk::page_size) bytes that lay above the break read as zero once it is raised over
 ///   them;
 /// - a mapping from `map` or `map_at` is readable, writable, zero, aligned to `page_size`, and belongs to the caller;
@@ -84,7 +83,7 @@ pub unsafe trait Brk {
     fn query(&self) -> Result<usize, Refused>;
 
     /// Moves the break to exactly `to`, up or down, if it stands at exactly `from`: in one step, so that of two callers
-    /// who saw the same break one is refused.
+    /// that saw the same break one is refused.
     ///
     /// # Safety
     ///
@@ -95,15 +94,15 @@ pub unsafe trait Brk {
     fn map(&mut self, bytes: usize) -> Result<usize, Refused>;
 
     /// A range of addresses, far from the break, in which nothing is mapped and nothing else grows: room for the heap's
-    /// own metadata, which it maps piece by piece with [`map_at`](Brk::map_at). Naming it maps nothing. The heap asks when
-    /// it outgrows its first 2 MiB, and again if that was refused; it needs 200 bytes for each 16 KiB. By default this is
-    /// refused: metadata lies among the blocks then, and comes between what grows.
+    /// own metadata, which it maps piece by piece with [`map_at`](Brk::map_at). Naming it maps nothing. The heap asks
+    /// when it outgrows its first 2 MiB, and again if that was refused; it needs 200 bytes for each 16 KiB. By default
+    /// this is refused: metadata lies among the blocks then, and comes between what grows.
     fn room(&mut self) -> Result<Range<usize>, Refused> {
         Err(Refused)
     }
 
-    /// Maps exactly `bytes` bytes at `start`: whole pages of the [`room`](Brk::room), in place of nothing that is mapped
-    /// there. By default this is refused.
+    /// Maps exactly `bytes` bytes at `start`: whole pages of the [`room`](Brk::room). Replaces nothing: it is
+    /// refused where something is mapped already, and by default.
     fn map_at(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
         let _ = (start, bytes);
         Err(Refused)
@@ -113,8 +112,8 @@ pub unsafe trait Brk {
     ///
     /// # Safety
     ///
-    /// `start` and `bytes` are those of one call to [`map`](Brk::map), or whole pages that [`map_at`](Brk::map_at) mapped;
-    /// and nothing in them is used again.
+    /// `start` and `bytes` are those of one call to [`map`](Brk::map), or whole pages that [`map_at`](Brk::map_at)
+    /// mapped; and nothing in them is used again.
     unsafe fn unmap(&mut self, start: usize, bytes: usize) -> Result<(), Refused>;
 
     /// Returns the memory of `bytes` bytes at `start` to the kernel while keeping their addresses: on success they read
@@ -127,8 +126,9 @@ pub unsafe trait Brk {
     unsafe fn discard(&mut self, start: usize, bytes: usize) -> Result<(), Refused>;
 
     /// Moves the memory of `bytes` bytes at `from` to `to` without copying it, so that pages never touched stay so: on
-    /// success `to` reads as `from` did, and `from` as zero. By default this is refused. A call that was refused may have
-    /// cleared a part of `to`, or have moved a part of `from` there, which then reads as zero: all of both can be used.
+    /// success `to` reads as `from` did, and `from` as zero. By default this is refused. A call that was refused may
+    /// have cleared a part of `to`, or have moved a part of `from` there, which then reads as zero: all of both can be
+    /// used.
     ///
     /// # Safety
     ///
@@ -139,7 +139,7 @@ pub unsafe trait Brk {
         Err(Refused)
     }
 
-    /// Makes whole pages inaccessible, until the break is lowered below them or their mapping is returned. By default
+    /// Makes whole pages inaccessible, until the break is lowered below them or their mapping is unmapped. By default
     /// this is refused, and then they stay as they are.
     ///
     /// # Safety
@@ -168,8 +168,8 @@ pub unsafe trait Brk {
         let _ = (start, bytes);
     }
 
-    /// Whether the page at `start`, a multiple of [`page_size`](Brk::page_size), is locked in memory: then it is no use to
-    /// return it. It is the caller's, and its content is not needed. By default none is.
+    /// Whether the page at `start`, a multiple of [`page_size`](Brk::page_size), is locked in memory: then it is no use
+    /// to return it. It is the caller's, and its content is not needed. By default none is.
     fn is_locked(&mut self, start: usize) -> bool {
         let _ = start;
         false

@@ -13,8 +13,9 @@
 //! reserved a TiB ahead would keep every other mapping away, too; but a program that then sets a limit on its own
 //! address space (`RLIMIT_AS`) could not map another byte, nor start a thread, and `mlockall` would count all of it.
 //!
-//! What lies in the way all the same stops the range there: the kernel is told to replace nothing, a raise is refused,
-//! and the heap goes on in regions. So it does at the end of its range, the last part of which is the room for metadata.
+//! Where something lies in the way all the same, the range ends: the kernel is told to replace nothing, a raise is
+//! refused, and the heap goes on in regions. So it does at the end of its range, the last part of which is the room for
+//! metadata.
 
 use super::memory::{self, Area};
 use super::{Brk, Refused, Source};
@@ -29,17 +30,17 @@ const WIDE: bool = cfg!(target_pointer_width = "64");
 const ABOVE_BREAK: u64 = if WIDE { 16 << 30 } else { 256 << 20 };
 /// From one range of a process to the next, at best, and where the machine has fewer addresses.
 const APART: [u64; 2] = if WIDE { [1 << 40, 16 << 30] } else { [512 << 20, 128 << 20] };
-/// Places that are tried for a range, at each distance. A range that a heap has left behind still has its place.
-const PLACES: usize = 32;
-/// Ranges start at a multiple of this: of what huge pages cover, and of so much that a program break that has grown
-/// meanwhile leads another copy of this library to the same places, where it finds those that are taken.
+/// Starts that are tried for a range, at each distance. A range that a dropped heap has left behind still has its own.
+const STARTS: usize = 32;
+/// Ranges start at a multiple of this: of what huge pages cover, and of so much that another copy of this library,
+/// which may find the program break a little higher, tries the same starts, and finds which are taken.
 const ROUND: u64 = if WIDE { 1 << 30 } else { 2 << 20 };
 /// The part of a range that is the room for metadata: enough for a heap in all the rest.
 const ROOM_FRACTION: usize = 64;
 /// Addresses between the break at its highest and the room, in which nothing is mapped.
 const GAP: usize = 1 << 20;
 /// How many ranges above the program break the room for a heap on it lies, at best.
-const FAR: usize = if WIDE { PLACES } else { 3 };
+const FAR: usize = if WIDE { STARTS } else { 3 };
 const _: () = assert!((16 << 10) / ROOM_FRACTION >= super::ROOM_PER_PAGE, "for each page of the heap");
 /// What is mapped at first, untouched: enough for the heap's first step.
 const FIRST: usize = 512 << 10;
@@ -120,24 +121,24 @@ impl OwnBreak {
 
 /// Maps the first bytes of a new range.
 fn find_range() -> Result<Range<usize>, Refused> {
-    find(|| (RANGES.fetch_add(1, Relaxed) % PLACES) as u64)
+    find(|| (RANGES.fetch_add(1, Relaxed) % STARTS) as u64)
 }
 
 /// A room for metadata as far above the program break as there are addresses.
 pub(super) fn find_room() -> Result<Range<usize>, Refused> {
     let Range { start, end } = find(|| (FAR - ROOMS.fetch_add(1, Relaxed) % FAR) as u64)?;
-    // SAFETY: this was mapped right now, to see that nothing is there, and nobody knows of it.
+    // SAFETY: this was mapped right now, to see that nothing is there, and nothing uses it.
     unsafe { memory::unmap(start, FIRST) }?;
     Ok(start..start + (end - start) / 2)
 }
 
-/// Maps the first bytes of a range in which nothing was mapped yet, at one of the places that `next` counts.
+/// Maps the first bytes of a range in which nothing was mapped yet, at one of the starts that `next` counts.
 fn find(mut next: impl FnMut() -> u64) -> Result<Range<usize>, Refused> {
     let above = memory::program_break().unwrap_or(0) as u64 + ABOVE_BREAK;
     for apart in APART {
-        for _ in 0..PLACES {
-            let place = (above + apart * next()).next_multiple_of(ROUND);
-            let (Ok(start), Ok(end)) = (usize::try_from(place), usize::try_from(place + apart)) else { continue };
+        for _ in 0..STARTS {
+            let at = (above + apart * next()).next_multiple_of(ROUND);
+            let (Ok(start), Ok(end)) = (usize::try_from(at), usize::try_from(at + apart)) else { continue };
             if memory::map_exactly(start, FIRST).is_ok() {
                 return Ok(start..end);
             }

@@ -1,5 +1,5 @@
-//! The signals that a report deals with: SIGPIPE and SIGXFSZ, which must not kill whoever writes it, and SIGABRT, by
-//! which the process ends. No libc is asked, so none of its records of handlers and masks is disturbed.
+//! The signals that a report deals with: SIGPIPE and SIGXFSZ, which must not kill the writer, and SIGABRT, by
+//! which the process ends. No libc is asked, so its records of handlers and masks stay as they are.
 
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::Relaxed;

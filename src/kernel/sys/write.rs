@@ -1,5 +1,5 @@
-//! One line to a descriptor that somebody else made, whatever it is: a file, a terminal, a pipe that is broken, full or
-//! not to be waited for.
+//! One line to a descriptor that the program made, whatever it is: a file, a terminal, a pipe that is broken, full or
+//! in non-blocking mode.
 
 use super::signals::HeldSignals;
 use core::sync::atomic::AtomicBool;

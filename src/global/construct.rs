@@ -1,0 +1,90 @@
+//! Making a program's heap, and taking it through a fork.
+
+use super::Hmalloc;
+use crate::ground::lock::{Futex, SingleThreaded};
+use crate::ground::policy::Policy;
+use crate::heap::Heap;
+use crate::kernel::brk::{Automatic, Brk};
+use core::cell::UnsafeCell;
+
+impl Hmalloc {
+    /// A heap that aborts the process on misuse.
+    pub const fn new() -> Self {
+        Self::with_policy(Policy::Abort)
+    }
+
+    /// A heap that does on misuse what `policy` says.
+    pub const fn with_policy(policy: Policy) -> Self {
+        Self::with_source_and_policy(Automatic::new(), policy)
+    }
+}
+
+impl<B: Brk> Hmalloc<Futex, B> {
+    /// A heap that takes its memory from `source`, and aborts the process on misuse.
+    pub const fn with_source(source: B) -> Self {
+        Self::with_source_and_policy(source, Policy::Abort)
+    }
+
+    /// A heap that takes its memory from `source`, and does on misuse what `policy` says.
+    pub const fn with_source_and_policy(source: B, policy: Policy) -> Self {
+        Self { lock: Futex::new(), policy, heap: UnsafeCell::new(Heap::with_policy(source, policy)) }
+    }
+
+    /// Waits until no other thread is using the heap, and keeps them out. To be called right before `fork` in a program
+    /// with threads and without a libc, so that the child gets a heap that no thread was in the middle of changing.
+    pub fn before_fork(&self) {
+        self.lock.take_for_fork();
+    }
+
+    /// Lets the threads of this process use the heap again: after `fork`, in the parent and in the child.
+    ///
+    /// # Safety
+    ///
+    /// The calling thread, or the one it is a copy of, has called [`before_fork`](Self::before_fork) once and used
+    /// nothing of the heap since; and not in a signal handler that may have interrupted a call to the heap.
+    pub unsafe fn after_fork(&self) {
+        // SAFETY: the caller's promise.
+        unsafe { self.lock.leave_after_fork() };
+    }
+}
+
+impl Default for Hmalloc {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Hmalloc<SingleThreaded> {
+    /// A heap that takes no lock and aborts on misuse, for programs with one thread.
+    ///
+    /// ```no_run
+    /// use hmalloc::{Hmalloc, SingleThreaded};
+    ///
+    /// // SAFETY: this program starts no threads and allocates in no signal handler.
+    /// #[global_allocator]
+    /// static HEAP: Hmalloc<SingleThreaded> = unsafe { Hmalloc::single_threaded() };
+    /// # fn main() {}
+    /// ```
+    ///
+    /// # Safety
+    ///
+    /// Only one thread ever uses the heap, no signal handler does, and nothing that [`with`](Self::with) or
+    /// [`inspect`](Self::inspect) calls does so behind their back.
+    pub const unsafe fn single_threaded() -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { Self::single_threaded_with_source(Automatic::new()) }
+    }
+}
+
+impl<B: Brk> Hmalloc<SingleThreaded, B> {
+    /// A heap that takes no lock and takes its memory from `source`, and aborts on misuse.
+    ///
+    /// # Safety
+    ///
+    /// As for [`single_threaded`](Hmalloc::single_threaded).
+    pub const unsafe fn single_threaded_with_source(source: B) -> Self {
+        // SAFETY: the caller's promise.
+        let lock = unsafe { SingleThreaded::new() };
+        Self { lock, policy: Policy::Abort, heap: UnsafeCell::new(Heap::new(source)) }
+    }
+}

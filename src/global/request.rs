@@ -1,0 +1,182 @@
+//! Requests of callers who hear what went wrong, in turn with other threads: a heap's own functions behind the lock.
+
+use super::{Hmalloc, end};
+use crate::central::spans::OutOfMemory;
+use crate::door::misuse::Misuse;
+use crate::ground::contents::Unfilled;
+use crate::ground::lock::{Lock, Turn};
+use crate::heap::Heap;
+use crate::kernel::brk::Brk;
+use crate::resize::{Begun, ResizeError};
+use core::alloc::Layout;
+use core::ptr::NonNull;
+
+impl<L: Lock, B: Brk> Hmalloc<L, B> {
+    /// [`Heap::allocate`] in turn with other threads.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfMemory`].
+    #[inline(always)]
+    pub fn allocate(&self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
+        if !self.lock.try_lock() {
+            return self.allocate_contended(layout);
+        }
+        // SAFETY: it is the caller's turn.
+        let Some(payload) = unsafe { &mut *self.heap.get() }.allocate_common(layout) else {
+            return self.allocate_slow(layout);
+        };
+        // SAFETY: as above.
+        if unsafe { self.lock.unlock() } {
+            return self.wake_for(Ok(payload));
+        }
+        Ok(payload)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn allocate_contended(&self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
+        self.end_with(self.lock.wait(), |heap| heap.allocate(layout))
+    }
+
+    #[inline(never)]
+    fn allocate_slow(&self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
+        self.end_with(Turn::Taken, |heap| heap.allocate_other(layout))
+    }
+
+    /// [`Heap::allocate_zeroed`] in turn with other threads, who do not wait for the zeros to be written.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfMemory`].
+    pub fn allocate_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
+        self.in_turn(|heap| heap.allocate_unfilled(layout)).map(Unfilled::fill)
+    }
+
+    /// [`Heap::free`] in turn with other threads. A misuse is passed to `misused`; the heap's own policy is not asked.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Heap::free`].
+    #[inline(always)]
+    pub unsafe fn free(&self, payload: *mut u8, misused: impl FnOnce(&Misuse)) {
+        // SAFETY: the caller's promise.
+        unsafe { self.free_heard(payload, || true, misused) }
+    }
+
+    /// [`free`](Self::free), and a misuse is looked into only if `hears` says that it is wanted. `hears` must
+    /// not use the heap.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Heap::free`].
+    #[inline(always)]
+    pub unsafe fn free_heard(&self, payload: *mut u8, hears: impl FnOnce() -> bool, misused: impl FnOnce(&Misuse)) {
+        if !self.lock.try_lock() {
+            return self.free_contended(payload.addr(), hears, misused);
+        }
+        // SAFETY: it is the caller's turn.
+        match unsafe { &*self.heap.get() }.slot_at(payload.addr()) {
+            Some(slot) if slot.free() => self.review(slot.slab),
+            Some(_) => end(&self.lock, Turn::Taken),
+            None => self.free_slow(payload.addr(), hears, misused),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn free_contended(&self, address: usize, hears: impl FnOnce() -> bool, misused: impl FnOnce(&Misuse)) {
+        self.finish_free(self.lock.wait(), address, hears, misused);
+    }
+
+    #[inline(never)]
+    fn free_slow(&self, address: usize, hears: impl FnOnce() -> bool, misused: impl FnOnce(&Misuse)) {
+        self.finish_free(Turn::Taken, address, hears, misused);
+    }
+
+    #[inline(always)]
+    fn finish_free(&self, turn: Turn, address: usize, hears: impl FnOnce() -> bool, misused: impl FnOnce(&Misuse)) {
+        let explain = |heap: &Heap<B>| hears().then(|| heap.explain(address));
+        if let Some(misuse) = self.end_with(turn, |heap| if heap.free_live_at(address) { None } else { explain(heap) })
+        {
+            misused(&misuse);
+        }
+    }
+
+    /// [`Heap::free_sized`] in turn with other threads. The heap's own policy is not asked.
+    ///
+    /// # Errors
+    ///
+    /// The [`Misuse`].
+    ///
+    /// # Safety
+    ///
+    /// As for [`Heap::free_sized`].
+    pub unsafe fn free_sized(&self, payload: *mut u8, layout: Layout) -> Result<(), Misuse> {
+        // SAFETY: the caller's promise.
+        self.in_turn(|heap| unsafe { heap.free_sized(payload, layout) })
+    }
+
+    /// [`Heap::resize`] in turn with other threads, who do not wait for the content to be copied. The heap's own policy
+    /// is asked only about a block that another thread frees meanwhile; the new block is returned all the same.
+    ///
+    /// # Errors
+    ///
+    /// [`ResizeError`].
+    ///
+    /// # Safety
+    ///
+    /// As for [`Heap::resize`].
+    pub unsafe fn resize(&self, payload: *mut u8, new: Layout) -> Result<NonNull<u8>, ResizeError> {
+        // SAFETY: the caller's promise.
+        unsafe { self.resize_heard(payload, new, |misuse| self.policy.apply("realloc", misuse)) }
+    }
+
+    /// [`resize`](Self::resize), and a block that another thread frees while it is copied is passed to `misused`; the
+    /// heap's own policy is not asked.
+    ///
+    /// # Errors
+    ///
+    /// [`ResizeError`].
+    ///
+    /// # Safety
+    ///
+    /// As for [`Heap::resize`].
+    pub unsafe fn resize_heard(
+        &self,
+        payload: *mut u8,
+        new: Layout,
+        misused: impl FnOnce(&Misuse),
+    ) -> Result<NonNull<u8>, ResizeError> {
+        let begun = self.in_turn(|heap| heap.begin_resize(payload.addr(), new))?;
+        // SAFETY: the caller's promise.
+        Ok(unsafe { self.complete(begun, misused) })
+    }
+
+    /// Completes what a resize has begun: copies in no turn, and frees the old block in another one.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Heap::resize`].
+    pub(super) unsafe fn complete(&self, begun: Begun, misused: impl FnOnce(&Misuse)) -> NonNull<u8> {
+        let moving = match begun {
+            Begun::Done(payload) => return payload,
+            Begun::Moving(moving) => moving,
+        };
+        // SAFETY: the caller's promise.
+        unsafe { moving.copy() };
+        if let Err(misuse) = self.in_turn(|heap| heap.finish_resize(&moving)) {
+            misused(&misuse);
+        }
+        moving.to
+    }
+
+    /// [`Heap::usable_size`] in turn with other threads.
+    ///
+    /// # Errors
+    ///
+    /// The [`Misuse`].
+    pub fn usable_size(&self, payload: *const u8) -> Result<usize, Misuse> {
+        self.in_turn(|heap| heap.usable_size(payload))
+    }
+}

@@ -1,0 +1,214 @@
+//! What is done in a turn, and what between two: a lock that tells, and acts there.
+
+use super::*;
+use crate::door::misuse::{Misuse, MisuseKind};
+use crate::kernel::brk::Emulated;
+use core::alloc::{GlobalAlloc, Layout};
+use core::cell::{Cell, RefCell};
+use core::mem::MaybeUninit;
+use core::ptr::NonNull;
+use std::boxed::Box;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::vec::Vec;
+
+const KIB: usize = 1 << 10;
+const OLD: u8 = 0x11;
+const CONTENT: u8 = 0x22;
+
+type Step<'a> = Box<dyn FnOnce() + 'a>;
+
+/// A lock for one thread that takes a step before each turn, and another one right after it.
+#[derive(Default)]
+struct Stepping<'a> {
+    is_held: Cell<bool>,
+    steps: RefCell<VecDeque<Step<'a>>>,
+}
+
+impl Stepping<'_> {
+    fn step(&self) {
+        let step = self.steps.borrow_mut().pop_front();
+        if let Some(step) = step {
+            step();
+        }
+    }
+}
+
+// SAFETY: a turn that is taken twice ends the test.
+unsafe impl Lock for Stepping<'_> {
+    fn try_lock(&self) -> bool {
+        self.step();
+        assert!(!self.is_held.replace(true), "a turn inside of a turn");
+        true
+    }
+
+    fn wait(&self) -> Turn {
+        unreachable!("the lock is always free")
+    }
+
+    unsafe fn unlock(&self) -> bool {
+        assert!(self.is_held.replace(false), "a turn ends once");
+        self.step();
+        false
+    }
+
+    fn wake(&self) {}
+
+    fn lend(&self, _: bool) {}
+}
+
+type Subject<'a> = Rc<Hmalloc<Stepping<'a>, Emulated<'a>>>;
+
+fn arena() -> Vec<MaybeUninit<u8>> {
+    std::vec![MaybeUninit::new(0); 2 << 20]
+}
+
+fn subject(arena: &mut [MaybeUninit<u8>]) -> Subject<'_> {
+    let heap = UnsafeCell::new(Heap::new(Emulated::new(arena)));
+    Rc::new(Hmalloc { lock: Stepping::default(), policy: Policy::Ignore, heap })
+}
+
+fn layout(size: usize) -> Layout {
+    Layout::from_size_align(size, 16).expect("a small layout")
+}
+
+fn filled(heap: &Subject<'_>, size: usize, byte: u8) -> NonNull<u8> {
+    let block = heap.allocate(layout(size)).expect("room");
+    // SAFETY: the block is new, and so long.
+    unsafe { block.write_bytes(byte, size) };
+    block
+}
+
+fn free(heap: &Subject<'_>, block: NonNull<u8>) {
+    // SAFETY: the tests look at a free block's bytes, but do not rely on them.
+    unsafe { heap.free(block.as_ptr(), |misuse| panic!("{misuse}")) };
+}
+
+/// Where the next block of `size` bytes will be. Its bytes are `OLD` there.
+fn next_place(heap: &Subject<'_>, size: usize) -> NonNull<u8> {
+    let place = filled(heap, size, OLD);
+    free(heap, place);
+    place
+}
+
+/// Whether the first `size` bytes at `block` are all `byte`.
+fn holds(block: NonNull<u8>, size: usize, byte: u8) -> bool {
+    // SAFETY: this is memory of the arena that was written, and no reference to it is used meanwhile.
+    (0..size).all(|at| unsafe { block.add(at).read() } == byte)
+}
+
+/// The steps of the next turns: before and after the first, before and after the second.
+fn set_steps<'a>(heap: &Subject<'a>, steps: impl IntoIterator<Item = Step<'a>>) {
+    heap.lock.steps.replace(steps.into_iter().collect());
+}
+
+/// A way to make a block larger.
+type Resize = for<'a> fn(&Subject<'a>, NonNull<u8>, usize, usize) -> *mut u8;
+
+const RESIZES: [Resize; 3] = [
+    |heap, block, old, new| {
+        // SAFETY: the tests go on with the block that is returned.
+        unsafe { heap.realloc(block.as_ptr(), layout(old), new) }
+    },
+    |heap, block, _, new| {
+        // SAFETY: as above.
+        let answer = unsafe { heap.resize(block.as_ptr(), layout(new)) };
+        answer.expect("room").as_ptr()
+    },
+    |heap, block, _, new| {
+        // SAFETY: as above.
+        let answer = unsafe { heap.resize_heard(block.as_ptr(), layout(new), |misuse| panic!("{misuse}")) };
+        answer.expect("room").as_ptr()
+    },
+];
+
+#[test]
+fn zeros_are_written_after_the_turn() {
+    for size in [100 * KIB, 3 * KIB] {
+        let mut arena = arena();
+        let heap = subject(&mut arena);
+        let place = next_place(&heap, size);
+        // SAFETY: the layout is not empty.
+        let calls: [&dyn Fn() -> *mut u8; 2] = [&|| unsafe { heap.alloc_zeroed(layout(size)) }, &|| {
+            heap.allocate_zeroed(layout(size)).map_or(core::ptr::null_mut(), NonNull::as_ptr)
+        }];
+        for call in calls {
+            // SAFETY: the block at `place` is free, and the next one there is written anew.
+            unsafe { place.write_bytes(OLD, size) };
+            let after = move || assert!(holds(place, size, OLD), "the turn was over when zeros were written");
+            set_steps(&heap, [Box::new(|| {}) as Step<'_>, Box::new(after)]);
+            let block = NonNull::new(call()).expect("room");
+            assert!(block == place && holds(block, size, 0) && heap.lock.steps.borrow().is_empty());
+            free(&heap, block);
+        }
+    }
+}
+
+#[test]
+fn content_is_copied_between_two_turns() {
+    for resize in RESIZES {
+        let mut arena = arena();
+        let heap = subject(&mut arena);
+        let (old, new) = (100 * KIB, 200 * KIB);
+        let block = filled(&heap, old, CONTENT);
+        filled(&heap, KIB, OLD);
+        let place = next_place(&heap, new);
+        let not_yet = move || assert!(holds(place, old, OLD), "the turn was over when the content was copied");
+        let other = Rc::clone(&heap);
+        let by_now = move || {
+            assert!(holds(place, old, CONTENT), "it was copied before the next turn");
+            assert_eq!(other.usable_size(block.as_ptr()), Ok(112 * KIB), "and the old block is freed in that");
+        };
+        set_steps(&heap, [Box::new(|| {}) as Step<'_>, Box::new(not_yet), Box::new(by_now)]);
+        let moved = NonNull::new(resize(&heap, block, old, new)).expect("room");
+        assert!(moved == place && holds(moved, old, CONTENT) && heap.lock.steps.borrow().is_empty());
+        assert!(heap.usable_size(block.as_ptr()).is_err());
+        assert_eq!(heap.check(), Ok(()));
+    }
+}
+
+/// Two turns are for what has to be copied.
+#[test]
+fn a_block_that_stays_is_resized_in_one_turn() {
+    for resize in RESIZES {
+        for (old, new) in [(100, 104), (100 * KIB, 99 * KIB), (100 * KIB, 90 * KIB)] {
+            let mut arena = arena();
+            let heap = subject(&mut arena);
+            let block = filled(&heap, old, CONTENT);
+            let second = || panic!("a second turn");
+            set_steps(&heap, [Box::new(|| {}) as Step<'_>, Box::new(|| {}), Box::new(second)]);
+            assert_eq!(resize(&heap, block, old, new), block.as_ptr(), "{old} -> {new}");
+            assert_eq!(heap.lock.steps.take().len(), 1);
+        }
+    }
+}
+
+#[test]
+fn a_block_that_is_freed_while_it_is_copied_is_a_misuse_and_the_new_one_stays() {
+    for (old, new) in [(100 * KIB, 200 * KIB), (3 * KIB, 12 * KIB), (3 * KIB, 100 * KIB)] {
+        let mut arena = arena();
+        let heap = subject(&mut arena);
+        let block = filled(&heap, old, CONTENT);
+        filled(&heap, 90 * KIB, OLD);
+        for silent in [true, false] {
+            let block = if silent { block } else { filled(&heap, old, CONTENT) };
+            let (other, live) = (Rc::clone(&heap), heap.stats().live_blocks);
+            set_steps(&heap, [Box::new(|| {}) as Step<'_>, Box::new(move || free(&other, block))]);
+            let heard = Cell::new(None);
+            let hear = |misuse: &Misuse| heard.set(Some((misuse.kind, misuse.address)));
+            let moved = if silent {
+                // SAFETY: the test goes on with the block that is returned.
+                NonNull::new(unsafe { heap.realloc(block.as_ptr(), layout(old), new) })
+            } else {
+                // SAFETY: as above.
+                unsafe { heap.resize_heard(block.as_ptr(), layout(new), hear) }.ok()
+            };
+            let moved = moved.expect("room");
+            let expected = (!silent).then_some((MisuseKind::AlreadyFree, block.addr().get()));
+            assert_eq!(heard.get(), expected, "{old} -> {new}");
+            assert!(moved != block && holds(moved, old, CONTENT) && heap.lock.steps.borrow().is_empty());
+            assert_eq!((heap.check(), heap.stats().live_blocks), (Ok(()), live));
+            free(&heap, moved);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The contents of blocks: filled and copied here, and nowhere else. It takes as long as a block is large, so it is
+//! done after the heap's lock is left: nothing here needs the heap.
+
+use core::ptr::NonNull;
+
+/// From this size on, in bytes, a copy looks for zeros.
+const SKIP_MIN: usize = 1 << 20;
+/// How many bytes are checked for zeros at a time: the smallest kernel page.
+const UNIT: usize = 4096;
+
+/// A block that was asked for zeroed, the first bytes of which are not yet.
+#[must_use]
+pub(crate) struct Unfilled {
+    payload: NonNull<u8>,
+    dirty: usize,
+}
+
+impl Unfilled {
+    /// # Safety
+    ///
+    /// The block at `payload` is new, at least `dirty` bytes long, and not handed out yet.
+    pub(crate) unsafe fn new(payload: NonNull<u8>, dirty: usize) -> Self {
+        Self { payload, dirty }
+    }
+
+    /// Writes the zeros, and returns the block.
+    pub(crate) fn fill(self) -> NonNull<u8> {
+        // SAFETY: by the promise that was made to `new`.
+        unsafe { self.payload.write_bytes(0, self.dirty) };
+        self.payload
+    }
+}
+
+/// A block that moves. The old block and the new one are both live until the content is copied and the old one freed.
+#[must_use]
+pub(crate) struct Move {
+    pub(crate) from: NonNull<u8>,
+    pub(crate) to: NonNull<u8>,
+    pub(crate) bytes: usize,
+    /// From this address on the new block reads as zero.
+    pub(crate) zero_from: usize,
+}
+
+impl Move {
+    /// Copies the content, but does not write zeros to where zeros are.
+    ///
+    /// # Safety
+    ///
+    /// Both blocks are live and at least so long, and nothing else uses them meanwhile.
+    pub(crate) unsafe fn copy(&self) {
+        let skips = self.bytes >= SKIP_MIN && !cfg!(miri);
+        let before_zeros = self.zero_from.saturating_sub(self.to.addr().get());
+        let dirty = if skips { before_zeros.min(self.bytes) } else { self.bytes };
+        // SAFETY: one block is not the other, and the caller's promise.
+        unsafe { self.to.copy_from_nonoverlapping(self.from, dirty) };
+        for at in (dirty..self.bytes).step_by(UNIT) {
+            let unit = UNIT.min(self.bytes - at);
+            // SAFETY: as above.
+            unsafe {
+                let from = self.from.add(at);
+                if !is_zero(from.as_ptr(), unit) {
+                    self.to.add(at).copy_from_nonoverlapping(from, unit);
+                }
+            }
+        }
+    }
+}
+
+/// Whether `bytes` bytes are all zero. Some may be padding of what was written there, which no Rust program may look
+/// at: the compiler is kept from knowing that, and an interpreter does not get here.
+///
+/// # Safety
+///
+/// They may be read, `start` is a multiple of 16, and nothing writes to them meanwhile.
+unsafe fn is_zero(start: *const u8, bytes: usize) -> bool {
+    let words = core::hint::black_box(start).cast::<u64>();
+    // SAFETY: the caller's promise.
+    let zero = (0..bytes / 8).all(|word| unsafe { words.add(word).read() } == 0);
+    // SAFETY: as above.
+    zero && (bytes / 8 * 8..bytes).all(|byte| unsafe { start.add(byte).read() } == 0)
+}
