@@ -34,7 +34,7 @@ impl<B: Brk> Spans<B> {
         }
         let enough = self.bytes_around(pages).is_some_and(|needed| needed <= bytes);
         while enough && bytes > 0 {
-            let Some(region) = self.map.regions().last().copied() else { break };
+            let Some(region) = self.map.regions().iter().next_back().copied() else { break };
             if !self.give_back(&region) {
                 return false;
             }
@@ -51,7 +51,7 @@ impl<B: Brk> Spans<B> {
 
     /// Maps a region in which at least `pages` pages are free: more if the kernel lets it, else half of that, and so on.
     pub(crate) fn map_region(&mut self, pages: usize) -> Result<(), Refused> {
-        if !self.map.has_room_for_region() {
+        if !self.map.regions().has_room() {
             return Err(Refused);
         }
         let usual = (self.heap_pages() / REGION_FRACTION).max(REGION_MIN);
@@ -120,10 +120,10 @@ impl<B: Brk> Spans<B> {
 
     /// Unmaps the regions in which nothing is used, from the highest down. Returns how many bytes that gave back.
     pub(crate) fn give_back_regions(&mut self) -> usize {
-        let (mut given, mut index) = (0, self.map.regions().len());
+        let (mut given, mut index) = (0, self.map.regions().iter().len());
         while index > 0 {
             index -= 1;
-            let Some(&region) = self.map.regions().get(index) else { break };
+            let Some(&region) = self.map.regions().iter().nth(index) else { break };
             if self.give_back(&region) {
                 given += region.pages * PAGE;
             }

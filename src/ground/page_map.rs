@@ -14,17 +14,13 @@
 //! comes to a new one copies them there. So its records serve no used page below its storage, and a lowered break takes
 //! whole leaves with it, once the handles are back in the leaf before. [`leaf`](crate::ground::leaf) draws its bytes.
 //!
-//! Regions, which stand in for a break that cannot move, each have a page range and a leaf of their own.
+//! [Regions](Regions), which stand in for a break that cannot move, each have a page range and a leaf of their own.
 
 use crate::ground::aside::Aside;
 use crate::ground::corrupt::corrupt;
 use crate::ground::header::{PAGE, PAGE_SHIFT, Span};
 use crate::ground::leaf::{Below, Handles, Leaf, storage_pages};
 use core::ops::Range;
-
-/// The most regions a heap can have. Each is at least a quarter of the heap before it, so this many are beyond any
-/// address space that refuses them no sooner.
-pub(crate) const MAX_REGIONS: usize = 64;
 
 /// Pages that leaf 0 serves.
 const FIRST_LEAF: usize = 60;
@@ -63,43 +59,6 @@ fn leaf_of(page: usize) -> usize {
     (doublings as usize).max((page >= FIRST_LEAF) as usize) % LEAF_TABLE
 }
 
-/// A range of addresses that came from the kernel as a mapping.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Region {
-    pub(crate) start: usize,
-    pub(crate) pages: usize,
-    /// What [`Brk::map`](crate::kernel::brk::Brk::map) returned; `start` is the first page boundary in it.
-    pub(crate) mapping: usize,
-    pub(crate) mapping_bytes: usize,
-    leaf: Leaf,
-}
-
-impl Region {
-    /// A region whose first pages are its leaf's storage, and the leaf's guards.
-    pub(crate) fn new(
-        start: usize,
-        pages: usize,
-        mapping: Range<usize>,
-        kernel_page: usize,
-    ) -> (Self, [Range<usize>; 2]) {
-        let (leaf, guards) = Leaf::new(start, 0..pages, Below::Others, kernel_page);
-        (Self { start, pages, mapping: mapping.start, mapping_bytes: mapping.len(), leaf }, guards)
-    }
-
-    /// Metadata pages in the storage of the leaf of a region of `pages` pages.
-    pub(crate) fn storage(pages: usize, kernel_page: usize) -> usize {
-        storage_pages(&(0..pages), Below::Others, kernel_page)
-    }
-
-    pub(crate) fn end(&self) -> usize {
-        self.start + self.pages * PAGE
-    }
-
-    fn contains(&self, address: usize) -> bool {
-        address.wrapping_sub(self.start) < self.pages * PAGE
-    }
-}
-
 /// The page map of one heap.
 ///
 /// While a leaf is in the table, or in a region, its storage stands, or what it has aside for all pages below `pages`
@@ -121,14 +80,11 @@ pub(crate) struct PageMap {
     aside_from: usize,
     /// The room for leaves aside, once the source has named one.
     aside: Option<Aside>,
-    /// Sorted by address; the first `region_count` are in use.
-    regions: [Region; MAX_REGIONS],
-    region_count: usize,
+    regions: Regions,
 }
 
 impl PageMap {
     pub(crate) const fn new() -> Self {
-        const NO_REGION: Region = Region { start: 0, pages: 0, mapping: 0, mapping_bytes: 0, leaf: Leaf::NONE };
         Self {
             base: 0,
             pages: 0,
@@ -137,8 +93,7 @@ impl PageMap {
             leaf_count: 0,
             aside_from: NONE_ASIDE,
             aside: None,
-            regions: [NO_REGION; MAX_REGIONS],
-            region_count: 0,
+            regions: Regions::new(),
         }
     }
 
@@ -160,19 +115,14 @@ impl PageMap {
 
     #[cold]
     fn find_in_regions(&self, address: usize) -> Option<Span> {
-        let region = self.region_of(address)?;
+        let region = self.regions.find(address)?;
         // SAFETY: I2: a page of the region, so its handle is there.
         unsafe { region.leaf.handles.of((address - region.start) >> PAGE_SHIFT) }.get()
     }
 
-    fn region_of(&self, address: usize) -> Option<&Region> {
-        let after = self.regions().partition_point(|region| region.start <= address);
-        self.regions()[..after].last().filter(|region| region.contains(address))
-    }
-
     /// Whether `address` lies between the heap's first page and its end, or in a region.
     pub(crate) fn contains(&self, address: usize) -> bool {
-        address.wrapping_sub(self.base) < self.pages * PAGE || self.region_of(address).is_some()
+        address.wrapping_sub(self.base) < self.pages * PAGE || self.regions.find(address).is_some()
     }
 
     /// Sets what [`find`](Self::find) answers for the page of `address`, which is in the heap.
@@ -183,7 +133,7 @@ impl PageMap {
             // SAFETY: I2: a page of the heap, so its handle is there.
             return unsafe { self.handles.of(page) }.set(span);
         }
-        let (leaf, page) = self.place_in_region(address);
+        let (leaf, page) = self.leaf_in_region(address);
         // SAFETY: I2: a page of the region, so its handle is there.
         unsafe { leaf.handles.of(page) }.set(span);
     }
@@ -196,7 +146,7 @@ impl PageMap {
             // SAFETY: I2: a page of the heap, so the leaf that serves it stands.
             return unsafe { self.leaves[leaf_of(page)].record(page) };
         }
-        let (leaf, page) = self.place_in_region(address);
+        let (leaf, page) = self.leaf_in_region(address);
         // SAFETY: I2: a page of the region, which its leaf serves.
         unsafe { leaf.record(page) }
     }
@@ -215,7 +165,7 @@ impl PageMap {
 
     #[cold]
     fn is_record_in_region(&self, start: usize, span: Span) -> bool {
-        self.region_of(start).is_some() && self.record(start) == span
+        self.regions.find(start).is_some() && self.record(start) == span
     }
 
     /// Whether `span` is the record of a page and that page's owner, found without a look at what it leads to. Its cost
@@ -232,9 +182,9 @@ impl PageMap {
     }
 
     #[cold]
-    fn place_in_region(&self, address: usize) -> (Leaf, usize) {
+    fn leaf_in_region(&self, address: usize) -> (Leaf, usize) {
         // Only addresses of the heap have records.
-        let Some(region) = self.region_of(address) else { corrupt(2, address) };
+        let Some(region) = self.regions.find(address) else { corrupt(2, address) };
         (region.leaf, (address - region.start) >> PAGE_SHIFT)
     }
 
@@ -253,40 +203,30 @@ impl PageMap {
         self.base + self.pages * PAGE
     }
 
-    /// Regions in address order.
-    pub(crate) fn regions(&self) -> &[Region] {
-        &self.regions[..self.region_count]
+    /// The regions.
+    pub(crate) fn regions(&self) -> &Regions {
+        &self.regions
     }
 
-    /// Takes in a region, if there [is room](Self::has_room_for_region). Its pages belong to no span yet.
+    /// Takes in a region, if there [is room](Regions::has_room). Its pages belong to no span yet.
     ///
     /// # Safety
     ///
     /// The region is the heap's, and its first pages, which its leaf takes, are zero, and in no other use until
     /// [`remove_region`](Self::remove_region).
     pub(crate) unsafe fn add_region(&mut self, region: Region) {
-        debug_assert!(self.has_room_for_region());
-        let at = self.regions().partition_point(|other| other.start < region.start);
-        self.regions.copy_within(at..self.region_count, at + 1);
-        self.regions[at] = region;
-        self.region_count += 1;
-    }
-
-    /// Whether [`add_region`](Self::add_region) has room for one more.
-    pub(crate) fn has_room_for_region(&self) -> bool {
-        self.region_count < MAX_REGIONS
+        self.regions.add(region);
     }
 
     /// Forgets the region that starts at `start`.
     pub(crate) fn remove_region(&mut self, start: usize) {
-        let at = self.regions().partition_point(|region| region.start < start);
-        debug_assert_eq!(self.regions[at].start, start);
-        self.regions.copy_within(at + 1..self.region_count, at);
-        self.region_count -= 1;
+        self.regions.remove(start);
     }
 }
 
 mod around;
 mod growth;
+mod regions;
 
 pub(crate) use growth::Growth;
+pub(crate) use regions::{Region, Regions};

@@ -193,10 +193,10 @@ dies! {
     a_region_whose_neighbour_does_not_lead_back: 1, |heap, blocks| {
         heap.brk_mut().fail_after(0);
         let mut mapped = get(heap, 3 << 20);
-        while heap.spans.map.regions().is_empty() {
+        while heap.spans.map.regions().iter().len() == 0 {
             mapped = get(heap, 3 << 20);
         }
-        let start = heap.spans.map.regions()[0].start;
+        let start = heap.spans.map.regions().iter().next().unwrap().start;
         span(heap, start).set_prev(Some(span(heap, blocks[2])));
         free(heap, mapped);
         heap.trim(0);

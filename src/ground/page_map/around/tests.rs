@@ -68,7 +68,7 @@ fn a_long_span_is_found_from_each_of_its_pages() {
         marked += found_everywhere(&heap);
     }
     assert_eq!(heap.check(), Ok(()));
-    assert!(cfg!(miri) || marked > 1000 && !heap.spans.map.regions().is_empty(), "{marked} pages found by marks");
+    assert!(cfg!(miri) || marked > 1000 && heap.spans.map.regions().iter().len() > 0, "{marked} pages found by marks");
 }
 
 #[test]

@@ -1,0 +1,126 @@
+//! Regions, which stand in for a break that cannot move: where each lies, and how one is found.
+//!
+//! A region stays in its slot from when it is added to when it is removed; what is sorted is a list of slot numbers, for
+//! those who walk in address order.
+//!
+//! ```text
+//! slots    0          1          2          3                 order   2 0 1
+//!         +----------+----------+----------+----------+-
+//!         | from 7.. | from 9.. | from 4.. | no pages |
+//!         +----------+----------+----------+----------+-
+//! ```
+//!
+//! An address is looked for in one slot after the other. For up to 20 regions, which a heap of some thousand times the
+//! first has, that takes no more instructions than a binary search through the list (4 each); with all 64 it takes twice
+//! as many.
+
+use crate::ground::header::PAGE;
+use crate::ground::leaf::{Below, Leaf, storage_pages};
+use core::ops::Range;
+
+/// The most regions a heap can have. Each is at least a quarter of the heap before it, so this many are beyond any
+/// address space that refuses them no sooner.
+const MAX_REGIONS: usize = 64;
+
+/// A range of addresses that came from the kernel as a mapping.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Region {
+    pub(crate) start: usize,
+    /// 0 in an empty slot.
+    pub(crate) pages: usize,
+    /// What [`Brk::map`](crate::kernel::brk::Brk::map) returned; `start` is the first page boundary in it.
+    pub(crate) mapping: usize,
+    pub(crate) mapping_bytes: usize,
+    pub(super) leaf: Leaf,
+}
+
+impl Region {
+    /// What an empty slot holds.
+    const NONE: Self = Self { start: 0, pages: 0, mapping: 0, mapping_bytes: 0, leaf: Leaf::NONE };
+
+    /// A region whose first pages are its leaf's storage, and the leaf's guards.
+    pub(crate) fn new(
+        start: usize,
+        pages: usize,
+        mapping: Range<usize>,
+        kernel_page: usize,
+    ) -> (Self, [Range<usize>; 2]) {
+        let (leaf, guards) = Leaf::new(start, 0..pages, Below::Others, kernel_page);
+        (Self { start, pages, mapping: mapping.start, mapping_bytes: mapping.len(), leaf }, guards)
+    }
+
+    /// Metadata pages in the storage of the leaf of a region of `pages` pages.
+    pub(crate) fn storage(pages: usize, kernel_page: usize) -> usize {
+        storage_pages(&(0..pages), Below::Others, kernel_page)
+    }
+
+    pub(crate) fn end(&self) -> usize {
+        self.start + self.pages * PAGE
+    }
+
+    fn contains(&self, address: usize) -> bool {
+        address.wrapping_sub(self.start) < self.pages * PAGE
+    }
+}
+
+/// The regions of one heap.
+///
+/// What may be read without the central lock, and why that is right: the first `reach` slots. A slot is filled before
+/// `reach` takes it in, and its `pages`, which are 0 until then, are written last. A region is
+/// [removed](Self::remove) only while there is one reader, as its leaf goes with it; so nobody reads a slot while it
+/// changes from one region to another. `order` and `count` are for the holder of the lock.
+#[derive(Debug)]
+pub(crate) struct Regions {
+    slots: [Region; MAX_REGIONS],
+    /// How many slots have ever held a region: the first ones.
+    reach: usize,
+    /// The slots of the regions, sorted by address: the first `count`.
+    order: [u8; MAX_REGIONS],
+    count: usize,
+}
+
+impl Regions {
+    pub(crate) const fn new() -> Self {
+        Self { slots: [Region::NONE; MAX_REGIONS], reach: 0, order: [0; MAX_REGIONS], count: 0 }
+    }
+
+    /// The region in which an address lies.
+    pub(super) fn find(&self, address: usize) -> Option<&Region> {
+        self.slots[..self.reach].iter().find(|region| region.contains(address))
+    }
+
+    /// All regions in address order.
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Region> + ExactSizeIterator {
+        self.order[..self.count].iter().map(|&slot| &self.slots[slot as usize % MAX_REGIONS])
+    }
+
+    /// Whether [`add`](Self::add) has room for one more.
+    pub(crate) fn has_room(&self) -> bool {
+        self.count < MAX_REGIONS
+    }
+
+    /// Takes in a region, if there [is room](Self::has_room).
+    pub(super) fn add(&mut self, region: Region) {
+        let empty = self.slots.iter().position(|region| region.pages == 0);
+        let Some(slot) = empty.filter(|_| self.has_room()) else { return debug_assert!(false, "no room") };
+        self.slots[slot] = Region { pages: 0, ..region };
+        self.slots[slot].pages = region.pages;
+        self.reach = self.reach.max(slot + 1);
+        let at = self.iter().take_while(|other| other.start < region.start).count();
+        self.order.copy_within(at..self.count, at + 1);
+        self.order[at] = slot as u8;
+        self.count += 1;
+    }
+
+    /// Forgets the region that starts at `start`.
+    pub(super) fn remove(&mut self, start: usize) {
+        let at = self.iter().position(|region| region.start == start);
+        let Some(at) = at else { return debug_assert!(false, "no region") };
+        self.slots[self.order[at] as usize % MAX_REGIONS].pages = 0;
+        self.order.copy_within(at + 1..self.count, at);
+        self.count -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests;
