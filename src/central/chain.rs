@@ -24,6 +24,7 @@ impl<B> Spans<B> {
     }
 
     /// Links a new span into the list after `prev`, or before all others, and enters it in the page map.
+    #[inline]
     pub(crate) fn link_after(&mut self, prev: Option<Span>, span: Span) {
         let next = match prev {
             Some(prev) => prev.next(),

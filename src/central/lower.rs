@@ -82,10 +82,8 @@ impl<B: Brk> Spans<B> {
         let NewEnd { last, end, to, fenced } = self.new_end(end);
         self.for_dropped(end, |fit, span| fit.remove(span));
         self.set_dropped(end, |_| None);
-        self.map.prepare_to_shrink(end);
         // SAFETY: all spans from `end` on are free, foreign ones that border on `to` but for what their owner left.
         if unsafe { self.lower_over_guards(old_end, to) }.is_err() {
-            self.map.stay();
             self.set_dropped(end, Some);
             self.for_dropped(end, |fit, span| fit.insert(span));
             return 0;

@@ -79,9 +79,7 @@ impl<B> Spans<B> {
     fn cut_slab(&mut self, span: Span, size_class: SizeClass) -> Slab {
         let slab = span.cut_into_slots(size_class.shape());
         self.counters.slab_pages += span.page_count();
-        for page in 1..span.page_count() {
-            self.map.set(span.start() + page * PAGE, Some(span));
-        }
+        self.map.set_run(span.start() + PAGE, span.page_count() - 1, Some(span));
         slab
     }
 
@@ -91,9 +89,7 @@ impl<B> Spans<B> {
         let (span, known) = (slab.span(), Known::of_slab(slab));
         self.believe(span);
         self.counters.slab_pages -= span.page_count();
-        for page in 1..span.page_count() {
-            self.map.set(span.start() + page * PAGE, None);
-        }
+        self.map.set_run(span.start() + PAGE, span.page_count() - 1, None);
         self.coalesce(slab.retire(), known)
     }
 }

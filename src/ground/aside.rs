@@ -18,7 +18,7 @@
 //! order, so that a room that is as long as it has to be serves all pages. So are the first ones: a heap of less than
 //! 8 MiB has too few records for whole groups of them.
 
-use crate::ground::leaf::{GROUPED, HANDLE, Leaf, RECORD};
+use crate::ground::leaf::{GROUPED, HANDLE, Handles, Leaf, RECORD};
 use crate::kernel::brk::{Brk, ROOM_PER_PAGE, Refused};
 use core::ops::Range;
 
@@ -75,11 +75,8 @@ impl Array {
     }
 
     /// Where the array is to end when only the first `bytes` bytes are used: a little above them, if the rest is enough to
-    /// be worth a call. If none are, all of it goes where `unused` says so.
-    fn shrunk(&self, bytes: usize, unused: bool, kernel_page: usize) -> usize {
-        if bytes == 0 && unused {
-            return self.start;
-        }
+    /// be worth a call.
+    fn shrunk(&self, bytes: usize, kernel_page: usize) -> usize {
         let held = self.mapped - self.start;
         let kept = self.generous(bytes).max(KEPT).next_multiple_of(kernel_page);
         if kept < held - held / RETURN_FRACTION { self.start + kept } else { self.mapped }
@@ -145,10 +142,15 @@ impl Aside {
         self.capacity
     }
 
-    /// Whether the handles of all pages up to number `pages`, and the records, are mapped.
-    pub(crate) fn serves(&self, pages: usize) -> bool {
-        let (handles, records) = self.bytes_for(pages);
+    /// Whether the handles of all pages up to number `handles` are mapped, and the records of those up to number `records`.
+    pub(crate) fn serves(&self, handles: usize, records: usize) -> bool {
+        let (handles, records) = (self.bytes_for(handles).0, self.bytes_for(records).1);
         handles <= self.handles.mapped - self.handles.start && records <= self.records.mapped - self.records.start
+    }
+
+    /// The array of handles.
+    pub(crate) fn array(&self) -> Handles {
+        Handles::at(self.handles.start)
     }
 
     /// The page past the last whose handle is mapped.
@@ -168,12 +170,16 @@ impl Aside {
         Ends { handles: self.handles.mapped, records: self.records.mapped }
     }
 
-    /// Where both are to end when the heap has shrunk to `pages` pages. If it uses neither any more, all of both goes
-    /// where `unused` says so.
-    pub(crate) fn shrunk(&self, pages: usize, unused: bool, kernel_page: usize) -> Ends {
-        let (handles, records) = self.bytes_for(pages);
-        let shrunk = |array: &Array, bytes| array.shrunk(bytes, unused, kernel_page);
-        Ends { handles: shrunk(&self.handles, handles), records: shrunk(&self.records, records) }
+    /// Where both start: what is beyond that is all there is.
+    pub(crate) fn starts(&self) -> Ends {
+        Ends { handles: self.handles.start, records: self.records.start }
+    }
+
+    /// Where both are to end when only the handles of all pages up to number `handles` are used, and the records of those
+    /// up to number `records`.
+    pub(crate) fn shrunk(&self, handles: usize, records: usize, kernel_page: usize) -> Ends {
+        let (handles, records) = (self.bytes_for(handles).0, self.bytes_for(records).1);
+        Ends { handles: self.handles.shrunk(handles, kernel_page), records: self.records.shrunk(records, kernel_page) }
     }
 
     /// Maps what is missing to serve `pages` pages. Refused, it may have mapped a part.
@@ -261,14 +267,14 @@ mod tests {
             steps.sort();
             for &pages in &steps {
                 assert_eq!(aside.grow(pages, &mut brk), Ok(()), "{pages} of {arena} pages");
-                assert!(aside.serves(pages) && aside.records.mapped <= room.end);
+                assert!(aside.serves(pages, pages) && aside.records.mapped <= room.end);
                 records_have_places(&aside, pages);
             }
             assert_eq!(aside.grow(capacity + 1, &mut brk), Err(Refused));
             for &pages in steps.iter().rev() {
                 // SAFETY: nobody uses them.
-                unsafe { aside.cut(aside.shrunk(pages, true, kernel_page), &mut brk) };
-                assert!(aside.serves(pages));
+                unsafe { aside.cut(aside.shrunk(pages, pages, kernel_page), &mut brk) };
+                assert!(aside.serves(pages, pages));
                 records_have_places(&aside, pages);
             }
         }

@@ -193,6 +193,11 @@ pub(crate) struct Handles(usize);
 impl Handles {
     pub(crate) const NONE: Self = Self(0);
 
+    /// The array at an address.
+    pub(crate) fn at(address: usize) -> Self {
+        Self(address)
+    }
+
     /// The handle of a page.
     ///
     /// # Safety
@@ -204,6 +209,19 @@ impl Handles {
         // SAFETY: the caller's promise. Handles are only ever reached as cells, or written when there is no reference; a
         // null one is `None`.
         unsafe { &*core::ptr::with_exposed_provenance::<Cell<Option<Span>>>(address) }
+    }
+
+    /// Sets the handles of a run of pages.
+    ///
+    /// # Safety
+    ///
+    /// As for [`of`](Self::of), for each of the pages.
+    #[inline]
+    pub(crate) unsafe fn set(self, pages: Range<usize>, span: Option<Span>) {
+        for page in pages {
+            // SAFETY: the caller's promise.
+            unsafe { self.of(page) }.set(span);
+        }
     }
 
     /// Writes handles to nothing where memory may hold anything.

@@ -32,8 +32,8 @@ pub(crate) fn check<B: Brk>(spans: &Spans<B>, tier: &Tier) -> Result<(), Corrupt
             None => ensure(span.reciprocal() == 0, 13, span.start())?,
         }
     }
-    let stray = spans.map.stray_handle();
-    ensure(stray.is_none(), 5, stray.unwrap_or(0))?;
+    let untrue = spans.map.untrue_handle();
+    ensure(untrue.is_none(), 5, untrue.unwrap_or(0))?;
     for index in 0..CLASSES {
         taken_word(tier, SizeClass::from_index(index))?;
     }

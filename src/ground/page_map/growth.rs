@@ -32,7 +32,7 @@ impl PageMap {
     /// The first leaf that is to lie aside when the heap grows to `pages` pages or more, for a block at its end or not.
     /// Where leaves lie there already, later ones do, too; as long as the standing ones do, none.
     pub(crate) fn first_aside(&mut self, pages: usize, behind: bool, brk: &mut impl Brk) -> usize {
-        if self.aside_in_use().is_some() || self.served_beyond(0, NONE_ASIDE) >= pages {
+        if self.is_aside_in_use() || self.served_beyond(0, NONE_ASIDE) >= pages {
             return self.aside_from;
         }
         if self.aside.is_none() {
@@ -73,15 +73,20 @@ impl PageMap {
 
     /// Pages that the standing leaves can still take in, if the next one may lie in line.
     pub(crate) fn served_in_line(&self) -> usize {
-        match (self.leaf_count, self.aside_in_use()) {
-            (0, _) | (_, Some(_)) => served_by(LEAVES - 1),
-            (leaves, None) => served_by(leaves - 1) - self.pages,
+        match self.leaf_count {
+            leaves if leaves > 0 && !self.is_aside_in_use() => served_by(leaves - 1) - self.pages,
+            _ => served_by(LEAVES - 1),
         }
     }
 
-    /// Whether leaves lie aside from some number on.
-    fn aside_in_use(&self) -> Option<usize> {
-        (self.aside_from < self.leaf_count).then_some(self.aside_from)
+    /// Whether the array aside is in use, and leaves lie aside from some number on, as soon as there are so many.
+    pub(super) fn is_aside_in_use(&self) -> bool {
+        self.aside_from < NONE_ASIDE
+    }
+
+    /// Pages whose records may lie aside: all, or none if no leaf does.
+    pub(super) fn pages_with_records_aside(&self) -> usize {
+        if self.aside_from < self.leaf_count { self.pages } else { 0 }
     }
 
     /// The end of leaf 0's storage, which is at the heap's base and serves what is left of a heap that gave all else
@@ -99,7 +104,7 @@ impl PageMap {
         brk: &mut B,
         raise: impl FnOnce(&mut B) -> Result<(), Refused>,
     ) -> Result<(), Refused> {
-        if aside_from >= LEAVES || pages <= pages_of(aside_from).start {
+        if aside_from >= LEAVES || !self.is_aside_in_use() && pages <= pages_of(aside_from).start {
             return raise(brk);
         }
         let aside = self.aside.as_mut().ok_or(Refused)?;
@@ -117,17 +122,26 @@ impl PageMap {
         raised
     }
 
-    /// Returns what is mapped aside and serves no page, but for a little; all of it where it serves none and `unused` says
-    /// so. Returns how many bytes that were.
+    /// Returns what is mapped aside and serves no page, but for a little. Where no leaf lies there and `unused` says so, all
+    /// of it goes: the array in use is then that of the last leaf in line. Returns how many bytes that were.
     pub(crate) fn return_aside(&mut self, unused: bool, brk: &mut impl Brk) -> usize {
-        let before = self.aside_bytes();
-        let pages = if self.aside_in_use().is_some() { self.pages } else { 0 };
-        if let Some(aside) = &mut self.aside {
-            let ends = aside.shrunk(pages, unused, brk.page_size());
-            // SAFETY: I2: handles and records are followed for pages of the heap only, and these only while it is in use.
-            unsafe { aside.cut(ends, brk) };
+        let Some(mut aside) = self.aside else { return 0 };
+        let (before, records) = (aside.bytes(), self.pages_with_records_aside());
+        let handles = if self.is_aside_in_use() { self.pages } else { 0 };
+        let all = unused && records == 0;
+        let in_use = (self.handles, self.older, self.aside_from);
+        let ends = if all { aside.starts() } else { aside.shrunk(handles, records, brk.page_size()) };
+        if all && self.leaf_count > 0 {
+            self.use_last_in_line();
         }
-        before - self.aside_bytes()
+        // SAFETY: I2: handles are followed for pages of the heap only, and records only for those of leaves aside.
+        unsafe { aside.cut(ends, brk) };
+        if all && aside.handles_mapped() > 0 {
+            // Refused: it has been true until now, and goes on.
+            (self.handles, self.older, self.aside_from) = in_use;
+        }
+        self.aside = Some(aside);
+        before - aside.bytes()
     }
 
     /// Bytes that are mapped aside.
@@ -144,7 +158,7 @@ impl PageMap {
     pub(crate) unsafe fn grow(&mut self, growth: &Growth, kernel_page: usize, mut seal: impl FnMut(Range<usize>)) {
         debug_assert!(growth.pages >= self.pages);
         self.base = growth.base;
-        let (old, mut storage) = (self.pages, growth.storage);
+        let mut storage = growth.storage;
         while self.leaf_count == 0 || served_by(self.leaf_count - 1) < growth.pages {
             let number = self.leaf_count;
             self.leaves[number] = match self.aside.filter(|_| number >= growth.aside_from) {
@@ -161,57 +175,16 @@ impl PageMap {
                 }
             };
             self.leaf_count += 1;
+            // SAFETY: I2: the array in use stands, or there are no pages; the leaf's is the caller's.
+            unsafe { self.use_array_of(number, growth.zero_from) };
         }
-        // SAFETY: I2: the old array stands, or there are no pages; the new one is the caller's.
-        unsafe { self.move_handles(growth, old) };
         self.pages = growth.pages;
-    }
-
-    /// Brings the handles of the first `old` pages to the array of the last leaf.
-    ///
-    /// # Safety
-    ///
-    /// The memory of both arrays stands, and that of a new one in line is zero from `growth.zero_from` on.
-    unsafe fn move_handles(&mut self, growth: &Growth, old: usize) {
-        let last = self.leaf_count - 1;
-        let handles = self.leaves[last].handles;
-        if handles == self.handles {
-            return;
-        }
-        // SAFETY: the last leaf serves these pages, so there is room; new memory is not the old one's.
-        unsafe { self.handles.copy_to(handles, old) };
-        if last < self.aside_from {
-            let stale = handles.first_from(growth.zero_from).clamp(old, served_by(last));
-            // SAFETY: as above.
-            unsafe { handles.clear(old..stale) };
-        }
-        self.handles = handles;
     }
 
     /// Address past the records of the last leaf in line, which are the highest that the heap has below its end.
     pub(crate) fn records_end(&self) -> usize {
         let last = self.leaves_in_line() - 1;
         self.leaves[last].records_end(&pages_of(last))
-    }
-
-    fn leaves_in_line(&self) -> usize {
-        self.leaf_count.min(self.aside_from)
-    }
-
-    /// Prepares for [`shrink`](Self::shrink): brings the handles that will be left to where they can stay. Until then
-    /// all of them can be had back with [`stay`](Self::stay).
-    pub(crate) fn prepare_to_shrink(&mut self, end: usize) {
-        let (last, pages) = (self.leaves_below(end) - 1, (end - self.base) / PAGE);
-        let handles = self.leaves[last].handles;
-        if handles != self.handles {
-            // SAFETY: I2: both leaves stand; the one left serves all pages below `end`, and is in line, as leaves aside
-            // share their array.
-            unsafe {
-                self.handles.copy_to(handles, pages);
-                handles.clear(pages..served_by(last));
-            }
-            self.handles = handles;
-        }
     }
 
     /// The guards of the leaves that a heap that ends at `end` gives up.
@@ -221,21 +194,16 @@ impl PageMap {
             .flat_map(move |leaf| leaves[leaf].guards(&pages_of(leaf), kernel_page))
     }
 
-    /// The heap does not shrink after all.
-    pub(crate) fn stay(&mut self) {
-        self.handles = self.leaves[self.leaf_count - 1].handles;
-    }
-
-    /// Gives up the pages from `end` on, which no handle leads from any more, and the leaves that serve no others.
+    /// Gives up the pages from `end` on, which no handle leads from any more, and the leaves that serve no others. What is
+    /// aside stays in use.
     pub(crate) fn shrink(&mut self, end: usize) {
-        self.prepare_to_shrink(end);
-        self.pages = (end - self.base) / PAGE;
         self.leaf_count = self.leaves_below(end);
-        if self.aside_from < NONE_ASIDE && self.aside_in_use().is_none() {
-            let handles = self.leaves[self.aside_from].handles;
-            // SAFETY: I2: they were in use until now; those of other pages lead to nothing.
-            unsafe { handles.clear(0..self.pages) };
-            self.aside_from = NONE_ASIDE;
+        self.pages = (end - self.base) / PAGE;
+        if self.is_aside_in_use() {
+            self.aside_from = self.aside_from.min(self.leaf_count);
+            self.older = pages_of(self.aside_from).start;
+        } else {
+            self.use_last_in_line();
         }
     }
 
@@ -254,37 +222,5 @@ impl PageMap {
             return self.leaves[leaf].handles.lies_above(end);
         }
         pages_of(leaf).start >= (end - self.base) / PAGE
-    }
-
-    /// The first page from the heap's end on whose handle leads somewhere, if it is in memory that stands (for `check`).
-    pub(crate) fn stray_handle(&self) -> Option<usize> {
-        let last = self.leaf_count.checked_sub(1)?;
-        let mapped = match self.aside.filter(|_| last >= self.aside_from) {
-            Some(aside) => aside.handles_mapped(),
-            None => served_by(last),
-        };
-        // SAFETY: I2: the array in use is mapped as far as this.
-        let leads = |page: &usize| unsafe { self.handles.of(*page) }.get().is_some();
-        (self.pages..mapped).find(leads).map(|page| self.base + page * PAGE)
-    }
-
-    /// Whether what lies aside serves all pages of the heap (for `check`).
-    pub(crate) fn stands(&self) -> bool {
-        self.aside_in_use().is_none() || self.aside.is_some_and(|aside| aside.serves(self.pages))
-    }
-}
-
-/// What tests break.
-#[cfg(test)]
-impl PageMap {
-    /// The handle of the first page that is not the heap's.
-    pub(crate) fn handle_at_end(&self) -> &core::cell::Cell<Option<crate::ground::header::Span>> {
-        // SAFETY: I2: as for `stray_handle`, if the heap does not fill its last leaf, or what is mapped aside.
-        unsafe { self.handles.of(self.pages) }
-    }
-
-    /// Forgets what is mapped aside.
-    pub(crate) fn lose_aside(&mut self) {
-        self.aside = None;
     }
 }

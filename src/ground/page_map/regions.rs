@@ -14,7 +14,9 @@
 //! first has, that takes no more instructions than a binary search through the list (4 each); with all 64 it takes twice
 //! as many.
 
-use crate::ground::header::PAGE;
+use super::PageMap;
+use crate::ground::corrupt::corrupt;
+use crate::ground::header::{PAGE, PAGE_SHIFT, Span};
 use crate::ground::leaf::{Below, Leaf, storage_pages};
 use core::ops::Range;
 
@@ -119,6 +121,47 @@ impl Regions {
         self.slots[self.order[at] as usize % MAX_REGIONS].pages = 0;
         self.order.copy_within(at + 1..self.count, at);
         self.count -= 1;
+    }
+}
+
+impl PageMap {
+    /// The regions.
+    pub(crate) fn regions(&self) -> &Regions {
+        &self.regions
+    }
+
+    /// Takes in a region, if there [is room](Regions::has_room). Its pages belong to no span yet.
+    ///
+    /// # Safety
+    ///
+    /// The region is the heap's, and its first pages, which its leaf takes, are zero, and in no other use until
+    /// [`remove_region`](Self::remove_region).
+    pub(crate) unsafe fn add_region(&mut self, region: Region) {
+        self.regions.add(region);
+    }
+
+    /// Forgets the region that starts at `start`.
+    pub(crate) fn remove_region(&mut self, start: usize) {
+        self.regions.remove(start);
+    }
+
+    #[cold]
+    pub(super) fn find_in_regions(&self, address: usize) -> Option<Span> {
+        let region = self.regions.find(address)?;
+        // SAFETY: I2: a page of the region, so its handle is there.
+        unsafe { region.leaf.handles.of((address - region.start) >> PAGE_SHIFT) }.get()
+    }
+
+    #[cold]
+    pub(super) fn is_record_in_region(&self, start: usize, span: Span) -> bool {
+        self.regions.find(start).is_some() && self.record(start) == span
+    }
+
+    #[cold]
+    pub(super) fn leaf_in_region(&self, address: usize) -> (Leaf, usize) {
+        // Only addresses of the heap have records.
+        let Some(region) = self.regions.find(address) else { corrupt(2, address) };
+        (region.leaf, (address - region.start) >> PAGE_SHIFT)
     }
 }
 

@@ -91,6 +91,19 @@ fn the_subject_is_sound_and_has_everything() {
     let _ = (a_large(&heap), indexed_free(&heap), listed_slab(&heap), full_slab(&heap), current_slab(&heap));
 }
 
+/// A heap that is shorter than the first array of handles, and still has the one aside in use.
+fn shrunk() -> Subject {
+    let mut heap = Heap::new(Emulated::new(Box::leak(Box::new_uninit_slice(6 << 20))));
+    let mut allocate = |size| heap.allocate(Layout::from_size_align(size, 16).unwrap()).unwrap().as_ptr();
+    let (_, large) = (allocate(1000), allocate(4 << 20));
+    // SAFETY: nothing uses the block.
+    unsafe { heap.free(large) }.unwrap();
+    heap.spans.lower(0);
+    assert!(heap.spans.map.pages() < 20 && heap.spans.map.aside_bytes() > 0);
+    assert_eq!(heap.check(), Ok(()));
+    heap
+}
+
 /// Breaks one thing in a sound heap; `check` must answer with that invariant's number.
 fn sees(invariant: u8, corrupt: impl Fn(&mut Subject)) {
     // An interpreter looks at memory, not at verdicts, and takes a second for each subject: it follows the forged links, and
@@ -98,7 +111,11 @@ fn sees(invariant: u8, corrupt: impl Fn(&mut Subject)) {
     if cfg!(miri) && ![1, 2, 4, 9, 16].contains(&invariant) {
         return;
     }
-    let mut heap = subject();
+    sees_in(subject(), invariant, corrupt);
+}
+
+/// The same in another heap.
+fn sees_in(mut heap: Subject, invariant: u8, corrupt: impl Fn(&mut Subject)) {
     corrupt(&mut heap);
     assert_eq!(heap.check().expect_err("the corruption is not seen").invariant, invariant);
 }
@@ -255,7 +272,33 @@ fn i5_a_page_of_a_slab_that_has_none() {
 
 #[test]
 fn i5_a_page_beyond_the_end_that_has_an_owner() {
-    sees(5, |heap| heap.spans.map.handle_at_end().set(heap.spans.first));
+    sees(5, |heap| heap.spans.map.handle_in(None, heap.spans.map.pages()).set(heap.spans.first));
+    sees_in(shrunk(), 5, |heap| heap.spans.map.handle_in(None, heap.spans.map.pages() + 9).set(heap.spans.first));
+}
+
+#[test]
+fn i5_an_older_array_of_handles_that_is_not_true() {
+    sees(5, |heap| heap.spans.map.handle_in(Some(0), 0).set(None));
+    sees(5, |heap| heap.spans.map.handle_in(Some(0), 59).set(heap.spans.first));
+    sees_in(shrunk(), 5, |heap| heap.spans.map.handle_in(Some(0), heap.spans.map.pages()).set(heap.spans.first));
+}
+
+#[test]
+fn i5_an_array_of_handles_in_no_use_that_is_not_empty() {
+    let mut heap = shrunk();
+    heap.trim(0);
+    let (map, brk) = (&mut heap.spans.map, &mut heap.spans.brk);
+    let aside_from = map.first_aside(200, true, brk);
+    assert_eq!((map.aside_bytes(), map.grow_aside(200, aside_from, brk, |_| Ok(()))), (0, Ok(())));
+    heap.spans.note_peak();
+    assert_eq!(heap.check(), Ok(()), "it is only mapped");
+    sees_in(heap, 5, |heap| heap.spans.map.handle_in(None, 0).set(heap.spans.first));
+}
+
+#[test]
+fn i2_an_array_of_handles_that_is_not_the_longest() {
+    sees(2, |heap| heap.spans.map.use_first());
+    sees_in(shrunk(), 2, |heap| heap.spans.map.use_first());
 }
 
 #[test]
