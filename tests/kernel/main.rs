@@ -6,6 +6,7 @@ mod ledger;
 
 mod bursts;
 mod canary;
+mod contents;
 mod filters;
 mod growth;
 mod guards;
