@@ -1,6 +1,6 @@
 //! The figures that are counted rather than timed: the static program's size and the lines of `src/`.
 
-use crate::cargo;
+use crate::base::cargo;
 use std::path::{Path, PathBuf};
 
 /// Lines of one kind of source.

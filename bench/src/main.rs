@@ -6,39 +6,21 @@
 //! `growth/`, `memory/`, `tiny/` and `figures.rs` measure apart from that, and `trace/` makes what the workloads `trace-*` replay.
 
 mod allocators;
-mod callgrind;
-mod cargo;
-mod cells;
-mod chart;
-mod child;
-mod clock;
+mod base;
 mod figures;
 mod growth;
-mod kernel;
+mod measure;
 mod memory;
 mod options;
-mod ours;
-mod pairs;
-mod parent;
-mod probe;
-mod progress;
-mod record;
 mod report;
-mod self_test;
-mod smoke;
-mod stats;
-mod steps;
-mod summary;
-mod syscalls;
-mod syscalls_table;
-mod table;
 mod tiny;
 mod trace;
-mod tracee;
 mod workloads;
 
+use measure::record::Data;
+use measure::{child, parent, self_test};
 use options::{Options, Task, View};
-use record::Data;
+use report::{cells, chart};
 use std::path::Path;
 use std::process::ExitCode;
 

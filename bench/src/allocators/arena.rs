@@ -1,7 +1,7 @@
 //! Rust allocators without a lock of their own, each in one arena of fixed size.
 
 use super::{Candidate, layout};
-use crate::kernel;
+use crate::base::kernel;
 use std::alloc::Layout;
 use std::cell::UnsafeCell;
 use std::ptr::NonNull;

@@ -1,7 +1,7 @@
 //! What the boundary costs when there is nothing behind it.
 
 use super::{Candidate, Kind};
-use crate::kernel;
+use crate::base::kernel;
 use std::alloc::Layout;
 use std::cell::Cell;
 use std::ptr::null_mut;

@@ -2,9 +2,9 @@
 
 use super::scenario::{Axis, Draw, Operation, Phase, Scenario, Step, walk};
 use crate::allocators::{self, Entry};
-use crate::child::OUT_OF_MEMORY;
-use crate::kernel;
-use crate::stats;
+use crate::base::kernel;
+use crate::base::stats;
+use crate::measure::child::OUT_OF_MEMORY;
 use std::io::Write;
 use std::ops::Range;
 use std::process::ExitCode;

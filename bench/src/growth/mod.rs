@@ -15,7 +15,7 @@ mod scenario;
 pub(crate) mod worst;
 
 use crate::allocators::{self, Entry};
-use crate::progress::Progress;
+use crate::base::progress::Progress;
 use child::Figures;
 use scenario::{Phase, Scenario};
 use std::collections::HashMap;
@@ -133,15 +133,20 @@ fn slowest(scenario: Scenario, allocator: &str) -> Result<[Worst; Phase::ALL.len
 
 /// What a process of its own says.
 fn child(what: &str, allocator: &str, scenario: Scenario, more: &[String]) -> Result<Vec<u8>, String> {
-    let output =
-        crate::child::command(&["growth", what, allocator, scenario.axis.name(), &scenario.value.to_string()])?
-            .args(more)
-            .stderr(Stdio::inherit())
-            .output()
-            .map_err(|error| error.to_string())?;
+    let output = crate::measure::child::command(&[
+        "growth",
+        what,
+        allocator,
+        scenario.axis.name(),
+        &scenario.value.to_string(),
+    ])?
+    .args(more)
+    .stderr(Stdio::inherit())
+    .output()
+    .map_err(|error| error.to_string())?;
     match output.status.code() {
         Some(0) => Ok(output.stdout),
-        Some(crate::child::OUT_OF_MEMORY) => Err("ran out of memory".to_owned()),
+        Some(crate::measure::child::OUT_OF_MEMORY) => Err("ran out of memory".to_owned()),
         _ => Err(format!("its process died: {}", output.status)),
     }
 }

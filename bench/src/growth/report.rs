@@ -3,7 +3,7 @@
 use super::scenario::{Axis, Operation, Phase};
 use super::worst::{Moves, SLOW, Worst};
 use super::{ALLOCATORS, Measured};
-use crate::table;
+use crate::base::table;
 use std::fmt::Write;
 
 /// All tables as text.

@@ -1,8 +1,8 @@
 //! The blocks of an allocator under measurement, in a table that it knows nothing of.
 
 use crate::allocators::Entry;
-use crate::child::OUT_OF_MEMORY;
-use crate::kernel;
+use crate::base::kernel;
+use crate::measure::child::OUT_OF_MEMORY;
 use crate::workloads::{below, next};
 
 /// Where the pseudo-random sequences begin: all allocators see the same sizes and victims.

@@ -5,7 +5,7 @@ use super::blocks::{Blocks, SEED};
 use super::child::Job;
 use super::parent::{Parent, grouped, mib, parse, reason};
 use crate::allocators::Entry;
-use crate::kernel;
+use crate::base::kernel;
 use crate::workloads::{Sizes, next};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout};

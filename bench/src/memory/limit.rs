@@ -5,8 +5,8 @@ use super::blocks::SEED;
 use super::child::Job;
 use super::parent::{Parent, grouped};
 use crate::allocators::Entry;
-use crate::kernel;
-use crate::table::number;
+use crate::base::kernel;
+use crate::base::table::number;
 use crate::workloads::{below, next};
 use std::ptr::null_mut;
 

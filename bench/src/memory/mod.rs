@@ -18,7 +18,7 @@ mod robson;
 mod space;
 
 use crate::allocators::{self, Entry, Kind};
-use crate::kernel;
+use crate::base::kernel;
 use parent::Parent;
 use std::time::{Duration, SystemTime};
 

@@ -2,9 +2,9 @@
 
 use super::{Options, Part, QUICK};
 use crate::allocators::Entry;
-use crate::child::{self, OUT_OF_MEMORY};
-use crate::progress::Progress;
-use crate::table;
+use crate::base::progress::Progress;
+use crate::base::table;
+use crate::measure::child::{self, OUT_OF_MEMORY};
 use std::process::{Command, ExitStatus, Stdio};
 
 pub(super) struct Parent<'a> {

@@ -5,7 +5,7 @@ use super::blocks::{Blocks, SEED};
 use super::child::Job;
 use super::parent::{Parent, mib};
 use super::robson;
-use crate::kernel;
+use crate::base::kernel;
 use crate::workloads::{Sizes, below, next};
 
 const MIB: usize = 1 << 20;

@@ -3,9 +3,9 @@
 mod memory;
 mod spans;
 
-use crate::cargo;
-use crate::progress::Progress;
-use crate::table::section;
+use crate::base::cargo;
+use crate::base::progress::Progress;
+use crate::base::table::section;
 use memory::{Pages, Stopped};
 use std::path::{Path, PathBuf};
 

@@ -3,9 +3,9 @@
 use super::steps::{self, Kind, Step};
 use super::{FOLDER, file};
 use crate::allocators::Entry;
-use crate::kernel;
-use crate::probe::Probe;
+use crate::base::kernel;
 use crate::workloads::out_of_memory;
+use crate::workloads::probe::Probe;
 use std::path::Path;
 use std::ptr::null_mut;
 

@@ -421,7 +421,7 @@ fn a_round_makes_all_calls_and_leaves_nothing() {
     let of_kind = |kind| laid_out.iter().filter(|step| step.kind == kind).count();
     let moved = of_kind(Kind::ResizeAligned);
     for round in 1..=3 {
-        let operations = replay.round(&strict::ENTRY, &mut crate::probe::FirstWord);
+        let operations = replay.round(&strict::ENTRY, &mut crate::workloads::probe::FirstWord);
         assert_eq!(operations as u64, summary.steps);
         let expected = strict::Calls {
             allocate: round * (of_kind(Kind::Allocate) + moved),

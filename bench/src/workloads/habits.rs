@@ -2,7 +2,7 @@
 
 use super::{Run, SIZES, below, next};
 use crate::allocators::Entry;
-use crate::probe::Probe;
+use crate::workloads::probe::Probe;
 
 /// A kind of request, chosen at compile time so that a workload's loop has no branch for it.
 pub(super) trait Request {

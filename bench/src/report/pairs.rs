@@ -1,9 +1,9 @@
 //! What one allocation and its free cost, in time, cycles and instructions.
 
-use crate::callgrind::WORKLOAD;
+use crate::base::table::{number, section};
+use crate::measure::callgrind::WORKLOAD;
+use crate::measure::record::Data;
 use crate::options::View;
-use crate::record::Data;
-use crate::table::{number, section};
 
 /// A number of an allocator, by its name.
 type Value<'a> = &'a dyn Fn(&str) -> Option<f64>;

@@ -1,9 +1,9 @@
 //! Charts of the ratios to the best peer, as SVG.
 
-use crate::ours::{self, Value};
-use crate::record::{Data, Name};
+use crate::base::stats::Process;
+use crate::measure::record::{Data, Name};
 use crate::report::ELEVEN;
-use crate::stats::Process;
+use crate::report::ours::{self, Value};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use std::path::Path;

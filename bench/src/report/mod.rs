@@ -1,13 +1,16 @@
 //! From raw data to tables.
 
+pub(crate) mod cells;
+pub(crate) mod chart;
+mod ours;
+mod pairs;
+mod summary;
+mod syscalls;
+
+use crate::base::stats;
+use crate::base::table::{number, section, title};
+use crate::measure::record::{Data, Name, Record};
 use crate::options::View;
-use crate::ours;
-use crate::pairs;
-use crate::record::{Data, Name, Record};
-use crate::stats;
-use crate::summary;
-use crate::syscalls_table;
-use crate::table::{number, section, title};
 
 /// The columns that are counted as "the eleven"; all others stand after them.
 pub(crate) const ELEVEN: [&str; 11] =
@@ -36,7 +39,7 @@ pub(crate) fn print(data: &Data, view: View) {
     }
     ours::print(data, [&eleven, &others], view);
     pairs::print(data, view);
-    syscalls_table::print(data, markdown);
+    syscalls::print(data, markdown);
     print!("{}", title("summary", markdown));
     for line in summary::lines(data, &eleven, &others, process) {
         println!("{line}");

@@ -1,15 +1,15 @@
 //! Instructions per pair, counted by letting a child do one at a time: for allocators that do not run under valgrind.
 
-use crate::child;
-use crate::kernel;
-use crate::tracee::{self, Tracee};
+use crate::base::kernel;
+use crate::measure::child;
+use crate::measure::tracee::{self, Tracee};
 use std::process::Stdio;
 
 /// So many pairs are done in the child's first phase, and twice as many in the second; the difference counts.
 pub(crate) const PAIRS: usize = 1000;
 
 pub(crate) fn per_pair(allocator: &str) -> Result<f64, String> {
-    let mut command = child::command(&["steps", allocator, crate::callgrind::WORKLOAD, "0"])?;
+    let mut command = child::command(&["steps", allocator, crate::measure::callgrind::WORKLOAD, "0"])?;
     let tracee = Tracee::start(command.stdout(Stdio::null()))?;
     until_mark(&tracee, libc::PTRACE_CONT)?;
     let (one, two) = (until_mark(&tracee, libc::PTRACE_SINGLESTEP)?, until_mark(&tracee, libc::PTRACE_SINGLESTEP)?);

@@ -1,10 +1,10 @@
 //! Whether what the comparison stands on works here: every entry gives memory that can be used, and calls are counted.
 
 use crate::allocators;
-use crate::callgrind;
-use crate::child;
-use crate::steps;
-use crate::syscalls;
+use crate::measure::callgrind;
+use crate::measure::child;
+use crate::measure::steps;
+use crate::measure::syscalls;
 use std::process::{Command, Stdio};
 
 /// Two ways to count the instructions of a pair may differ by so much of it.

@@ -1,8 +1,8 @@
 //! Counts the system calls of a child by tracing it. Nothing is preloaded and nothing in the child is changed.
 
-use crate::kernel;
-use crate::record::Calls;
-use crate::tracee::{self, Tracee};
+use crate::base::kernel;
+use crate::measure::record::Calls;
+use crate::measure::tracee::{self, Tracee};
 use std::process::Command;
 
 /// Calls before the first mark, and between each mark and the next.

@@ -1,8 +1,8 @@
 //! In how many columns this repository's heap is where it wants to be, and which columns are not.
 
-use crate::ours::{self, Value};
-use crate::record::Data;
-use crate::stats::{Process, at_most};
+use crate::base::stats::{Process, at_most};
+use crate::measure::record::Data;
+use crate::report::ours::{self, Value};
 
 /// Ratios to the best peer are held against these.
 const RATIOS: [f64; 2] = [1.0, 1.3];
@@ -83,7 +83,7 @@ fn missed(numbers: &Numbers, bound: impl Fn(&str) -> f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Name, Record};
+    use crate::measure::record::{Name, Record};
 
     fn name(name: &str, whose: &str) -> Name {
         Name { name: name.to_owned(), whose: whose.to_owned(), version: None, note: String::new() }

@@ -7,8 +7,8 @@ mod tests;
 pub(crate) use help::HELP;
 
 use crate::allocators::{self, Entry};
+use crate::base::stats::Process;
 use crate::memory;
-use crate::stats::Process;
 use crate::workloads::{self, Tier, Workload};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -167,7 +167,9 @@ fn options(given: Given) -> Result<Options, String> {
     let no_instructions = match () {
         () if given.no_callgrind => "left out by --no-callgrind",
         () if given.quick => "left out by --quick",
-        () if !workloads.iter().any(|load| load.name == crate::callgrind::WORKLOAD) => "left out without workload pair",
+        () if !workloads.iter().any(|load| load.name == crate::measure::callgrind::WORKLOAD) => {
+            "left out without workload pair"
+        }
         () => "",
     };
     let (rounds, budget_ms, patience) = match tier {

@@ -1,8 +1,8 @@
 //! Instructions per pair, counted by valgrind: the same child for N and for 2N pairs, so that all but N pairs cancel.
 
+use crate::measure::record::{Keeper, Record};
+use crate::measure::steps;
 use crate::options::Options;
-use crate::record::{Keeper, Record};
-use crate::steps;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;

@@ -1,16 +1,16 @@
 //! One allocator, one workload, one line of numbers.
 
 use crate::allocators::{self, Entry};
-use crate::clock;
+use crate::base::clock;
+use crate::base::kernel;
+use crate::base::stats;
 use crate::growth;
-use crate::kernel;
+use crate::measure::smoke;
+use crate::measure::steps;
+use crate::measure::syscalls;
+use crate::measure::tracee;
 use crate::memory;
-use crate::probe::{FirstWord, Footprint};
-use crate::smoke;
-use crate::stats;
-use crate::steps;
-use crate::syscalls;
-use crate::tracee;
+use crate::workloads::probe::{FirstWord, Footprint};
 use crate::workloads::{self, Run, Workload};
 use std::process::{Command, ExitCode, Stdio};
 

@@ -1,6 +1,6 @@
 //! The raw data: one line of JSON for each process, and what is made of them.
 
-use crate::stats;
+use crate::base::stats;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};

@@ -1,13 +1,13 @@
 //! Starts the children in interleaved rounds and keeps a record of each.
 
 use crate::allocators::{Entry, Kind};
-use crate::callgrind;
-use crate::child::{self, OUT_OF_MEMORY, WARM_ROUNDS};
-use crate::kernel;
+use crate::base::kernel;
+use crate::base::progress::Progress;
+use crate::measure::callgrind;
+use crate::measure::child::{self, OUT_OF_MEMORY, WARM_ROUNDS};
+use crate::measure::record::{Data, Keeper, Name, Record};
+use crate::measure::syscalls;
 use crate::options::Options;
-use crate::progress::Progress;
-use crate::record::{Data, Keeper, Name, Record};
-use crate::syscalls;
 use crate::workloads::Workload;
 use std::collections::HashSet;
 use std::io::Read;

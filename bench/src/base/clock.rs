@@ -10,7 +10,7 @@ pub(crate) fn cycles_per_nanosecond() -> Option<f64> {
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64 {
-    use crate::kernel;
+    use crate::base::kernel;
     use std::arch::asm;
 
     const REPEATS: u64 = 4_000;

@@ -1,7 +1,7 @@
 //! Who asks the kernel for memory, how often, and who does so again and again.
 
-use crate::record::{Calls, Data, Record};
-use crate::table::section;
+use crate::base::table::section;
+use crate::measure::record::{Calls, Data, Record};
 
 pub(crate) fn print(data: &Data, markdown: bool) {
     let calls = |load: &str, name: &str| {

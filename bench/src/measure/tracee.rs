@@ -20,7 +20,7 @@ pub(crate) fn end(status: libc::c_int) -> Option<Result<(), String>> {
     if libc::WIFEXITED(status) {
         return Some(match libc::WEXITSTATUS(status) {
             0 => Ok(()),
-            crate::child::OUT_OF_MEMORY => Err("ran out of memory".to_owned()),
+            crate::measure::child::OUT_OF_MEMORY => Err("ran out of memory".to_owned()),
             code => Err(format!("exit status {code}")),
         });
     }

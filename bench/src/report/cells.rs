@@ -1,7 +1,7 @@
 //! One line for each allocator and workload: what its processes said, the middle one and how far they lie apart.
 
-use crate::record::Data;
-use crate::stats;
+use crate::base::stats;
+use crate::measure::record::Data;
 use std::fmt::Write;
 use std::path::Path;
 

@@ -1,11 +1,12 @@
 //! The workloads of the comparison. An operation is one call of allocate, free or resize.
 
 mod habits;
+pub(crate) mod probe;
 
 use crate::allocators::Entry;
-use crate::kernel;
-use crate::probe::Probe;
+use crate::base::kernel;
 use crate::trace::Replay;
+use crate::workloads::probe::Probe;
 use habits::{Aligned64, Plain, Request, Zeroed};
 
 /// What one workload is called, what it does and how it is run.
@@ -425,5 +426,5 @@ pub(crate) fn below(random: u64, bound: usize) -> usize {
 
 #[cold]
 pub(crate) fn out_of_memory() -> ! {
-    std::process::exit(crate::child::OUT_OF_MEMORY)
+    std::process::exit(crate::measure::child::OUT_OF_MEMORY)
 }

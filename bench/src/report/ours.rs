@@ -1,8 +1,8 @@
 //! This repository's heap beside the best of the others, column by column.
 
+use crate::base::table;
+use crate::measure::record::{Data, Name};
 use crate::options::View;
-use crate::record::{Data, Name};
-use crate::table;
 
 /// The best peer of a column and its number.
 pub(crate) fn best_peer(names: &[Name], value: impl Fn(&str) -> Option<f64>) -> Option<(&str, f64)> {
@@ -53,8 +53,8 @@ pub(crate) fn ratio(data: &Data, column: &str, name: &str, value: Value) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Record;
-    use crate::stats;
+    use crate::base::stats;
+    use crate::measure::record::Record;
 
     fn name(name: &str, whose: &str) -> Name {
         Name { name: name.to_owned(), whose: whose.to_owned(), version: None, note: String::new() }

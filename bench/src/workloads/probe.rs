@@ -1,6 +1,6 @@
 //! What is done to memory besides asking for it.
 
-use crate::kernel;
+use crate::base::kernel;
 
 /// Sees every block come and go.
 pub(crate) trait Probe {
