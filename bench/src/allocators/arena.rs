@@ -1,36 +1,13 @@
 //! Rust allocators without a lock of their own, each in one arena of fixed size.
 
-use super::{Candidate, layout};
+use super::candidate::{Candidate, Lone, layout};
 use crate::base::kernel;
 use std::alloc::Layout;
-use std::cell::UnsafeCell;
 use std::ptr::NonNull;
 use talc::{DefaultBinning, base, source::Manual};
 
 /// Reserved, not resident: an arena costs what its allocator touches.
 const ARENA: usize = 1 << 30;
-
-/// A global without a lock, for processes of one thread.
-pub(super) struct Lone<T>(UnsafeCell<T>);
-
-// SAFETY: a child has one thread.
-unsafe impl<T> Sync for Lone<T> {}
-
-impl<T> Lone<T> {
-    pub(super) const fn new(value: T) -> Self {
-        Self(UnsafeCell::new(value))
-    }
-
-    /// # Safety
-    ///
-    /// No other reference from this function is in use.
-    #[expect(clippy::mut_from_ref, reason = "the caller promises that it is the only one")]
-    #[inline(always)]
-    pub(super) unsafe fn get(&self) -> &mut T {
-        // SAFETY: the caller's promise; there is one thread.
-        unsafe { &mut *self.0.get() }
-    }
-}
 
 #[inline(always)]
 fn raw(payload: Option<NonNull<u8>>) -> *mut u8 {
@@ -46,7 +23,7 @@ impl Candidate for LinkedList {
     const PACKAGE: Option<&'static str> = Some("linked_list_allocator");
 
     fn prepare() {
-        // SAFETY: called once, before any other use; the arena is never given back.
+        // SAFETY: called once, before any other use; the arena is never unmapped.
         unsafe { LINKED_LIST.get().init(kernel::reserve(ARENA), ARENA) }
     }
 
@@ -73,7 +50,7 @@ impl Candidate for Buddy {
     const PACKAGE: Option<&'static str> = Some("buddy_system_allocator");
 
     fn prepare() {
-        // SAFETY: called once, before any other use; the arena is never given back.
+        // SAFETY: called once, before any other use; the arena is never unmapped.
         unsafe { BUDDY.get().init(kernel::reserve(ARENA) as usize, ARENA) }
     }
 
@@ -99,7 +76,7 @@ impl Candidate for Talc {
     const PACKAGE: Option<&'static str> = Some("talc");
 
     fn prepare() {
-        // SAFETY: called once; the arena is fresh, writable and never given back.
+        // SAFETY: called once; the arena is fresh, writable and never unmapped.
         unsafe { TALC.get().claim(kernel::reserve(ARENA), ARENA) }.expect("talc takes the arena");
     }
 
@@ -123,12 +100,7 @@ impl Candidate for Talc {
             if TALC.get().try_realloc_in_place(payload, old, new) {
                 return payload;
             }
-            let fresh = Self::allocate(layout(new, old.align()));
-            if !fresh.is_null() {
-                fresh.copy_from_nonoverlapping(payload, old.size().min(new));
-                Self::free(payload, old);
-            }
-            fresh
+            Self::relocate(payload, old, new)
         }
     }
 }
@@ -144,7 +116,7 @@ impl Candidate for Rlsf {
 
     fn prepare() {
         let arena = std::ptr::slice_from_raw_parts_mut(kernel::reserve(ARENA), ARENA);
-        // SAFETY: called once; the arena is fresh, not null and never given back.
+        // SAFETY: called once; the arena is fresh, not null and never unmapped.
         let taken = unsafe { RLSF.get().insert_free_block_ptr(NonNull::new_unchecked(arena)) };
         taken.expect("rlsf takes the arena");
     }
@@ -171,7 +143,7 @@ impl Candidate for Rlsf {
 pub(super) struct Picoalloc;
 static PICOALLOC: Lone<picoalloc::Allocator<Arena>> = Lone::new(picoalloc::Allocator::new(Arena));
 
-/// Memory of the same kind as everyone's: picoalloc's own mapping would be the same, but for one architecture only.
+/// The same arena as the others have: picoalloc's own mapping would be alike, but exists for one architecture only.
 struct Arena;
 
 impl picoalloc::Env for Arena {

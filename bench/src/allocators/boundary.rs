@@ -1,9 +1,8 @@
 //! What the boundary costs when there is nothing behind it.
 
-use super::{Candidate, Kind};
+use super::candidate::{Candidate, Kind, Lone};
 use crate::base::kernel;
 use std::alloc::Layout;
-use std::cell::Cell;
 use std::ptr::null_mut;
 
 /// Addresses wrap after this much, so that the blocks stay in the first-level cache.
@@ -15,15 +14,8 @@ const ARENA: usize = 1 << 30;
 /// A pointer that moves and wraps. Blocks overlap: only a caller that never looks at what it wrote can use them.
 pub(super) struct Empty;
 
-struct Bump {
-    start: Cell<*mut u8>,
-    offset: Cell<usize>,
-}
-
-// SAFETY: a child has one thread.
-unsafe impl Sync for Bump {}
-
-static BUMP: Bump = Bump { start: Cell::new(null_mut()), offset: Cell::new(0) };
+/// Where the memory begins, and the next block in it.
+static BUMP: Lone<(*mut u8, usize)> = Lone::new((null_mut(), 0));
 
 impl Candidate for Empty {
     const NAME: &'static str = "empty";
@@ -32,20 +24,23 @@ impl Candidate for Empty {
     const KIND: Kind = Kind::Boundary;
 
     fn prepare() {
-        BUMP.start.set(kernel::reserve(WRAP + ARENA));
+        // SAFETY: no other reference is held.
+        unsafe { BUMP.get() }.0 = kernel::reserve(WRAP + ARENA);
     }
 
     #[inline(always)]
     unsafe fn allocate(layout: Layout) -> *mut u8 {
-        let offset = BUMP.offset.get().next_multiple_of(layout.align());
-        BUMP.offset.set((offset + layout.size()) % WRAP);
+        // SAFETY: no other reference is held.
+        let (start, next) = unsafe { BUMP.get() };
+        let offset = next.next_multiple_of(layout.align());
+        *next = (offset + layout.size()) % WRAP;
         // SAFETY: `offset` is at most `WRAP` or the alignment, and so much is mapped beyond that it is in bounds.
-        unsafe { BUMP.start.get().add(offset) }
+        unsafe { start.add(offset) }
     }
 
     #[inline(always)]
     unsafe fn allocate_zeroed(layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promises. Nothing is cleared: that is work of an allocator, not of the boundary.
+        // SAFETY: the caller's promises. Nothing is cleared: that is an allocator's work, not the boundary's.
         unsafe { Self::allocate(layout) }
     }
 

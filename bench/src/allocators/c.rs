@@ -1,6 +1,6 @@
 //! Allocators with a C entry, called as a C program calls them, or as their Rust package does where that is faster.
 
-use super::{Candidate, WORD};
+use super::candidate::{Candidate, WORD};
 use std::alloc::Layout;
 
 /// The calls of one allocator. A request that asks for no alignment takes the plain function; that choice is made at

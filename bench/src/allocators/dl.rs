@@ -1,7 +1,6 @@
 //! The two Rust ports of dlmalloc, without a lock, over mappings of their own.
 
-use super::Candidate;
-use super::arena::Lone;
+use super::candidate::{Candidate, Lone};
 use std::alloc::Layout;
 
 macro_rules! dlmalloc {

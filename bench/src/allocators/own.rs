@@ -1,6 +1,6 @@
 //! This repository's heap, with and without its lock, on its own break and on the program's. Every freed pointer is validated.
 
-use super::{Candidate, Kind};
+use super::candidate::{Candidate, Kind};
 use hmalloc::brk::Linux;
 use hmalloc::{Futex, Hmalloc};
 use std::alloc::{GlobalAlloc, Layout};

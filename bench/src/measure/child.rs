@@ -1,72 +1,45 @@
-//! One allocator, one workload, one line of numbers.
+//! The measuring process: one allocator, one workload, one line of numbers.
 
-use crate::allocators::{self, Entry};
-use crate::base::clock;
-use crate::base::kernel;
-use crate::base::stats;
-use crate::growth;
-use crate::measure::smoke;
-use crate::measure::steps;
-use crate::measure::syscalls;
-use crate::measure::tracee;
-use crate::memory;
-use crate::workloads::probe::{FirstWord, Footprint};
-use crate::workloads::{self, Run, Workload};
-use std::process::{Command, ExitCode, Stdio};
-
-/// Exit status of a child whose allocator answered null.
-pub(crate) const OUT_OF_MEMORY: i32 = 3;
+use super::{smoke, steps, syscalls, tracee};
+use crate::allocators;
+use crate::allocators::candidate::Entry;
+use crate::base::probe::{FirstWord, Footprint};
+use crate::base::{clock, kernel, stats};
+use crate::workloads;
+use crate::workloads::run::Run;
+use crate::workloads::workload::Workload;
+use anyhow::{Context, Result, bail};
 
 /// More samples than a median needs; kept in a table of fixed size because the child must not allocate.
 const SAMPLES: usize = 100_000;
 
 /// Rounds after the first while system calls are counted.
-pub(crate) const WARM_ROUNDS: u64 = 4;
+pub(super) const WARM_ROUNDS: u64 = 4;
 
-/// This program as a child that does `arguments`.
-pub(crate) fn command(arguments: &[&str]) -> Result<Command, String> {
-    let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let mut command = Command::new(program);
-    command.arg("--child").args(arguments).stdin(Stdio::null());
-    Ok(command)
-}
-
-/// Arguments: what to do, the allocator, the workload, and a number: milliseconds to spend, or pairs.
-pub(crate) fn run(arguments: &[String]) -> ExitCode {
+/// Arguments: what to do, the allocator, the workload, and a number: milliseconds to spend, or rounds.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
     if arguments == ["known"] {
         syscalls::known();
-        return ExitCode::SUCCESS;
+        return Ok(());
     }
-    if let [first, rest @ ..] = arguments
-        && first == "growth"
-    {
-        return growth::child::run(rest);
-    }
-    if let [first, rest @ ..] = arguments
-        && first == "figures-of-memory"
-    {
-        return memory::child::run(rest);
-    }
-    let [what, allocator, workload, number] = arguments else { return ExitCode::FAILURE };
-    let entry = allocators::ALL.iter().find(|entry| entry.name == allocator);
-    let workload = workloads::ALL.iter().find(|load| load.name == workload);
-    let (Some(entry), Some(workload), Ok(number)) = (entry, workload, number.parse::<u64>()) else {
-        return ExitCode::FAILURE;
-    };
+    let [what, allocator, workload, number] = arguments else { bail!("not a child's arguments") };
+    let entry = allocators::find(allocator).context("an allocator")?;
+    let (workload, number) = (workloads::find(workload).context("a workload")?, number.parse()?);
     match what.as_str() {
-        "time" => time(entry, workload, number * 1_000_000),
+        "time" => time(entry, workload, number),
         "memory" => memory(entry, workload),
         "calls" => calls(entry, workload),
         "rounds" => rounds(entry, workload, number),
         "steps" => pairs_in_steps(entry, workload),
         "smoke" => return smoke::run(entry),
-        _ => return ExitCode::FAILURE,
+        _ => bail!("no child does this"),
     }
-    ExitCode::SUCCESS
+    Ok(())
 }
 
 /// The first round is cold: it pays for growing the heap. The median of the others is warm.
-fn time(entry: &'static Entry, workload: &Workload, budget: u64) {
+fn time(entry: &'static Entry, workload: &Workload, milliseconds: u64) {
+    let budget = milliseconds * 1_000_000;
     let samples = kernel::table(SAMPLES, |_| 0_f64);
     let clock = clock::cycles_per_nanosecond().unwrap_or(0.0);
     let mut run = Run::new(workload, entry, || FirstWord);
@@ -82,7 +55,7 @@ fn time(entry: &'static Entry, workload: &Workload, budget: u64) {
     }
     let samples = &mut samples[..count];
     let middle = stats::middle(samples);
-    println!("{middle} {cold} {} {} {count} {clock}", samples[0], samples[count - 1]);
+    println!("{:?}", [middle, cold, samples[0], samples[count - 1], count as f64, clock]);
 }
 
 /// Nanoseconds per operation over enough rounds to fill `least` nanoseconds, so that reading the clock does not show.
@@ -105,12 +78,12 @@ fn memory(entry: &'static Entry, workload: &Workload) {
         run.round();
         run.probe.sample();
     }
-    println!("{} {}", run.probe.peak_resident, run.probe.peak_live);
+    println!("{:?}", [run.probe.peak_resident, run.probe.peak_live]);
 }
 
 /// For a tracer: marks where the first round and the warm ones begin and end.
 fn calls(entry: &'static Entry, workload: &Workload) {
-    tracee::limit_time();
+    kernel::limit_time(tracee::LIMIT);
     let mut run = Run::new(workload, entry, || FirstWord);
     kernel::mark(1);
     run.round();
@@ -121,7 +94,7 @@ fn calls(entry: &'static Entry, workload: &Workload) {
     kernel::mark(3);
 }
 
-/// A number of rounds and nothing else, for who counts instructions from outside.
+/// A number of rounds and nothing else, to have its instructions counted from outside.
 fn rounds(entry: &'static Entry, workload: &Workload, rounds: u64) {
     let mut run = Run::new(workload, entry, || FirstWord);
     for _ in 0..rounds {
@@ -131,7 +104,7 @@ fn rounds(entry: &'static Entry, workload: &Workload, rounds: u64) {
 
 /// For a tracer that counts instructions: pairs, then twice as many.
 fn pairs_in_steps(entry: &'static Entry, workload: &Workload) {
-    tracee::limit_time();
+    kernel::limit_time(tracee::LIMIT);
     let mut run = Run::new(workload, entry, || FirstWord);
     run.round();
     for times in [1, 2] {

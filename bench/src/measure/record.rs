@@ -1,17 +1,18 @@
 //! The raw data: one line of JSON for each process, and what is made of them.
 
-use crate::base::stats;
+use crate::allocators::candidate::Kind;
+use crate::base::stats::{self, Process};
+use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 /// An allocator as the run that made the data knew it.
-#[derive(Clone, Serialize, Deserialize, PartialEq, Debug)]
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Name {
     pub(crate) name: String,
-    /// `ours`, `peer` or `boundary`.
-    pub(crate) whose: String,
+    pub(crate) whose: Kind,
     pub(crate) version: Option<String>,
     pub(crate) note: String,
 }
@@ -28,52 +29,74 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
+    pub(crate) fn kinds(&self) -> [(&'static str, u64); 6] {
+        let Self { brk, mmap, munmap, mremap, madvise, other } = *self;
+        [("brk", brk), ("mmap", mmap), ("munmap", munmap), ("mremap", mremap), ("madvise", madvise), ("other", other)]
+    }
+
     pub(crate) fn sum(&self) -> u64 {
-        self.brk + self.mmap + self.munmap + self.mremap + self.madvise + self.other
+        self.kinds().iter().map(|(_, count)| count).sum()
     }
 }
 
-/// One line. Times are nanoseconds per operation.
-#[derive(Clone, Serialize, Deserialize, PartialEq, Debug)]
+/// What was run.
+#[derive(Serialize, Deserialize, Default)]
+pub(crate) struct Run {
+    pub(crate) machine: String,
+    pub(crate) kernel: String,
+    pub(crate) seconds_since_1970: u64,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) rounds: usize,
+    pub(crate) budget_ms: u64,
+    pub(crate) allocators: Vec<Name>,
+    pub(crate) workloads: Vec<String>,
+}
+
+/// What one process said of one workload on one allocator.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Of<T> {
+    pub(crate) workload: String,
+    pub(crate) allocator: String,
+    #[serde(flatten)]
+    pub(crate) said: T,
+}
+
+/// The median, the fastest and the slowest of a process's warm rounds, its first round, in nanoseconds per operation, and
+/// the clock's cycles per nanosecond just before.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Time {
+    pub(crate) round: usize,
+    pub(crate) warm: f64,
+    pub(crate) cold: f64,
+    pub(crate) fastest: f64,
+    pub(crate) slowest: f64,
+    pub(crate) samples: u64,
+    pub(crate) cycles_per_ns: Option<f64>,
+}
+
+/// Bytes.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Memory {
+    pub(crate) peak_resident: u64,
+    pub(crate) peak_live: u64,
+}
+
+/// System calls of the first round, and of the later ones together.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Asked {
+    pub(crate) first: Calls,
+    pub(crate) warm: Calls,
+    pub(crate) warm_rounds: u64,
+}
+
+/// One line.
+#[derive(Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "lowercase")]
 pub(crate) enum Record {
-    Run {
-        machine: String,
-        kernel: String,
-        seconds_since_1970: u64,
-        arguments: Vec<String>,
-        rounds: usize,
-        budget_ms: u64,
-        allocators: Vec<Name>,
-        workloads: Vec<String>,
-    },
-    /// One process: the median, the fastest and the slowest of its warm rounds, its first round, and the clock's
-    /// cycles per nanosecond just before.
-    Time {
-        workload: String,
-        allocator: String,
-        round: usize,
-        warm: f64,
-        cold: f64,
-        fastest: f64,
-        slowest: f64,
-        samples: u64,
-        cycles_per_ns: Option<f64>,
-    },
-    /// One process: bytes.
-    Memory {
-        workload: String,
-        allocator: String,
-        peak_resident: u64,
-        peak_live: u64,
-    },
-    Calls {
-        workload: String,
-        allocator: String,
-        first: Calls,
-        warm: Calls,
-        warm_rounds: u64,
-    },
+    Run(Run),
+    Time(Of<Time>),
+    Memory(Of<Memory>),
+    Calls(Of<Asked>),
     /// Counted by valgrind, or in single steps where the allocator does not run under it.
     Instructions {
         allocator: String,
@@ -93,94 +116,84 @@ pub(crate) enum Record {
     },
 }
 
+impl<T> Of<T> {
+    pub(crate) fn new(workload: &str, allocator: &str, said: T) -> Self {
+        Self { workload: workload.to_owned(), allocator: allocator.to_owned(), said }
+    }
+
+    fn of(&self, workload: &str, allocator: &str) -> Option<&T> {
+        (self.workload == workload && self.allocator == allocator).then_some(&self.said)
+    }
+}
+
+/// A number of a workload and an allocator.
+#[derive(Clone, Copy)]
+pub(crate) enum Quantity {
+    /// Nanoseconds per operation.
+    Warm(Process),
+    Cold(Process),
+    /// Peak resident over peak live.
+    Footprint,
+}
+
 /// Everything that a run wrote down.
-#[derive(Default)]
 pub(crate) struct Data {
+    pub(crate) run: Run,
     pub(crate) records: Vec<Record>,
 }
 
-/// Numbers of one workload and allocator, one of each process.
-type Numbers = Vec<f64>;
-
 impl Data {
-    pub(crate) fn load(folder: &Path) -> Result<Self, String> {
+    pub(crate) fn load(folder: &Path) -> Result<Self> {
         let path = file(folder);
-        let show = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-        let mut records = Vec::new();
-        for line in BufReader::new(File::open(&path).map_err(|error| show(&error))?).lines() {
-            let line = line.map_err(|error| show(&error))?;
-            records.push(serde_json::from_str(&line).map_err(|error| show(&error))?);
-        }
-        if !matches!(records.first(), Some(Record::Run { .. })) {
-            return Err(format!("{} does not begin with what was run", path.display()));
-        }
-        Ok(Self { records })
+        let read = || Self::of(BufReader::new(File::open(&path)?).lines().map(|line| Ok(serde_json::from_str(&line?)?)));
+        read().with_context(|| path.display().to_string())
     }
 
-    pub(crate) fn allocators(&self) -> &[Name] {
-        match self.records.first() {
-            Some(Record::Run { allocators, .. }) => allocators,
-            _ => &[],
-        }
+    /// Of records the first of which says what was run.
+    pub(super) fn of(records: impl IntoIterator<Item = Result<Record>>) -> Result<Self> {
+        let mut records = records.into_iter();
+        let Some(Record::Run(run)) = records.next().transpose()? else { bail!("it does not begin with what was run") };
+        Ok(Self { run, records: records.collect::<Result<_>>()? })
     }
 
-    /// The names of this repository's heaps.
-    pub(crate) fn ours(&self) -> impl Iterator<Item = &str> {
-        self.allocators().iter().filter(|name| name.whose == "ours").map(|name| name.name.as_str())
+    pub(crate) fn allocators(&self) -> impl Iterator<Item = &str> + Clone {
+        self.run.allocators.iter().map(|name| name.name.as_str())
     }
 
-    pub(crate) fn workloads(&self) -> &[String] {
-        match self.records.first() {
-            Some(Record::Run { workloads, .. }) => workloads,
-            _ => &[],
-        }
+    pub(crate) fn whose(&self, kind: Kind) -> impl Iterator<Item = &str> {
+        self.run.allocators.iter().filter(move |name| name.whose == kind).map(|name| name.name.as_str())
     }
 
-    /// What `number` takes from every process of this workload and allocator.
-    fn numbers(&self, load: &str, name: &str, number: impl Fn(&Record) -> Option<f64>) -> Numbers {
-        let wanted = |record: &&Record| match record {
-            Record::Time { workload, allocator, .. } | Record::Memory { workload, allocator, .. } => {
-                workload == load && allocator == name
+    pub(crate) fn number(&self, quantity: Quantity, workload: &str, allocator: &str) -> Option<f64> {
+        match quantity {
+            Quantity::Warm(process) => process.of(&self.times(workload, allocator, |time| Some(time.warm))),
+            Quantity::Cold(process) => process.of(&self.times(workload, allocator, |time| Some(time.cold))),
+            Quantity::Footprint => {
+                let footprints = self.memory(workload, allocator);
+                stats::median(&footprints.map(|one| one.peak_resident as f64 / one.peak_live as f64).collect::<Vec<_>>())
             }
-            _ => false,
-        };
-        self.records.iter().filter(wanted).filter_map(number).collect()
+        }
     }
 
-    pub(crate) fn warm(&self, workload: &str, allocator: &str) -> Numbers {
-        let warm = |record: &Record| if let Record::Time { warm, .. } = record { Some(*warm) } else { None };
-        self.numbers(workload, allocator, warm)
-    }
-
-    pub(crate) fn cold(&self, workload: &str, allocator: &str) -> Numbers {
-        let cold = |record: &Record| if let Record::Time { cold, .. } = record { Some(*cold) } else { None };
-        self.numbers(workload, allocator, cold)
-    }
-
-    /// Cycles per operation of each process, by its own clock.
-    pub(crate) fn cycles(&self, workload: &str, allocator: &str) -> Numbers {
-        let cycles = |record: &Record| match record {
-            Record::Time { warm, cycles_per_ns: Some(clock), .. } => Some(warm * clock),
+    /// What `number` takes of each process.
+    pub(crate) fn times(&self, load: &str, name: &str, number: impl Fn(&Time) -> Option<f64>) -> Vec<f64> {
+        let times = self.records.iter().filter_map(|record| match record {
+            Record::Time(time) => time.of(load, name),
             _ => None,
-        };
-        self.numbers(workload, allocator, cycles)
+        });
+        times.filter_map(number).collect()
     }
 
-    /// Peak resident over peak live.
-    pub(crate) fn footprint(&self, workload: &str, allocator: &str) -> Option<f64> {
-        let footprint = |record: &Record| match record {
-            Record::Memory { peak_resident, peak_live, .. } => Some(*peak_resident as f64 / *peak_live as f64),
+    pub(crate) fn memory(&self, load: &str, name: &str) -> impl Iterator<Item = &Memory> {
+        self.records.iter().filter_map(move |record| match record {
+            Record::Memory(memory) => memory.of(load, name),
             _ => None,
-        };
-        stats::median(&self.numbers(workload, allocator, footprint))
+        })
     }
 
-    /// Bytes requested that were live at most.
-    pub(crate) fn peak_live(&self, load: &str, name: &str) -> Option<u64> {
+    pub(crate) fn calls(&self, load: &str, name: &str) -> Option<&Asked> {
         self.records.iter().find_map(|record| match record {
-            Record::Memory { workload, allocator, peak_live, .. } if workload == load && allocator == name => {
-                Some(*peak_live)
-            }
+            Record::Calls(calls) => calls.of(load, name),
             _ => None,
         })
     }
@@ -199,23 +212,25 @@ fn file(folder: &Path) -> PathBuf {
 }
 
 /// Writes every record when it comes, so that a run that is ended early keeps what it has.
-pub(crate) struct Keeper {
+pub(super) struct Keeper {
     file: File,
-    pub(crate) data: Data,
+    pub(super) records: Vec<Record>,
 }
 
 impl Keeper {
-    pub(crate) fn new(folder: &Path) -> Result<Self, String> {
-        std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-        let file = File::create(file(folder)).map_err(|error| format!("{}: {error}", folder.display()))?;
-        Ok(Self { file, data: Data::default() })
+    pub(super) fn new(folder: &Path) -> Result<Self> {
+        let create = || -> std::io::Result<File> {
+            std::fs::create_dir_all(folder)?;
+            File::create(file(folder))
+        };
+        Ok(Self { file: create().with_context(|| folder.display().to_string())?, records: Vec::new() })
     }
 
-    pub(crate) fn keep(&mut self, record: Record) {
+    pub(super) fn keep(&mut self, record: Record) {
         let line = serde_json::to_string(&record).expect("records have no keys but text");
         if let Err(error) = writeln!(self.file, "{line}") {
             eprintln!("a record was not written: {error}");
         }
-        self.data.records.push(record);
+        self.records.push(record);
     }
 }

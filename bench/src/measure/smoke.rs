@@ -1,7 +1,7 @@
 //! Whether an entry gives memory that can be used: every block is filled with bytes of its own and read back.
 
-use crate::allocators::{Entry, Kind};
-use std::process::ExitCode;
+use crate::allocators::candidate::{Entry, Kind};
+use anyhow::{Result, bail, ensure};
 
 /// Blocks at a time; each has a kind of request by its index.
 const BLOCKS: usize = 300;
@@ -15,19 +15,9 @@ struct Block {
     fill: u8,
 }
 
-/// Prints what was wrong, or nothing. The boundary's blocks overlap, so only their addresses are looked at.
-pub(crate) fn run(entry: &Entry) -> ExitCode {
+/// The boundary's blocks overlap, so only their addresses are looked at.
+pub(super) fn run(entry: &Entry) -> Result<()> {
     (entry.prepare)();
-    match check(entry) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("{}: {message}", entry.name);
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn check(entry: &Entry) -> Result<(), String> {
     let mut blocks: Vec<Block> = Vec::new();
     let mut random = fastrand::Rng::with_seed(7);
     for step in 0..20_000_usize {
@@ -45,7 +35,7 @@ fn check(entry: &Entry) -> Result<(), String> {
     blocks.into_iter().try_for_each(|block| free(entry, block))
 }
 
-fn allocate(entry: &Entry, step: usize, size: usize) -> Result<Block, String> {
+fn allocate(entry: &Entry, step: usize, size: usize) -> Result<Block> {
     let align = if step % 3 == 2 { ALIGNMENTS[step / 3 % ALIGNMENTS.len()] } else { 0 };
     // SAFETY: the size is not 0, the alignment is a power of two, and this process has one thread.
     let payload = unsafe {
@@ -55,9 +45,8 @@ fn allocate(entry: &Entry, step: usize, size: usize) -> Result<Block, String> {
             _ => (entry.allocate_aligned)(size, align),
         }
     };
-    if payload.is_null() || !payload.addr().is_multiple_of(align.max(8)) {
-        return Err(format!("{size} bytes at a multiple of {} are at {payload:p}", align.max(8)));
-    }
+    let is_aligned = payload.addr().is_multiple_of(align.max(8));
+    ensure!(!payload.is_null() && is_aligned, "{size} bytes at a multiple of {} are at {payload:p}", align.max(8));
     let block = Block { payload, size, align, fill: (step % 255) as u8 + 1 };
     if step % 3 == 1 {
         expect(entry, &block, size, 0)?;
@@ -67,13 +56,11 @@ fn allocate(entry: &Entry, step: usize, size: usize) -> Result<Block, String> {
     Ok(block)
 }
 
-fn resize(entry: &Entry, block: &mut Block, size: usize) -> Result<(), String> {
+fn resize(entry: &Entry, block: &mut Block, size: usize) -> Result<()> {
     expect(entry, block, block.size, block.fill)?;
     // SAFETY: the block is live, has this size, and asked for no alignment.
     let payload = unsafe { (entry.resize)(block.payload, block.size, size) };
-    if payload.is_null() || !payload.addr().is_multiple_of(8) {
-        return Err(format!("resized to {size} bytes is at {payload:p}"));
-    }
+    ensure!(!payload.is_null() && payload.addr().is_multiple_of(8), "resized to {size} bytes is at {payload:p}");
     let kept = block.size.min(size);
     (block.payload, block.size) = (payload, size);
     expect(entry, block, kept, block.fill)?;
@@ -82,7 +69,7 @@ fn resize(entry: &Entry, block: &mut Block, size: usize) -> Result<(), String> {
     Ok(())
 }
 
-fn free(entry: &Entry, block: Block) -> Result<(), String> {
+fn free(entry: &Entry, block: Block) -> Result<()> {
     expect(entry, &block, block.size, block.fill)?;
     // SAFETY: the block is live, and nothing refers to it from here on.
     unsafe {
@@ -95,18 +82,16 @@ fn free(entry: &Entry, block: Block) -> Result<(), String> {
 }
 
 /// The first `length` bytes are all `byte`.
-fn expect(entry: &Entry, block: &Block, length: usize, byte: u8) -> Result<(), String> {
+fn expect(entry: &Entry, block: &Block, length: usize, byte: u8) -> Result<()> {
     if entry.kind == Kind::Boundary {
         return Ok(());
     }
     // SAFETY: the block has at least `length` bytes, and all were written or asked for zeroed.
     let bytes = unsafe { std::slice::from_raw_parts(block.payload, length) };
-    match bytes.iter().position(|&found| found != byte) {
-        None => Ok(()),
-        Some(offset) => {
-            Err(format!("byte {offset} of {} at {:p} is {}, not {byte}", block.size, block.payload, bytes[offset]))
-        }
+    if let Some(offset) = bytes.iter().position(|&found| found != byte) {
+        bail!("byte {offset} of {} at {:p} is {}, not {byte}", block.size, block.payload, bytes[offset]);
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -116,39 +101,38 @@ mod tests {
 
     /// The C library's entry, to be broken in one place.
     fn system() -> Entry {
-        let entry = allocators::ALL.iter().find(|entry| entry.name == "system").unwrap();
-        Entry { ..*entry }
+        Entry { ..*allocators::find("system").unwrap() }
     }
 
     #[test]
     fn an_entry_that_works_passes() {
-        assert_eq!(check(&system()), Ok(()));
+        run(&system()).unwrap();
     }
 
     #[test]
     fn an_entry_that_gives_the_same_block_twice_is_seen() {
         static mut BLOCK: [u64; 512] = [0; 512];
         let broken = Entry { allocate: |_| (&raw mut BLOCK).cast(), free: |_, _| (), ..system() };
-        assert!(check(&broken).is_err());
+        assert!(run(&broken).is_err());
     }
 
     #[test]
     fn an_entry_that_does_not_clear_is_seen() {
         let broken = Entry { allocate_zeroed: system().allocate, ..system() };
-        assert!(check(&broken).is_err());
+        assert!(run(&broken).is_err());
     }
 
     #[test]
     fn an_entry_that_does_not_align_is_seen() {
         // SAFETY: the caller's promises.
         let broken = Entry { allocate_aligned: |size, _| unsafe { libc::malloc(size) }.cast(), ..system() };
-        assert!(check(&broken).is_err());
+        assert!(run(&broken).is_err());
     }
 
     #[test]
     fn an_entry_that_loses_bytes_when_it_resizes_is_seen() {
         // SAFETY: the caller's promises; the old block is left to the end of the process.
         let broken = Entry { resize: |_, _, size| unsafe { libc::calloc(1, size) }.cast(), ..system() };
-        assert!(check(&broken).is_err());
+        assert!(run(&broken).is_err());
     }
 }

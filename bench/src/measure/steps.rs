@@ -1,33 +1,39 @@
 //! Instructions per pair, counted by letting a child do one at a time: for allocators that do not run under valgrind.
 
-use crate::base::kernel;
-use crate::measure::child;
-use crate::measure::tracee::{self, Tracee};
+use super::tracee;
+use crate::base::child;
+use crate::base::kernel::STEP_MARK;
+use crate::workloads::PAIR;
+use anyhow::{Context, Result, bail};
+use nix::sys::ptrace;
+use nix::sys::wait::WaitStatus;
+use nix::unistd::Pid;
 use std::process::Stdio;
 
 /// So many pairs are done in the child's first phase, and twice as many in the second; the difference counts.
-pub(crate) const PAIRS: usize = 1000;
+pub(super) const PAIRS: usize = 1000;
 
-pub(crate) fn per_pair(allocator: &str) -> Result<f64, String> {
-    let mut command = child::command(&["steps", allocator, crate::measure::callgrind::WORKLOAD, "0"])?;
-    let tracee = Tracee::start(command.stdout(Stdio::null()))?;
-    until_mark(&tracee, libc::PTRACE_CONT)?;
-    let (one, two) = (until_mark(&tracee, libc::PTRACE_SINGLESTEP)?, until_mark(&tracee, libc::PTRACE_SINGLESTEP)?);
-    while tracee::end(tracee.resume(libc::PTRACE_CONT, 0)?).is_none() {}
-    let difference = two.checked_sub(one).ok_or("twice the pairs took fewer steps")?;
+pub(super) fn per_pair(allocator: &str) -> Result<f64> {
+    let mut command = child::command(&["steps", allocator, PAIR, "0"]);
+    let tracee = tracee::start(command.stdout(Stdio::null()))?;
+    until_mark(tracee, || ptrace::cont(tracee, None))?;
+    let count = || until_mark(tracee, || ptrace::step(tracee, None));
+    let (one, two) = (count()?, count()?);
+    ptrace::cont(tracee, None)?;
+    tracee::wait(tracee)?;
+    let difference = two.checked_sub(one).context("twice the pairs took fewer steps")?;
     Ok(difference as f64 / PAIRS as f64)
 }
 
 /// Resumes the child again and again until it marks a phase. Returns how often.
-fn until_mark(tracee: &Tracee, request: libc::c_uint) -> Result<u64, String> {
-    for count in 0.. {
-        let status = tracee.resume(request, 0)?;
-        if let Some(end) = tracee::end(status) {
-            return Err(end.err().unwrap_or("ended before its last mark".to_owned()));
-        }
-        if libc::WSTOPSIG(status) == kernel::STEP_MARK {
-            return Ok(count);
+fn until_mark(tracee: Pid, resume: impl Fn() -> nix::Result<()>) -> Result<u64> {
+    let mut count = 0;
+    loop {
+        resume()?;
+        match tracee::wait(tracee)? {
+            None => bail!("ended before its last mark"),
+            Some(WaitStatus::Stopped(_, STEP_MARK)) => return Ok(count),
+            Some(_) => count += 1,
         }
     }
-    unreachable!("the child ends by its timer")
 }

@@ -1,34 +1,34 @@
 //! Counts the system calls of a child by tracing it. Nothing is preloaded and nothing in the child is changed.
 
+use super::record::Calls;
+use super::tracee;
 use crate::base::kernel;
-use crate::measure::record::Calls;
-use crate::measure::tracee::{self, Tracee};
+use anyhow::Result;
+use nix::sys::ptrace;
+use nix::sys::signal::Signal;
+use nix::sys::wait::WaitStatus;
 use std::process::Command;
 
 /// Calls before the first mark, and between each mark and the next.
-pub(crate) type Phases = [Calls; 4];
+pub(super) type Phases = [Calls; 4];
 
 /// Runs `command` to its end and counts its calls by phase. A call that only marks a phase is not counted.
-pub(crate) fn count(command: &mut Command) -> Result<Phases, String> {
-    let tracee = Tracee::start(command)?;
-    let (mut phases, mut phase) = (Phases::default(), 0);
-    let mut signal = 0;
+pub(super) fn count(command: &mut Command) -> Result<Phases> {
+    let tracee = tracee::start(command)?;
+    let (mut phases, mut phase, mut signal) = (Phases::default(), 0, None);
     loop {
-        let status = tracee.resume(libc::PTRACE_SYSCALL, signal)?;
-        if let Some(end) = tracee::end(status) {
-            return end.map(|()| phases);
-        }
-        signal = 0;
-        match libc::WSTOPSIG(status) {
-            stop if stop == libc::SIGTRAP | 0x80 => {
-                let Some((number, argument)) = tracee.entered()? else { continue };
+        ptrace::syscall(tracee, signal.take())?;
+        match tracee::wait(tracee)? {
+            None => return Ok(phases),
+            Some(WaitStatus::PtraceSyscall(_)) => {
+                let Some((number, argument)) = tracee::entered(tracee)? else { continue };
                 match kernel::phase_of(argument) {
                     Some(next) if number == libc::SYS_close => phase = next,
                     _ => add(&mut phases[phase], number),
                 }
             }
-            libc::SIGTRAP => {}
-            other => signal = other,
+            Some(WaitStatus::Stopped(_, other)) if other != Signal::SIGTRAP => signal = Some(other),
+            Some(_) => {}
         }
     }
 }
@@ -46,16 +46,16 @@ fn add(calls: &mut Calls, number: libc::c_long) {
 }
 
 /// What [`known`] does in each phase.
-pub(crate) const KNOWN: [Calls; 2] = [
+pub(super) const KNOWN: [Calls; 2] = [
     Calls { brk: 3, mmap: 2, munmap: 2, mremap: 0, madvise: 1, other: 5 },
     Calls { brk: 0, mmap: 1, munmap: 1, mremap: 1, madvise: 0, other: 0 },
 ];
 
 /// A program whose calls are known, to check the counter with.
-pub(crate) fn known() {
+pub(super) fn known() {
     const PAGE: usize = 4096;
     let map = || kernel::reserve(PAGE).cast::<libc::c_void>();
-    // SAFETY: the break is only asked for, and the mappings are fresh, used by nobody and given back.
+    // SAFETY: the break is only asked for, and the mappings are fresh, not used and unmapped again.
     unsafe {
         kernel::mark(1);
         (0..3).for_each(|_| assert!(libc::syscall(libc::SYS_brk, 0) > 0));

@@ -1,40 +1,29 @@
 //! One line for each allocator and workload: what its processes said, the middle one and how far they lie apart.
 
 use crate::base::stats;
-use crate::measure::record::Data;
-use std::fmt::Write;
+use crate::measure::record::{Data, Quantity};
+use anyhow::{Context, Result};
 use std::path::Path;
 
 const HEADER: &str = "workload,allocator,processes,warm_ns,warm_least,warm_most,cold_ns,cold_least,cold_most,footprint";
 
 /// Writes `cells.csv`. Names have no commas.
-pub(crate) fn write(data: &Data, folder: &Path) -> Result<(), String> {
+pub(super) fn write(data: &Data, folder: &Path) -> Result<()> {
     let path = folder.join("cells.csv");
-    std::fs::write(&path, text(data)).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-fn text(data: &Data) -> String {
     let mut text = format!("{HEADER}\n");
-    for workload in data.workloads() {
-        for name in data.allocators().iter().map(|name| &name.name) {
-            let (warm, cold) = (data.warm(workload, name), data.cold(workload, name));
-            write!(text, "{workload},{name},{}", warm.len()).expect("text grows");
-            for times in [&warm, &cold] {
-                for number in [stats::median(times), stats::smallest(times), stats::largest(times)] {
-                    cell(&mut text, number);
-                }
-            }
-            cell(&mut text, data.footprint(workload, name));
-            text.push('\n');
-        }
+    for workload in &data.run.workloads {
+        data.allocators().for_each(|name| text += &line(data, workload, name));
     }
-    text
+    std::fs::write(&path, text).with_context(|| path.display().to_string())
 }
 
 /// An empty cell where there is no number.
-fn cell(text: &mut String, number: Option<f64>) {
-    text.push(',');
-    if let Some(number) = number {
-        write!(text, "{number:.4}").expect("text grows");
-    }
+fn line(data: &Data, workload: &str, name: &str) -> String {
+    let warm = data.times(workload, name, |time| Some(time.warm));
+    let cold = data.times(workload, name, |time| Some(time.cold));
+    let spread = |times: &[f64]| [stats::median(times), stats::smallest(times), stats::largest(times)];
+    let footprint = [data.number(Quantity::Footprint, workload, name)];
+    let numbers = [&spread(&warm)[..], &spread(&cold), &footprint].concat();
+    let cells = numbers.iter().map(|number| number.map_or(String::new(), |number| format!("{number:.4}")));
+    format!("{workload},{name},{},{}\n", warm.len(), cells.collect::<Vec<_>>().join(","))
 }

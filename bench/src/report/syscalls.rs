@@ -1,57 +1,34 @@
 //! Who asks the kernel for memory, how often, and who does so again and again.
 
-use crate::base::table::section;
-use crate::measure::record::{Calls, Data, Record};
+use crate::base::table::Table;
+use crate::measure::record::{Calls, Data};
 
-pub(crate) fn print(data: &Data, markdown: bool) {
-    let calls = |load: &str, name: &str| {
-        data.records.iter().find_map(|record| match record {
-            Record::Calls { workload, allocator, first, warm, warm_rounds }
-                if workload == load && allocator == name =>
-            {
-                Some((*first, *warm, *warm_rounds))
-            }
-            _ => None,
-        })
-    };
-    let counted = |load: &&String| data.allocators().iter().any(|name| calls(load, &name.name).is_some());
-    let workloads: Vec<&String> = data.workloads().iter().filter(counted).collect();
+pub(super) fn print(data: &Data, markdown: bool) {
+    let counted = |load: &&String| data.allocators().any(|name| data.calls(load, name).is_some());
+    let workloads: Vec<&String> = data.run.workloads.iter().filter(counted).collect();
     if workloads.is_empty() {
         return;
     }
-    let row = |name: &String| {
-        let cell = |load: &&String| match calls(load, name) {
+    let mut all = Table::new("system calls: of the first round + of each later one", &workloads, markdown);
+    for name in data.allocators() {
+        let cell = |load: &&String| match data.calls(load, name) {
             None => "-".to_owned(),
-            Some((first, warm, rounds)) => format!("{} + {}", first.sum(), per_round(warm.sum(), rounds)),
+            Some(calls) => format!("{} + {}", calls.first.sum(), per_round(calls.warm.sum(), calls.warm_rounds)),
         };
-        [name.clone()].into_iter().chain(workloads.iter().map(cell)).collect::<Vec<_>>()
-    };
-    let header = [String::new()].into_iter().chain(workloads.iter().map(|&load| load.clone())).collect();
-    print!(
-        "{}",
-        section(
-            "system calls: of the first round + of each later one",
-            header,
-            data.allocators().iter().map(|name| row(&name.name)).collect(),
-            markdown
-        )
-    );
-
-    let mut rows = Vec::new();
-    for load in &workloads {
+        all.row(name, workloads.iter().map(cell));
+    }
+    print!("{all}");
+    let kinds = Calls::default().kinds().map(|(kind, _)| kind);
+    let mut later = Table::new("system calls of each later round, where there are any", kinds, markdown);
+    for load in workloads {
         for name in data.allocators() {
-            if let Some((_, warm, rounds)) = calls(load, &name.name).filter(|(_, warm, _)| warm.sum() > 0) {
-                let cells = kinds(&warm).map(|count| per_round(count, rounds));
-                rows.push([format!("{} on {load}", name.name)].into_iter().chain(cells).collect::<Vec<_>>());
+            if let Some(calls) = data.calls(load, name).filter(|calls| calls.warm.sum() > 0) {
+                let cells = calls.warm.kinds().map(|(_, count)| per_round(count, calls.warm_rounds));
+                later.row(&format!("{name} on {load}"), cells);
             }
         }
     }
-    let header = ["", "brk", "mmap", "munmap", "mremap", "madvise", "other"].map(str::to_owned).to_vec();
-    print!("{}", section("system calls of each later round, where there are any", header, rows, markdown));
-}
-
-fn kinds(calls: &Calls) -> [u64; 6] {
-    [calls.brk, calls.mmap, calls.munmap, calls.mremap, calls.madvise, calls.other]
+    print!("{later}");
 }
 
 /// Whole where it is whole.

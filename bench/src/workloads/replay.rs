@@ -37,22 +37,17 @@ impl Replay {
     pub(crate) fn load(name: &str) -> Self {
         let shared = kernel::share(ROOM);
         let is_read = kernel::apart(|| {
-            let path = Path::new(FOLDER).join(name).with_extension("trace");
-            // SAFETY: the mapping is fresh and has this size, and nobody else uses it before this process ends.
-            match unsafe { read(&path, shared) } {
-                Ok(()) => true,
-                Err(message) => {
-                    eprintln!("{}: {message}", path.display());
-                    false
-                }
-            }
+            let path = event::path(name);
+            // SAFETY: the mapping is fresh and has this size, and nothing else uses it before this process ends.
+            let read = unsafe { read(&path, shared) };
+            read.inspect_err(|error| eprintln!("{}: {error}", path.display())).is_ok()
         });
         if !is_read {
             std::process::exit(1);
         }
         // SAFETY: the process that wrote the lengths and as many steps has ended.
         let (lengths, steps) = unsafe {
-            let lengths = shared.cast::<Lengths>();
+            let lengths = shared.cast::<Lengths>().as_ptr();
             (&*lengths, std::slice::from_raw_parts(lengths.add(1).cast::<Step>(), (*lengths).steps))
         };
         let replay = Self::of(steps, lengths.blocks);
@@ -61,48 +56,57 @@ impl Replay {
     }
 
     /// A copy of `steps`, and a table of as many places.
-    pub(super) fn of(steps: &[Step], places: usize) -> Self {
+    fn of(steps: &[Step], places: usize) -> Self {
         Self { steps: kernel::table(steps.len(), |index| steps[index]), blocks: kernel::table(places, |_| null_mut()) }
     }
 
     /// The whole trace. Returns the number of operations.
     pub(crate) fn round<P: Probe>(&mut self, entry: &'static Entry, probe: &mut P) -> usize {
         for step in self.steps {
-            let (size, old, align) = (step.size as usize, step.old as usize, 1 << step.align);
+            let (size, old) = (step.size as usize, step.old as usize);
             let block = &mut self.blocks[step.place as usize];
-            // SAFETY: no size is 0. `steps::walk` saw to it that a block which is resized or freed is live, has the
-            // size that the step says, and was asked for with the alignment that it says, or with none; its place
-            // holds what the allocator answered for it.
-            let fresh = unsafe {
-                match step.kind {
-                    Kind::Allocate => (entry.allocate)(size),
-                    Kind::Zeroed => (entry.allocate_zeroed)(size),
-                    Kind::Aligned => (entry.allocate_aligned)(size, align),
-                    Kind::Resize => (entry.resize)(*block, old, size),
-                    Kind::ResizeAligned => resize_aligned(entry, *block, old, align, size),
-                    Kind::Free => {
-                        probe.gone(old);
-                        (entry.free)(*block, old);
-                        continue;
-                    }
-                    Kind::FreeAligned => {
-                        probe.gone(old);
-                        (entry.free_aligned)(*block, old, align);
-                        continue;
-                    }
-                }
-            };
+            if old != 0 {
+                probe.gone(old);
+            }
+            // SAFETY: the place holds what the allocator answered for this block.
+            let fresh = unsafe { call(entry, step, *block) };
+            let Some(fresh) = fresh else { continue };
             if fresh.is_null() {
                 out_of_memory();
             }
             *block = fresh;
-            if matches!(step.kind, Kind::Resize | Kind::ResizeAligned) {
-                probe.gone(old);
-            }
             // SAFETY: the block has `size` bytes, and that is 8 or more.
             unsafe { probe.fresh(fresh, 0, size) };
         }
         self.steps.len()
+    }
+}
+/// Makes the call of a step. `None` after a free.
+///
+/// # Safety
+///
+/// `block` is what the allocator answered for the block that the step resizes or frees.
+#[inline(always)]
+unsafe fn call(entry: &Entry, step: &Step, block: *mut u8) -> Option<*mut u8> {
+    let (size, old, align) = (step.size as usize, step.old as usize, 1 << step.align);
+    // SAFETY: no size is 0. `steps::walk` saw to it that a block which is resized or freed is live, has the size that the
+    // step says, and was asked for with the alignment that it says, or with none.
+    unsafe {
+        match step.kind {
+            Kind::Allocate => Some((entry.allocate)(size)),
+            Kind::Zeroed => Some((entry.allocate_zeroed)(size)),
+            Kind::Aligned => Some((entry.allocate_aligned)(size, align)),
+            Kind::Resize => Some((entry.resize)(block, old, size)),
+            Kind::ResizeAligned => Some(resize_aligned(entry, block, old, align, size)),
+            Kind::Free => {
+                (entry.free)(block, old);
+                None
+            }
+            Kind::FreeAligned => {
+                (entry.free_aligned)(block, old, align);
+                None
+            }
+        }
     }
 }
 
@@ -128,18 +132,17 @@ unsafe fn resize_aligned(entry: &Entry, payload: *mut u8, old: usize, align: usi
 ///
 /// # Safety
 ///
-/// `shared` may be written for `ROOM` bytes, is aligned to a page, and nobody else uses it meanwhile.
-unsafe fn read(path: &Path, shared: *mut u8) -> Result<(), String> {
-    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-    let (events, summary) = file::decode(&bytes)?;
+/// `shared` may be written for `ROOM` bytes, is aligned to a page, and nothing else uses it meanwhile.
+unsafe fn read(path: &Path, shared: NonNull<u8>) -> Result<()> {
+    let (events, summary) = file::decode(&std::fs::read(path)?)?;
     let lengths = Lengths { steps: summary.steps as usize, blocks: summary.peak_blocks as usize };
-    if lengths.steps > (ROOM - size_of::<Lengths>()) / size_of::<Step>() {
-        return Err("too many steps to replay".to_owned());
-    }
+    let most = (ROOM - size_of::<Lengths>()) / size_of::<Step>();
+    ensure!(lengths.steps <= most, "too many steps to replay");
+    let start = shared.cast::<Lengths>();
     // SAFETY: the caller's promise; the steps fit, as was seen above, and `walk` makes as many as it says.
     unsafe {
-        let mut next = shared.cast::<Lengths>().add(1).cast::<Step>();
-        shared.cast::<Lengths>().write(lengths);
+        start.write(lengths);
+        let mut next = start.add(1).cast::<Step>();
         steps::walk(&events, |step| {
             next.write(step);
             next = next.add(1);
@@ -147,3 +150,7 @@ unsafe fn read(path: &Path, shared: *mut u8) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "replay_tests.rs"]
+mod tests;

@@ -1,0 +1,251 @@
+//! What the command line asks for.
+
+use crate::allocators;
+use crate::allocators::candidate::Entry;
+use crate::base::machine;
+use crate::base::stats::Process;
+use crate::workloads::workload::{Tier, Workload};
+use crate::workloads::{self, PAIR};
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Without options: time and memory of every allocator on nearly every workload, and instructions per pair; under five
+/// minutes.
+#[derive(Parser)]
+#[command(bin_name = "cargo run --release --", args_conflicts_with_subcommands = true)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    /// About a minute: shorter, fewer workloads, no instructions. With --memory, all of it smaller
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Everything: all workloads, more processes, system calls, then --growth, --tiny and --memory
+    #[arg(long, conflicts_with = "quick")]
+    pub(crate) all: bool,
+    /// The churn of a million blocks with --quick too
+    #[arg(long)]
+    million: bool,
+    /// Only these workloads
+    #[arg(long, value_name = "A,B", value_delimiter = ',', hide_possible_values = true)]
+    #[arg(value_parser = PossibleValuesParser::new(workloads::ALL.iter().map(|load| load.name)))]
+    workload: Vec<String>,
+    /// Only these allocators
+    #[arg(long, value_name = "A,B", value_delimiter = ',', hide_possible_values = true)]
+    #[arg(value_parser = PossibleValuesParser::new(allocators::ALL.iter().map(|entry| entry.name)))]
+    allocator: Vec<String>,
+    /// Processes for each allocator and workload [default: 3; quick: 2; all: 5]
+    #[arg(long, value_name = "N")]
+    rounds: Option<NonZeroUsize>,
+    /// Count system calls too
+    #[arg(long)]
+    syscalls: bool,
+    /// Count no instructions, which needs valgrind
+    #[arg(long)]
+    no_callgrind: bool,
+    /// Tables and charts by the best process of each cell instead of the middle one
+    #[arg(long)]
+    best: bool,
+    /// Tables in markdown
+    #[arg(long)]
+    pub(crate) markdown: bool,
+    /// Where raw data and charts go [default: a new folder below target/comparison/]
+    #[arg(long, value_name = "DIR", default_value_os_t = fresh_folder(), hide_default_value = true)]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) instead: Instead,
+    /// With --memory, only these parts
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    pub(crate) part: Vec<Part>,
+    /// With --memory: how long a process is idle after its bursts
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10")]
+    pub(crate) rest: Duration,
+}
+
+/// What is done instead of a comparison, if anything.
+#[derive(Args)]
+#[group(multiple = false)]
+#[command(next_help_heading = "Instead of all that")]
+pub(crate) struct Instead {
+    /// How cost grows with live blocks and with the heap's size (with --quick: its first half)
+    #[arg(long)]
+    pub(crate) growth: bool,
+    /// Resident memory after bursts and patterns, calls at a limit and in a large address space
+    #[arg(long)]
+    pub(crate) memory: bool,
+    /// What each allocator adds to one small static program
+    #[arg(long)]
+    pub(crate) tiny: bool,
+    /// Measure nothing: tables and charts from the raw data in DIR
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: Option<PathBuf>,
+    /// The size of the static program and the lines of src/
+    #[arg(long)]
+    pub(crate) figures: bool,
+    /// Is every allocator's memory good, and are calls and instructions counted right
+    #[arg(long)]
+    pub(crate) self_test: bool,
+    /// The names of all allocators and workloads
+    #[arg(long)]
+    pub(crate) list: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Pack and show traces
+    #[command(subcommand)]
+    Trace(Trace),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Trace {
+    /// Make one trace of what the recorder wrote, processes in the order in which they began
+    Pack {
+        /// The first N calls only
+        #[arg(long, value_name = "N")]
+        first: Option<usize>,
+        out: PathBuf,
+        /// Files, or folders of them
+        #[arg(required = true)]
+        inputs: Vec<PathBuf>,
+    },
+    /// Print what a trace holds
+    Show {
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+}
+
+/// A part of `--memory`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    Bursts,
+    Patterns,
+    Limit,
+    Space,
+}
+
+impl Part {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Bursts => "bursts",
+            Self::Patterns => "patterns",
+            Self::Limit => "limit",
+            Self::Space => "space",
+        }
+    }
+}
+
+impl Options {
+    pub(crate) fn process(&self) -> Process {
+        if self.best { Process::Best } else { Process::Middle }
+    }
+
+    /// The allocators that are named, or those of which `usual` is true, in the order of all.
+    pub(crate) fn allocators(&self, usual: impl Fn(&Entry) -> bool) -> Vec<&'static Entry> {
+        let is_wanted = |entry: &&Entry| match &self.allocator[..] {
+            [] => usual(entry),
+            names => names.iter().any(|name| name == entry.name),
+        };
+        allocators::ALL.iter().filter(is_wanted).collect()
+    }
+
+    pub(crate) fn workloads(&self) -> Vec<&'static Workload> {
+        let tier = self.by_tier(Tier::Quick, Tier::Usual, Tier::All);
+        let is_wanted = |load: &&Workload| match &self.workload[..] {
+            [] => load.tier <= tier || (self.million && load.slow),
+            names => names.iter().any(|name| name == load.name),
+        };
+        workloads::ALL.iter().filter(is_wanted).collect()
+    }
+
+    pub(crate) fn rounds(&self) -> usize {
+        self.rounds.map_or(self.by_tier(2, 3, 5), NonZeroUsize::get)
+    }
+
+    /// How long one child measures.
+    pub(crate) fn budget_ms(&self) -> u64 {
+        self.by_tier(40, 80, 300)
+    }
+
+    /// How much longer than that a child may take to set up and to end.
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::from_millis(self.by_tier(1000, 1500, 2000))
+    }
+
+    /// Whether system calls are counted.
+    pub(crate) fn calls(&self) -> bool {
+        self.syscalls || self.all
+    }
+
+    /// Why no instructions are counted, if none are.
+    pub(crate) fn no_instructions(&self) -> Option<&'static str> {
+        match () {
+            () if self.no_callgrind => Some("left out by --no-callgrind"),
+            () if self.quick => Some("left out by --quick"),
+            () if !self.workloads().iter().any(|load| load.name == PAIR) => Some("left out without workload pair"),
+            () => None,
+        }
+    }
+
+    fn by_tier<T>(&self, quick: T, usual: T, all: T) -> T {
+        match () {
+            () if self.quick => quick,
+            () if self.all => all,
+            () => usual,
+        }
+    }
+}
+
+fn seconds(text: &str) -> anyhow::Result<Duration> {
+    Ok(Duration::try_from_secs_f64(text.parse()?)?)
+}
+
+/// A folder that git ignores, named by the second.
+fn fresh_folder() -> PathBuf {
+    let folder = format!("target/comparison/{}", machine::seconds_since_1970());
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Options, clap::Error> {
+        Options::try_parse_from([&["bench"], arguments].concat())
+    }
+
+    /// The workloads of a comparison with these arguments.
+    fn workloads(arguments: &[&str]) -> Vec<&'static str> {
+        parse(arguments).expect("known options").workloads().iter().map(|load| load.name).collect()
+    }
+
+    #[test]
+    fn each_run_has_what_the_shorter_one_has() {
+        let (quick, usual, all) = (workloads(&["--quick"]), workloads(&[]), workloads(&["--all"]));
+        for (shorter, longer) in [(&quick, &usual), (&usual, &all)] {
+            assert!(shorter.iter().all(|name| longer.contains(name)) && shorter.len() < longer.len());
+        }
+        assert_eq!(workloads(&["--quick", "--million"]).len(), quick.len() + 1);
+    }
+
+    #[test]
+    fn a_trace_of_ones_own_runs_when_it_is_named() {
+        assert!(!workloads(&["--all"]).contains(&"trace-own"));
+        assert_eq!(workloads(&["--workload", "trace-own"]), ["trace-own"]);
+    }
+
+    #[test]
+    fn memory_has_parts_and_a_rest() {
+        assert_eq!(parse(&["--memory"]).unwrap().rest, Duration::from_secs(10));
+        let arguments = ["--memory", "--part", "limit,bursts", "--rest", "0.25", "--allocator", "system", "--quick"];
+        let options = parse(&arguments).unwrap();
+        assert_eq!(options.part, [Part::Limit, Part::Bursts]);
+        assert_eq!((options.rest, options.allocators(|_| true).len()), (Duration::from_millis(250), 1));
+        for wrong in [["--part", "all"], ["--rest=-1", ""], ["--rest", "long"], ["--allocator", "none"]] {
+            assert!(parse(&wrong).is_err(), "{wrong:?}");
+        }
+    }
+}
