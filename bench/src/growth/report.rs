@@ -2,7 +2,7 @@
 
 use super::measured::{ALLOCATORS, Measured, Moves, SLOW, Worst};
 use super::scenario::{Axis, Operation, Phase};
-use crate::base::table::{self, Table, cell, microseconds, mib, number};
+use crate::base::table::{self, Table, cell, mib, microseconds, number};
 use std::fmt::Write;
 
 /// All tables as text.
@@ -13,21 +13,29 @@ pub(super) fn text(all: &[Measured], markdown: bool) -> String {
         let each = one.worst.map(|worst| worst.map(|worst| microseconds(worst.nanoseconds)).join(" / "));
         each.unwrap_or("-".to_owned())
     };
-    let sections: [(Axis, &str, &dyn Fn(&Measured) -> String); 5] = [
-        (Axis::Live, "Small blocks, by how many are live: ns for an allocation / a free", &small),
-        (Axis::Heap, "Small blocks over large ones, by bytes in the large: ns for an allocation / a free", &small),
-        (Axis::Heap, "The large blocks: ns for an allocation / a free", &large),
-        (Axis::Live, "The slowest single call, µs, first / to fill / to replace / to drain, by how many are live", &slowest),
-        (
-            Axis::Heap,
-            "The slowest single call, µs, first / to fill / to replace / to drain, by bytes in large blocks",
-            &slowest,
-        ),
-    ];
-    let mut text: String =
-        sections.iter().map(|(axis, caption, cell)| section(caption, all, *axis, cell, markdown)).collect();
-    text += &metadata(all, markdown);
-    text += &table::title("What hmalloc's slowest calls were", markdown);
+    let section = |axis, caption: &str, cell: &dyn Fn(&Measured) -> String| {
+        let mut table = Table::new(caption, ALLOCATORS, markdown);
+        for point in all.chunk_by(|a, b| a.scenario == b.scenario).filter(|point| point[0].scenario.axis == axis) {
+            table.row(&point[0].scenario.to_string(), point.iter().map(cell));
+        }
+        table.to_string()
+    };
+    let (single, calls) =
+        ("The slowest single call, µs, first / to fill / to replace / to drain, by", "ns for an allocation / a free");
+    [
+        section(Axis::Live, &format!("Small blocks, by how many are live: {calls}"), &small),
+        section(Axis::Heap, &format!("Small blocks over large ones, by bytes in the large: {calls}"), &small),
+        section(Axis::Heap, &format!("The large blocks: {calls}"), &large),
+        section(Axis::Live, &format!("{single} how many are live"), &slowest),
+        section(Axis::Heap, &format!("{single} bytes in large blocks"), &slowest),
+        metadata(all, markdown),
+        slow_calls(all, markdown),
+    ]
+    .concat()
+}
+
+fn slow_calls(all: &[Measured], markdown: bool) -> String {
+    let mut text = table::title("What hmalloc's slowest calls were", markdown);
     for one in all.iter().filter(|one| one.allocator.starts_with("hmalloc")) {
         for worst in one.worst.iter().flatten() {
             let _ = writeln!(text, "{:14} {:12} {}", one.scenario.to_string(), one.allocator, describe(worst));
@@ -35,21 +43,6 @@ pub(super) fn text(all: &[Measured], markdown: bool) -> String {
     }
     let resident = all.iter().map(|one| one.figures.resident).max().unwrap_or(0);
     text + &format!("\nThe most that a process had resident: {} MiB\n", mib(resident as u64))
-}
-
-/// A title and a line for each point of an axis, with a cell for each allocator.
-fn section(
-    caption: &str,
-    all: &[Measured],
-    axis: Axis,
-    cell: &dyn Fn(&Measured) -> String,
-    markdown: bool,
-) -> String {
-    let mut table = Table::new(caption, ALLOCATORS, markdown);
-    for point in all.chunk_by(|a, b| a.scenario == b.scenario).filter(|point| point[0].scenario.axis == axis) {
-        table.row(&point[0].scenario.to_string(), point.iter().map(cell));
-    }
-    table.to_string()
 }
 
 fn metadata(all: &[Measured], markdown: bool) -> String {

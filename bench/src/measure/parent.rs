@@ -115,7 +115,7 @@ impl Comparison<'_> {
                 // Blocks of the boundary overlap, and what is too slow to be timed is too slow for this as well.
                 if entry.kind == Kind::Boundary || self.gave_up.contains(&("time", entry.name, workload.name)) {
                     self.progress.step(entry.name);
-                } else if let Some([peak_resident, peak_live]) = self.child("memory", entry, workload) {
+                } else if let Some([peak_resident, peak_live]) = self.child::<[u64; 2]>("memory", entry, workload) {
                     let memory = Memory { peak_resident, peak_live };
                     self.keeper.keep(Record::Memory(Of::new(workload.name, entry.name, memory)));
                 }
@@ -196,8 +196,7 @@ fn numbers<T: DeserializeOwned>(what: &str, entry: &Entry, workload: &Workload, 
     let factor = (if workload.slow { 2 } else { 1 }) * (if what == "memory" { 2 } else { 1 });
     let limit = options.patience() * factor + Duration::from_millis(options.budget_ms() * 8);
     let budget = options.budget_ms().to_string();
-    let mut child =
-        child::command(&[what, entry.name, workload.name, &budget]).stdout(Stdio::piped()).spawn()?;
+    let mut child = child::command(&[what, entry.name, workload.name, &budget]).stdout(Stdio::piped()).spawn()?;
     // The child's one line fits a pipe, so waiting before reading cannot block it.
     let Some(status) = child.wait_timeout(limit)? else {
         child.kill()?;

@@ -145,7 +145,8 @@ pub(crate) struct Data {
 impl Data {
     pub(crate) fn load(folder: &Path) -> Result<Self> {
         let path = file(folder);
-        let read = || Self::of(BufReader::new(File::open(&path)?).lines().map(|line| Ok(serde_json::from_str(&line?)?)));
+        let read =
+            || Self::of(BufReader::new(File::open(&path)?).lines().map(|line| Ok(serde_json::from_str(&line?)?)));
         read().with_context(|| path.display().to_string())
     }
 
@@ -170,7 +171,9 @@ impl Data {
             Quantity::Cold(process) => process.of(&self.times(workload, allocator, |time| Some(time.cold))),
             Quantity::Footprint => {
                 let footprints = self.memory(workload, allocator);
-                stats::median(&footprints.map(|one| one.peak_resident as f64 / one.peak_live as f64).collect::<Vec<_>>())
+                stats::median(
+                    &footprints.map(|one| one.peak_resident as f64 / one.peak_live as f64).collect::<Vec<_>>(),
+                )
             }
         }
     }

@@ -2,15 +2,11 @@
 
 use crate::allocators;
 use crate::allocators::candidate::Entry;
-use crate::base::kernel;
 use crate::options::Part;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use std::num::NonZeroUsize;
 use std::time::Duration;
-
-/// A process that takes more seconds than this, its rest apart, ends itself.
-const PATIENCE: u64 = 300;
 
 pub(super) struct Job {
     pub(super) entry: &'static Entry,
@@ -27,7 +23,6 @@ pub(super) fn parse(arguments: &[String]) -> Result<(Part, Job)> {
     let part = Part::value_variants().iter().find(|known| known.name() == part).context("a part")?;
     let entry = allocators::find(allocator).context("an allocator")?;
     let (scale, rest) = (scale.parse::<NonZeroUsize>()?.get(), Duration::from_millis(rest.parse()?));
-    kernel::limit_time(u32::try_from(PATIENCE + rest.as_secs())?);
     Ok((*part, Job { entry, case: case.clone(), scale, rest }))
 }
 
@@ -41,7 +36,8 @@ mod tests {
         let (part, job) = parse("bursts system mixed 16 250").expect("a job");
         assert_eq!((part, job.entry.name, job.case.as_str()), (Part::Bursts, "system", "mixed"));
         assert_eq!((job.scale, job.rest), (16, Duration::from_millis(250)));
-        let wrong = ["bursts system mixed 16", "bursts none mixed 16 0", "all system mixed 16 0", "limit system 100 0 0"];
+        let wrong =
+            ["bursts system mixed 16", "bursts none mixed 16 0", "all system mixed 16 0", "limit system 100 0 0"];
         assert!(wrong.iter().all(|text| parse(text).is_err()));
     }
 }

@@ -19,6 +19,7 @@ mod space;
 
 use crate::allocators;
 use crate::allocators::candidate::{Entry, Kind};
+use crate::base::kernel;
 use crate::base::machine::{self, setting};
 use crate::options::{Options, Part};
 use anyhow::{Result, ensure};
@@ -30,6 +31,9 @@ use std::time::SystemTime;
 /// Whose memory is measured unless `--allocator` says otherwise: hmalloc's with and without its lock, and on the program
 /// break; that of two peers that many programs use, and the C library's.
 const ALLOCATORS: [&str; 6] = ["hmalloc", "hmalloc-lock", "hmalloc-brk", "mimalloc", "jemalloc", "system"];
+
+/// A process that takes more seconds than this, its rest apart, ends itself.
+const PATIENCE: u64 = 300;
 
 /// Measures and prints everything that `options` ask for.
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -70,6 +74,7 @@ fn processes(part: Part) -> usize {
 /// The measuring process: one case of one part on one allocator.
 pub(crate) fn child(arguments: &[String]) -> Result<()> {
     let (part, job) = job::parse(arguments)?;
+    kernel::limit_time(u32::try_from(PATIENCE + job.rest.as_secs())?);
     match part {
         Part::Bursts => bursts::child(&job),
         Part::Patterns => patterns::child(&job),

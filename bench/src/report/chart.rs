@@ -50,9 +50,10 @@ fn dots<'a>(data: &'a Data, workloads: &[&str], quantity: Quantity) -> Vec<Dots<
         dots(name, 0.0, true, style)
     });
     let count = data.whose(Kind::Peer).count().max(2) as f64;
-    let peers = data.whose(Kind::Peer).enumerate().map(|(index, name)| {
-        dots(name, (index as f64 / count - 0.5) * 0.7, false, color(index).filled())
-    });
+    let peers = data
+        .whose(Kind::Peer)
+        .enumerate()
+        .map(|(index, name)| dots(name, (index as f64 / count - 0.5) * 0.7, false, color(index).filled()));
     ours.chain(peers).collect()
 }
 

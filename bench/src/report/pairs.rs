@@ -12,14 +12,14 @@ type Value<'a> = &'a dyn Fn(&str) -> Option<f64>;
 pub(super) fn print(data: &Data, process: Process, markdown: bool) {
     // Times are of one operation, and a pair is two.
     let time = |name: &str| Some(2.0 * process.of(&data.times(PAIR, name, |time| Some(time.warm)))?);
-    let cycles = |name: &str| {
-        Some(2.0 * process.of(&data.times(PAIR, name, |time| Some(time.warm * time.cycles_per_ns?)))?)
-    };
+    let cycles =
+        |name: &str| Some(2.0 * process.of(&data.times(PAIR, name, |time| Some(time.warm * time.cycles_per_ns?)))?);
     let instructions = |name: &str| data.instructions(name).map(|(count, _)| count);
     let quantities: [(&str, Value); 3] = [("ns", &time), ("cycles", &cycles), ("instructions", &instructions)];
     // Each with the number of the boundary that is subtracted.
     let mut columns: Vec<(String, Value, f64)> = Vec::new();
-    for (text, value) in quantities.into_iter().filter(|(_, value)| data.allocators().any(|name| value(name).is_some())) {
+    for (text, value) in quantities.into_iter().filter(|(_, value)| data.allocators().any(|name| value(name).is_some()))
+    {
         columns.push((text.to_owned(), value, 0.0));
         if let Some(empty) = data.whose(Kind::Boundary).next().and_then(value) {
             columns.push((format!("{text} over empty"), value, empty));

@@ -65,7 +65,8 @@ impl<'a> Columns<'a> {
 
     /// How many are within their bounds: `9 of 11 (13 of all 17)`.
     fn met(&self, bound: impl Fn(&str) -> f64) -> String {
-        let met = |columns: &[(&str, f64)]| columns.iter().filter(|(column, value)| at_most(*value, bound(column))).count();
+        let met =
+            |columns: &[(&str, f64)]| columns.iter().filter(|(column, value)| at_most(*value, bound(column))).count();
         let (all, eleven) = (&self.all[..], &self.all[..self.eleven]);
         format!("{} of {} ({} of all {})", met(eleven), eleven.len(), met(all), all.len())
     }

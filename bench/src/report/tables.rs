@@ -80,7 +80,8 @@ fn ours(data: &Data, columns: &[&str], text: &str, quantity: Quantity, markdown:
     let mut table = Table::new(text, &columns, markdown);
     table.row("best peer", peers);
     for name in data.whose(Kind::Ours) {
-        let cell = |column: &&str| ratio(data, column, name, quantity).map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
+        let cell =
+            |column: &&str| ratio(data, column, name, quantity).map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
         table.row(name, columns.iter().map(cell));
     }
     print!("{table}");

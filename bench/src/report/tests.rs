@@ -13,7 +13,7 @@ fn data(cells: &[(&str, &str, f64, u64, u64)]) -> Data {
     let name = |(name, whose): (&str, Kind)| Name { name: name.to_owned(), whose, version: None, note: String::new() };
     let names = [("mine", Kind::Ours), ("fast", Kind::Peer), ("slow", Kind::Peer), ("empty", Kind::Boundary)];
     let workloads = ["mixed", "rand", "pair"].map(str::to_owned).to_vec();
-    let run = Run { allocators: names.map(name).to_vec(), workloads, ..Run::default() };
+    let run = Run { allocators: names.map(name).into(), workloads, ..Run::default() };
     let mut records = Vec::new();
     for &(workload, allocator, warm, peak_resident, peak_live) in cells {
         let (cold, fastest, slowest) = (2.0 * warm, warm, warm);

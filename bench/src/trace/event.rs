@@ -9,12 +9,24 @@ pub(crate) enum Event {
     End,
     /// The calls that follow are this thread's.
     Thread(u32),
-    Allocate { size: u64 },
-    Zeroed { size: u64 },
+    Allocate {
+        size: u64,
+    },
+    Zeroed {
+        size: u64,
+    },
     /// The alignment's logarithm.
-    Aligned { size: u64, align: u8 },
-    Resize { object: u32, size: u64 },
-    Free { object: u32 },
+    Aligned {
+        size: u64,
+        align: u8,
+    },
+    Resize {
+        object: u32,
+        size: u64,
+    },
+    Free {
+        object: u32,
+    },
 }
 
 impl Event {
@@ -40,9 +52,10 @@ impl Event {
     /// The bytes asked for.
     pub(crate) fn size(self) -> Option<u64> {
         match self {
-            Self::Allocate { size } | Self::Zeroed { size } | Self::Aligned { size, .. } | Self::Resize { size, .. } => {
-                Some(size)
-            }
+            Self::Allocate { size }
+            | Self::Zeroed { size }
+            | Self::Aligned { size, .. }
+            | Self::Resize { size, .. } => Some(size),
             _ => None,
         }
     }

@@ -5,7 +5,8 @@ use super::raw::{self, Header, Record};
 use super::steps::{self, Kind};
 use super::{convert, file};
 use crate::base::random::next;
-use crate::workloads::{self, Tier};
+use crate::workloads;
+use crate::workloads::workload::Tier;
 use std::collections::HashMap;
 use std::path::Path;
 

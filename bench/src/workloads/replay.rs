@@ -1,13 +1,14 @@
 //! A trace done again, by one thread, in the recorded order.
 
-use super::steps::{self, Kind, Step};
-use super::{FOLDER, file};
-use crate::allocators::Entry;
+use crate::allocators::block::out_of_memory;
+use crate::allocators::candidate::Entry;
 use crate::base::kernel;
-use crate::workloads::out_of_memory;
-use crate::workloads::probe::Probe;
+use crate::base::probe::Probe;
+use crate::trace::steps::{self, Kind, Step};
+use crate::trace::{event, file};
+use anyhow::{Result, ensure};
 use std::path::Path;
-use std::ptr::null_mut;
+use std::ptr::{NonNull, null_mut};
 
 /// Address space for the steps while they are prepared.
 const ROOM: usize = 1 << 30;

@@ -59,13 +59,7 @@ pub(super) enum Round {
 
 pub(super) const SMALL: Sizes = Sizes::LogUniform(8, 1024);
 
-pub(super) const fn load(
-    name: &'static str,
-    slots: usize,
-    sizes: Sizes,
-    round: Round,
-    note: &'static str,
-) -> Workload {
+pub(super) const fn load(name: &'static str, slots: usize, sizes: Sizes, round: Round, note: &'static str) -> Workload {
     let slow = slots > 500_000;
     let memory = slots > 64 || matches!(round, Round::Double | Round::Trace(_));
     let tier = if slow { Tier::Usual } else { Tier::Quick };
