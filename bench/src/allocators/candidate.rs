@@ -83,6 +83,61 @@ pub(super) trait Candidate {
     }
 }
 
+/// An allocator by its calls, each an expression of the arguments that are named. What is left out is the trait's own.
+macro_rules! candidate {
+    (
+        $type:ident, $package:expr, $name:literal, $note:expr,
+        $(kind: $kind:expr,)?
+        $(trim: $trim:expr,)?
+        $(prepare: $prepare:expr,)?
+        allocate($layout:ident): $allocate:expr,
+        $(zeroed($zeroed:ident): $zero:expr,)?
+        free($payload:ident, $freed:pat): $free:expr
+        $(, resize($block:ident, $old:pat, $new:ident): $resize:expr)? $(,)?
+    ) => {
+        pub(super) struct $type;
+
+        impl Candidate for $type {
+            const NAME: &'static str = $name;
+            const NOTE: &'static str = $note;
+            const PACKAGE: Option<&'static str> = $package;
+            $(const KIND: Kind = $kind;)?
+            $(const TRIM: Option<fn()> = Some($trim);)?
+
+            $(fn prepare() {
+                // SAFETY: called once, before any other call; memory that is handed over is fresh and never unmapped.
+                unsafe { $prepare };
+            })?
+
+            #[inline(always)]
+            unsafe fn allocate($layout: Layout) -> *mut u8 {
+                // SAFETY: the size is not 0, and no other reference to a global is held.
+                unsafe { $allocate }.cast()
+            }
+
+            $(#[inline(always)]
+            unsafe fn allocate_zeroed($zeroed: Layout) -> *mut u8 {
+                // SAFETY: as for `allocate`.
+                unsafe { $zero }.cast()
+            })?
+
+            #[inline(always)]
+            unsafe fn free($payload: *mut u8, $freed: Layout) {
+                // SAFETY: the caller's block is live, not null, and was asked for here with this layout.
+                unsafe { $free };
+            }
+
+            $(#[inline(always)]
+            unsafe fn resize($block: *mut u8, $old: Layout, $new: usize) -> *mut u8 {
+                // SAFETY: as for `free`, and the new size is not 0.
+                unsafe { $resize }.cast()
+            })?
+        }
+    };
+}
+
+pub(super) use candidate;
+
 /// A candidate at run time: which one is called is known only then, so that nothing of it reaches into a workload.
 pub(crate) struct Entry {
     pub(crate) name: &'static str,
