@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
+use strum::{Display, EnumString};
 
 /// Without options: time and memory of every allocator on nearly every workload, and instructions per pair; under five
 /// minutes.
@@ -54,14 +55,14 @@ pub(crate) struct Options {
     /// Where raw data and charts go [default: a new folder below target/comparison/]
     #[arg(long, value_name = "DIR", default_value_os_t = fresh_folder(), hide_default_value = true)]
     pub(crate) out: PathBuf,
-    #[command(flatten)]
-    pub(crate) instead: Instead,
     /// With --memory, only these parts
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     pub(crate) part: Vec<Part>,
     /// With --memory: how long a process is idle after its bursts
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10")]
     pub(crate) rest: Duration,
+    #[command(flatten)]
+    pub(crate) instead: Instead,
 }
 
 /// What is done instead of a comparison, if anything.
@@ -119,23 +120,13 @@ pub(crate) enum Trace {
 }
 
 /// A part of `--memory`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Display, EnumString)]
+#[strum(serialize_all = "lowercase")]
 pub(crate) enum Part {
     Bursts,
     Patterns,
     Limit,
     Space,
-}
-
-impl Part {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Bursts => "bursts",
-            Self::Patterns => "patterns",
-            Self::Limit => "limit",
-            Self::Space => "space",
-        }
-    }
 }
 
 impl Options {

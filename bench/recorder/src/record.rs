@@ -37,7 +37,7 @@ pub(crate) struct Turn {
 }
 
 /// Waits for this thread's turn. None if nothing is recorded, or if this thread is inside already: what the heap underneath
-/// or a signal handler asks for meanwhile is not the program's own call. The caller's `errno`, which a `free` must leave
+/// or a signal handler asks for then is not the program's own call. The caller's `errno`, which a `free` must leave
 /// alone, is kept here and in [`Turn::write`].
 pub(crate) fn turn() -> Option<Turn> {
     let errno = errno();

@@ -104,7 +104,7 @@ fn records(bytes: &[u8]) -> Vec<Record> {
     records
 }
 
-/// No address is answered that is live, and none is given back that is not.
+/// No answer is the address of a live block, and none is freed that is not live.
 fn assert_in_order(records: &[Record]) {
     let mut live = HashSet::new();
     for record in records {
@@ -166,7 +166,7 @@ fn threads_are_recorded_in_one_order() {
     let (logged, recorded) = (by_thread(&run.log), by_thread(run.records()));
     assert_eq!(logged.len(), 3);
     for (thread, calls) in &logged {
-        // What a thread's end gives back is the C library's, and comes after the thread's own calls.
+        // What is freed as a thread ends is the C library's, and comes after the thread's own calls.
         let own = &recorded[thread][..calls.len()];
         assert!(own == calls, "thread {thread}");
         assert!(recorded[thread][calls.len()..].iter().all(|record| record.kind == FREE));

@@ -38,7 +38,7 @@ impl Block {
     /// Writes every byte from `from` on.
     #[inline(always)]
     pub(crate) fn fill(self, from: usize) {
-        // SAFETY: the block is live and has so many bytes.
+        // SAFETY: the block is live and has `size` bytes.
         unsafe { self.payload.add(from).write_bytes(1, self.size - from) };
     }
 }

@@ -15,7 +15,7 @@ pub(crate) struct Durations {
 }
 
 impl Durations {
-    /// Has room for so many calls.
+    /// With room for this many calls.
     pub(crate) fn new(calls: usize) -> Self {
         Self { table: kernel::table(calls, |_| 0), count: 0 }
     }

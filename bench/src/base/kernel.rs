@@ -63,7 +63,7 @@ pub(crate) fn forbid_huge_pages() {
     let _ = nix::sys::prctl::set_thp_disable(true);
 }
 
-/// Ends this process after so many seconds: a parent that traces it hears nothing of one that makes no calls.
+/// Ends this process after that time: a tracer is told nothing by a child that makes no calls.
 pub(crate) fn limit_time(seconds: u32) {
     alarm::set(seconds);
 }

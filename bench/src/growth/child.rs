@@ -1,7 +1,7 @@
 //! The measuring process: one allocator at one point of an axis.
 
 use super::measured::{Figures, Moves};
-use super::scenario::{Axis, Draw, Operation, Phase, Scenario, Step, walk};
+use super::scenario::{Draw, Operation, Phase, Scenario, Step, walk};
 use crate::allocators;
 use crate::allocators::block::Block;
 use crate::allocators::candidate::Entry;
@@ -22,7 +22,7 @@ const BATCH: usize = 512;
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let [what, allocator, axis, value, positions @ ..] = arguments else { bail!("not a child's arguments") };
     let entry = allocators::find(allocator).context("an allocator")?;
-    let scenario = Scenario { axis: Axis::from_name(axis).context("an axis")?, value: value.parse()? };
+    let scenario = Scenario { axis: axis.parse()?, value: value.parse()? };
     kernel::forbid_huge_pages();
     let blocks = Blocks::new(entry, scenario);
     match what.as_str() {
@@ -107,7 +107,7 @@ fn batches(blocks: &mut Blocks, range: Range<usize>, draw: &mut Draw) -> (f64, f
     (stats::middle(&mut allocations[..count]), stats::middle(&mut frees[..count]))
 }
 
-/// Nanoseconds of so many frees, then of as many allocations. What is allocated is touched after.
+/// Nanoseconds that the frees of a batch take, and as many allocations. What is allocated is touched after.
 fn free_and_allocate(blocks: &mut Blocks, draw: &mut Draw, batch: &mut [(usize, Block)]) -> [u128; 2] {
     let begin = Instant::now();
     for (_, block) in batch.iter() {

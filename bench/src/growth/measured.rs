@@ -3,6 +3,7 @@
 use super::scenario::{Operation, Phase, Scenario, Step, walk};
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
+use strum::EnumCount;
 
 /// Whose cost is followed, by their names in the comparison: hmalloc's two kinds and, as references, a fast allocator
 /// and the one every program has.
@@ -45,13 +46,13 @@ pub(super) struct Worst {
     pub(super) size: usize,
     /// What it asked of the kernel, of an allocator that can say so.
     pub(super) moves: Option<Moves>,
-    /// Calls that took at least so many [`SLOW`] nanoseconds.
+    /// How many calls took at least each of [`SLOW`] nanoseconds.
     pub(super) slow: [usize; SLOW.len()],
     pub(super) calls: usize,
 }
 
-/// An entry for each of [`Phase::ALL`].
-pub(super) type OfPhases = [Worst; Phase::ALL.len()];
+/// An entry for each phase.
+pub(super) type OfPhases = [Worst; Phase::COUNT];
 
 /// Nanoseconds from which on calls are counted.
 pub(super) const SLOW: [u32; 3] = [1_000, 10_000, 100_000];
@@ -68,7 +69,7 @@ pub(super) struct Measured {
 /// `durations` holds one for each call of the scenario's sequence.
 pub(super) fn find(scenario: Scenario, durations: &[u32]) -> Result<OfPhases> {
     ensure!(durations.len() == scenario.calls(), "{} durations of {} calls", durations.len(), scenario.calls());
-    let mut found = [None; Phase::ALL.len()];
+    let mut found = [None; Phase::COUNT];
     let mut sizes = vec![0; scenario.slots()];
     for ((position, step), &nanoseconds) in walk(scenario).enumerate().zip(durations) {
         if step.operation == Operation::Allocate {

@@ -27,11 +27,11 @@ use std::time::{Duration, Instant};
 /// Processes that run the same sequence of calls; each call counts with its fastest.
 const REPETITIONS: usize = 3;
 
-/// Above so many live blocks a sequence takes seconds, and the slowest calls are looked for in one of hmalloc's two
+/// Above this many live blocks a sequence takes seconds, and the slowest calls are looked for in one of hmalloc's two
 /// kinds only: the other is the same heap behind a lock.
 const BOTH_KINDS_MAX: usize = 1_000_000;
 
-/// The search for the slowest calls takes so long in all. What would make it longer is left out.
+/// How long the search for the slowest calls may take in all. Sequences that would make it longer are left out.
 const SEARCH_MAX: Duration = Duration::from_secs(240);
 
 /// Measures all points, prints them, and leaves `growth.csv` and `growth.svg` in the folder `out`.
@@ -113,8 +113,8 @@ fn slowest(scenario: Scenario, allocator: &str) -> Result<OfPhases> {
 
 /// What a process of its own says.
 fn child(what: &str, allocator: &str, scenario: Scenario, more: &[String]) -> Result<Vec<u8>> {
-    let (axis, value) = (scenario.axis.name(), scenario.value.to_string());
-    process::output(process::command(&["growth", what, allocator, axis, &value]).args(more))
+    let (axis, value) = (scenario.axis.to_string(), scenario.value.to_string());
+    process::output(process::command(&["growth", what, allocator, &axis, &value]).args(more))
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! What is printed, and the table of numbers.
 
 use super::measured::{ALLOCATORS, Measured, Moves, SLOW, Worst};
-use super::scenario::{Axis, Operation, Phase};
+use super::scenario::{Axis, Phase, Step};
 use crate::base::table::{self, Table, cell, mib, microseconds, number};
 use std::fmt::Write;
+use strum::{EnumCount, VariantArray};
 
 /// All tables as text.
 pub(super) fn text(all: &[Measured], markdown: bool) -> String {
@@ -58,15 +59,8 @@ fn metadata(all: &[Measured], markdown: bool) -> String {
     table.to_string()
 }
 
-fn operation(worst: &Worst) -> &'static str {
-    match worst.step.operation {
-        Operation::Allocate => "allocate",
-        Operation::Free => "free",
-    }
-}
-
 fn describe(worst: &Worst) -> String {
-    let (phase, live, size, operation) = (worst.step.phase.name(), worst.step.live, worst.size, operation(worst));
+    let Worst { size, step: Step { phase, operation, live, .. }, .. } = worst;
     let time = f64::from(worst.nanoseconds) / 1e3;
     let mut text = format!("{phase:7} {time:.1} µs: {operation} of {size} B with {live} live");
     if let Some(Moves { breaks, maps, heap_before, heap_after, resident_before, resident_after }) = worst.moves {
@@ -85,7 +79,7 @@ pub(super) fn csv(all: &[Measured]) -> String {
     let mut text = "axis,value,allocator,malloc_ns,free_ns,large_malloc_ns,large_free_ns,metadata_bytes,heap_bytes,\
                     live_bytes,resident_bytes"
         .to_owned();
-    for phase in Phase::ALL.map(Phase::name) {
+    for phase in Phase::VARIANTS {
         for cell in ["calls", "worst_ns", "worst_operation", "worst_size", "worst_live", "break_moves", "mappings"] {
             let _ = write!(text, ",{phase}_{cell}");
         }
@@ -93,11 +87,11 @@ pub(super) fn csv(all: &[Measured]) -> String {
     }
     text.push('\n');
     for Measured { scenario, allocator, figures, worst } in all {
-        let mut cells = vec![scenario.axis.name().to_owned(), scenario.value.to_string(), (*allocator).to_owned()];
+        let mut cells = vec![scenario.axis.to_string(), scenario.value.to_string(), (*allocator).to_owned()];
         cells.extend([figures.allocate, figures.free].map(|number| number.to_string()));
         cells.extend([figures.allocate_large, figures.free_large].map(optional));
         cells.extend([figures.metadata, figures.heap, figures.live, Some(figures.resident)].map(optional));
-        (0..Phase::ALL.len()).for_each(|index| cells.extend(phase_cells(worst.map(|worst| worst[index]))));
+        (0..Phase::COUNT).for_each(|index| cells.extend(phase_cells(worst.map(|worst| worst[index]))));
         text += &(cells.join(",") + "\n");
     }
     text
@@ -105,7 +99,7 @@ pub(super) fn csv(all: &[Measured]) -> String {
 
 fn phase_cells(worst: Option<Worst>) -> Vec<String> {
     let Some(worst) = worst else { return vec![String::new(); 7 + SLOW.len()] };
-    let mut cells = vec![worst.calls.to_string(), worst.nanoseconds.to_string(), operation(&worst).to_owned()];
+    let mut cells = vec![worst.calls.to_string(), worst.nanoseconds.to_string(), worst.step.operation.to_string()];
     cells.extend([worst.size.to_string(), worst.step.live.to_string()]);
     cells.extend([worst.moves.map(|moves| moves.breaks), worst.moves.map(|moves| moves.maps)].map(optional));
     cells.extend(worst.slow.map(|count| count.to_string()));

@@ -3,27 +3,16 @@
 use crate::base::random::{SEED, Sizes, below, next};
 use crate::base::table::size;
 use std::fmt;
+use strum::{Display, EnumCount, EnumString, VariantArray};
 
 /// What grows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString)]
+#[strum(serialize_all = "lowercase")]
 pub(super) enum Axis {
     /// The number of small live blocks.
     Live,
     /// The bytes in large live blocks, of which only the first word is touched, under a churn of small ones.
     Heap,
-}
-
-impl Axis {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-            Self::Heap => "heap",
-        }
-    }
-
-    pub(super) fn from_name(name: &str) -> Option<Self> {
-        [Self::Live, Self::Heap].into_iter().find(|axis| axis.name() == name)
-    }
 }
 
 /// One point of an axis.
@@ -55,7 +44,8 @@ pub(super) fn points(quick: bool) -> Vec<Scenario> {
 }
 
 /// In which part of the sequence a call is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumCount, VariantArray)]
+#[strum(serialize_all = "lowercase")]
 pub(super) enum Phase {
     /// The first call of all: it sets the allocator up, and brings its code into memory.
     First,
@@ -67,20 +57,8 @@ pub(super) enum Phase {
     Drain,
 }
 
-impl Phase {
-    pub(super) const ALL: [Self; 4] = [Self::First, Self::Fill, Self::Replace, Self::Drain];
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::First => "first",
-            Self::Fill => "fill",
-            Self::Replace => "replace",
-            Self::Drain => "drain",
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Display)]
+#[strum(serialize_all = "lowercase")]
 pub(super) enum Operation {
     Allocate,
     Free,
@@ -104,9 +82,9 @@ const LARGE_MIN: u32 = 64 << 10;
 const LARGE_MAX: u32 = 4 << 20;
 /// Sizes are drawn from a table, so that drawing costs little.
 const TABLE: usize = 1024;
-/// More replacements than this change nothing any more, but take their time.
+/// More replacements than this would only take longer.
 const REPLACEMENTS_MAX: usize = 1_000_000;
-/// Of so many replacements one is of a large block, where there are any.
+/// One replacement in this many is of a large block, where there are any.
 const LARGE_EVERY: usize = 16;
 
 impl Scenario {

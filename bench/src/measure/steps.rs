@@ -10,7 +10,7 @@ use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 use std::process::Stdio;
 
-/// So many pairs are done in the child's first phase, and twice as many in the second; the difference counts.
+/// Pairs in the child's first phase. The second does twice as many, and the difference counts.
 pub(super) const PAIRS: usize = 1000;
 
 pub(super) fn per_pair(allocator: &str) -> Result<f64> {

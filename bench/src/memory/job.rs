@@ -4,7 +4,6 @@ use crate::allocators;
 use crate::allocators::candidate::Entry;
 use crate::options::Part;
 use anyhow::{Context, Result, bail};
-use clap::ValueEnum;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -20,10 +19,9 @@ pub(super) struct Job {
 /// Arguments: part, allocator, case, scale, and milliseconds of rest.
 pub(super) fn parse(arguments: &[String]) -> Result<(Part, Job)> {
     let [part, allocator, case, scale, rest] = arguments else { bail!("not a child's arguments") };
-    let part = Part::value_variants().iter().find(|known| known.name() == part).context("a part")?;
     let entry = allocators::find(allocator).context("an allocator")?;
     let (scale, rest) = (scale.parse::<NonZeroUsize>()?.get(), Duration::from_millis(rest.parse()?));
-    Ok((*part, Job { entry, case: case.clone(), scale, rest }))
+    Ok((part.parse()?, Job { entry, case: case.clone(), scale, rest }))
 }
 
 #[cfg(test)]

@@ -16,11 +16,11 @@ pub(super) const SIZES: [&str; 3] = ["100", "1000", "20000"];
 
 /// What a process may map beyond what it has before its first block.
 const LIMIT: usize = 1 << 30;
-/// Mappings from before the limit may have room for blocks, too.
+/// Mappings from before the limit may also have room for blocks.
 const SPARE: usize = 64 << 20;
 const REFUSALS: usize = 200;
 const EXCHANGES: usize = 2_000;
-/// So often so many requests are made in search of as many refusals.
+/// How often requests are made in a row before it is said that none are refused.
 const ATTEMPTS: usize = 100;
 
 /// The blocks that fit, and a place for more.
@@ -43,7 +43,7 @@ impl Full {
         true
     }
 
-    /// Mean nanoseconds of requests that are all refused. What is granted meanwhile is kept, and the count starts anew.
+    /// Mean nanoseconds of requests that are all refused. If one is granted, its block is kept and the count starts again.
     fn refusals(&mut self) -> Option<u64> {
         (0..ATTEMPTS).find_map(|_| {
             let begin = kernel::processor_time();

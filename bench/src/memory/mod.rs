@@ -47,7 +47,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let processes: usize = parts.iter().map(|&part| processes(part)).sum();
     let mut parent = Parent::new(options, allocators, processes);
     for part in parts {
-        parent.progress.part(part.name());
+        parent.progress.part(&part.to_string());
         let tables = match part {
             Part::Bursts => bursts::tables(&mut parent)?,
             Part::Patterns => patterns::tables(&mut parent),
@@ -83,7 +83,7 @@ pub(crate) fn child(arguments: &[String]) -> Result<()> {
     }
 }
 
-/// The machine, the date, the kernel settings that matter here, and who is compared.
+/// The machine, the date, the kernel settings that matter here, and the versions that are compared.
 fn head(allocators: &[&'static Entry], quick: bool) -> String {
     let (name, kernel, date) = (machine::name(), machine::kernel(), format_rfc3339_seconds(SystemTime::now()));
     let huge = chosen(&setting("/sys/kernel/mm/transparent_hugepage/enabled"));

@@ -33,8 +33,9 @@ impl<'a> Parent<'a> {
     /// A process that measures one case of one allocator; its answer is piped.
     pub(super) fn command(&self, part: Part, entry: &Entry, case: &str) -> Command {
         self.progress.step(&format!("{} on {case}", entry.name));
-        let (scale, rest) = (self.scale().to_string(), self.options.rest.as_millis().to_string());
-        let mut command = child::command(&["figures-of-memory", part.name(), entry.name, case, &scale, &rest]);
+        let [part, scale] = [part.to_string(), self.scale().to_string()];
+        let rest = self.options.rest.as_millis().to_string();
+        let mut command = child::command(&["figures-of-memory", &part, entry.name, case, &scale, &rest]);
         command.stdout(Stdio::piped());
         command
     }

@@ -3,7 +3,7 @@
 //! ```text
 //!   round 0   |16|16|16|16|16|16|16|16|        as many as may be live
 //!   round 1   |16|  |16|  |16|  |16|  |        one in 32 stays, wherever it is in them: no block of 32 fits between
-//!   round 2   |16|        |16|        |  ...   the same for 64, with the blocks of 32 that came meanwhile
+//!   round 2   |16|        |16|        |  ...   the same for 64, with the blocks of 32 that came in between
 //! ```
 //!
 //! J. M. Robson, "Bounds for some functions concerning dynamic storage allocation", 1974. A heap that places blocks

@@ -8,8 +8,8 @@ use crate::measure::record::{Data, Quantity};
 /// Ratios to the best peer are held against these.
 const RATIOS: [f64; 2] = [1.0, 1.3];
 
-/// Above so many live bytes a footprint is held against the first of [`FOOTPRINTS`] times the best peer's, below against
-/// the second: a small heap has what an allocator takes once in it.
+/// Above this many live bytes a footprint is held against the first of [`FOOTPRINTS`] times the best peer's, below against
+/// the second: in a small heap, what an allocator sets up once weighs more.
 const MANY: u64 = 10_000_000;
 const FOOTPRINTS: [f64; 2] = [1.15, 1.4];
 

@@ -1,4 +1,4 @@
-//! Who asks the kernel for memory, how often, and who does so again and again.
+//! Which allocators ask the kernel for memory, how often, and which go on doing so.
 
 use crate::base::table::Table;
 use crate::measure::record::{Calls, Data};

@@ -72,7 +72,7 @@ pub(super) const fn trace(name: &'static str, file: &'static str, note: &'static
 }
 
 impl Workload {
-    /// After so many rounds the footprint grows no more. One of a trace ends with nothing live.
+    /// Rounds after which the footprint grows no more. A round of a trace ends with nothing live.
     pub(crate) fn footprint_rounds(&self) -> usize {
         if self.slow || matches!(self.round, Round::Trace(_)) { 2 } else { 4 }
     }
