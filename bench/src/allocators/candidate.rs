@@ -97,6 +97,7 @@ macro_rules! candidate {
     ) => {
         pub(super) struct $type;
 
+        #[allow(unused_unsafe, reason = "the boundary's own calls are safe")]
         impl Candidate for $type {
             const NAME: &'static str = $name;
             const NOTE: &'static str = $note;

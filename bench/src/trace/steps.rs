@@ -4,6 +4,7 @@
 use super::event::{Event, Summary};
 use crate::allocators::candidate::WORD;
 use anyhow::{Context, Result, bail, ensure};
+use slab::Slab;
 
 /// What a step calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,38 +44,27 @@ const SMALLEST: u64 = 8;
 /// Logarithm of the alignment that every block of the boundary has.
 const USUAL: u8 = WORD.ilog2() as u8;
 
-const NOWHERE: u32 = u32::MAX;
-
-/// A live block.
-#[derive(Clone, Copy, Default)]
+/// A live block. Its alignment is 0 for the usual one.
+#[derive(Clone, Copy)]
 struct Block {
     size: u64,
-    /// 0 for the usual alignment.
     align: u8,
-    is_live: bool,
 }
 
 /// The blocks of one process, in a table whose places are used again, the last freed first.
 #[derive(Default)]
 struct Table {
-    blocks: Vec<Block>,
-    free: Vec<u32>,
-    /// By number of block: its place, or `NOWHERE` once it is freed.
-    places: Vec<u32>,
+    blocks: Slab<Block>,
+    /// By number of block: its place, until it is freed.
+    places: Vec<Option<u32>>,
     live_bytes: u64,
-    live_blocks: u32,
 }
 
 impl Table {
     fn insert(&mut self, size: u64, align: u8) -> Result<u32> {
-        let place = self.free.pop().unwrap_or(self.blocks.len() as u32);
-        if place as usize == self.blocks.len() {
-            self.blocks.push(Block::default());
-        }
-        ensure!(self.places.len() < NOWHERE as usize, "more blocks than numbers");
-        self.places.push(place);
-        self.blocks[place as usize] = Block { size, align, is_live: true };
-        self.live_blocks += 1;
+        ensure!(self.places.len() < u32::MAX as usize, "more blocks than numbers");
+        let place = self.blocks.insert(Block { size, align }) as u32;
+        self.places.push(Some(place));
         self.grow(size)?;
         Ok(place)
     }
@@ -85,19 +75,17 @@ impl Table {
     }
 
     fn find(&mut self, object: u32) -> Result<(u32, &mut Block)> {
-        let place = self.places.get(object as usize).copied().filter(|&place| place != NOWHERE);
+        let place = self.places.get(object as usize).copied().flatten();
         let place = place.with_context(|| format!("block {object} is not live"))?;
         Ok((place, &mut self.blocks[place as usize]))
     }
 
     /// Returns what the block was.
     fn remove(&mut self, object: u32) -> Result<(u32, Block)> {
-        let (place, block) = self.find(object)?;
-        let was = std::mem::take(block);
-        self.places[object as usize] = NOWHERE;
-        self.free.push(place);
+        let (place, &mut was) = self.find(object)?;
+        self.places[object as usize] = None;
+        self.blocks.remove(place as usize);
         self.live_bytes -= was.size;
-        self.live_blocks -= 1;
         Ok((place, was))
     }
 }
@@ -122,9 +110,9 @@ pub(crate) fn walk(events: &[Event], mut step: impl FnMut(Step)) -> Result<Summa
         for event in process {
             match *event {
                 Event::End => {
-                    for (place, block) in (0..).zip(&table.blocks).filter(|(_, block)| block.is_live) {
-                        summary.steps += 1;
-                        step(free(place, *block)?);
+                    summary.steps += table.blocks.len() as u64;
+                    for (place, block) in &table.blocks {
+                        step(free(place as u32, *block)?);
                     }
                 }
                 Event::Thread(thread) if thread > threads => bail!("thread {thread} comes too early"),
@@ -134,7 +122,7 @@ pub(crate) fn walk(events: &[Event], mut step: impl FnMut(Step)) -> Result<Summa
                     summary.calls += 1;
                     summary.steps += 1;
                     summary.peak_bytes = summary.peak_bytes.max(table.live_bytes);
-                    summary.peak_blocks = summary.peak_blocks.max(table.live_blocks);
+                    summary.peak_blocks = summary.peak_blocks.max(table.blocks.len() as u32);
                 }
             }
         }
@@ -153,7 +141,7 @@ fn call(table: &mut Table, event: &Event) -> Result<Step> {
         Event::Aligned { align, .. } => bail!("no block is aligned to 2^{align} bytes"),
         Event::Resize { object, size } => {
             let (place, block) = table.find(object)?;
-            let was = std::mem::replace(block, Block { size, align: 0, is_live: true });
+            let was = std::mem::replace(block, Block { size, align: 0 });
             table.live_bytes -= was.size;
             table.grow(size)?;
             let kind = if was.align == 0 { Kind::Resize } else { Kind::ResizeAligned };
