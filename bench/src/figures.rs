@@ -1,7 +1,8 @@
 //! The figures that are counted rather than timed: the static program's size and the lines of `src/`.
 
-use crate::cargo;
-use std::path::{Path, PathBuf};
+use crate::base::build;
+use anyhow::Result;
+use std::path::Path;
 
 /// Lines of one kind of source.
 #[derive(Default)]
@@ -11,16 +12,15 @@ struct Lines {
     blank: usize,
 }
 
-pub(crate) fn print() -> Result<(), String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+/// The program is the root's main one, built as `cargo run --release` builds it there, only stripped.
+pub(crate) fn print() -> Result<()> {
     let (mut production, mut stages) = (Lines::default(), Lines::default());
-    count(&root.join("src"), &mut production, &mut stages);
-    for (name, lines) in [("src/", production), ("src/stages/", stages)] {
-        let total = lines.code + lines.comment + lines.blank;
-        println!("{name:13} {total} lines: {} code, {} comment, {} blank", lines.code, lines.comment, lines.blank);
+    count(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../src"), &mut production, &mut stages);
+    for (name, Lines { code, comment, blank }) in [("src/", production), ("src/stages/", stages)] {
+        println!("{name:13} {} lines: {code} code, {comment} comment, {blank} blank", code + comment + blank);
     }
-    let (path, bytes) = program(&root).map_err(|message| format!("no size of the static program: {message}"))?;
-    println!("{:13} {bytes} bytes, stripped", path.file_name().unwrap_or_default().to_string_lossy());
+    let program = build::release("", "words", "figures", &["--config", "profile.release.strip=true"])?;
+    println!("{:13} {} bytes, stripped", "words", build::size(&program)?);
     Ok(())
 }
 
@@ -42,12 +42,4 @@ fn count(folder: &Path, production: &mut Lines, stages: &mut Lines) {
             }
         }
     }
-}
-
-/// Builds the main program as `cargo run --release` in the repository's root does, only stripped, apart from the
-/// user's own build.
-fn program(root: &Path) -> Result<(PathBuf, u64), String> {
-    let path = cargo::build(root, "figures", &["--bin", "words", "--config", "profile.release.strip=true"])?;
-    let bytes = std::fs::metadata(&path).map_err(|error| error.to_string())?.len();
-    Ok((path, bytes))
 }

@@ -3,94 +3,102 @@
 //!
 //! The parent interleaves the processes in rounds and writes down what each says. A child (`--child`) runs one workload
 //! on one allocator and prints one line of numbers. Tables and charts are made from what was written down.
-//! `growth/`, `memory/`, `tiny/` and `figures.rs` measure apart from that, and `trace/` makes what the workloads `trace-*` replay.
+//!
+//! The folders are layers. Each imports only from those before it:
+//!
+//! ```text
+//! base                    this process, its children, numbers, tables
+//! allocators              every peer behind one boundary
+//! trace                   recorded calls, as they are kept
+//! workloads               what is done with an allocator
+//! options                 what the command line asks for
+//! measure                 the comparison: children, their parent, the raw data
+//! report                  tables and charts of that
+//! growth, memory, tiny    measurements apart from it, each with its own tables
+//! ```
 
 mod allocators;
-mod callgrind;
-mod cargo;
-mod cells;
-mod chart;
-mod child;
-mod clock;
+mod base;
 mod figures;
 mod growth;
-mod kernel;
+mod measure;
 mod memory;
 mod options;
-mod ours;
-mod pairs;
-mod parent;
-mod probe;
-mod progress;
-mod record;
 mod report;
-mod self_test;
-mod smoke;
-mod stats;
-mod steps;
-mod summary;
-mod syscalls;
-mod syscalls_table;
-mod table;
 mod tiny;
 mod trace;
-mod tracee;
 mod workloads;
 
-use options::{Options, Task, View};
-use record::Data;
-use std::path::Path;
+use anyhow::{Result, bail};
+use clap::Parser;
+use measure::record::Data;
+use measure::{child, parent, self_test};
+use options::{Command, Instead, Options, Trace};
 use std::process::ExitCode;
+use trace::tool;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let done = match arguments.first().map(String::as_str) {
-        Some("--child") => return child::run(&arguments[1..]),
-        Some("trace") => trace::run(&arguments[1..]),
-        _ => match options::parse(&arguments) {
-            Ok(task) => run(task),
-            Err(message) => Err(format!("{message}\n\n{}", options::HELP)),
-        },
+    let done = match &arguments[..] {
+        [first, rest @ ..] if first == "--child" => child(rest),
+        _ => run(&Options::parse()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("{message}");
+        Err(error) => {
+            eprintln!("{error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(task: Task) -> Result<(), String> {
-    match task {
-        Task::Help => print!("{}", options::HELP),
-        Task::List => options::list(),
-        Task::Figures => figures::print()?,
-        Task::SelfTest => self_test::run()?,
-        Task::Tiny { markdown } => tiny::print(markdown)?,
-        Task::Growth { out, quick, markdown } => growth::run(&out, quick, markdown)?,
-        Task::Memory(options) => memory::run(&options)?,
-        Task::From { folder, view } => show(&Data::load(&folder)?, &folder, view)?,
-        Task::Compare(options) => compare(&options)?,
+/// Allocates next to nothing, because the C library's heap is one of those that are measured.
+fn child(arguments: &[String]) -> Result<()> {
+    let Some((first, rest)) = arguments.split_first() else { bail!("what is a child to do?") };
+    match first.as_str() {
+        "growth" => growth::child::run(rest),
+        "figures-of-memory" => memory::child(rest),
+        _ => child::run(arguments),
+    }
+}
+
+fn run(options: &Options) -> Result<()> {
+    let markdown = options.markdown;
+    match &options.command {
+        Some(Command::Trace(Trace::Pack { first, out, inputs })) => return tool::pack(out, inputs, *first),
+        Some(Command::Trace(Trace::Show { files })) => return files.iter().try_for_each(|path| tool::show(path)),
+        None => {}
+    }
+    match &options.instead {
+        Instead { list: true, .. } => list(),
+        Instead { figures: true, .. } => figures::print()?,
+        Instead { self_test: true, .. } => self_test::run()?,
+        Instead { tiny: true, .. } => tiny::print(markdown)?,
+        Instead { growth: true, .. } => growth::run(&options.out, options.quick, markdown)?,
+        Instead { memory: true, .. } => memory::run(options)?,
+        Instead { from: Some(folder), .. } => report::show(&Data::load(folder)?, folder, options.process(), markdown)?,
+        _ => compare(options)?,
     }
     Ok(())
 }
 
-fn compare(options: &Options) -> Result<(), String> {
-    show(&parent::compare(options)?, &options.out, options.view)?;
-    if options.everything {
-        growth::run(&options.out, false, options.view.markdown)?;
-        tiny::print(options.view.markdown)?;
-        memory::run(&memory::Options { markdown: options.view.markdown, ..memory::Options::default() })?;
+fn compare(options: &Options) -> Result<()> {
+    report::show(&parent::compare(options)?, &options.out, options.process(), options.markdown)?;
+    if options.all {
+        growth::run(&options.out, false, options.markdown)?;
+        tiny::print(options.markdown)?;
+        memory::run(options)?;
     }
     Ok(())
 }
 
-/// Prints the tables, draws the charts and writes the cells.
-fn show(data: &Data, folder: &Path, view: View) -> Result<(), String> {
-    report::print(data, view);
-    chart::draw(data, folder, view.process)?;
-    cells::write(data, folder)?;
-    println!("\nRaw data and charts: {}", folder.display());
-    Ok(())
+fn list() {
+    println!("Allocators:");
+    for entry in &allocators::ALL {
+        println!("  {:24} {:32} {}", entry.name, entry.version().unwrap_or_default(), entry.note);
+    }
+    println!("Workloads:");
+    for workload in &workloads::ALL {
+        println!("  {:24} {}{}", workload.name, workload.note, workload.tier.remark());
+    }
 }

@@ -1,226 +1,242 @@
 //! What the command line asks for.
 
-mod help;
-#[cfg(test)]
-mod tests;
-
-pub(crate) use help::HELP;
-
-use crate::allocators::{self, Entry};
-use crate::memory;
-use crate::stats::Process;
-use crate::workloads::{self, Tier, Workload};
+use crate::allocators;
+use crate::allocators::candidate::Entry;
+use crate::base::machine;
+use crate::base::stats::Process;
+use crate::workloads::workload::{Tier, Workload};
+use crate::workloads::{self, PAIR};
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
+use strum::{Display, EnumString};
 
-/// How results are shown.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct View {
-    pub(crate) markdown: bool,
-    pub(crate) process: Process,
-}
-
-/// One comparison.
+/// Without options: time and memory of every allocator on nearly every workload, and instructions per pair; under five
+/// minutes.
+#[derive(Parser)]
+#[command(bin_name = "cargo run --release --", args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
-    pub(crate) view: View,
-    pub(crate) everything: bool,
-    pub(crate) calls: bool,
-    pub(crate) instructions: bool,
-    /// Why no instructions are counted, if none are.
-    pub(crate) no_instructions: &'static str,
-    pub(crate) rounds: usize,
-    /// How long one child measures.
-    pub(crate) budget_ms: u64,
-    /// How much longer than that a child may take to set up and to end.
-    pub(crate) patience: Duration,
-    pub(crate) allocators: Vec<&'static Entry>,
-    pub(crate) workloads: Vec<&'static Workload>,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    /// About a minute: shorter, fewer workloads, no instructions. With --memory, all of it smaller
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Everything: all workloads, more processes, system calls, then --growth, --tiny and --memory
+    #[arg(long, conflicts_with = "quick")]
+    pub(crate) all: bool,
+    /// The churn of a million blocks with --quick too
+    #[arg(long)]
+    million: bool,
+    /// Only these workloads
+    #[arg(long, value_name = "A,B", value_delimiter = ',', hide_possible_values = true)]
+    #[arg(value_parser = PossibleValuesParser::new(workloads::ALL.iter().map(|load| load.name)))]
+    workload: Vec<String>,
+    /// Only these allocators
+    #[arg(long, value_name = "A,B", value_delimiter = ',', hide_possible_values = true)]
+    #[arg(value_parser = PossibleValuesParser::new(allocators::ALL.iter().map(|entry| entry.name)))]
+    allocator: Vec<String>,
+    /// Processes for each allocator and workload [default: 3; quick: 2; all: 5]
+    #[arg(long, value_name = "N")]
+    rounds: Option<NonZeroUsize>,
+    /// Count system calls too
+    #[arg(long)]
+    syscalls: bool,
+    /// Count no instructions, which needs valgrind
+    #[arg(long)]
+    no_callgrind: bool,
+    /// Tables and charts by the best process of each cell instead of the middle one
+    #[arg(long)]
+    best: bool,
+    /// Tables in markdown
+    #[arg(long)]
+    pub(crate) markdown: bool,
+    /// Where raw data and charts go [default: a new folder below target/comparison/]
+    #[arg(long, value_name = "DIR", default_value_os_t = fresh_folder(), hide_default_value = true)]
     pub(crate) out: PathBuf,
-}
-
-pub(crate) enum Task {
-    Help,
-    List,
-    Figures,
-    SelfTest,
-    Tiny { markdown: bool },
-    Growth { out: PathBuf, quick: bool, markdown: bool },
-    Memory(memory::Options),
-    From { folder: PathBuf, view: View },
-    Compare(Options),
+    /// With --memory, only these parts
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    pub(crate) part: Vec<Part>,
+    /// With --memory: how long a process is idle after its bursts
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10")]
+    pub(crate) rest: Duration,
+    #[command(flatten)]
+    pub(crate) instead: Instead,
 }
 
 /// What is done instead of a comparison, if anything.
-#[derive(Default)]
-enum Instead {
-    #[default]
-    Nothing,
-    Figures,
-    SelfTest,
-    Tiny,
-    Growth,
-    Memory,
-    From(PathBuf),
+#[derive(Args)]
+#[group(multiple = false)]
+#[command(next_help_heading = "Instead of all that")]
+pub(crate) struct Instead {
+    /// How cost grows with live blocks and with the heap's size (with --quick: its first half)
+    #[arg(long)]
+    pub(crate) growth: bool,
+    /// Resident memory after bursts and patterns, calls at a limit and in a large address space
+    #[arg(long)]
+    pub(crate) memory: bool,
+    /// What each allocator adds to one small static program
+    #[arg(long)]
+    pub(crate) tiny: bool,
+    /// Measure nothing: tables and charts from the raw data in DIR
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: Option<PathBuf>,
+    /// The size of the static program and the lines of src/
+    #[arg(long)]
+    pub(crate) figures: bool,
+    /// Is every allocator's memory good, and are calls and instructions counted right
+    #[arg(long)]
+    pub(crate) self_test: bool,
+    /// The names of all allocators and workloads
+    #[arg(long)]
+    pub(crate) list: bool,
 }
 
-/// What was given on the command line, before it is known what follows from it.
-#[derive(Default)]
-struct Given {
-    instead: Instead,
-    quick: bool,
-    all: bool,
-    million: bool,
-    view: View,
-    syscalls: bool,
-    no_callgrind: bool,
-    rounds: Option<usize>,
-    workloads: Option<String>,
-    allocators: Option<String>,
-    out: Option<PathBuf>,
-    parts: Option<String>,
-    rest: Option<Duration>,
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Pack and show traces
+    #[command(subcommand)]
+    Trace(Trace),
 }
 
-pub(crate) fn parse(arguments: &[String]) -> Result<Task, String> {
-    let mut given = Given::default();
-    let mut arguments = arguments.iter();
-    while let Some(argument) = arguments.next() {
-        let mut value = || arguments.next().cloned().ok_or(format!("{argument} needs a value"));
-        match argument.as_str() {
-            "--help" | "-h" => return Ok(Task::Help),
-            "--list" => return Ok(Task::List),
-            "--figures" => given.instead = Instead::Figures,
-            "--self-test" => given.instead = Instead::SelfTest,
-            "--tiny" => given.instead = Instead::Tiny,
-            "--growth" => given.instead = Instead::Growth,
-            "--memory" => given.instead = Instead::Memory,
-            "--part" => given.parts = Some(value()?),
-            "--rest" => given.rest = Some(seconds(&value()?)?),
-            "--from" => given.instead = Instead::From(value()?.into()),
-            "--quick" => given.quick = true,
-            "--all" => given.all = true,
-            "--million" => given.million = true,
-            "--markdown" => given.view.markdown = true,
-            "--best" => given.view.process = Process::Best,
-            "--syscalls" => given.syscalls = true,
-            "--no-callgrind" => given.no_callgrind = true,
-            "--rounds" => given.rounds = Some(number(&value()?)?),
-            "--allocator" => given.allocators = Some(value()?),
-            "--workload" => given.workloads = Some(value()?),
-            "--out" => given.out = Some(value()?.into()),
-            other => return Err(format!("unknown option {other}")),
+#[derive(Subcommand)]
+pub(crate) enum Trace {
+    /// Make one trace of what the recorder wrote, processes in the order in which they began
+    Pack {
+        /// The first N calls only
+        #[arg(long, value_name = "N")]
+        first: Option<usize>,
+        out: PathBuf,
+        /// Files, or folders of them
+        #[arg(required = true)]
+        inputs: Vec<PathBuf>,
+    },
+    /// Print what a trace holds
+    Show {
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+}
+
+/// A part of `--memory`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Display, EnumString)]
+#[strum(serialize_all = "lowercase")]
+pub(crate) enum Part {
+    Bursts,
+    Patterns,
+    Limit,
+    Space,
+}
+
+impl Options {
+    pub(crate) fn process(&self) -> Process {
+        if self.best { Process::Best } else { Process::Middle }
+    }
+
+    /// The allocators that are named, or those of which `usual` is true, in the order of all.
+    pub(crate) fn allocators(&self, usual: impl Fn(&Entry) -> bool) -> Vec<&'static Entry> {
+        let is_wanted = |entry: &&Entry| match &self.allocator[..] {
+            [] => usual(entry),
+            names => names.iter().any(|name| name == entry.name),
+        };
+        allocators::ALL.iter().filter(is_wanted).collect()
+    }
+
+    pub(crate) fn workloads(&self) -> Vec<&'static Workload> {
+        let tier = self.by_tier(Tier::Quick, Tier::Usual, Tier::All);
+        let is_wanted = |load: &&Workload| match &self.workload[..] {
+            [] => load.tier <= tier || (self.million && load.slow),
+            names => names.iter().any(|name| name == load.name),
+        };
+        workloads::ALL.iter().filter(is_wanted).collect()
+    }
+
+    pub(crate) fn rounds(&self) -> usize {
+        self.rounds.map_or(self.by_tier(2, 3, 5), NonZeroUsize::get)
+    }
+
+    /// How long one child measures.
+    pub(crate) fn budget_ms(&self) -> u64 {
+        self.by_tier(40, 80, 300)
+    }
+
+    /// How much longer than that a child may take to set up and to end.
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::from_millis(self.by_tier(1000, 1500, 2000))
+    }
+
+    /// Whether system calls are counted.
+    pub(crate) fn calls(&self) -> bool {
+        self.syscalls || self.all
+    }
+
+    /// Why no instructions are counted, if none are.
+    pub(crate) fn no_instructions(&self) -> Option<&'static str> {
+        match () {
+            () if self.no_callgrind => Some("left out by --no-callgrind"),
+            () if self.quick => Some("left out by --quick"),
+            () if !self.workloads().iter().any(|load| load.name == PAIR) => Some("left out without workload pair"),
+            () => None,
         }
     }
-    task(given)
-}
 
-fn number(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|&number| number > 0).ok_or(format!("--rounds needs a number above 0, not {text}"))
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    seconds.ok_or(format!("--rest needs seconds, not {text}"))
-}
-
-fn task(mut given: Given) -> Result<Task, String> {
-    let View { markdown, .. } = given.view;
-    Ok(match std::mem::take(&mut given.instead) {
-        Instead::Nothing => Task::Compare(options(given)?),
-        Instead::Figures => Task::Figures,
-        Instead::SelfTest => Task::SelfTest,
-        Instead::Tiny => Task::Tiny { markdown },
-        Instead::Growth => Task::Growth { out: given.out.unwrap_or_else(fresh_folder), quick: given.quick, markdown },
-        Instead::Memory => Task::Memory(memory_options(given)?),
-        Instead::From(folder) => Task::From { folder, view: given.view },
-    })
-}
-
-fn memory_options(given: Given) -> Result<memory::Options, String> {
-    let defaults = memory::Options::default();
-    let is_usual = |entry: &Entry| memory::ALLOCATORS.contains(&entry.name);
-    Ok(memory::Options {
-        quick: given.quick,
-        markdown: given.view.markdown,
-        rest: given.rest.unwrap_or(defaults.rest),
-        parts: select(&memory::Part::ALL, given.parts.as_deref(), |part| part.name(), |_| true)?,
-        allocators: select(&allocators::ALL, given.allocators.as_deref(), |entry| entry.name, is_usual)?,
-    })
-}
-
-fn options(given: Given) -> Result<Options, String> {
-    if given.quick && given.all {
-        return Err("--quick and --all exclude each other".to_owned());
+    fn by_tier<T>(&self, quick: T, usual: T, all: T) -> T {
+        match () {
+            () if self.quick => quick,
+            () if self.all => all,
+            () => usual,
+        }
     }
-    let tier = match () {
-        () if given.quick => Tier::Quick,
-        () if given.all => Tier::All,
-        () => Tier::Usual,
-    };
-    let allocators = select(&allocators::ALL, given.allocators.as_deref(), |entry| entry.name, |_| true)?;
-    let workloads = select(
-        &workloads::ALL,
-        given.workloads.as_deref(),
-        |load| load.name,
-        |load| load.tier <= tier || (given.million && load.slow),
-    )?;
-    let no_instructions = match () {
-        () if given.no_callgrind => "left out by --no-callgrind",
-        () if given.quick => "left out by --quick",
-        () if !workloads.iter().any(|load| load.name == crate::callgrind::WORKLOAD) => "left out without workload pair",
-        () => "",
-    };
-    let (rounds, budget_ms, patience) = match tier {
-        Tier::Quick => (2, 40, Duration::from_secs(1)),
-        Tier::All => (5, 300, Duration::from_secs(2)),
-        _ => (3, 80, Duration::from_millis(1500)),
-    };
-    Ok(Options {
-        view: given.view,
-        everything: given.all,
-        calls: given.syscalls || given.all,
-        instructions: no_instructions.is_empty(),
-        no_instructions,
-        rounds: given.rounds.unwrap_or(rounds),
-        budget_ms,
-        patience,
-        allocators,
-        workloads,
-        out: given.out.unwrap_or_else(fresh_folder),
-    })
+}
+
+fn seconds(text: &str) -> anyhow::Result<Duration> {
+    Ok(Duration::try_from_secs_f64(text.parse()?)?)
 }
 
 /// A folder that git ignores, named by the second.
 fn fresh_folder() -> PathBuf {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let seconds = since.map_or(0, |since| since.as_secs());
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("target/comparison/{seconds}"))
+    let folder = format!("target/comparison/{}", machine::seconds_since_1970());
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(folder)
 }
 
-/// The entries that `names` lists, in the order of `all`; without names, those that `default` accepts.
-fn select<T>(
-    all: &'static [T],
-    names: Option<&str>,
-    name: fn(&T) -> &'static str,
-    default: impl Fn(&T) -> bool,
-) -> Result<Vec<&'static T>, String> {
-    let Some(names) = names else {
-        return Ok(all.iter().filter(|entry| default(entry)).collect());
-    };
-    let names: Vec<&str> = names.split(',').collect();
-    if let Some(unknown) = names.iter().find(|wanted| !all.iter().any(|entry| name(entry) == **wanted)) {
-        return Err(format!("{unknown} is not known; see --list"));
-    }
-    Ok(all.iter().filter(|entry| names.contains(&name(entry))).collect())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-pub(crate) fn list() {
-    println!("Allocators:");
-    for entry in &allocators::ALL {
-        println!("  {:24} {:32} {}", entry.name, entry.version().unwrap_or_default(), entry.note);
+    fn parse(arguments: &[&str]) -> Result<Options, clap::Error> {
+        Options::try_parse_from([&["bench"], arguments].concat())
     }
-    println!("Workloads:");
-    for workload in &workloads::ALL {
-        println!("  {:24} {}{}", workload.name, workload.note, workload.tier.remark());
+
+    /// The workloads of a comparison with these arguments.
+    fn workloads(arguments: &[&str]) -> Vec<&'static str> {
+        parse(arguments).expect("known options").workloads().iter().map(|load| load.name).collect()
+    }
+
+    #[test]
+    fn each_run_has_what_the_shorter_one_has() {
+        let (quick, usual, all) = (workloads(&["--quick"]), workloads(&[]), workloads(&["--all"]));
+        for (shorter, longer) in [(&quick, &usual), (&usual, &all)] {
+            assert!(shorter.iter().all(|name| longer.contains(name)) && shorter.len() < longer.len());
+        }
+        assert_eq!(workloads(&["--quick", "--million"]).len(), quick.len() + 1);
+    }
+
+    #[test]
+    fn a_trace_of_ones_own_runs_when_it_is_named() {
+        assert!(!workloads(&["--all"]).contains(&"trace-own"));
+        assert_eq!(workloads(&["--workload", "trace-own"]), ["trace-own"]);
+    }
+
+    #[test]
+    fn memory_has_parts_and_a_rest() {
+        assert_eq!(parse(&["--memory"]).unwrap().rest, Duration::from_secs(10));
+        let arguments = ["--memory", "--part", "limit,bursts", "--rest", "0.25", "--allocator", "system", "--quick"];
+        let options = parse(&arguments).unwrap();
+        assert_eq!(options.part, [Part::Limit, Part::Bursts]);
+        assert_eq!((options.rest, options.allocators(|_| true).len()), (Duration::from_millis(250), 1));
+        for wrong in [["--part", "all"], ["--rest=-1", ""], ["--rest", "long"], ["--allocator", "none"]] {
+            assert!(parse(&wrong).is_err(), "{wrong:?}");
+        }
     }
 }

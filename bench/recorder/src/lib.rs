@@ -14,6 +14,9 @@
 //! Not seen: what the dynamic linker takes from a heap of its own before the first constructor, `free(NULL)`, and programs
 //! that are static or bring a `malloc` of their own within the executable.
 
+#![expect(clippy::missing_safety_doc, reason = "every function is C's, with C's conditions")]
+
+mod file;
 mod raw;
 mod real;
 mod record;
@@ -21,56 +24,40 @@ mod record;
 use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
 use raw::{ALIGNED, ALLOCATE, FREE, RESIZE, Record, ZEROED};
-use real::real;
+use real::{early, early_room, real};
 
-/// A record before the thread is known.
-fn call(kind: u8, align: usize, size: usize, old: *mut c_void, new: *mut c_void) -> Record {
-    let align = if align == 0 { 0 } else { align.ilog2() as u8 };
-    Record { kind, align, zero: 0, thread: 0, size: size as u64, old: old.addr() as u64, new: new.addr() as u64 }
+/// Makes a call in this thread's turn and records it, with its answer.
+fn recorded(kind: u8, align: usize, size: usize, old: *mut c_void, call: impl FnOnce() -> *mut c_void) -> *mut c_void {
+    let turn = record::turn();
+    let new = call();
+    if let Some(turn) = turn {
+        let align = if align == 0 { 0 } else { align.ilog2() as u8 };
+        let (size, old, new) = (size as u64, old.addr() as u64, new.addr() as u64);
+        turn.write(Record { kind, align, zero: 0, thread: 0, size, old, new });
+    }
+    new
 }
 
 /// C's function.
-///
-/// # Safety
-///
-/// As in C.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn malloc(size: usize) -> *mut c_void {
-    let Some(real) = real() else { return real::early(size) };
-    let turn = record::turn();
-    // SAFETY: the caller's promises, for all calls below that hand on what was given.
-    let new = unsafe { (real.malloc)(size) };
-    if let Some(turn) = turn {
-        turn.write(call(ALLOCATE, 0, size, null_mut(), new));
-    }
-    new
+    let Some(real) = real() else { return early(size) };
+    // SAFETY: the caller's promises, for this call and all below that hand on what was given.
+    recorded(ALLOCATE, 0, size, null_mut(), || unsafe { (real.malloc)(size) })
 }
 
 /// C's function.
-///
-/// # Safety
-///
-/// As in C.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
-    let Some(real) = real() else { return count.checked_mul(size).map_or(null_mut(), real::early) };
-    let turn = record::turn();
+    let Some(real) = real() else { return count.checked_mul(size).map_or(null_mut(), early) };
     // SAFETY: as in `malloc`.
-    let new = unsafe { (real.calloc)(count, size) };
-    if let Some(turn) = turn {
-        turn.write(call(ZEROED, 0, count.saturating_mul(size), null_mut(), new));
-    }
-    new
+    recorded(ZEROED, 0, count.saturating_mul(size), null_mut(), || unsafe { (real.calloc)(count, size) })
 }
 
 /// C's function.
-///
-/// # Safety
-///
-/// As in C.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn realloc(payload: *mut c_void, size: usize) -> *mut c_void {
-    if let Some(room) = real::early_room(payload) {
+    if let Some(room) = early_room(payload) {
         // SAFETY: the caller's promises. The fresh block has `size` bytes, the early room `room` from `payload` on.
         return unsafe {
             let fresh = malloc(size);
@@ -80,26 +67,16 @@ pub unsafe extern "C" fn realloc(payload: *mut c_void, size: usize) -> *mut c_vo
             fresh
         };
     }
-    let Some(real) = real() else { return real::early(size) };
-    let turn = record::turn();
+    let Some(real) = real() else { return early(size) };
     // SAFETY: as in `malloc`.
-    let new = unsafe { (real.realloc)(payload, size) };
-    if let Some(turn) = turn {
-        turn.write(call(RESIZE, 0, size, payload, new));
-    }
-    new
+    recorded(RESIZE, 0, size, payload, || unsafe { (real.realloc)(payload, size) })
 }
 
 /// C's function. The product is checked here: glibc's own would come back to this library's `realloc`.
-///
-/// # Safety
-///
-/// As in C.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn reallocarray(payload: *mut c_void, count: usize, size: usize) -> *mut c_void {
     let Some(size) = count.checked_mul(size) else {
-        // SAFETY: the C library's place for this thread's number.
-        unsafe { *libc::__errno_location() = libc::ENOMEM };
+        errno::set_errno(errno::Errno(libc::ENOMEM));
         return null_mut();
     };
     // SAFETY: the caller's promises.
@@ -107,77 +84,49 @@ pub unsafe extern "C" fn reallocarray(payload: *mut c_void, count: usize, size: 
 }
 
 /// C's function.
-///
-/// # Safety
-///
-/// As in C.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn free(payload: *mut c_void) {
-    if payload.is_null() || real::early_room(payload).is_some() {
+    if payload.is_null() || early_room(payload).is_some() {
         return;
     }
     // Without the functions underneath, nothing but early blocks can be there.
     let Some(real) = real() else { return };
-    let turn = record::turn();
-    // SAFETY: as in `malloc`.
-    unsafe { (real.free)(payload) };
-    if let Some(turn) = turn {
-        turn.write(call(FREE, 0, 0, payload, null_mut()));
-    }
+    recorded(FREE, 0, 0, payload, || {
+        // SAFETY: as in `malloc`.
+        unsafe { (real.free)(payload) };
+        null_mut()
+    });
 }
 
 /// C's function.
-///
-/// # Safety
-///
-/// As in C.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn posix_memalign(place: *mut *mut c_void, align: usize, size: usize) -> c_int {
     let Some(real) = real() else { return libc::ENOMEM };
-    let turn = record::turn();
-    // SAFETY: as in `malloc`; on success the callee has written `place`.
-    let (status, new) = unsafe {
-        let status = (real.posix_memalign)(place, align, size);
-        (status, if status == 0 { *place } else { null_mut() })
-    };
-    if let Some(turn) = turn {
-        turn.write(call(ALIGNED, align, size, null_mut(), new));
-    }
+    let mut status = 0;
+    recorded(ALIGNED, align, size, null_mut(), || {
+        // SAFETY: as in `malloc`; on success the callee has written `place`.
+        unsafe {
+            status = (real.posix_memalign)(place, align, size);
+            if status == 0 { *place } else { null_mut() }
+        }
+    });
     status
 }
 
 /// C's function.
-///
-/// # Safety
-///
-/// As in C.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn aligned_alloc(align: usize, size: usize) -> *mut c_void {
     let Some(real) = real() else { return null_mut() };
-    let turn = record::turn();
     // SAFETY: as in `malloc`.
-    let new = unsafe { (real.aligned_alloc)(align, size) };
-    if let Some(turn) = turn {
-        turn.write(call(ALIGNED, align, size, null_mut(), new));
-    }
-    new
+    recorded(ALIGNED, align, size, null_mut(), || unsafe { (real.aligned_alloc)(align, size) })
 }
 
 /// C's function.
-///
-/// # Safety
-///
-/// As in C.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn memalign(align: usize, size: usize) -> *mut c_void {
     let Some(real) = real() else { return null_mut() };
-    let turn = record::turn();
     // SAFETY: as in `malloc`.
-    let new = unsafe { (real.memalign)(align, size) };
-    if let Some(turn) = turn {
-        turn.write(call(ALIGNED, align, size, null_mut(), new));
-    }
-    new
+    recorded(ALIGNED, align, size, null_mut(), || unsafe { (real.memalign)(align, size) })
 }
 
 fn page() -> usize {
@@ -186,10 +135,6 @@ fn page() -> usize {
 }
 
 /// C's function, passed on as `memalign`.
-///
-/// # Safety
-///
-/// As in C.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn valloc(size: usize) -> *mut c_void {
     // SAFETY: the caller's promises.
@@ -197,10 +142,6 @@ pub unsafe extern "C" fn valloc(size: usize) -> *mut c_void {
 }
 
 /// C's function, passed on as `memalign`.
-///
-/// # Safety
-///
-/// As in C.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pvalloc(size: usize) -> *mut c_void {
     let rounded = size.checked_next_multiple_of(page()).unwrap_or(usize::MAX);

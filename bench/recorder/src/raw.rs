@@ -17,6 +17,8 @@
 //! address that was given to the call and `new` its answer, 0 where there is none. A record whose kind is 0 has not been
 //! written: it is the end, and whatever follows is zero as well.
 
+use bytemuck::{Pod, Zeroable};
+
 /// The first bytes of a file. The last one is the format's version.
 pub(crate) const MAGIC: [u8; 8] = *b"hmalraw\x01";
 
@@ -33,7 +35,7 @@ pub(crate) const FREE: u8 = 5;
 
 /// What a file begins with.
 #[repr(C)]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
 pub(crate) struct Header {
     pub(crate) magic: [u8; 8],
     pub(crate) started: u64,
@@ -44,7 +46,7 @@ pub(crate) struct Header {
 
 /// One call.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub(crate) struct Record {
     pub(crate) kind: u8,
     pub(crate) align: u8,

@@ -18,7 +18,7 @@ pub(crate) struct Real {
 
 struct Cell<T>(UnsafeCell<T>);
 
-// SAFETY: `REAL` is written by whoever moves `STAGE` to SEARCHING and read after FOUND; `EARLY` is handed out in parts.
+// SAFETY: `REAL` is written by the thread that moves `STAGE` to SEARCHING and read after FOUND; `EARLY` is handed out in parts.
 unsafe impl<T> Sync for Cell<T> {}
 
 const UNKNOWN: usize = 0;
@@ -27,14 +27,14 @@ const FOUND: usize = 2;
 static STAGE: AtomicUsize = AtomicUsize::new(UNKNOWN);
 static REAL: Cell<MaybeUninit<Real>> = Cell(UnsafeCell::new(MaybeUninit::uninit()));
 
-/// None while the search is on: whoever asks then is the search itself, and takes from [`early`].
+/// None while the search is on: the one to ask then is the search itself, which takes from [`early`].
 pub(crate) fn real() -> Option<&'static Real> {
     if STAGE.load(Ordering::Acquire) != FOUND {
-        // Whoever asks first is the dynamic linker or a constructor: there is one thread.
+        // The first to ask is the dynamic linker or a constructor: there is one thread.
         if STAGE.compare_exchange(UNKNOWN, SEARCHING, Ordering::Acquire, Ordering::Relaxed).is_err() {
             return None;
         }
-        // SAFETY: only one thread passes the exchange above, and nobody reads before FOUND.
+        // SAFETY: only one thread passes the exchange above, and nothing reads before FOUND.
         unsafe { (*REAL.0.get()).write(find()) };
         STAGE.store(FOUND, Ordering::Release);
     }
@@ -65,7 +65,7 @@ unsafe fn next<F>(name: &CStr) -> F {
     // SAFETY: the name ends in a null byte.
     let address = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) };
     if address.is_null() {
-        crate::record::say(b"hmalloc recorder: the C library underneath lacks a function: ", name.to_bytes());
+        crate::file::say(b"hmalloc recorder: the C library underneath lacks a function: ", name.to_bytes());
         // SAFETY: aborting is always possible.
         unsafe { libc::abort() };
     }
@@ -80,7 +80,7 @@ const EARLY: usize = 16 << 10;
 static EARLY_BYTES: Cell<[u128; EARLY / 16]> = Cell(UnsafeCell::new([0; EARLY / 16]));
 static EARLY_USED: AtomicUsize = AtomicUsize::new(0);
 
-/// `size` zeroed bytes that are never given back, or null.
+/// `size` zeroed bytes that are never used again, or null.
 pub(crate) fn early(size: usize) -> *mut c_void {
     let Some(rounded) = size.checked_next_multiple_of(16) else { return core::ptr::null_mut() };
     let taken = EARLY_USED.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {

@@ -3,6 +3,7 @@
 #[path = "../src/raw.rs"]
 mod raw;
 
+use bytemuck::Zeroable;
 use raw::{ALIGNED, ALLOCATE, FREE, Header, MAGIC, RESIZE, Record, ZEROED};
 use std::collections::{HashMap, HashSet};
 use std::os::unix::process::ExitStatusExt;
@@ -88,43 +89,22 @@ fn log_at(path: &Path) -> Vec<Record> {
 
 fn read(path: &Path) -> (Header, Vec<Record>) {
     let bytes = std::fs::read(path).expect("a file");
-    let long = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
-    let short = |at: usize| u32::from_ne_bytes(bytes[at..at + 4].try_into().expect("4 bytes"));
-    let header = Header {
-        magic: bytes[..8].try_into().expect("8 bytes"),
-        started: long(8),
-        process: short(16),
-        parent: short(20),
-        zero: std::array::from_fn(|index| long(24 + index * 8)),
-    };
+    let (header, rest) = bytes.split_at(size_of::<Header>());
+    let header: Header = bytemuck::pod_read_unaligned(header);
     assert!(header.magic == MAGIC && header.process != 0 && header.parent != 0 && header.zero == [0; 5]);
-    (header, records(&bytes[size_of::<Header>()..]))
+    (header, records(rest))
 }
 
 /// The records before the first that was not written; after it, all is zero.
 fn records(bytes: &[u8]) -> Vec<Record> {
-    let mut records: Vec<Record> = bytes.chunks_exact(size_of::<Record>()).map(record).collect();
+    let mut records: Vec<Record> = bytes.chunks_exact(size_of::<Record>()).map(bytemuck::pod_read_unaligned).collect();
     let end = records.iter().position(|record| record.kind == 0).unwrap_or(records.len());
-    let nothing = record(&[0; 32]);
-    assert!(records[end..].iter().all(|record| *record == nothing));
+    assert!(records[end..].iter().all(|record| *record == Record::zeroed()));
     records.truncate(end);
     records
 }
 
-fn record(bytes: &[u8]) -> Record {
-    let long = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
-    Record {
-        kind: bytes[0],
-        align: bytes[1],
-        zero: u16::from_ne_bytes([bytes[2], bytes[3]]),
-        thread: u32::from_ne_bytes(bytes[4..8].try_into().expect("4 bytes")),
-        size: long(8),
-        old: long(16),
-        new: long(24),
-    }
-}
-
-/// No address is answered that is live, and none is given back that is not.
+/// No answer is the address of a live block, and none is freed that is not live.
 fn assert_in_order(records: &[Record]) {
     let mut live = HashSet::new();
     for record in records {
@@ -186,7 +166,7 @@ fn threads_are_recorded_in_one_order() {
     let (logged, recorded) = (by_thread(&run.log), by_thread(run.records()));
     assert_eq!(logged.len(), 3);
     for (thread, calls) in &logged {
-        // What a thread's end gives back is the C library's, and comes after the thread's own calls.
+        // What is freed as a thread ends is the C library's, and comes after the thread's own calls.
         let own = &recorded[thread][..calls.len()];
         assert!(own == calls, "thread {thread}");
         assert!(recorded[thread][calls.len()..].iter().all(|record| record.kind == FREE));

@@ -1,139 +1,95 @@
 //! Allocators with a C entry, called as a C program calls them, or as their Rust package does where that is faster.
+//!
+//! A request that asks for no alignment takes the plain function. That choice is made at compile time for all but
+//! `allocate_aligned`, as a Rust program's global allocator makes it. The boundary asks for zeroed blocks without an
+//! alignment, and resizes none that asked for one.
 
-use super::{Candidate, WORD};
+use super::candidate::{Candidate, WORD, candidate};
+use libmimalloc_sys::{mi_free, mi_malloc, mi_malloc_aligned, mi_realloc, mi_zalloc};
+use rpmalloc_sys::{rpaligned_alloc, rpcalloc, rpfree, rpmalloc, rpmalloc_initialize, rprealloc};
+use snmalloc_sys::{sn_rust_alloc, sn_rust_alloc_zeroed, sn_rust_dealloc, sn_rust_realloc};
 use std::alloc::Layout;
+use tikv_jemalloc_sys as jemalloc;
 
-/// The calls of one allocator. A request that asks for no alignment takes the plain function; that choice is made at
-/// compile time for all but `allocate_aligned`, as a Rust program's global allocator makes it.
-macro_rules! c_entry {
-    (
-        $type:ident, $package:expr, $name:literal, $note:expr, prepare: $prepare:expr,
-        allocate($size:ident): $plain:expr, aligned($aligned:ident): $align:expr,
-        zeroed($zeroed:ident): $zero:expr, free($payload:ident, $layout:ident): $free:expr,
-        resize($block:ident, $old:ident, $new:ident): $resize:expr, trim: $trim:expr $(,)?
-    ) => {
-        pub(super) struct $type;
-
-        impl Candidate for $type {
-            const NAME: &'static str = $name;
-            const NOTE: &'static str = $note;
-            const PACKAGE: Option<&'static str> = $package;
-            const TRIM: Option<fn()> = $trim;
-
-            fn prepare() {
-                $prepare
-            }
-
-            #[inline(always)]
-            unsafe fn allocate(layout: Layout) -> *mut u8 {
-                let ($size, $aligned) = (layout.size(), layout);
-                // SAFETY: any size but 0 may be asked for, at any power of two.
-                unsafe { if layout.align() <= WORD { $plain } else { $align } }.cast()
-            }
-
-            #[inline(always)]
-            unsafe fn allocate_zeroed(layout: Layout) -> *mut u8 {
-                let $zeroed = layout.size();
-                // SAFETY: any size but 0 may be asked for. The boundary asks for zeroed blocks without an alignment.
-                unsafe { $zero }.cast()
-            }
-
-            #[inline(always)]
-            unsafe fn free(payload: *mut u8, $layout: Layout) {
-                let $payload = payload.cast::<libc::c_void>();
-                // SAFETY: the caller's block is live, came from here and was asked for with this layout.
-                unsafe { $free }
-            }
-
-            #[inline(always)]
-            unsafe fn resize(payload: *mut u8, $old: Layout, $new: usize) -> *mut u8 {
-                let $block = payload.cast::<libc::c_void>();
-                // SAFETY: as for `free`; `new` is not 0. The boundary resizes no block that asked for an alignment.
-                unsafe { $resize }.cast()
-            }
-        }
-    };
+#[inline(always)]
+fn is_plain(layout: Layout) -> bool {
+    layout.align() <= WORD
 }
 
-c_entry!(
+candidate!(
     System,
     None,
     "system",
     "the C library's malloc and free",
-    prepare: (),
-    allocate(size): libc::malloc(size),
-    aligned(layout): libc::aligned_alloc(layout.align(), layout.size()),
-    zeroed(size): libc::calloc(1, size),
-    free(payload, _layout): libc::free(payload),
-    resize(payload, _old, new): libc::realloc(payload, new),
-    trim: Some(trim_system),
+    trim: trim_system,
+    allocate(layout): match is_plain(layout) {
+        true => libc::malloc(layout.size()),
+        false => libc::aligned_alloc(layout.align(), layout.size()),
+    },
+    zeroed(layout): libc::calloc(1, layout.size()),
+    free(payload, _): libc::free(payload.cast()),
+    resize(payload, _, new): libc::realloc(payload.cast(), new),
 );
 
-c_entry!(
+candidate!(
     Mimalloc,
     Some("libmimalloc-sys"),
     "mimalloc",
     if cfg!(feature = "mimalloc-v2") { "version 2, mi_malloc and mi_free" } else { "version 3, mi_malloc and mi_free" },
-    prepare: (),
-    allocate(size): libmimalloc_sys::mi_malloc(size),
-    aligned(layout): libmimalloc_sys::mi_malloc_aligned(layout.size(), layout.align()),
-    zeroed(size): libmimalloc_sys::mi_zalloc(size),
-    free(payload, _layout): libmimalloc_sys::mi_free(payload),
-    resize(payload, _old, new): libmimalloc_sys::mi_realloc(payload, new),
-    trim: Some(trim_mimalloc),
+    trim: trim_mimalloc,
+    allocate(layout): match is_plain(layout) {
+        true => mi_malloc(layout.size()),
+        false => mi_malloc_aligned(layout.size(), layout.align()),
+    },
+    zeroed(layout): mi_zalloc(layout.size()),
+    free(payload, _): mi_free(payload.cast()),
+    resize(payload, _, new): mi_realloc(payload.cast(), new),
 );
 
-c_entry!(
+candidate!(
     Jemalloc,
     Some("tikv-jemalloc-sys"),
     "jemalloc",
     "malloc and sdallocx, which is told the size as a Rust caller knows it",
-    prepare: (),
-    allocate(size): tikv_jemalloc_sys::malloc(size),
-    aligned(layout): tikv_jemalloc_sys::mallocx(layout.size(), tikv_jemalloc_sys::MALLOCX_ALIGN(layout.align())),
-    zeroed(size): tikv_jemalloc_sys::calloc(1, size),
-    free(payload, layout): tikv_jemalloc_sys::sdallocx(payload, layout.size(), jemalloc_flags(layout)),
-    resize(payload, _old, new): tikv_jemalloc_sys::realloc(payload, new),
-    trim: Some(trim_jemalloc),
+    trim: trim_jemalloc,
+    allocate(layout): match is_plain(layout) {
+        true => jemalloc::malloc(layout.size()),
+        false => jemalloc::mallocx(layout.size(), jemalloc_flags(layout)),
+    },
+    zeroed(layout): jemalloc::calloc(1, layout.size()),
+    free(payload, layout): jemalloc::sdallocx(payload.cast(), layout.size(), jemalloc_flags(layout)),
+    resize(payload, _, new): jemalloc::realloc(payload.cast(), new),
 );
 
 #[inline(always)]
 fn jemalloc_flags(layout: Layout) -> libc::c_int {
-    if layout.align() <= WORD { 0 } else { tikv_jemalloc_sys::MALLOCX_ALIGN(layout.align()) }
+    if is_plain(layout) { 0 } else { jemalloc::MALLOCX_ALIGN(layout.align()) }
 }
 
-c_entry!(
+candidate!(
     Snmalloc,
     Some("snmalloc-sys"),
     "snmalloc",
     "sn_rust_alloc and sn_rust_dealloc, which is told the size",
-    prepare: (),
-    allocate(size): snmalloc_sys::sn_rust_alloc(WORD, size),
-    aligned(layout): snmalloc_sys::sn_rust_alloc(layout.align(), layout.size()),
-    zeroed(size): snmalloc_sys::sn_rust_alloc_zeroed(WORD, size),
-    free(payload, layout): {
-        snmalloc_sys::sn_rust_dealloc(payload, layout.align(), layout.size());
-    },
-    resize(payload, old, new): snmalloc_sys::sn_rust_realloc(payload, WORD, old.size(), new),
-    trim: None,
+    allocate(layout): sn_rust_alloc(layout.align(), layout.size()),
+    zeroed(layout): sn_rust_alloc_zeroed(WORD, layout.size()),
+    free(payload, layout): sn_rust_dealloc(payload.cast(), layout.align(), layout.size()),
+    resize(payload, old, new): sn_rust_realloc(payload.cast(), WORD, old.size(), new),
 );
 
-c_entry!(
+candidate!(
     Rpmalloc,
     Some("rpmalloc-sys"),
     "rpmalloc",
     "rpmalloc and rpfree",
-    prepare: {
-        // SAFETY: called once, before any other call of this allocator.
-        let status = unsafe { rpmalloc_sys::rpmalloc_initialize() };
-        assert_eq!(status, 0, "rpmalloc starts");
+    prepare: assert_eq!(rpmalloc_initialize(), 0, "rpmalloc starts"),
+    allocate(layout): match is_plain(layout) {
+        true => rpmalloc(layout.size()),
+        false => rpaligned_alloc(layout.align(), layout.size()),
     },
-    allocate(size): rpmalloc_sys::rpmalloc(size),
-    aligned(layout): rpmalloc_sys::rpaligned_alloc(layout.align(), layout.size()),
-    zeroed(size): rpmalloc_sys::rpcalloc(1, size),
-    free(payload, _layout): rpmalloc_sys::rpfree(payload),
-    resize(payload, _old, new): rpmalloc_sys::rprealloc(payload, new),
-    trim: None,
+    zeroed(layout): rpcalloc(1, layout.size()),
+    free(payload, _): rpfree(payload.cast()),
+    resize(payload, _, new): rprealloc(payload.cast(), new),
 );
 
 fn trim_system() {
@@ -155,7 +111,7 @@ fn trim_jemalloc() {
     for name in [c"thread.tcache.flush", c"arena.4096.purge"] {
         let (none, length) = (std::ptr::null_mut(), std::ptr::null_mut());
         // SAFETY: both commands exist, take no value and return none; they take nothing that is live.
-        let status = unsafe { tikv_jemalloc_sys::mallctl(name.as_ptr(), none, length, none, 0) };
+        let status = unsafe { jemalloc::mallctl(name.as_ptr(), none, length, none, 0) };
         assert_eq!(status, 0, "jemalloc does not know {name:?}");
     }
 }

@@ -1,45 +1,24 @@
 //! The two Rust ports of dlmalloc, without a lock, over mappings of their own.
 
-use super::Candidate;
-use super::arena::Lone;
+use super::candidate::{Candidate, Lone, candidate};
 use std::alloc::Layout;
 
 macro_rules! dlmalloc {
-    ($type:ident, $static:ident, $package:ident, $name:literal, $note:literal) => {
-        pub(super) struct $type;
+    ($type:ident, $static:ident, $package:ident, $name:literal) => {
         static $static: Lone<$package::Dlmalloc> = Lone::new($package::Dlmalloc::new());
 
-        impl Candidate for $type {
-            const NAME: &'static str = $name;
-            const NOTE: &'static str = $note;
-            const PACKAGE: Option<&'static str> = Some($name);
-
-            #[inline(always)]
-            unsafe fn allocate(layout: Layout) -> *mut u8 {
-                // SAFETY: no other reference is held.
-                unsafe { $static.get().malloc(layout.size(), layout.align()) }
-            }
-
-            #[inline(always)]
-            unsafe fn allocate_zeroed(layout: Layout) -> *mut u8 {
-                // SAFETY: no other reference is held.
-                unsafe { $static.get().calloc(layout.size(), layout.align()) }
-            }
-
-            #[inline(always)]
-            unsafe fn free(payload: *mut u8, layout: Layout) {
-                // SAFETY: the caller's block is live and was asked for with this layout.
-                unsafe { $static.get().free(payload, layout.size(), layout.align()) }
-            }
-
-            #[inline(always)]
-            unsafe fn resize(payload: *mut u8, old: Layout, new: usize) -> *mut u8 {
-                // SAFETY: as for `free`.
-                unsafe { $static.get().realloc(payload, old.size(), old.align(), new) }
-            }
-        }
+        candidate!(
+            $type,
+            Some($name),
+            $name,
+            "no lock, over mmap",
+            allocate(layout): $static.get().malloc(layout.size(), layout.align()),
+            zeroed(layout): $static.get().calloc(layout.size(), layout.align()),
+            free(payload, layout): $static.get().free(payload, layout.size(), layout.align()),
+            resize(payload, old, new): $static.get().realloc(payload, old.size(), old.align(), new),
+        );
     };
 }
 
-dlmalloc!(Dlmalloc, DLMALLOC, dlmalloc, "dlmalloc", "no lock, over mmap");
-dlmalloc!(RustixDlmalloc, RUSTIX_DLMALLOC, rustix_dlmalloc, "rustix-dlmalloc", "no lock, over rustix's mmap");
+dlmalloc!(Dlmalloc, DLMALLOC, dlmalloc, "dlmalloc");
+dlmalloc!(RustixDlmalloc, RUSTIX_DLMALLOC, rustix_dlmalloc, "rustix-dlmalloc");

@@ -1,6 +1,6 @@
 //! This repository's heap, with and without its lock, on its own break and on the program's. Every freed pointer is validated.
 
-use super::{Candidate, Kind};
+use super::candidate::{Candidate, Kind, candidate};
 use hmalloc::brk::Linux;
 use hmalloc::{Futex, Hmalloc};
 use std::alloc::{GlobalAlloc, Layout};
@@ -15,41 +15,20 @@ static LOCKED_ON_BREAK: Hmalloc<Futex, Linux> = Hmalloc::with_source(Linux);
 /// Hands the calls to a static that is a `GlobalAlloc`.
 macro_rules! global {
     ($type:ident, $static:ident, $name:literal, $note:literal) => {
-        pub(super) struct $type;
-
-        impl Candidate for $type {
-            const NAME: &'static str = $name;
-            const NOTE: &'static str = $note;
-            const PACKAGE: Option<&'static str> = Some("hmalloc");
-            const KIND: Kind = Kind::Ours;
-            const TRIM: Option<fn()> = Some(|| {
+        candidate!(
+            $type,
+            Some("hmalloc"),
+            $name,
+            $note,
+            kind: Kind::Ours,
+            trim: || {
                 $static.trim(0);
-            });
-
-            #[inline(always)]
-            unsafe fn allocate(layout: Layout) -> *mut u8 {
-                // SAFETY: the caller's size is not 0.
-                unsafe { $static.alloc(layout) }
-            }
-
-            #[inline(always)]
-            unsafe fn allocate_zeroed(layout: Layout) -> *mut u8 {
-                // SAFETY: the caller's size is not 0.
-                unsafe { $static.alloc_zeroed(layout) }
-            }
-
-            #[inline(always)]
-            unsafe fn free(payload: *mut u8, layout: Layout) {
-                // SAFETY: the caller's block is live and was asked for with this layout.
-                unsafe { $static.dealloc(payload, layout) }
-            }
-
-            #[inline(always)]
-            unsafe fn resize(payload: *mut u8, old: Layout, new: usize) -> *mut u8 {
-                // SAFETY: as for `free`; `new` is not 0.
-                unsafe { $static.realloc(payload, old, new) }
-            }
-        }
+            },
+            allocate(layout): $static.alloc(layout),
+            zeroed(layout): $static.alloc_zeroed(layout),
+            free(payload, layout): $static.dealloc(payload, layout),
+            resize(payload, old, new): $static.realloc(payload, old, new),
+        );
     };
 }
 

@@ -1,37 +1,29 @@
 //! The drawing: a panel for each kind of cost, what grows to the right, cost upwards, both in powers.
 
+use super::measured::{ALLOCATORS, Measured};
 use super::scenario::{Axis, Phase};
-use super::{ALLOCATORS, Measured};
+use anyhow::{Result, ensure};
 use plotters::coord::Shift;
 use plotters::prelude::*;
-use std::error::Error;
 use std::path::Path;
 
-/// What a panel shows.
-struct Panel {
-    title: &'static str,
-    axis: Axis,
-    cost: fn(&Measured) -> f64,
-}
-
-const fn panel(title: &'static str, axis: Axis, cost: fn(&Measured) -> f64) -> Panel {
-    Panel { title, axis, cost }
-}
+/// What a panel shows: a title, an axis, and a cost. 0 is not drawn.
+type Panel = (&'static str, Axis, fn(&Measured) -> f64);
 
 /// Left to right, then down.
 static PANELS: [Panel; 12] = [
-    panel("small allocation, ns, by live blocks", Axis::Live, |one| one.figures.allocate),
-    panel("small allocation, ns, by bytes in large blocks", Axis::Heap, |one| one.figures.allocate),
-    panel("small free, ns, by live blocks", Axis::Live, |one| one.figures.free),
-    panel("small free, ns, by bytes in large blocks", Axis::Heap, |one| one.figures.free),
-    panel("slowest call of fills and replacements, µs, by live blocks", Axis::Live, slowest),
-    panel("slowest call of fills and replacements, µs, by bytes in large blocks", Axis::Heap, slowest),
-    panel("slowest call while all are freed, µs, by live blocks", Axis::Live, slowest_drain),
-    panel("slowest call while all are freed, µs, by bytes in large blocks", Axis::Heap, slowest_drain),
-    panel("metadata, % of the heap, by live blocks", Axis::Live, metadata),
-    panel("metadata, % of the heap, by bytes in large blocks", Axis::Heap, metadata),
-    panel("large allocation, ns, by bytes in large blocks", Axis::Heap, |one| one.figures.allocate_large),
-    panel("large free, ns, by bytes in large blocks", Axis::Heap, |one| one.figures.free_large),
+    ("small allocation, ns, by live blocks", Axis::Live, |one| one.figures.allocate),
+    ("small allocation, ns, by bytes in large blocks", Axis::Heap, |one| one.figures.allocate),
+    ("small free, ns, by live blocks", Axis::Live, |one| one.figures.free),
+    ("small free, ns, by bytes in large blocks", Axis::Heap, |one| one.figures.free),
+    ("slowest call of fills and replacements, µs, by live blocks", Axis::Live, slowest),
+    ("slowest call of fills and replacements, µs, by bytes in large blocks", Axis::Heap, slowest),
+    ("slowest call while all are freed, µs, by live blocks", Axis::Live, slowest_drain),
+    ("slowest call while all are freed, µs, by bytes in large blocks", Axis::Heap, slowest_drain),
+    ("metadata, % of the heap, by live blocks", Axis::Live, metadata),
+    ("metadata, % of the heap, by bytes in large blocks", Axis::Heap, metadata),
+    ("large allocation, ns, by bytes in large blocks", Axis::Heap, |one| one.figures.allocate_large.unwrap_or(0.0)),
+    ("large free, ns, by bytes in large blocks", Axis::Heap, |one| one.figures.free_large.unwrap_or(0.0)),
 ];
 
 /// Colours that stay apart for readers who confuse red and green.
@@ -46,18 +38,19 @@ fn slowest_drain(one: &Measured) -> f64 {
     slowest_of(one, &[Phase::Drain])
 }
 
-/// 0 where nothing was looked for, which is not drawn.
+/// 0 where nothing was looked for.
 fn slowest_of(one: &Measured, phases: &[Phase]) -> f64 {
     let of_phases = one.worst.iter().flatten().filter(|worst| phases.contains(&worst.step.phase));
     of_phases.map(|worst| f64::from(worst.nanoseconds) / 1e3).fold(0.0, f64::max)
 }
 
 fn metadata(one: &Measured) -> f64 {
-    100.0 * one.figures.metadata / one.figures.heap
+    let share = one.figures.metadata.zip(one.figures.heap);
+    share.map_or(0.0, |(metadata, heap)| 100.0 * metadata as f64 / heap as f64)
 }
 
 /// Writes the drawing to `path`.
-pub(super) fn draw(all: &[Measured], path: &Path) -> Result<(), Box<dyn Error>> {
+pub(super) fn draw(all: &[Measured], path: &Path) -> Result<()> {
     let area = SVGBackend::new(path, (1100, 1640)).into_drawing_area();
     area.fill(&WHITE)?;
     let (legend, panels) = area.split_vertically(40);
@@ -73,37 +66,30 @@ pub(super) fn draw(all: &[Measured], path: &Path) -> Result<(), Box<dyn Error>> 
     Ok(())
 }
 
-/// The points of one allocator in a panel; those that have no such number are left out.
-fn line(all: &[Measured], panel: &Panel, allocator: &str) -> Vec<(f64, f64)> {
-    let ours = all.iter().filter(|one| one.allocator == allocator && one.scenario.axis == panel.axis);
-    ours.map(|one| (one.scenario.value as f64, (panel.cost)(one))).filter(|point| point.1 > 0.0).collect()
+/// The points of one allocator in a panel.
+fn line(all: &[Measured], (_, axis, cost): &Panel, allocator: &str) -> Vec<(f64, f64)> {
+    let ours = all.iter().filter(|one| one.allocator == allocator && one.scenario.axis == *axis);
+    ours.map(|one| (one.scenario.value as f64, cost(one))).filter(|point| point.1 > 0.0).collect()
 }
 
-fn draw_panel(
-    all: &[Measured],
-    panel: &Panel,
-    part: &DrawingArea<SVGBackend<'_>, Shift>,
-) -> Result<(), Box<dyn Error>> {
+fn draw_panel(all: &[Measured], panel: &Panel, part: &DrawingArea<SVGBackend<'_>, Shift>) -> Result<()> {
+    let &(title, axis, _) = panel;
     let lines = ALLOCATORS.map(|allocator| line(all, panel, allocator));
     let points: Vec<(f64, f64)> = lines.iter().flatten().copied().collect();
-    if points.is_empty() {
-        return Err(format!("there is nothing to draw for {}", panel.title).into());
-    }
-    let bytes = panel.axis == Axis::Heap;
+    ensure!(!points.is_empty(), "there is nothing to draw for {title}");
+    let bytes = axis == Axis::Heap;
+    let base = if bytes { 4.0 } else { 10.0 };
     let (left, right) = bounds(points.iter().map(|point| point.0));
     let (bottom, top) = bounds(points.iter().map(|point| point.1));
     let (bottom, top) = (10_f64.powf(bottom.log10().floor()), 10_f64.powf(top.log10().ceil()));
     let mut chart = ChartBuilder::on(part)
-        .caption(panel.title, ("sans-serif", 15))
+        .caption(title, ("sans-serif", 15))
         .margin(10)
         // Half of the last label.
         .margin_right(30)
         .x_label_area_size(30)
         .y_label_area_size(55)
-        .build_cartesian_2d(
-            (left..right).log_scale().base(if bytes { 4.0 } else { 10.0 }),
-            (bottom..top).log_scale(),
-        )?;
+        .build_cartesian_2d((left..right).log_scale().base(base), (bottom..top).log_scale())?;
     chart
         .configure_mesh()
         .light_line_style(WHITE)

@@ -4,74 +4,59 @@
 //!   parent (this file)                        child.rs, a process for each measurement
 //!     for each point and allocator   ----->     times batches of calls: one line of numbers
 //!                                    3 x --->   times every call of a fixed sequence: one duration a call
-//!     worst.rs   the slowest call    ----->     goes to that call again and counts break moves
+//!     measured.rs  the slowest call  ----->     goes to that call again and counts break moves
 //!     report.rs, chart.rs            what is printed, the table of numbers, the drawing
 //! ```
 
 mod chart;
 pub(crate) mod child;
+mod measured;
 mod report;
 mod scenario;
-pub(crate) mod worst;
 
-use crate::allocators::{self, Entry};
-use crate::progress::Progress;
-use child::Figures;
-use scenario::{Phase, Scenario};
+use crate::allocators;
+use crate::base::progress::Progress;
+use crate::base::{child as process, durations};
+use anyhow::{Context, Result, ensure};
+use measured::{ALLOCATORS, Figures, Measured, Moves, OfPhases, find};
+use scenario::Scenario;
 use std::collections::HashMap;
 use std::path::Path;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
-use worst::Worst;
-
-/// Whose cost is followed, by their names in the comparison: hmalloc's two kinds and, as references, a fast allocator
-/// and the one every program has.
-const ALLOCATORS: [&str; 4] = ["hmalloc", "hmalloc-lock", "mimalloc", "system"];
 
 /// Processes that run the same sequence of calls; each call counts with its fastest.
 const REPETITIONS: usize = 3;
 
-/// Above so many live blocks a sequence takes seconds, and the slowest calls are looked for in one of hmalloc's two
+/// Above this many live blocks a sequence takes seconds, and the slowest calls are looked for in one of hmalloc's two
 /// kinds only: the other is the same heap behind a lock.
 const BOTH_KINDS_MAX: usize = 1_000_000;
 
-/// The search for the slowest calls takes so long in all. What would make it longer is left out.
+/// How long the search for the slowest calls may take in all. Sequences that would make it longer are left out.
 const SEARCH_MAX: Duration = Duration::from_secs(240);
 
-/// What was measured of one allocator at one point.
-pub(crate) struct Measured {
-    scenario: Scenario,
-    allocator: &'static str,
-    figures: Figures,
-    /// The slowest call of each phase, where it was looked for.
-    worst: Option<[Worst; Phase::ALL.len()]>,
-}
-
 /// Measures all points, prints them, and leaves `growth.csv` and `growth.svg` in the folder `out`.
-pub(crate) fn run(out: &Path, quick: bool, markdown: bool) -> Result<(), String> {
+pub(crate) fn run(out: &Path, quick: bool, markdown: bool) -> Result<()> {
     let all = measure(quick)?;
     print!("{}", report::text(&all, markdown));
-    let written = || -> Result<(), Box<dyn std::error::Error>> {
+    let write = || -> Result<()> {
         std::fs::create_dir_all(out)?;
         std::fs::write(out.join("growth.csv"), report::csv(&all))?;
         chart::draw(&all, &out.join("growth.svg"))
     };
-    written().map_err(|error| format!("nothing could be written to {}: {error}", out.display()))?;
+    write().with_context(|| format!("nothing could be written to {}", out.display()))?;
     println!("\ngrowth.csv and growth.svg: {}", out.display());
     Ok(())
 }
 
-fn measure(quick: bool) -> Result<Vec<Measured>, String> {
+fn measure(quick: bool) -> Result<Vec<Measured>> {
     let (mut all, mut search, points) = (Vec::new(), Search::default(), scenario::points(quick));
-    let progress = Progress::new((points.len() * ALLOCATORS.len()) as u64);
+    let progress = Progress::new(points.len() * ALLOCATORS.len());
     for scenario in points {
         progress.part(&scenario.to_string());
         for name in ALLOCATORS {
             progress.step(name);
-            let entry = allocators::ALL.iter().find(|entry| entry.name == name);
-            let entry = entry.ok_or_else(|| format!("there is no allocator {name}"))?;
-            let measured = measure_one(scenario, entry, &mut search);
-            all.push(measured.map_err(|error| format!("{name} at {scenario}: {error}"))?);
+            let measured = measure_one(scenario, name, &mut search);
+            all.push(measured.with_context(|| format!("{name} at {scenario}"))?);
         }
     }
     progress.end();
@@ -79,12 +64,11 @@ fn measure(quick: bool) -> Result<Vec<Measured>, String> {
     Ok(all)
 }
 
-fn measure_one(scenario: Scenario, entry: &'static Entry, search: &mut Search) -> Result<Measured, String> {
-    let figures = Figures::parse(&child("time", entry.name, scenario, &[])?)?;
-    let twin = entry.name == ALLOCATORS[1] && scenario.slots() > BOTH_KINDS_MAX;
-    let worst =
-        if twin || !search.has_time(scenario, entry.name) { None } else { Some(search.slowest(scenario, entry.name)?) };
-    Ok(Measured { scenario, allocator: entry.name, figures, worst })
+fn measure_one(scenario: Scenario, allocator: &'static str, search: &mut Search) -> Result<Measured> {
+    let figures: Figures = process::parse(&child("time", allocator, scenario, &[])?)?;
+    let is_twin = allocator == ALLOCATORS[1] && scenario.slots() > BOTH_KINDS_MAX;
+    let worst = (!is_twin && search.has_time(scenario, allocator)).then(|| search.slowest(scenario, allocator));
+    Ok(Measured { scenario, allocator, figures, worst: worst.transpose()? })
 }
 
 /// How long the search for the slowest calls has taken.
@@ -102,7 +86,7 @@ impl Search {
         self.spent + Duration::from_secs_f64(seconds) <= SEARCH_MAX
     }
 
-    fn slowest(&mut self, scenario: Scenario, allocator: &'static str) -> Result<[Worst; Phase::ALL.len()], String> {
+    fn slowest(&mut self, scenario: Scenario, allocator: &'static str) -> Result<OfPhases> {
         let begin = Instant::now();
         let found = slowest(scenario, allocator);
         self.spent += begin.elapsed();
@@ -112,18 +96,14 @@ impl Search {
 }
 
 /// The slowest call of each phase and, of an allocator that can say so, what it did.
-fn slowest(scenario: Scenario, allocator: &str) -> Result<[Worst; Phase::ALL.len()], String> {
-    let mut durations = worst::decode(&child("calls", allocator, scenario, &[])?)?;
-    for _ in 1..REPETITIONS {
-        worst::keep_fastest(&mut durations, &child("calls", allocator, scenario, &[])?)?;
-    }
-    let mut worst = worst::find(scenario, &durations)?;
+fn slowest(scenario: Scenario, allocator: &str) -> Result<OfPhases> {
+    let durations = durations::fastest((0..REPETITIONS).map(|_| child("calls", allocator, scenario, &[])))?;
+    let mut worst = find(scenario, &durations)?;
     if allocators::stats(allocator).is_some() {
         let positions = worst.map(|worst| worst.position.to_string());
-        let moves = worst::parse_moves(&child("moves", allocator, scenario, &positions)?)?;
-        if moves.len() != worst.len() {
-            return Err(format!("its process tells of {} calls instead of {}", moves.len(), worst.len()));
-        }
+        let answer = child("moves", allocator, scenario, &positions)?;
+        let moves: Vec<Moves> = serde_json::Deserializer::from_slice(&answer).into_iter().collect::<Result<_, _>>()?;
+        ensure!(moves.len() == worst.len(), "its process tells of {} calls instead of {}", moves.len(), worst.len());
         for (worst, moves) in worst.iter_mut().zip(moves) {
             worst.moves = Some(moves);
         }
@@ -132,18 +112,9 @@ fn slowest(scenario: Scenario, allocator: &str) -> Result<[Worst; Phase::ALL.len
 }
 
 /// What a process of its own says.
-fn child(what: &str, allocator: &str, scenario: Scenario, more: &[String]) -> Result<Vec<u8>, String> {
-    let output =
-        crate::child::command(&["growth", what, allocator, scenario.axis.name(), &scenario.value.to_string()])?
-            .args(more)
-            .stderr(Stdio::inherit())
-            .output()
-            .map_err(|error| error.to_string())?;
-    match output.status.code() {
-        Some(0) => Ok(output.stdout),
-        Some(crate::child::OUT_OF_MEMORY) => Err("ran out of memory".to_owned()),
-        _ => Err(format!("its process died: {}", output.status)),
-    }
+fn child(what: &str, allocator: &str, scenario: Scenario, more: &[String]) -> Result<Vec<u8>> {
+    let (axis, value) = (scenario.axis.to_string(), scenario.value.to_string());
+    process::output(process::command(&["growth", what, allocator, &axis, &value]).args(more))
 }
 
 #[cfg(test)]

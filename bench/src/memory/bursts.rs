@@ -1,13 +1,17 @@
 //! What stays resident after bursts of blocks, all of which were freed.
 
-use super::Part;
-use super::blocks::{Blocks, SEED};
-use super::child::Job;
-use super::parent::{Parent, grouped, mib, parse, reason};
-use crate::allocators::Entry;
-use crate::kernel;
-use crate::workloads::{Sizes, next};
-use std::io::{BufRead, BufReader};
+use super::blocks::Blocks;
+use super::job::Job;
+use super::parent::Parent;
+use crate::allocators::candidate::Entry;
+use crate::base::child::ended_well;
+use crate::base::kernel;
+use crate::base::random::{SEED, Sizes};
+use crate::base::table::mib;
+use crate::options::Part;
+use anyhow::{Context, Result};
+use indicatif::HumanCount;
+use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStdout};
 
 const BURSTS: usize = 8;
@@ -50,24 +54,22 @@ impl Shape {
     }
 
     fn caption(&self, scale: usize) -> String {
-        let blocks = grouped(self.count(scale));
+        let blocks = HumanCount(self.count(scale) as u64);
         match self.sizes {
-            Sizes::LogUniform(..) => format!("{blocks} blocks of 16 B to 1 MiB, log-uniform, freed in random order"),
-            _ => format!("{blocks} blocks of {} B", grouped(self.name.parse().unwrap_or_default())),
+            Sizes::Uniform(size, _) => format!("{blocks} blocks of {} B", HumanCount(size.into())),
+            _ => format!("{blocks} blocks of 16 B to 1 MiB, log-uniform, freed in random order"),
         }
     }
 }
 
 /// Prints a line after each burst, and one after the rest.
-pub(super) fn child(job: &Job) -> Option<()> {
-    let shape = SHAPES.iter().find(|shape| shape.name == job.case)?;
+pub(super) fn child(job: &Job) -> Result<()> {
+    let shape = SHAPES.iter().find(|shape| shape.name == job.case).context("a shape")?;
     let count = shape.count(job.scale);
     let mut blocks = Blocks::new(job.entry, count);
     let mut random = SEED;
     for _ in 0..BURSTS {
-        for _ in 0..count {
-            blocks.add(shape.sizes.pick(next(&mut random)) as usize);
-        }
+        (0..count).for_each(|_| blocks.add(shape.sizes.next(&mut random)));
         if shape.shuffled {
             blocks.shuffle(&mut random);
         }
@@ -78,7 +80,7 @@ pub(super) fn child(job: &Job) -> Option<()> {
     blocks.add(AFTER_REST);
     blocks.remove(0);
     kernel::say(format_args!("{}\n", blocks.resident()));
-    Some(())
+    Ok(())
 }
 
 /// A process that has done its bursts and rests.
@@ -86,15 +88,15 @@ struct Resting {
     entry: &'static Entry,
     shape: &'static Shape,
     child: Child,
-    answer: BufReader<ChildStdout>,
-    bursts: Option<Vec<String>>,
+    answer: Lines<BufReader<ChildStdout>>,
+    bursts: Vec<String>,
 }
 
 /// The bursts of all processes come one after another, and their rests side by side.
-pub(super) fn tables(parent: &mut Parent<'_>) -> Result<String, String> {
+pub(super) fn tables(parent: &mut Parent<'_>) -> Result<String> {
     let mut resting = Vec::new();
     for shape in &SHAPES {
-        for entry in &parent.options.allocators {
+        for entry in &parent.allocators {
             resting.push(start(parent, entry, shape)?);
         }
     }
@@ -105,37 +107,35 @@ pub(super) fn tables(parent: &mut Parent<'_>) -> Result<String, String> {
     let numbers: Vec<String> = (1..=BURSTS).map(|burst| burst.to_string()).collect();
     let header: Vec<&str> = numbers.iter().map(String::as_str).chain(["after a rest"]).collect();
     let mut text = String::new();
-    for (shape, rows) in SHAPES.iter().zip(rows.chunks(parent.options.allocators.len())) {
+    for (shape, rows) in SHAPES.iter().zip(rows.chunks(parent.allocators.len())) {
         let caption = format!("Resident after each burst, MiB: {}", shape.caption(parent.scale()));
         text += &parent.table(&caption, &header, rows);
     }
-    let (rest, size) = (parent.options.rest.as_secs_f64(), grouped(AFTER_REST));
+    let (rest, size) = (parent.options.rest.as_secs_f64(), HumanCount(AFTER_REST as u64));
     text += &format!("After a rest: {rest} s later, and after one more block of {size} B. Nothing is live.\n\n");
     Ok(text)
 }
 
 /// Waits for the end of the last burst.
-fn start(parent: &Parent<'_>, entry: &'static Entry, shape: &'static Shape) -> Result<Resting, String> {
-    let mut child = parent.command(Part::Bursts, entry, shape.name)?.spawn().map_err(|error| error.to_string())?;
-    let mut answer = BufReader::new(child.stdout.take().ok_or("no output")?);
-    let bursts = (0..BURSTS).map(|_| line(&mut answer)).collect();
+fn start(parent: &Parent<'_>, entry: &'static Entry, shape: &'static Shape) -> Result<Resting> {
+    let mut child = parent.command(Part::Bursts, entry, shape.name).spawn()?;
+    let mut answer = BufReader::new(child.stdout.take().context("no output")?).lines();
+    let bursts = residents(answer.by_ref().take(BURSTS));
     Ok(Resting { entry, shape, child, answer, bursts })
 }
 
-/// The next line in MiB. There is none if the process died.
-fn line(answer: &mut impl BufRead) -> Option<String> {
-    let mut line = String::new();
-    answer.read_line(&mut line).ok()?;
-    parse(line.as_bytes()).ok().map(|[bytes]| mib(bytes))
+/// What lines of bytes say, in MiB, until there are no more because the process died.
+fn residents(lines: impl Iterator<Item = std::io::Result<String>>) -> Vec<String> {
+    lines.map_while(|line| Some(mib(line.ok()?.parse().ok()?))).collect()
 }
 
-fn finish(parent: &mut Parent<'_>, mut process: Resting) -> Result<Option<Vec<String>>, String> {
-    let rest = line(&mut process.answer);
-    let status = process.child.wait().map_err(|error| error.to_string())?;
-    if let Some(reason) = reason(status) {
-        parent.remark(process.entry, process.shape.name, &reason);
+fn finish(parent: &mut Parent<'_>, mut process: Resting) -> Result<Option<Vec<String>>> {
+    let mut rest = residents(process.answer);
+    if let Err(reason) = ended_well(process.child.wait()?) {
+        parent.remark(process.entry, process.shape.name, &reason.to_string());
     }
-    Ok(process.bursts.map(|bursts| bursts.into_iter().chain([rest.unwrap_or("-".to_owned())]).collect()))
+    rest.resize(1, "-".to_owned());
+    Ok((process.bursts.len() == BURSTS).then(|| [process.bursts, rest].concat()))
 }
 
 #[cfg(test)]
@@ -146,7 +146,7 @@ mod tests {
     fn every_burst_is_of_some_300_mb() {
         for shape in &SHAPES {
             let mut random = SEED;
-            let bytes: u64 = (0..shape.count).map(|_| u64::from(shape.sizes.pick(next(&mut random)))).sum();
+            let bytes: u64 = (0..shape.count).map(|_| shape.sizes.next(&mut random) as u64).sum();
             assert!((280_000_000..=340_000_000).contains(&bytes), "{}: {bytes}", shape.name);
         }
     }
@@ -161,8 +161,6 @@ mod tests {
 
     #[test]
     fn lines_come_until_the_process_is_gone() {
-        let mut answer = &b"1048576\n0\n"[..];
-        let lines: Vec<Option<String>> = (0..3).map(|_| line(&mut answer)).collect();
-        assert_eq!(lines, [Some("1.00".to_owned()), Some("0.00".to_owned()), None]);
+        assert_eq!(residents(b"1048576\n0\nhalf a li".lines()), ["1.00", "0.00"]);
     }
 }

@@ -1,13 +1,14 @@
 //! How much of a limit on its addresses (`RLIMIT_AS`) a heap can use, and what its calls cost there.
 
-use super::Part;
-use super::blocks::SEED;
-use super::child::Job;
-use super::parent::{Parent, grouped};
-use crate::allocators::Entry;
-use crate::kernel;
-use crate::table::number;
-use crate::workloads::{below, next};
+use super::job::Job;
+use super::parent::Parent;
+use crate::allocators::candidate::Entry;
+use crate::base::kernel;
+use crate::base::random::{SEED, below, next};
+use crate::base::table::number;
+use crate::options::Part;
+use anyhow::{Result, ensure};
+use indicatif::HumanCount;
 use std::ptr::null_mut;
 
 /// Bytes of the blocks, one process for each.
@@ -15,11 +16,11 @@ pub(super) const SIZES: [&str; 3] = ["100", "1000", "20000"];
 
 /// What a process may map beyond what it has before its first block.
 const LIMIT: usize = 1 << 30;
-/// Mappings from before the limit may have room for blocks, too.
+/// Mappings from before the limit may also have room for blocks.
 const SPARE: usize = 64 << 20;
 const REFUSALS: usize = 200;
 const EXCHANGES: usize = 2_000;
-/// So often so many requests are made in search of as many refusals.
+/// How often requests are made in a row before it is said that none are refused.
 const ATTEMPTS: usize = 100;
 
 /// The blocks that fit, and a place for more.
@@ -42,7 +43,7 @@ impl Full {
         true
     }
 
-    /// Mean nanoseconds of requests that are all refused. What is granted meanwhile is kept, and the count starts anew.
+    /// Mean nanoseconds of requests that are all refused. If one is granted, its block is kept and the count starts again.
     fn refusals(&mut self) -> Option<u64> {
         (0..ATTEMPTS).find_map(|_| {
             let begin = kernel::processor_time();
@@ -84,36 +85,31 @@ fn allocate(entry: &Entry, size: usize) -> *mut u8 {
 }
 
 /// Prints the bytes asked for, nanoseconds of a refusal (0: none) and of an exchange, and refusals in exchanges.
-pub(super) fn child(job: &Job) -> Option<()> {
-    let size = job.case.parse().ok().filter(|&size| size >= 8)?;
+pub(super) fn child(job: &Job) -> Result<()> {
+    let size = job.case.parse()?;
+    ensure!(size >= 8, "a block has a first word");
     let slots = kernel::table((LIMIT / job.scale + SPARE) / size, |_| null_mut());
     (job.entry.prepare)();
     kernel::limit_address_space(LIMIT / job.scale);
     let mut full = Full { entry: job.entry, size, slots, count: 0 };
     while full.add() {}
-    let bytes = full.count * size;
+    let bytes = (full.count * size) as u64;
     let refusal = full.refusals().unwrap_or(0);
     let (exchange, refused) = full.exchanges();
-    kernel::say(format_args!("{bytes} {refusal} {exchange} {refused}\n"));
-    Some(())
+    kernel::say(format_args!("{:?}", [bytes, refusal, exchange, refused]));
+    Ok(())
 }
 
 const HEADER: [&str; 3] = ["asked for, % of the limit", "a refused request, ns", "free and allocate, ns"];
 
-pub(super) fn tables(parent: &mut Parent<'_>) -> Result<String, String> {
+pub(super) fn tables(parent: &mut Parent<'_>) -> String {
     let limit = LIMIT / parent.scale();
-    let mut text = String::new();
-    for size in SIZES {
-        let mut rows = Vec::new();
-        for entry in &parent.options.allocators {
-            let numbers = parent.numbers(Part::Limit, entry, size)?;
-            rows.push(numbers.map(|numbers| row(numbers, limit)));
-        }
-        let bytes = grouped(size.parse().unwrap_or_default());
+    let table = |size: &&str| {
+        let bytes = HumanCount(size.parse().unwrap_or_default());
         let caption = format!("At a limit of {} MiB more addresses: blocks of {bytes} B", limit >> 20);
-        text += &parent.table(&caption, &HEADER, &rows);
-    }
-    Ok(text)
+        parent.measure(Part::Limit, size, &caption, &HEADER, |numbers| row(numbers, limit))
+    };
+    SIZES.iter().map(table).collect()
 }
 
 fn row([bytes, refusal, exchange, refused]: [u64; 4], limit: usize) -> Vec<String> {
@@ -144,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_full_table_counts_as_refused_and_exchanges_go_on() {
-        let entry = allocators::ALL.iter().find(|entry| entry.name == "system").unwrap();
+        let entry = allocators::find("system").unwrap();
         let mut full = Full { entry, size: 100, slots: kernel::table(50, |_| null_mut()), count: 0 };
         while full.add() {}
         assert!(full.refusals().is_some());

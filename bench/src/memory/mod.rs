@@ -1,101 +1,58 @@
 //! Memory in figures: what stays resident, what a limit leaves, and the slowest calls in a large address space.
 //!
 //! ```text
-//!   parent (this file)                               child.rs, a process for each case and allocator
+//!   parent (this file)                               a process for each case and allocator
 //!     bursts.rs     resident after each burst  <-----  eight bursts, a rest, one block more
 //!     patterns.rs   resident where blocks stay <-----  ladder, Robson's, saw-tooth, pinned growth
 //!     limit.rs      a limit that is reached    <-----  blocks until the answer is null
-//!     space.rs      the slowest single calls   <-----  blocks that nobody writes, up to 256 GiB
+//!     space.rs      the slowest single calls   <-----  blocks that are never written, up to 256 GiB
 //! ```
 
 mod blocks;
 mod bursts;
-pub(crate) mod child;
+mod job;
 mod limit;
 mod parent;
 mod patterns;
 mod robson;
 mod space;
 
-use crate::allocators::{self, Entry, Kind};
-use crate::kernel;
+use crate::allocators;
+use crate::allocators::candidate::{Entry, Kind};
+use crate::base::kernel;
+use crate::base::machine::{self, setting};
+use crate::options::{Options, Part};
+use anyhow::{Result, ensure};
+use clap::ValueEnum;
+use humantime::format_rfc3339_seconds;
 use parent::Parent;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-/// Who is compared unless `--allocator` says otherwise: hmalloc with and without its lock, and on the program break;
-/// two peers that many programs use, and the C library.
-pub(crate) const ALLOCATORS: [&str; 6] = ["hmalloc", "hmalloc-lock", "hmalloc-brk", "mimalloc", "jemalloc", "system"];
+/// Whose memory is measured unless `--allocator` says otherwise: hmalloc's with and without its lock, and on the program
+/// break; that of two peers that many programs use, and the C library's.
+const ALLOCATORS: [&str; 6] = ["hmalloc", "hmalloc-lock", "hmalloc-brk", "mimalloc", "jemalloc", "system"];
 
-/// What `--quick` divides bytes by.
-const QUICK: usize = 16;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Part {
-    Bursts,
-    Patterns,
-    Limit,
-    Space,
-}
-
-impl Part {
-    pub(crate) const ALL: [Self; 4] = [Self::Bursts, Self::Patterns, Self::Limit, Self::Space];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Bursts => "bursts",
-            Self::Patterns => "patterns",
-            Self::Limit => "limit",
-            Self::Space => "space",
-        }
-    }
-
-    /// How many processes each allocator has.
-    fn processes(self) -> usize {
-        match self {
-            Self::Bursts => bursts::SHAPES.len(),
-            Self::Patterns => patterns::PATTERNS.len(),
-            Self::Limit => limit::SIZES.len(),
-            Self::Space => space::REPETITIONS,
-        }
-    }
-}
-
-/// What is measured.
-pub(crate) struct Options {
-    pub(crate) quick: bool,
-    pub(crate) markdown: bool,
-    /// How long a process is idle after its bursts.
-    pub(crate) rest: Duration,
-    pub(crate) parts: Vec<&'static Part>,
-    pub(crate) allocators: Vec<&'static Entry>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            quick: false,
-            markdown: false,
-            rest: Duration::from_secs(10),
-            parts: Part::ALL.iter().collect(),
-            allocators: allocators::ALL.iter().filter(|entry| ALLOCATORS.contains(&entry.name)).collect(),
-        }
-    }
-}
+/// A process that takes more seconds than this, its rest apart, ends itself.
+const PATIENCE: u64 = 300;
 
 /// Measures and prints everything that `options` ask for.
-pub(crate) fn run(options: &Options) -> Result<(), String> {
-    if let Some(entry) = options.allocators.iter().find(|entry| entry.kind == Kind::Boundary) {
-        return Err(format!("{} is no allocator: its blocks lie on top of each other", entry.name));
-    }
-    let mut parent = Parent::new(options);
-    println!("{}", head(options));
-    for part in &options.parts {
-        parent.progress.part(part.name());
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let mut allocators = options.allocators(|entry| ALLOCATORS.contains(&entry.name));
+    // The boundary's blocks lie on top of each other.
+    allocators.retain(|entry| entry.kind != Kind::Boundary);
+    ensure!(!allocators.is_empty(), "there is no allocator to measure");
+    let is_wanted = |part: &&Part| options.part.is_empty() || options.part.contains(part);
+    let parts: Vec<Part> = Part::value_variants().iter().filter(is_wanted).copied().collect();
+    println!("{}", head(&allocators, options.quick));
+    let processes: usize = parts.iter().map(|&part| processes(part)).sum();
+    let mut parent = Parent::new(options, allocators, processes);
+    for part in parts {
+        parent.progress.part(&part.to_string());
         let tables = match part {
             Part::Bursts => bursts::tables(&mut parent)?,
-            Part::Patterns => patterns::tables(&mut parent)?,
-            Part::Limit => limit::tables(&mut parent)?,
-            Part::Space => space::tables(&mut parent)?,
+            Part::Patterns => patterns::tables(&mut parent),
+            Part::Limit => limit::tables(&mut parent),
+            Part::Space => space::tables(&mut parent),
         };
         print!("{tables}");
         parent.remarks.drain(..).for_each(|remark| println!("- {remark}\n"));
@@ -104,22 +61,36 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     Ok(())
 }
 
-/// The machine, the date, the kernel settings that matter here, and who is compared.
-fn head(options: &Options) -> String {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let date = kernel::date(since.map_or(0, |since| since.as_secs()));
-    let setting = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+/// How many processes each allocator has.
+fn processes(part: Part) -> usize {
+    match part {
+        Part::Bursts => bursts::SHAPES.len(),
+        Part::Patterns => patterns::PATTERNS.len(),
+        Part::Limit => limit::SIZES.len(),
+        Part::Space => space::REPETITIONS,
+    }
+}
+
+/// The measuring process: one case of one part on one allocator.
+pub(crate) fn child(arguments: &[String]) -> Result<()> {
+    let (part, job) = job::parse(arguments)?;
+    kernel::limit_time(u32::try_from(PATIENCE + job.rest.as_secs())?);
+    match part {
+        Part::Bursts => bursts::child(&job),
+        Part::Patterns => patterns::child(&job),
+        Part::Limit => limit::child(&job),
+        Part::Space => space::child(&job),
+    }
+}
+
+/// The machine, the date, the kernel settings that matter here, and the versions that are compared.
+fn head(allocators: &[&'static Entry], quick: bool) -> String {
+    let (name, kernel, date) = (machine::name(), machine::kernel(), format_rfc3339_seconds(SystemTime::now()));
     let huge = chosen(&setting("/sys/kernel/mm/transparent_hugepage/enabled"));
     let overcommit = setting("/proc/sys/vm/overcommit_memory");
-    let mut versions: Vec<String> = options.allocators.iter().filter_map(|entry| entry.version()).collect();
-    versions.dedup();
-    format!(
-        "{}, Linux {}; {date}\nhuge pages: {huge}, overcommit: {overcommit}{}\n{}\n",
-        kernel::machine(),
-        kernel::release(),
-        if options.quick { "; quick: small sizes, not for comparison" } else { "" },
-        versions.join(", "),
-    )
+    let note = if quick { "; quick: small sizes, not for comparison" } else { "" };
+    let versions = allocators::versions(allocators).join(", ");
+    format!("{name}, Linux {kernel}; {date}\nhuge pages: {huge}, overcommit: {overcommit}{note}\n{versions}\n")
 }
 
 /// The word in brackets, by which the kernel says what is set among what can be.
@@ -130,7 +101,7 @@ fn chosen(setting: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{ALLOCATORS, Options, chosen, head};
+    use super::*;
 
     #[test]
     fn what_is_set_stands_in_brackets() {
@@ -138,16 +109,15 @@ mod tests {
     }
 
     #[test]
-    fn everyone_who_is_compared_exists_and_can_trim() {
-        let options = Options::default();
-        assert_eq!(options.allocators.len(), ALLOCATORS.len());
-        assert!(options.allocators.iter().all(|entry| entry.trim.is_some()));
+    fn every_allocator_that_is_measured_exists_and_can_trim() {
+        let can_trim = |name: &&str| allocators::find(name).is_some_and(|entry| entry.trim.is_some());
+        assert!(ALLOCATORS.iter().all(can_trim));
     }
 
     #[test]
     fn the_head_names_the_machine_the_day_and_the_versions() {
-        let head = head(&Options { quick: true, ..Options::default() });
-        for part in [std::env::consts::ARCH, "UTC", "huge pages", "tikv-jemalloc-sys ", "quick"] {
+        let head = head(&[allocators::find("jemalloc").unwrap()], true);
+        for part in [std::env::consts::ARCH, "T", "Z\n", "huge pages", "tikv-jemalloc-sys ", "quick"] {
             assert!(head.contains(part), "{head}");
         }
     }

@@ -1,12 +1,14 @@
 //! What stays resident where blocks stay between others that go: patterns that break a heap into pieces.
 
-use super::Part;
-use super::blocks::{Blocks, SEED};
-use super::child::Job;
-use super::parent::{Parent, mib};
-use super::robson;
-use crate::kernel;
-use crate::workloads::{Sizes, below, next};
+use super::blocks::Blocks;
+use super::job::Job;
+use super::parent::Parent;
+use super::robson::{self, SIZE_MAX, SIZE_MIN};
+use crate::base::kernel;
+use crate::base::random::{SEED, Sizes, below, next};
+use crate::base::table::mib;
+use crate::options::Part;
+use anyhow::{Context, Result};
 
 const MIB: usize = 1 << 20;
 
@@ -47,10 +49,6 @@ pub(super) static PATTERNS: [Pattern; 4] = [
     },
 ];
 
-/// The sizes of a ladder, and of Robson's pattern.
-pub(super) const SIZE_MIN: usize = 16;
-pub(super) const SIZE_MAX: usize = 16 << 10;
-
 /// Bytes of each size of the ladder.
 const RUNG: usize = 16 * MIB;
 
@@ -76,7 +74,7 @@ fn saw_tooth(blocks: &mut Blocks, scale: usize) {
     let mut random = SEED;
     for tooth in 1..=TEETH {
         while blocks.live() < tooth * TOOTH / scale {
-            blocks.add(sizes.pick(next(&mut random)) as usize);
+            blocks.add(sizes.next(&mut random));
         }
         let half = blocks.live() / 2;
         while blocks.live() > half {
@@ -99,39 +97,33 @@ fn pinned_growth(blocks: &mut Blocks, scale: usize) {
     while size < BUFFER_MAX / scale {
         let behind = blocks.live() - size;
         while blocks.live() - size < behind + PINS {
-            blocks.add(sizes.pick(next(&mut random)) as usize);
+            blocks.add(sizes.next(&mut random));
         }
         size += size / 8;
-        blocks.resize(0, size);
+        blocks.grow(0, size);
     }
     blocks.remove(0);
 }
 
 /// Prints peak live, peak resident, live, resident, whether it could be trimmed, and resident after that.
-pub(super) fn child(job: &Job) -> Option<()> {
-    let pattern = PATTERNS.iter().find(|pattern| pattern.name == job.case)?;
+pub(super) fn child(job: &Job) -> Result<()> {
+    let pattern = PATTERNS.iter().find(|pattern| pattern.name == job.case).context("a pattern")?;
     let mut blocks = Blocks::new(job.entry, (pattern.capacity)(job.scale));
     (pattern.run)(&mut blocks, job.scale);
     let (peak_live, live, freed, peak) = (blocks.peak_live(), blocks.live(), blocks.resident(), blocks.peak_resident());
     let trimmed = usize::from(blocks.trim());
     let last = blocks.resident();
-    kernel::say(format_args!("{peak_live} {peak} {live} {freed} {trimmed} {last}\n"));
-    Some(())
+    kernel::say(format_args!("{:?}", [peak_live, peak, live, freed, trimmed, last]));
+    Ok(())
 }
 
 const HEADER: [&str; 5] = ["peak live", "peak resident", "live at the end", "resident then", "after a trim"];
 
-pub(super) fn tables(parent: &mut Parent<'_>) -> Result<String, String> {
-    let mut text = String::new();
-    for pattern in &PATTERNS {
-        let mut rows = Vec::new();
-        for entry in &parent.options.allocators {
-            let numbers = parent.numbers(Part::Patterns, entry, pattern.name)?;
-            rows.push(numbers.map(row));
-        }
-        text += &parent.table(&format!("{}, MiB", pattern.caption), &HEADER, &rows);
-    }
-    Ok(text)
+pub(super) fn tables(parent: &mut Parent<'_>) -> String {
+    let table = |pattern: &Pattern| {
+        parent.measure(Part::Patterns, pattern.name, &format!("{}, MiB", pattern.caption), &HEADER, row)
+    };
+    PATTERNS.iter().map(table).collect()
 }
 
 fn row([peak_live, peak, live, freed, trimmed, last]: [u64; 6]) -> Vec<String> {
@@ -146,9 +138,8 @@ mod tests {
 
     /// Runs a pattern on the C library's heap, small.
     fn run(name: &str) -> Blocks {
-        let entry = allocators::ALL.iter().find(|entry| entry.name == "system").unwrap();
         let pattern = PATTERNS.iter().find(|pattern| pattern.name == name).unwrap();
-        let mut blocks = Blocks::new(entry, (pattern.capacity)(32));
+        let mut blocks = Blocks::new(allocators::find("system").unwrap(), (pattern.capacity)(32));
         (pattern.run)(&mut blocks, 32);
         blocks
     }

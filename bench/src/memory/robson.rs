@@ -3,15 +3,19 @@
 //! ```text
 //!   round 0   |16|16|16|16|16|16|16|16|        as many as may be live
 //!   round 1   |16|  |16|  |16|  |16|  |        one in 32 stays, wherever it is in them: no block of 32 fits between
-//!   round 2   |16|        |16|        |  ...   the same for 64, with the blocks of 32 that came meanwhile
+//!   round 2   |16|        |16|        |  ...   the same for 64, with the blocks of 32 that came in between
 //! ```
 //!
 //! J. M. Robson, "Bounds for some functions concerning dynamic storage allocation", 1974. A heap that places blocks
 //! in one row ends at half the logarithm of the sizes' ratio times what is live, here some six times, whatever it
-//! does. One with places by size needs as much for its own reasons.
+//! does. One that has slots by size needs as much for its own reasons.
 
-use super::blocks::{Block, Blocks};
-use super::patterns::{SIZE_MAX, SIZE_MIN};
+use super::blocks::Blocks;
+use crate::allocators::block::Block;
+
+/// The sizes, each twice the one before.
+pub(super) const SIZE_MIN: usize = 16;
+pub(super) const SIZE_MAX: usize = 16 << 10;
 
 pub(super) const LIVE_MAX: usize = 32 << 20;
 
@@ -72,8 +76,7 @@ mod tests {
 
     #[test]
     fn no_more_is_live_than_may_be() {
-        let entry = allocators::ALL.iter().find(|entry| entry.name == "system").unwrap();
-        let mut blocks = Blocks::new(entry, LIVE_MAX / 32 / SIZE_MIN);
+        let mut blocks = Blocks::new(allocators::find("system").unwrap(), LIVE_MAX / 32 / SIZE_MIN);
         run(&mut blocks, 32);
         assert_eq!(blocks.peak_live(), LIVE_MAX / 32);
         let sizes: Vec<usize> = blocks.all().iter().map(|block| block.size).collect();

@@ -1,21 +1,17 @@
-//! The slowest single calls as the heap grows to more addresses than the machine has memory: blocks that nobody writes.
+//! The slowest single calls as the heap grows to more addresses than the machine has memory: blocks that are never written.
 //!
 //! One sequence of calls passes all points, 1 MiB to 256 GiB. At each one, blocks are first added until there are so
-//! many, then random ones are replaced. Three processes make the same calls, and a call counts with its fastest time,
-//! as in `growth/`.
+//! many, then random ones are replaced. Three processes make the same calls, and a call counts with its fastest time.
 
-use super::Part;
-use super::blocks::SEED;
-use super::child::Job;
+use super::job::Job;
 use super::parent::Parent;
-use crate::allocators::Entry;
-use crate::growth::worst::{decode, keep_fastest};
-use crate::kernel;
-use crate::table::{self, number};
-use crate::workloads::{Sizes, below, next};
-use std::io::Write;
-use std::ptr::null_mut;
-use std::time::Instant;
+use crate::allocators::block::Block;
+use crate::base::durations::{Durations, fastest};
+use crate::base::random::{SEED, Sizes, below, next};
+use crate::base::table::{Table, microseconds, number, size};
+use crate::base::{child, kernel};
+use crate::options::Part;
+use anyhow::Result;
 
 pub(super) const REPETITIONS: usize = 3;
 
@@ -57,64 +53,55 @@ struct Step {
     size: usize,
 }
 
-/// Makes the calls of the sequence one after another, until `visit` says that it is enough.
-fn walk(max: u64, mut visit: impl FnMut(Step) -> bool) {
+/// The calls of the sequence, one after another.
+fn walk(max: u64) -> impl Iterator<Item = Step> {
     let (mut random, mut count) = (SEED, 0);
-    for (point, bytes) in (1..).zip(points(max)) {
-        while count < slots(bytes) {
-            let size = SIZES.pick(next(&mut random)) as usize;
+    let mut points = (1..).zip(points(max));
+    let (mut point, mut bytes) = points.next().unwrap_or_default();
+    // The blocks that are still to be replaced at this point, and the slot of one that was freed.
+    let (mut left, mut freed) = (100, None);
+    std::iter::from_fn(move || {
+        if let Some(slot) = freed.take() {
+            return Some(Step { point, kind: Kind::Replace, slot, size: SIZES.next(&mut random) });
+        }
+        if left == 0 {
+            (point, bytes) = points.next()?;
+            left = slots(bytes).clamp(100, 10_000);
+        }
+        if count < slots(bytes) {
             let point = if count == 0 { 0 } else { point };
-            if !visit(Step { point, kind: Kind::Fill, slot: count, size }) {
-                return;
-            }
             count += 1;
+            return Some(Step { point, kind: Kind::Fill, slot: count - 1, size: SIZES.next(&mut random) });
         }
-        for _ in 0..count.clamp(100, 10_000) {
-            let slot = below(next(&mut random), count);
-            let size = SIZES.pick(next(&mut random)) as usize;
-            if !visit(Step { point, kind: Kind::Free, slot, size: 0 })
-                || !visit(Step { point, kind: Kind::Replace, slot, size })
-            {
-                return;
-            }
-        }
-    }
+        left -= 1;
+        let slot = below(next(&mut random), count);
+        freed = Some(slot);
+        Some(Step { point, kind: Kind::Free, slot, size: 0 })
+    })
 }
 
-fn calls(max: u64) -> usize {
-    let mut calls = 0;
-    walk(max, |_| {
-        calls += 1;
-        true
-    });
-    calls
-}
-
-/// Times every call and writes the durations in nanoseconds, four bytes each, up to the first that is refused.
-pub(super) fn child(job: &Job) -> Option<()> {
+/// Times every call and writes the durations, up to the first call that is refused.
+pub(super) fn child(job: &Job) -> Result<()> {
     let max = space_max(job.scale);
-    let (entry, blocks) = (job.entry, kernel::table(slots(max), |_| (null_mut::<u8>(), 0)));
-    let durations = kernel::table(calls(max), |_| 0_u32);
-    let mut count = 0;
+    let (entry, blocks) = (job.entry, kernel::table(slots(max), |_| Block::NONE));
+    let mut durations = Durations::new(walk(max).count());
     kernel::forbid_huge_pages();
     (entry.prepare)();
-    walk(max, |step| {
-        let (payload, size) = blocks[step.slot];
-        let begin = Instant::now();
-        // SAFETY: no size is 0, and what is freed is live and has this size: it is allocated anew at once.
-        let fresh = unsafe {
-            match step.kind {
-                Kind::Free => (entry.free)(payload, size),
-                Kind::Fill | Kind::Replace => blocks[step.slot] = ((entry.allocate)(step.size), step.size),
-            }
-            blocks[step.slot].0
-        };
-        durations[count] = u32::try_from(begin.elapsed().as_nanos()).unwrap_or(u32::MAX);
-        count += usize::from(!fresh.is_null());
-        !fresh.is_null()
-    });
-    let bytes = durations[..count].iter().flat_map(|duration| duration.to_le_bytes());
-    std::io::stdout().write_all(&bytes.collect::<Vec<u8>>()).ok()
+    for step in walk(max) {
+        let block = &mut blocks[step.slot];
+        if step.kind == Kind::Free {
+            durations.time(|| entry.free_block(*block));
+            continue;
+        }
+        // SAFETY: no size is 0.
+        let payload = durations.time(|| unsafe { (entry.allocate)(step.size) });
+        *block = Block { payload, size: step.size };
+        if block.is_none() {
+            durations.forget_last();
+            break;
+        }
+    }
+    durations.write()
 }
 
 /// The slowest calls of each kind at each point, the first call's apart; nothing where not all calls were made.
@@ -124,86 +111,61 @@ type Slowest = Vec<Option<[u32; 3]>>;
 fn slowest(durations: &[u32], max: u64) -> (Slowest, Option<u64>) {
     let mut found = vec![Some([0; 3]); points(max).count() + 1];
     let mut sizes = vec![0; slots(max)];
-    let (mut position, mut refused) = (0, None);
-    walk(max, |step| {
+    for (position, step) in walk(max).enumerate() {
         let Some(&duration) = durations.get(position) else {
-            refused = Some(sizes.iter().map(|&size| size as u64).sum());
             found[step.point..].fill(None);
-            return false;
+            return (found, Some(sizes.iter().map(|&size| size as u64).sum()));
         };
         if let Some(slowest) = &mut found[step.point] {
             slowest[step.kind as usize] = duration.max(slowest[step.kind as usize]);
         }
         sizes[step.slot] = step.size;
-        position += 1;
-        true
-    });
-    (found, refused)
+    }
+    (found, None)
 }
 
-pub(super) fn tables(parent: &mut Parent<'_>) -> Result<String, String> {
+pub(super) fn tables(parent: &mut Parent<'_>) -> String {
+    const CASE: &str = "untouched blocks";
     let (max, mut columns) = (space_max(parent.scale()), Vec::new());
-    for entry in &parent.options.allocators {
-        let Some(durations) = fastest(parent, entry)? else {
-            columns.push(vec![None; points(max).count() + 1]);
-            continue;
-        };
-        let (slowest, refused) = slowest(&durations, max);
-        if let Some(bytes) = refused {
-            parent.remark(entry, "untouched blocks", &format!("refused a request at {} GiB", number(gib(bytes))));
-        }
-        columns.push(slowest);
+    for entry in parent.allocators.clone() {
+        let answers = (0..REPETITIONS).map(|_| child::output(&mut parent.command(Part::Space, entry, CASE)));
+        columns.push(match fastest(answers) {
+            Ok(durations) => {
+                let (slowest, refused) = slowest(&durations, max);
+                if let Some(bytes) = refused {
+                    let gib = number(bytes as f64 / f64::from(1 << 30));
+                    parent.remark(entry, CASE, &format!("refused a request at {gib} GiB"));
+                }
+                slowest
+            }
+            Err(reason) => {
+                parent.remark(entry, CASE, &format!("{reason:#}"));
+                vec![None; points(max).count() + 1]
+            }
+        });
     }
-    Ok(text(parent, max, &columns))
-}
-
-/// Each call's fastest duration, as far as all processes came.
-fn fastest(parent: &mut Parent<'_>, entry: &Entry) -> Result<Option<Vec<u32>>, String> {
-    let mut fastest: Option<Vec<u32>> = None;
-    for _ in 0..REPETITIONS {
-        let Some(answer) = parent.answer(Part::Space, entry, "untouched blocks")? else { return Ok(None) };
-        let Some(known) = &mut fastest else {
-            fastest = Some(decode(&answer)?);
-            continue;
-        };
-        known.truncate(answer.len() / 4);
-        let length = known.len() * 4;
-        keep_fastest(known, &answer[..length])?;
-    }
-    Ok(fastest)
-}
-
-fn gib(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 30)
+    text(parent, max, &columns)
 }
 
 fn text(parent: &Parent<'_>, max: u64, columns: &[Slowest]) -> String {
-    let header: Vec<String> =
-        [""].into_iter().chain(parent.options.allocators.iter().map(|entry| entry.name)).map(str::to_owned).collect();
-    let labels = ["first call".to_owned()].into_iter().chain(points(max).map(label));
-    let labels: Vec<String> = labels.collect();
     let section = |caption: &str, cell: fn([u32; 3]) -> String| {
-        let rows = labels.iter().enumerate().map(|(point, label)| {
-            let cells = columns.iter().map(|column| column[point].map_or("-".to_owned(), cell));
-            [label.clone()].into_iter().chain(cells).collect()
-        });
-        table::section(caption, header.clone(), rows.collect(), parent.options.markdown)
+        let mut table = Table::new(caption, parent.allocators.iter().map(|entry| entry.name), parent.options.markdown);
+        let labels = ["first call".to_owned()].into_iter().chain(points(max).map(size));
+        for (point, label) in labels.enumerate() {
+            table.row(&label, columns.iter().map(|column| column[point].map_or("-".to_owned(), cell)));
+        }
+        table.to_string()
     };
     let allocations = section(
         "The slowest single allocation, µs, to fill / to replace: untouched blocks of 64 KiB to 4 MiB, by bytes live",
-        |[fill, replace, _]| format!("{} / {}", microseconds(fill), microseconds(replace)),
+        |[fill, replace, _]| format!("{} / {}", time(fill), time(replace)),
     );
-    let frees = section("The slowest single free there, µs", |[.., free]| microseconds(free));
-    allocations + &frees
+    allocations + &section("The slowest single free there, µs", |[.., free]| time(free))
 }
 
 /// No call takes no time.
-fn microseconds(nanoseconds: u32) -> String {
-    if nanoseconds == 0 { "-".to_owned() } else { number(f64::from(nanoseconds) / 1e3) }
-}
-
-fn label(bytes: u64) -> String {
-    if bytes >= 1 << 30 { format!("{} GiB", bytes >> 30) } else { format!("{} MiB", bytes >> 20) }
+fn time(nanoseconds: u32) -> String {
+    if nanoseconds == 0 { "-".to_owned() } else { microseconds(nanoseconds) }
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! A program that stops where it says so, and the pages of memory it has touched by then.
 
+use anyhow::{Context, Result, bail, ensure};
 use object::{Object, ObjectSegment};
-use procfs::process::{MMapPath, MemoryMap, Process};
+use procfs::process::{MMapPath, MemoryMap, MemoryPageFlags, PageInfo, Process};
 use std::io::{BufRead, BufReader, Write};
 use std::ops::Range;
 use std::path::Path;
@@ -33,12 +34,12 @@ impl Pages {
 
     /// Adds up the mappings of a process whose program was loaded to `segments`. A private page counts as written once
     /// the process has a copy of its own: what is dirty in the file itself, as after a build, is not.
-    fn of(mappings: &[MemoryMap], segments: &[Range<u64>]) -> Result<Self, String> {
+    fn of(mappings: &[MemoryMap], segments: &[Range<u64>]) -> Result<Self> {
         let mut pages = Self::default();
         for mapping in mappings {
             let count = |name: &str| mapping.extension.map.get(name).map(|bytes| bytes / KERNEL_PAGE);
             let (Some(resident), Some(written)) = (count("Rss"), count("Anonymous")) else {
-                return Err("this kernel's smaps have no Rss and Anonymous".to_owned());
+                bail!("this kernel's smaps have no Rss and Anonymous");
             };
             pages.resident += resident;
             let start = mapping.address.0;
@@ -63,26 +64,21 @@ pub(super) struct Stopped {
 }
 
 impl Stopped {
-    pub(super) fn start(program: &Path) -> Result<Self, String> {
-        let segments = segments(program).map_err(|error| format!("{}: {error}", program.display()))?;
-        let mut child = Command::new(program)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("{}: {error}", program.display()))?;
-        let (input, output) = child.stdin.take().zip(child.stdout.take()).ok_or("no pipes")?;
+    pub(super) fn start(program: &Path) -> Result<Self> {
+        let spawn = || Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let start = || anyhow::Ok((segments(program)?, spawn()?));
+        let (segments, mut child) = start().with_context(|| program.display().to_string())?;
+        let (input, output) = child.stdin.take().zip(child.stdout.take()).context("no pipes")?;
         Ok(Self { child, segments, input, output: BufReader::new(output) })
     }
 
     /// Reads lines until the program says `word` and stops. Returns the lines before.
-    pub(super) fn until(&mut self, word: &str) -> Result<String, String> {
+    pub(super) fn until(&mut self, word: &str) -> Result<String> {
         let mut said = String::new();
         loop {
             let mut line = String::new();
-            let length = self.output.read_line(&mut line).map_err(|error| error.to_string())?;
-            if length == 0 {
-                let status = self.child.wait().map_err(|error| error.to_string())?;
-                return Err(format!("the program ended before it said {word:?}: {status}"));
+            if self.output.read_line(&mut line)? == 0 {
+                bail!("the program ended before it said {word:?}: {}", self.child.wait()?);
             }
             if line.trim_end() == word {
                 return Ok(said);
@@ -92,20 +88,19 @@ impl Stopped {
     }
 
     /// The pages the program has touched so far.
-    pub(super) fn pages(&self) -> Result<Pages, String> {
+    pub(super) fn pages(&self) -> Result<Pages> {
         Pages::of(&self.mappings()?, &self.segments)
     }
 
     /// Addresses of the pages of the break that are resident.
-    pub(super) fn heap_pages(&self) -> Result<Vec<u64>, String> {
-        let mut map = self.process()?.pagemap().map_err(|error| error.to_string())?;
+    pub(super) fn heap_pages(&self) -> Result<Vec<u64>> {
+        let mut map = self.process()?.pagemap()?;
         let mut resident = Vec::new();
         for mapping in self.mappings()?.iter().filter(|mapping| mapping.pathname == MMapPath::Heap) {
             let (start, end) = mapping.address;
             for page in start / KERNEL_PAGE..end / KERNEL_PAGE {
-                let info = map.get_info(page as usize).map_err(|error| error.to_string())?;
-                if let procfs::process::PageInfo::MemoryPage(flags) = info
-                    && flags.contains(procfs::process::MemoryPageFlags::PRESENT)
+                if let PageInfo::MemoryPage(flags) = map.get_info(page as usize)?
+                    && flags.contains(MemoryPageFlags::PRESENT)
                 {
                     resident.push(page * KERNEL_PAGE);
                 }
@@ -115,28 +110,29 @@ impl Stopped {
     }
 
     /// Lets the program run to where it stops next.
-    pub(super) fn go_on(&mut self) -> Result<(), String> {
-        self.input.write_all(b"\n").map_err(|error| error.to_string())
+    pub(super) fn go_on(&mut self) -> Result<()> {
+        Ok(self.input.write_all(b"\n")?)
     }
 
     /// Lets the program run to its end.
-    pub(super) fn finish(mut self) -> Result<(), String> {
+    pub(super) fn finish(mut self) -> Result<()> {
         self.go_on()?;
-        let status = self.child.wait().map_err(|error| error.to_string())?;
-        if status.success() { Ok(()) } else { Err(format!("the program died: {status}")) }
+        let status = self.child.wait()?;
+        ensure!(status.success(), "the program died: {status}");
+        Ok(())
     }
 
-    fn process(&self) -> Result<Process, String> {
-        Process::new(self.child.id() as i32).map_err(|error| error.to_string())
+    fn process(&self) -> Result<Process> {
+        Ok(Process::new(self.child.id() as i32)?)
     }
 
-    fn mappings(&self) -> Result<Vec<MemoryMap>, String> {
-        Ok(self.process()?.smaps().map_err(|error| error.to_string())?.0)
+    fn mappings(&self) -> Result<Vec<MemoryMap>> {
+        Ok(self.process()?.smaps()?.0)
     }
 }
 
 /// The addresses of a program that is loaded where its file says, in whole pages.
-fn segments(program: &Path) -> Result<Vec<Range<u64>>, Box<dyn std::error::Error>> {
+fn segments(program: &Path) -> Result<Vec<Range<u64>>> {
     let bytes = std::fs::read(program)?;
     let file = object::File::parse(&*bytes)?;
     let pages = |segment: object::Segment<'_, '_>| {
@@ -157,7 +153,7 @@ mod tests {
         format!("{range} rw-p 00000000 00:00 0 {name}\nRss: {resident} kB\nAnonymous: {written} kB\nVmFlags: rd wr\n")
     }
 
-    fn pages(mappings: &[String]) -> Result<Pages, String> {
+    fn pages(mappings: &[String]) -> anyhow::Result<Pages> {
         let segments = [0x20_0000..0x21_1000, 0x21_2000..0x31_2000];
         Pages::of(&MemoryMaps::from_buf_read(mappings.concat().as_bytes()).unwrap().0, &segments)
     }
@@ -173,15 +169,15 @@ mod tests {
             mapping("7ff000000000-7ff000021000", "[stack]", 12, 8),
             mapping("7ff000022000-7ff000024000", "[vdso]", 8, 0),
         ]);
-        assert_eq!(answer, Ok(Pages { heap: 5, mapped: 3, program: 3, stack: 2, resident: 33 }));
+        assert_eq!(answer.unwrap(), Pages { heap: 5, mapped: 3, program: 3, stack: 2, resident: 33 });
     }
 
     #[test]
     fn an_arena_in_the_program_is_the_programs_and_one_apart_is_not() {
         let inside = pages(&[mapping("00212000-00312000", "", 40, 40)]);
-        assert_eq!(inside.map(|pages| (pages.program, pages.mapped)), Ok((10, 0)));
+        assert_eq!(inside.map(|pages| (pages.program, pages.mapped)).unwrap(), (10, 0));
         let apart = pages(&[mapping("00312000-00412000", "", 40, 40)]);
-        assert_eq!(apart.map(|pages| (pages.program, pages.mapped)), Ok((0, 10)));
+        assert_eq!(apart.map(|pages| (pages.program, pages.mapped)).unwrap(), (0, 10));
     }
 
     #[test]

@@ -3,11 +3,12 @@
 mod memory;
 mod spans;
 
-use crate::cargo;
-use crate::progress::Progress;
-use crate::table::section;
+use crate::base::build;
+use crate::base::progress::Progress;
+use crate::base::table::Table;
+use anyhow::{Context, Result, ensure};
 use memory::{Pages, Stopped};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The allocators, as features of the package in `tiny/`. The others are compared with the first.
 const ALLOCATORS: [&str; 7] =
@@ -33,23 +34,24 @@ struct Row {
 }
 
 /// Builds and measures everything, and prints it.
-pub(crate) fn print(markdown: bool) -> Result<(), String> {
-    let rows = measure().map_err(|message| format!("the tiny programs: {message}"))?;
-    print_tables(&rows, markdown);
+pub(crate) fn print(markdown: bool) -> Result<()> {
+    let rows = measure().context("the tiny programs")?;
+    print_sizes(&rows, markdown);
+    print_pages("all blocks are live", &rows, |row| row.live, markdown);
+    print_pages("all are freed", &rows, |row| row.freed, markdown);
     print_targets(&rows);
-    spans::print(build).map_err(|message| format!("the pages of a tiny heap: {message}"))
+    spans::print(&build("hmalloc,spans", "3")?).context("the pages of a tiny heap")
 }
 
-fn build(features: &str, level: &str) -> Result<PathBuf, String> {
+fn build(features: &str, level: &str) -> Result<PathBuf> {
     let level = format!("profile.release.opt-level={level}");
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tiny");
-    cargo::build(&folder, "tiny", &["--features", features, "--config", &level])
+    build::release("bench/tiny", "tiny", "tiny", &["--features", features, "--config", &level])
 }
 
-fn measure() -> Result<Vec<Row>, String> {
+fn measure() -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     let mut expected = None;
-    let progress = Progress::new(ALLOCATORS.len() as u64);
+    let progress = Progress::new(ALLOCATORS.len());
     progress.part("builds");
     for name in ALLOCATORS {
         progress.step(name);
@@ -58,13 +60,11 @@ fn measure() -> Result<Vec<Row>, String> {
         // The plain build comes last, because the next build takes its place.
         for (index, (_, features, level)) in BUILDS.iter().enumerate().rev() {
             program = build(&format!("{name}{features}"), level)?;
-            bytes[index] = std::fs::metadata(&program).map_err(|error| error.to_string())?.len();
+            bytes[index] = build::size(&program)?;
         }
         let mut stopped = Stopped::start(&program)?;
         let said = stopped.until("live")?;
-        if *expected.get_or_insert(said.clone()) != said {
-            return Err(format!("on {name} the program says {said:?}"));
-        }
+        ensure!(*expected.get_or_insert(said.clone()) == said, "on {name} the program says {said:?}");
         let live = stopped.pages()?;
         stopped.go_on()?;
         stopped.until("freed")?;
@@ -76,43 +76,29 @@ fn measure() -> Result<Vec<Row>, String> {
     Ok(rows)
 }
 
-fn print_tables(rows: &[Row], markdown: bool) {
-    let Some(bump) = rows.first() else { return };
-    let (mut header, mut lines) = (vec![String::new()], Vec::new());
-    for (build, ..) in BUILDS {
-        header.extend([build.to_owned(), "over bump".to_owned()]);
-    }
+fn print_sizes(rows: &[Row], markdown: bool) {
+    let header = BUILDS.iter().flat_map(|(build, ..)| [*build, "over bump"]);
+    let mut table = Table::new("Size of the stripped static program", header, markdown);
     for row in rows {
-        let mut line = vec![row.name.to_owned()];
-        for (bytes, reference) in row.bytes.iter().zip(bump.bytes) {
-            line.extend([bytes.to_string(), over(*bytes, reference)]);
-        }
-        lines.push(line);
+        let pairs = row.bytes.iter().zip(rows[0].bytes);
+        table.row(row.name, pairs.flat_map(|(bytes, bump)| [bytes.to_string(), over(*bytes, bump)]));
     }
-    print!("{}", section("Size of the stripped static program", header, lines, markdown));
-    let header = ["", "break", "mappings", "program", "stack", "written", "over bump", "resident", "over bump"];
-    for (when, pages) in
-        [("all blocks are live", (|row| row.live) as fn(&Row) -> Pages), ("all are freed", |row| row.freed)]
-    {
-        let mut lines = Vec::new();
-        let reference = pages(bump);
-        for row in rows {
-            let pages = pages(row);
-            lines.push(vec![
-                row.name.to_owned(),
-                pages.heap.to_string(),
-                pages.mapped.to_string(),
-                pages.program.to_string(),
-                pages.stack.to_string(),
-                pages.written().to_string(),
-                over(pages.written(), reference.written()),
-                pages.resident.to_string(),
-                over(pages.resident, reference.resident),
-            ]);
-        }
-        let caption = format!("Pages of 4 KiB written while {when}, by where they are");
-        print!("{}", section(&caption, header.map(str::to_owned).to_vec(), lines, markdown));
+    print!("{table}");
+}
+
+fn print_pages(when: &str, rows: &[Row], pages: fn(&Row) -> Pages, markdown: bool) {
+    let caption = format!("Pages of 4 KiB written while {when}, by where they are");
+    let header = ["break", "mappings", "program", "stack", "written", "over bump", "resident", "over bump"];
+    let mut table = Table::new(&caption, header, markdown);
+    let bump = pages(&rows[0]);
+    for row in rows {
+        let pages = pages(row);
+        let (written, resident) = (pages.written(), pages.resident);
+        let counts = [pages.heap, pages.mapped, pages.program, pages.stack, written].map(|count| count.to_string());
+        let rest = [over(written, bump.written()), resident.to_string(), over(resident, bump.resident)];
+        table.row(row.name, counts.iter().chain(&rest));
     }
+    print!("{table}");
 }
 
 fn over(value: u64, reference: u64) -> String {
@@ -120,11 +106,10 @@ fn over(value: u64, reference: u64) -> String {
 }
 
 fn print_targets(rows: &[Row]) {
-    let Some(bump) = rows.first() else { return };
     let judge = |met: bool| if met { "met" } else { "missed" };
-    for row in rows.iter().filter(|row| row.name.starts_with("hmalloc")) {
-        let (pages, bytes) = (row.live.heap + row.live.mapped, row.bytes[0].saturating_sub(bump.bytes[0]));
-        println!("{}: {pages} pages of heap, at most {HEAP_PAGES_MAX}: {}", row.name, judge(pages <= HEAP_PAGES_MAX));
-        println!("{}: adds {bytes} bytes, at most {BYTES_MAX}: {}", row.name, judge(bytes <= BYTES_MAX));
+    for Row { name, bytes, live, .. } in rows.iter().filter(|row| row.name.starts_with("hmalloc")) {
+        let (pages, bytes) = (live.heap + live.mapped, bytes[0].saturating_sub(rows[0].bytes[0]));
+        println!("{name}: {pages} pages of heap, at most {HEAP_PAGES_MAX}: {}", judge(pages <= HEAP_PAGES_MAX));
+        println!("{name}: adds {bytes} bytes, at most {BYTES_MAX}: {}", judge(bytes <= BYTES_MAX));
     }
 }

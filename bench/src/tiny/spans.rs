@@ -1,7 +1,8 @@
 //! Which pages of a tiny program's heap are touched, and by which span.
 
 use super::memory::Stopped;
-use std::path::PathBuf;
+use anyhow::{Context, Result};
+use std::path::Path;
 
 /// A span as the program names it.
 #[derive(Debug, PartialEq, Eq)]
@@ -11,25 +12,23 @@ struct Span<'a> {
     kind: &'a str,
 }
 
-/// Builds the program so that it names its spans, and prints the pages it touches in each.
-pub(super) fn print(build: impl Fn(&str, &str) -> Result<PathBuf, String>) -> Result<(), String> {
-    let mut stopped = Stopped::start(&build("hmalloc,spans", "3")?)?;
+/// Prints the pages that the program touches in each of its spans. It is one that names them.
+pub(super) fn print(program: &Path) -> Result<()> {
+    let mut stopped = Stopped::start(program)?;
     let said = stopped.until("live")?;
     let touched = stopped.heap_pages()?;
     stopped.go_on()?;
     stopped.until("freed")?;
     stopped.finish()?;
-    println!(
-        "\nPages of 4 KiB touched in hmalloc's heap, by span: the pages' offsets in it\n\n{}",
-        table(&said, &touched)?
-    );
+    let table = table(&said, &touched)?;
+    println!("\nPages of 4 KiB touched in hmalloc's heap, by span: the pages' offsets in it\n\n{table}");
     Ok(())
 }
 
 /// A line for each span with touched pages.
-fn table(said: &str, touched: &[u64]) -> Result<String, String> {
+fn table(said: &str, touched: &[u64]) -> Result<String> {
     let spans: Vec<Span<'_>> = said.lines().filter_map(parse).collect();
-    let heap = spans.first().ok_or("the program named no span")?.start;
+    let heap = spans.first().context("the program named no span")?.start;
     let mut lines = String::new();
     let mut placed = 0;
     for span in &spans {

@@ -1,7 +1,8 @@
 //! What the recorder wrote, made into events: addresses become numbers of blocks.
 
-use super::Event;
+use super::event::Event;
 use super::raw::{self, Header, Record};
+use anyhow::{Context, Result, bail, ensure};
 use std::collections::HashMap;
 
 /// One process as the recorder saw it.
@@ -15,14 +16,12 @@ pub(super) struct Process {
 }
 
 /// Everything in a recorder's file up to its end.
-pub(super) fn process(bytes: &[u8]) -> Result<Process, String> {
-    let (header, rest) = bytes.split_first_chunk::<{ size_of::<Header>() }>().ok_or("too short for a recording")?;
-    if header[..8] != raw::MAGIC {
-        return Err("not a recording of this version".to_owned());
-    }
-    let started = u64::from_ne_bytes(std::array::from_fn(|byte| header[8 + byte]));
+pub(super) fn process(bytes: &[u8]) -> Result<Process> {
+    let (header, rest) = bytes.split_first_chunk::<{ size_of::<Header>() }>().context("too short for a recording")?;
+    let header: Header = bytemuck::pod_read_unaligned(header);
+    ensure!(header.magic == raw::MAGIC, "not a recording of this version");
     let mut converter = Converter::default();
-    for record in rest.chunks_exact(size_of::<Record>()).map(record) {
+    for record in rest.chunks_exact(size_of::<Record>()).map(bytemuck::pod_read_unaligned::<Record>) {
         if record.kind == 0 {
             break;
         }
@@ -30,20 +29,7 @@ pub(super) fn process(bytes: &[u8]) -> Result<Process, String> {
     }
     let Converter { mut events, unseen, lost, .. } = converter;
     events.push(Event::End);
-    Ok(Process { started, events, unseen, lost })
-}
-
-fn record(bytes: &[u8]) -> Record {
-    let long = |at: usize| u64::from_ne_bytes(std::array::from_fn(|byte| bytes[at + byte]));
-    Record {
-        kind: bytes[0],
-        align: bytes[1],
-        zero: u16::from_ne_bytes([bytes[2], bytes[3]]),
-        thread: u32::from_ne_bytes(std::array::from_fn(|byte| bytes[4 + byte])),
-        size: long(8),
-        old: long(16),
-        new: long(24),
-    }
+    Ok(Process { started: header.started, events, unseen, lost })
 }
 
 #[derive(Default)]
@@ -60,7 +46,7 @@ struct Converter {
 }
 
 impl Converter {
-    fn convert(&mut self, record: &Record) -> Result<(), String> {
+    fn convert(&mut self, record: &Record) -> Result<()> {
         let Record { size, old, new, .. } = *record;
         match record.kind {
             // A refused request leaves everything as it was.
@@ -82,20 +68,20 @@ impl Converter {
                 }
             },
             raw::FREE => self.free(record),
-            kind => return Err(format!("no call is of kind {kind}")),
+            kind => bail!("no call is of kind {kind}"),
         }
         Ok(())
     }
 
-    fn block(&mut self, record: &Record, event: Event) -> Result<(), String> {
+    fn block(&mut self, record: &Record, event: Event) -> Result<()> {
         self.drop_lost(record);
         self.push(record, event);
         self.live.insert(record.new, self.blocks);
-        self.blocks = self.blocks.checked_add(1).ok_or("more blocks than numbers")?;
+        self.blocks = self.blocks.checked_add(1).context("more blocks than numbers")?;
         Ok(())
     }
 
-    /// Whoever had this address before is gone, although nobody said so.
+    /// The block that had this address before is gone, although its free was not seen.
     fn drop_lost(&mut self, record: &Record) {
         if let Some(object) = self.live.remove(&record.new) {
             self.lost += 1;
@@ -123,8 +109,7 @@ impl Converter {
 
 /// The first `calls` calls, and the end of the process that makes the last of them.
 pub(super) fn cut(events: &mut Vec<Event>, calls: usize) {
-    let is_call = |event: &Event| !matches!(event, Event::End | Event::Thread(_));
-    let beyond = events.iter().enumerate().filter(|(_, event)| is_call(event)).nth(calls);
+    let beyond = events.iter().enumerate().filter(|(_, event)| event.is_call()).nth(calls);
     if let Some((index, _)) = beyond {
         events.truncate(index);
         if events.last() != Some(&Event::End) {

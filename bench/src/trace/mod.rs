@@ -1,8 +1,8 @@
-//! Recorded allocations of real programs: how they are kept, and how they are replayed.
+//! Recorded allocations of real programs, as they are kept.
 //!
 //! The recorder (`recorder/`) writes what a process asked for, call by call, with addresses. [`convert`] turns that into
-//! [`Event`]s, in which a block is called by its number: how many blocks its process had asked for before it. [`mod@file`]
-//! keeps events in few bytes. [`steps`] lays them out for the replay, with every size at hand, and [`replay`] does them.
+//! [`event::Event`]s, in which a block is called by its number: how many blocks its process had asked for before it.
+//! [`mod@file`] keeps events in few bytes. [`steps`] lays them out for the replay, with every size at hand.
 //!
 //! A file is a header of 64 bytes and one zstd frame with its checksum. Numbers are little-endian:
 //!
@@ -30,55 +30,11 @@
 //! is freed there.
 
 mod convert;
-mod file;
+pub(crate) mod event;
+pub(crate) mod file;
 #[path = "../../recorder/src/raw.rs"]
 mod raw;
-mod replay;
-mod steps;
+pub(crate) mod steps;
 #[cfg(test)]
-mod tests;
-mod tool;
-
-pub(crate) use replay::Replay;
-pub(crate) use tool::run;
-
-/// What happened. Numbers of blocks and threads begin at 0 in every process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Event {
-    /// The process ends, and everything that is live with it.
-    End,
-    /// The calls that follow are this thread's.
-    Thread(u32),
-    Allocate {
-        size: u64,
-    },
-    Zeroed {
-        size: u64,
-    },
-    Aligned {
-        size: u64,
-        /// Logarithm.
-        align: u8,
-    },
-    Resize {
-        object: u32,
-        size: u64,
-    },
-    Free {
-        object: u32,
-    },
-}
-
-/// What a trace amounts to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Summary {
-    calls: u64,
-    steps: u64,
-    peak_bytes: u64,
-    peak_blocks: u32,
-    threads: u32,
-    processes: u32,
-}
-
-/// Where the shipped traces are.
-const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/traces");
+pub(crate) mod tests;
+pub(crate) mod tool;

@@ -1,13 +1,15 @@
 //! Events laid out for the replay: every step has the sizes it needs, and a place in a table as large as the most blocks
 //! that are live at once.
 
-use super::{Event, Summary};
-use crate::allocators::WORD;
+use super::event::{Event, Summary};
+use crate::allocators::candidate::WORD;
+use anyhow::{Context, Result, bail, ensure};
+use slab::Slab;
 
 /// What a step calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Allocate,
     Zeroed,
     /// Its alignment is above the usual one, as is that of the block in the two kinds below.
@@ -22,16 +24,16 @@ pub(super) enum Kind {
 /// One call of the replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
-pub(super) struct Step {
+pub(crate) struct Step {
     /// The block's place in the table.
-    pub(super) place: u32,
+    pub(crate) place: u32,
     /// Bytes it has afterwards.
-    pub(super) size: u32,
+    pub(crate) size: u32,
     /// Bytes it had before, for resizes and frees.
-    pub(super) old: u32,
-    pub(super) kind: Kind,
+    pub(crate) old: u32,
+    pub(crate) kind: Kind,
     /// For what is aligned: the logarithm of the alignment.
-    pub(super) align: u8,
+    pub(crate) align: u8,
 }
 
 const _: () = assert!(size_of::<Step>() == 16);
@@ -42,127 +44,104 @@ const SMALLEST: u64 = 8;
 /// Logarithm of the alignment that every block of the boundary has.
 const USUAL: u8 = WORD.ilog2() as u8;
 
-const NOWHERE: u32 = u32::MAX;
-
-/// A live block.
-#[derive(Clone, Copy, Default)]
+/// A live block. Its alignment is 0 for the usual one.
+#[derive(Clone, Copy)]
 struct Block {
     size: u64,
-    /// 0 for the usual alignment.
     align: u8,
-    is_live: bool,
 }
 
 /// The blocks of one process, in a table whose places are used again, the last freed first.
 #[derive(Default)]
 struct Table {
-    blocks: Vec<Block>,
-    free: Vec<u32>,
-    /// By number of block: its place, or `NOWHERE` once it is freed.
-    places: Vec<u32>,
+    blocks: Slab<Block>,
+    /// By number of block: its place, until it is freed.
+    places: Vec<Option<u32>>,
     live_bytes: u64,
-    live_blocks: u32,
 }
 
 impl Table {
-    fn insert(&mut self, size: u64, align: u8) -> Result<u32, String> {
-        let place = self.free.pop().unwrap_or(self.blocks.len() as u32);
-        if place as usize == self.blocks.len() {
-            self.blocks.push(Block::default());
-        }
-        if self.places.len() >= NOWHERE as usize {
-            return Err("more blocks than numbers".to_owned());
-        }
-        self.places.push(place);
-        self.blocks[place as usize] = Block { size, align, is_live: true };
-        self.live_blocks += 1;
+    fn insert(&mut self, size: u64, align: u8) -> Result<u32> {
+        ensure!(self.places.len() < u32::MAX as usize, "more blocks than numbers");
+        let place = self.blocks.insert(Block { size, align }) as u32;
+        self.places.push(Some(place));
         self.grow(size)?;
         Ok(place)
     }
 
-    fn grow(&mut self, by: u64) -> Result<(), String> {
-        self.live_bytes = self.live_bytes.checked_add(by).ok_or("more bytes than numbers")?;
+    fn grow(&mut self, by: u64) -> Result<()> {
+        self.live_bytes = self.live_bytes.checked_add(by).context("more bytes than numbers")?;
         Ok(())
     }
 
-    fn find(&mut self, object: u32) -> Result<(u32, &mut Block), String> {
-        let place = self.places.get(object as usize).copied().filter(|&place| place != NOWHERE);
-        let place = place.ok_or(format!("block {object} is not live"))?;
+    fn find(&mut self, object: u32) -> Result<(u32, &mut Block)> {
+        let place = self.places.get(object as usize).copied().flatten();
+        let place = place.with_context(|| format!("block {object} is not live"))?;
         Ok((place, &mut self.blocks[place as usize]))
     }
 
     /// Returns what the block was.
-    fn remove(&mut self, object: u32) -> Result<(u32, Block), String> {
-        let (place, block) = self.find(object)?;
-        let was = std::mem::take(block);
-        self.places[object as usize] = NOWHERE;
-        self.free.push(place);
+    fn remove(&mut self, object: u32) -> Result<(u32, Block)> {
+        let (place, &mut was) = self.find(object)?;
+        self.places[object as usize] = None;
+        self.blocks.remove(place as usize);
         self.live_bytes -= was.size;
-        self.live_blocks -= 1;
         Ok((place, was))
     }
 }
 
-fn bytes(size: u64) -> Result<u32, String> {
-    u32::try_from(size.max(SMALLEST))
-        .map_err(|_| format!("a block of {size} bytes is not replayed: 4 GiB is the limit"))
+fn bytes(size: u64) -> Result<u32> {
+    let limit = || format!("a block of {size} bytes is not replayed: 4 GiB is the limit");
+    u32::try_from(size.max(SMALLEST)).with_context(limit)
 }
 
-fn free(place: u32, was: Block) -> Result<Step, String> {
+fn free(place: u32, was: Block) -> Result<Step> {
     let kind = if was.align == 0 { Kind::Free } else { Kind::FreeAligned };
     Ok(Step { place, size: 0, old: bytes(was.size)?, kind, align: was.align })
 }
 
 /// Hands every step to `step` and returns what the events amount to. An event that cannot have happened is an error.
-pub(super) fn walk(events: &[Event], mut step: impl FnMut(Step)) -> Result<Summary, String> {
-    let mut summary = Summary { processes: 1, threads: 1, ..Summary::default() };
-    let mut table = Table::default();
-    let (mut threads, mut is_ended) = (1, false);
-    for event in events {
-        if is_ended {
-            summary.processes += 1;
-            summary.threads += 1;
-            (table, threads, is_ended) = (Table::default(), 1, false);
-        }
-        match *event {
-            Event::End => {
-                for (place, block) in (0..).zip(&table.blocks).filter(|(_, block)| block.is_live) {
-                    summary.steps += 1;
-                    step(free(place, *block)?);
+pub(crate) fn walk(events: &[Event], mut step: impl FnMut(Step)) -> Result<Summary> {
+    ensure!(events.last() == Some(&Event::End), "the last process does not end");
+    let mut summary = Summary::default();
+    for process in events.split_inclusive(|event| *event == Event::End) {
+        summary.processes += 1;
+        let (mut table, mut threads) = (Table::default(), 1);
+        for event in process {
+            match *event {
+                Event::End => {
+                    summary.steps += table.blocks.len() as u64;
+                    for (place, block) in &table.blocks {
+                        step(free(place as u32, *block)?);
+                    }
                 }
-                is_ended = true;
-            }
-            Event::Thread(thread) if thread > threads => return Err(format!("thread {thread} comes too early")),
-            Event::Thread(thread) => {
-                summary.threads += u32::from(thread == threads);
-                threads = threads.max(thread + 1);
-            }
-            _ => {
-                step(call(&mut table, event)?);
-                summary.calls += 1;
-                summary.steps += 1;
-                summary.peak_bytes = summary.peak_bytes.max(table.live_bytes);
-                summary.peak_blocks = summary.peak_blocks.max(table.live_blocks);
+                Event::Thread(thread) if thread > threads => bail!("thread {thread} comes too early"),
+                Event::Thread(thread) => threads = threads.max(thread + 1),
+                _ => {
+                    step(call(&mut table, event)?);
+                    summary.calls += 1;
+                    summary.steps += 1;
+                    summary.peak_bytes = summary.peak_bytes.max(table.live_bytes);
+                    summary.peak_blocks = summary.peak_blocks.max(table.blocks.len() as u32);
+                }
             }
         }
-    }
-    if !is_ended {
-        return Err("the last process does not end".to_owned());
+        summary.threads += threads;
     }
     Ok(summary)
 }
 
 /// The step of an event that is a call.
-fn call(table: &mut Table, event: &Event) -> Result<Step, String> {
+fn call(table: &mut Table, event: &Event) -> Result<Step> {
     let (kind, size, align) = match *event {
         Event::Allocate { size } => (Kind::Allocate, size, 0),
         Event::Zeroed { size } => (Kind::Zeroed, size, 0),
         Event::Aligned { size, align } if align <= USUAL => (Kind::Allocate, size, 0),
         Event::Aligned { size, align } if align < 32 => (Kind::Aligned, size, align),
-        Event::Aligned { align, .. } => return Err(format!("no block is aligned to 2^{align} bytes")),
+        Event::Aligned { align, .. } => bail!("no block is aligned to 2^{align} bytes"),
         Event::Resize { object, size } => {
             let (place, block) = table.find(object)?;
-            let was = std::mem::replace(block, Block { size, align: 0, is_live: true });
+            let was = std::mem::replace(block, Block { size, align: 0 });
             table.live_bytes -= was.size;
             table.grow(size)?;
             let kind = if was.align == 0 { Kind::Resize } else { Kind::ResizeAligned };
@@ -172,7 +151,7 @@ fn call(table: &mut Table, event: &Event) -> Result<Step, String> {
             let (place, was) = table.remove(object)?;
             return free(place, was);
         }
-        Event::End | Event::Thread(_) => return Err("not a call".to_owned()),
+        Event::End | Event::Thread(_) => bail!("not a call"),
     };
     Ok(Step { place: table.insert(size, align)?, size: bytes(size)?, old: 0, kind, align })
 }

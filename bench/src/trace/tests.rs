@@ -1,9 +1,12 @@
-//! The format, the converter, the shipped files and the replay.
+//! The format, the converter and the shipped files.
 
+use super::event::{self, Event, FOLDER, Summary};
 use super::raw::{self, Header, Record};
-use super::steps::{self, Kind, Step};
-use super::{Event, FOLDER, Summary, convert, file, replay};
-use crate::workloads::{self, Tier};
+use super::steps::{self, Kind};
+use super::{convert, file};
+use crate::base::random::next;
+use crate::workloads;
+use crate::workloads::workload::Tier;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -23,7 +26,7 @@ const ALPHABET: [Event; 12] = [
     Event::Free { object: 2 },
 ];
 
-/// What is live after `events`, told from the events alone: the oracle of `steps::walk`. None if they cannot have happened.
+/// What is live after `events`, from the events alone: the oracle of `steps::walk`. None if they cannot have happened.
 fn oracle(events: &[Event]) -> Option<Summary> {
     let mut summary = Summary::default();
     for process in events.split_inclusive(|event| *event == Event::End) {
@@ -40,9 +43,7 @@ fn oracle(events: &[Event]) -> Option<Summary> {
                     threads = threads.max(thread + 1);
                     continue;
                 }
-                Event::Allocate { size } | Event::Zeroed { size } | Event::Aligned { size, .. } => {
-                    sizes.push(Some(size))
-                }
+                Event::Allocate { .. } | Event::Zeroed { .. } | Event::Aligned { .. } => sizes.push(event.size()),
                 Event::Resize { object, size } => *sizes.get_mut(object as usize)?.as_mut()? = size,
                 Event::Free { object } => drop(sizes.get_mut(object as usize)?.take()?),
             }
@@ -73,7 +74,7 @@ fn every_short_trace_comes_back_as_it_was_or_is_refused() {
             }
             match (file::encode(&events), expected) {
                 (Ok(bytes), Some(summary)) => {
-                    assert_eq!(file::decode(&bytes), Ok((events, summary)));
+                    assert_eq!(file::decode(&bytes).expect("what was encoded"), (events, summary));
                     kept += 1;
                 }
                 (Err(_), None) => refused += 1,
@@ -84,20 +85,12 @@ fn every_short_trace_comes_back_as_it_was_or_is_refused() {
     assert!(kept > 300 && refused > 300, "{kept} kept, {refused} refused");
 }
 
-/// Xorshift.
-fn random(state: &mut u64) -> u64 {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    *state
-}
-
 /// A trace of `calls` calls by up to five threads.
-fn long_trace(calls: usize, seed: u64) -> Vec<Event> {
+pub(crate) fn long_trace(calls: usize, seed: u64) -> Vec<Event> {
     let mut state = seed;
     let (mut events, mut live, mut blocks, mut threads) = (Vec::new(), Vec::new(), 0, 1);
     for _ in 0..calls {
-        let random = random(&mut state);
+        let random = next(&mut state);
         let size = random >> 32 >> (random % 30);
         let which = (random >> 8) as usize;
         match random >> 40 & 7 {
@@ -127,7 +120,7 @@ fn long_trace(calls: usize, seed: u64) -> Vec<Event> {
 }
 
 #[test]
-fn long_traces_come_back_as_they_were() {
+pub(crate) fn long_traces_come_back_as_they_were() {
     for seed in 1..=4 {
         let mut events = long_trace(5_000, seed);
         events.extend(long_trace(300, seed + 100));
@@ -160,18 +153,18 @@ fn a_damaged_file_is_an_error_and_never_a_panic() {
     assert!(unnoticed < 16, "{unnoticed} bits");
 }
 
-/// Whoever makes the checksum fit as well gets an error from the columns.
+/// Where the checksum fits as well, the columns give the error.
 #[test]
 fn wrong_columns_are_an_error_and_never_a_panic() {
     let mut state = 99;
     let mut accepted = 0;
     for _ in 0..100_000 {
-        let lengths: [u32; 5] = std::array::from_fn(|_| (random(&mut state) % 12) as u32);
+        let lengths: [u32; 5] = std::array::from_fn(|_| (next(&mut state) % 12) as u32);
         let total = lengths.iter().sum::<u32>() as usize;
         // Mostly small numbers: kinds that exist, and blocks that may.
         let columns: Vec<u8> = (0..total)
             .map(|_| {
-                let random = random(&mut state);
+                let random = next(&mut state);
                 if random.is_multiple_of(8) { (random >> 8) as u8 } else { (random >> 8) as u8 % 8 }
             })
             .collect();
@@ -187,16 +180,8 @@ fn wrong_columns_are_an_error_and_never_a_panic() {
 }
 
 fn recording(records: &[Record]) -> Vec<u8> {
-    let mut bytes = raw::MAGIC.to_vec();
-    bytes.extend(123_u64.to_ne_bytes());
-    bytes.resize(size_of::<Header>(), 0);
-    for record in records {
-        bytes.extend([record.kind, record.align, 0, 0]);
-        bytes.extend(record.thread.to_ne_bytes());
-        bytes.extend([record.size, record.old, record.new].map(u64::to_ne_bytes).as_flattened());
-    }
-    bytes.resize(bytes.len() + 100, 0);
-    bytes
+    let header = Header { magic: raw::MAGIC, started: 123, process: 1, parent: 1, zero: [0; 5] };
+    [bytemuck::bytes_of(&header), bytemuck::cast_slice(records), &[0; 100]].concat()
 }
 
 fn record(kind: u8, thread: u32, size: u64, old: u64, new: u64) -> Record {
@@ -278,7 +263,7 @@ fn the_shipped_traces_are_what_their_readme_says() {
     let mut table = table();
     let shipped = workloads::ALL.iter().filter(|load| load.tier != Tier::Named);
     for load in shipped.filter_map(|load| load.name.strip_prefix("trace-")) {
-        let bytes = std::fs::read(Path::new(FOLDER).join(load).with_extension("trace")).expect("a shipped trace");
+        let bytes = std::fs::read(event::path(load)).expect("a shipped trace");
         let (events, summary) = file::decode(&bytes).expect("a well-formed trace");
         let row = table.remove(load).expect("a row");
         let Summary { calls, peak_bytes, peak_blocks, threads, processes, .. } = summary;
@@ -312,126 +297,7 @@ fn assert_steps_fit(events: &[Event], summary: &Summary) {
         assert_eq!(step.align > 3, is_aligned);
         count += 1;
     });
-    assert_eq!(seen.as_ref(), Ok(summary));
+    assert_eq!(seen.expect("a trace"), *summary);
     assert_eq!(count, summary.steps);
     assert!(places.iter().all(Option::is_none));
-}
-
-/// An allocator that keeps a list of what is live and holds the caller to it.
-mod strict {
-    use crate::allocators::{ALL, Entry, WORD};
-    use std::cell::RefCell;
-    use std::collections::HashMap;
-
-    /// How often each function was called.
-    #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
-    pub(super) struct Calls {
-        pub(super) allocate: usize,
-        pub(super) zeroed: usize,
-        pub(super) aligned: usize,
-        pub(super) free: usize,
-        pub(super) free_aligned: usize,
-        pub(super) resize: usize,
-    }
-
-    thread_local! {
-        /// By address: the size, and the alignment that was asked for.
-        static LIVE: RefCell<HashMap<usize, (usize, usize)>> = RefCell::default();
-        static CALLS: RefCell<Calls> = RefCell::default();
-    }
-
-    fn insert(payload: *mut u8, size: usize, align: usize) -> *mut u8 {
-        assert!(payload.addr().is_multiple_of(align));
-        assert!(size != 0 && LIVE.with_borrow_mut(|live| live.insert(payload.addr(), (size, align))).is_none());
-        payload
-    }
-
-    fn remove(payload: *mut u8, size: usize, align: usize) {
-        assert_eq!(LIVE.with_borrow_mut(|live| live.remove(&payload.addr())), Some((size, align)));
-    }
-
-    unsafe fn allocate(size: usize) -> *mut u8 {
-        CALLS.with_borrow_mut(|calls| calls.allocate += 1);
-        // SAFETY: any size may be asked for.
-        insert(unsafe { libc::malloc(size) }.cast(), size, WORD)
-    }
-
-    unsafe fn allocate_zeroed(size: usize) -> *mut u8 {
-        CALLS.with_borrow_mut(|calls| calls.zeroed += 1);
-        // SAFETY: any size may be asked for.
-        insert(unsafe { libc::calloc(1, size) }.cast(), size, WORD)
-    }
-
-    unsafe fn allocate_aligned(size: usize, align: usize) -> *mut u8 {
-        CALLS.with_borrow_mut(|calls| calls.aligned += 1);
-        assert!(align > WORD);
-        // SAFETY: any size may be asked for at a power of two.
-        insert(unsafe { libc::aligned_alloc(align, size) }.cast(), size, align)
-    }
-
-    unsafe fn free(payload: *mut u8, size: usize) {
-        CALLS.with_borrow_mut(|calls| calls.free += 1);
-        remove(payload, size, WORD);
-        // SAFETY: the block was live until now.
-        unsafe { libc::free(payload.cast()) }
-    }
-
-    unsafe fn free_aligned(payload: *mut u8, size: usize, align: usize) {
-        CALLS.with_borrow_mut(|calls| calls.free_aligned += 1);
-        remove(payload, size, align);
-        // SAFETY: the block was live until now.
-        unsafe { libc::free(payload.cast()) }
-    }
-
-    unsafe fn resize(payload: *mut u8, old: usize, new: usize) -> *mut u8 {
-        CALLS.with_borrow_mut(|calls| calls.resize += 1);
-        remove(payload, old, WORD);
-        // SAFETY: the block was live until now.
-        insert(unsafe { libc::realloc(payload.cast(), new) }.cast(), new, WORD)
-    }
-
-    pub(super) static ENTRY: Entry =
-        Entry { name: "strict", allocate, allocate_zeroed, allocate_aligned, free, free_aligned, resize, ..ALL[0] };
-
-    /// Calls so far, and blocks that are live.
-    pub(super) fn counts() -> (Calls, usize) {
-        (CALLS.with_borrow(|calls| *calls), LIVE.with_borrow(HashMap::len))
-    }
-}
-
-#[test]
-fn a_round_makes_all_calls_and_leaves_nothing() {
-    // Blocks of some KiB at most: the strict allocator takes them for good.
-    let mut events = long_trace(30_000, 11);
-    for event in &mut events {
-        if let Event::Allocate { size }
-        | Event::Zeroed { size }
-        | Event::Aligned { size, .. }
-        | Event::Resize { size, .. } = event
-        {
-            *size %= 5000;
-        }
-        if let Event::Aligned { align, .. } = event {
-            *align %= 13;
-        }
-    }
-    let mut laid_out: Vec<Step> = Vec::new();
-    let summary = steps::walk(&events, |step| laid_out.push(step)).expect("a trace that can have happened");
-    let mut replay = replay::Replay::of(&laid_out, summary.peak_blocks as usize);
-    let of_kind = |kind| laid_out.iter().filter(|step| step.kind == kind).count();
-    let moved = of_kind(Kind::ResizeAligned);
-    for round in 1..=3 {
-        let operations = replay.round(&strict::ENTRY, &mut crate::probe::FirstWord);
-        assert_eq!(operations as u64, summary.steps);
-        let expected = strict::Calls {
-            allocate: round * (of_kind(Kind::Allocate) + moved),
-            zeroed: round * of_kind(Kind::Zeroed),
-            aligned: round * of_kind(Kind::Aligned),
-            free: round * of_kind(Kind::Free),
-            free_aligned: round * (of_kind(Kind::FreeAligned) + moved),
-            resize: round * of_kind(Kind::Resize),
-        };
-        assert!(moved > 0 && expected.zeroed > 0);
-        assert_eq!(strict::counts(), (expected, 0));
-    }
 }

@@ -1,62 +1,41 @@
 //! `trace pack` and `trace show`.
 
-use super::{Event, Summary, convert, file, steps};
+use super::convert;
+use super::event::{Event, Summary};
+use super::file;
+use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-const HELP: &str = "\
-Usage: cargo run --release -- trace pack [--first N] OUT IN...
-       cargo run --release -- trace show FILE...
-
-  pack     one trace of what the recorder wrote: of the files IN, or of all files of a folder IN, in the order in which
-           the processes began; with --first, of the first N calls only
-  show     what a trace holds
-";
-
-/// Arguments: what follows `trace`.
-pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match arguments.as_slice() {
-        ["pack", "--first", calls, out, inputs @ ..] if !inputs.is_empty() => match calls.parse() {
-            Ok(calls) => pack(Path::new(out), inputs, Some(calls)),
-            Err(_) => Err("--first needs a number".to_owned()),
-        },
-        ["pack", out, inputs @ ..] if !inputs.is_empty() && !out.starts_with("--") => {
-            pack(Path::new(out), inputs, None)
-        }
-        ["show", files @ ..] if !files.is_empty() => files.iter().try_for_each(|path| show(Path::new(path))),
-        _ => Err(HELP.to_owned()),
-    }
-}
-
-fn pack(out: &Path, inputs: &[&str], calls: Option<usize>) -> Result<(), String> {
+/// One trace at `out` of the recordings at `inputs`, of the first `calls` calls only if there is such a number.
+pub(crate) fn pack(out: &Path, inputs: &[PathBuf], calls: Option<usize>) -> Result<()> {
     let mut processes = Vec::new();
     for path in files(inputs)? {
-        let process = convert::process(&bytes(&path)?).map_err(|error| format!("{}: {error}", path.display()))?;
-        if process.unseen + process.lost > 0 {
-            let (unseen, lost) = (process.unseen, process.lost);
-            eprintln!("{}: {unseen} calls for blocks that were never seen, {lost} frees unseen", path.display());
+        let name = path.display();
+        let process = convert::process(&bytes(&path)?).with_context(|| name.to_string())?;
+        let (unseen, lost) = (process.unseen, process.lost);
+        if unseen + lost > 0 {
+            eprintln!("{name}: {unseen} calls for blocks that were never seen, {lost} frees unseen");
         }
         processes.push(process);
     }
     processes.sort_by_key(|process| process.started);
     // A process that asked for nothing is none.
-    let mut events: Vec<Event> =
-        processes.into_iter().map(|process| process.events).filter(|events| events.len() > 1).flatten().collect();
+    let events = processes.into_iter().map(|process| process.events).filter(|events| events.len() > 1);
+    let mut events: Vec<Event> = events.flatten().collect();
     if let Some(calls) = calls {
         convert::cut(&mut events, calls);
     }
-    let trace = file::encode(&events)?;
-    std::fs::write(out, trace).map_err(|error| format!("{}: {error}", out.display()))?;
+    std::fs::write(out, file::encode(&events)?).with_context(|| out.display().to_string())?;
     show(out)
 }
 
 /// The files among `inputs` and those in the folders among them.
-fn files(inputs: &[&str]) -> Result<Vec<PathBuf>, String> {
+fn files(inputs: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for path in inputs.iter().map(Path::new) {
+    for path in inputs {
         if path.is_dir() {
-            let entries = std::fs::read_dir(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let entries = std::fs::read_dir(path).with_context(|| path.display().to_string())?;
             files.extend(entries.flatten().map(|entry| entry.path()));
         } else {
             files.push(path.to_owned());
@@ -66,46 +45,34 @@ fn files(inputs: &[&str]) -> Result<Vec<PathBuf>, String> {
     Ok(files)
 }
 
-fn bytes(path: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+fn bytes(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| path.display().to_string())
 }
 
-fn show(path: &Path) -> Result<(), String> {
+/// Prints what a trace holds.
+pub(crate) fn show(path: &Path) -> Result<()> {
     let bytes = bytes(path)?;
-    let (events, summary) = file::decode(&bytes).map_err(|error| format!("{}: {error}", path.display()))?;
-    print!("{}: {} bytes\n{}", path.display(), bytes.len(), describe(&events, &summary)?);
+    let (events, summary) = file::decode(&bytes).with_context(|| path.display().to_string())?;
+    print!("{}: {} bytes\n{}", path.display(), bytes.len(), describe(&events, &summary));
     Ok(())
 }
 
 /// The summary, how often each call is made, and which sizes are asked for.
-fn describe(events: &[Event], summary: &Summary) -> Result<String, String> {
-    let mut calls = BTreeMap::new();
-    let mut sizes = BTreeMap::new();
-    for event in events {
-        let (name, size) = match *event {
-            Event::End | Event::Thread(_) => continue,
-            Event::Allocate { size } => ("allocate", Some(size)),
-            Event::Zeroed { size } => ("zeroed", Some(size)),
-            Event::Aligned { size, .. } => ("aligned", Some(size)),
-            Event::Resize { size, .. } => ("resize", Some(size)),
-            Event::Free { .. } => ("free", None),
-        };
-        *calls.entry(name).or_insert(0_u64) += 1;
-        if let Some(size) = size {
+fn describe(events: &[Event], summary: &Summary) -> String {
+    let (mut calls, mut sizes) = (BTreeMap::new(), BTreeMap::new());
+    for event in events.iter().filter(|event| event.is_call()) {
+        *calls.entry(Event::KINDS[event.kind() as usize]).or_insert(0_u64) += 1;
+        if let Some(size) = event.size() {
             *sizes.entry(size.max(1).next_power_of_two()).or_insert(0_u64) += 1;
         }
     }
+    let Summary { calls: count, steps, peak_bytes, peak_blocks, threads, processes } = summary;
     let mut text = format!(
-        "  {} calls of {} threads in {} processes; {} operations in a round\n  live at most: {} bytes, {} blocks\n",
-        summary.calls, summary.threads, summary.processes, summary.steps, summary.peak_bytes, summary.peak_blocks
+        "  {count} calls of {threads} threads in {processes} processes; {steps} operations in a round\n  live at most: \
+         {peak_bytes} bytes, {peak_blocks} blocks\n"
     );
-    for (name, count) in &calls {
-        text += &format!("  {name:9} {count:9}\n");
-    }
+    text.extend(calls.iter().map(|(name, count)| format!("  {name:9} {count:9}\n")));
     text += "  bytes asked for, up to\n";
-    for (size, count) in &sizes {
-        text += &format!("  {size:9} {count:9}\n");
-    }
-    debug_assert_eq!(steps::walk(events, |_| {})?, *summary);
-    Ok(text)
+    text.extend(sizes.iter().map(|(size, count)| format!("  {size:9} {count:9}\n")));
+    text
 }

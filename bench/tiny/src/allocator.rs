@@ -13,7 +13,7 @@ pub(crate) fn prepare() {}
 #[cfg(any(feature = "bump", feature = "linked_list_allocator", feature = "talc"))]
 const ARENA: usize = 1 << 20;
 
-/// The reference: memory is handed out from one end, and taken back when nothing is live any more.
+/// The reference: memory is handed out from one end, and is all free again once nothing is live.
 #[cfg(feature = "bump")]
 mod bump {
     use super::ARENA;
@@ -81,7 +81,7 @@ use picoalloc as _;
 #[global_allocator]
 static HEAP: talc::TalcLock<spinning_top::RawSpinlock, talc::source::Claim> = {
     static mut HEAP_ARENA: [u8; ARENA] = [0; ARENA];
-    // SAFETY: nobody else knows the arena.
+    // SAFETY: nothing else knows the arena.
     talc::TalcLock::new(unsafe { talc::source::Claim::array(&raw mut HEAP_ARENA) })
 };
 
@@ -94,7 +94,7 @@ mod linked_list {
 
     pub(crate) fn prepare() {
         static mut HEAP_ARENA: [u8; ARENA] = [0; ARENA];
-        // SAFETY: called once, before the first allocation; nobody else knows the arena.
+        // SAFETY: called once, before the first allocation; nothing else knows the arena.
         unsafe { HEAP.lock().init((&raw mut HEAP_ARENA).cast(), ARENA) };
     }
 }
@@ -120,6 +120,6 @@ pub(crate) fn name_spans() {
     });
 }
 
-/// Nobody asked for the spans.
+/// Not asked for.
 #[cfg(not(all(feature = "spans", any(feature = "hmalloc", feature = "hmalloc-single"))))]
 pub(crate) fn name_spans() {}

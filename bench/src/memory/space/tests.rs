@@ -1,5 +1,7 @@
 use super::*;
-use crate::memory::Options;
+use crate::allocators;
+use crate::options::Options;
+use clap::Parser;
 
 const MAX: u64 = 64 << 20;
 
@@ -7,13 +9,12 @@ const MAX: u64 = 64 << 20;
 fn what_is_freed_is_live_and_points_are_as_large_as_they_say() {
     let mut sizes = vec![0_u64; slots(SPACE_MAX)];
     let mut last = 0;
-    walk(SPACE_MAX, |step| {
+    for step in walk(SPACE_MAX) {
         assert!(step.point >= last);
         assert_eq!(sizes[step.slot] > 0, step.kind == Kind::Free, "{step:?}");
         sizes[step.slot] = step.size as u64;
         last = step.point;
-        true
-    });
+    }
     let bytes: u64 = sizes.iter().sum();
     assert_eq!(last, points(SPACE_MAX).count());
     assert!((0.95..1.05).contains(&(bytes as f64 / SPACE_MAX as f64)), "{bytes}");
@@ -21,12 +22,8 @@ fn what_is_freed_is_live_and_points_are_as_large_as_they_say() {
 
 #[test]
 fn the_slowest_call_is_found_where_it_was_made() {
-    let mut steps = Vec::new();
-    walk(MAX, |step| {
-        steps.push(step);
-        true
-    });
-    assert_eq!((steps.len(), steps[0].point), (calls(MAX), 0));
+    let steps: Vec<Step> = walk(MAX).collect();
+    assert_eq!(steps[0].point, 0);
     for position in (0..steps.len()).step_by(7) {
         let mut durations = vec![10; steps.len()];
         durations[position] = 500;
@@ -38,7 +35,7 @@ fn the_slowest_call_is_found_where_it_was_made() {
 
 #[test]
 fn after_a_refusal_there_are_no_figures() {
-    let calls = calls(MAX);
+    let calls = walk(MAX).count();
     let (found, refused) = slowest(&vec![10; calls - 5], MAX);
     assert!(found.last().unwrap().is_none() && found[found.len() - 2].is_some());
     assert!(refused.is_some_and(|bytes| bytes > MAX / 2), "{refused:?}");
@@ -47,8 +44,8 @@ fn after_a_refusal_there_are_no_figures() {
 
 #[test]
 fn the_table_has_a_row_for_each_point() {
-    let options = Options::default();
-    let parent = Parent::new(&options);
+    let options = Options::parse_from(["bench", "--memory"]);
+    let parent = Parent::new(&options, allocators::ALL[..3].iter().collect(), 1);
     let column = |cell| vec![cell; points(MAX).count() + 1];
     let columns = [column(Some([1500, 2500, 500])), column(Some([1500, 0, 500])), column(None)];
     let text = text(&parent, MAX, &columns);

@@ -1,0 +1,25 @@
+//! Where and when something was measured.
+
+use std::time::SystemTime;
+
+/// The processor's name and how many of them there are.
+pub(crate) fn name() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = text.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(": "));
+    let count = std::thread::available_parallelism().map_or(0, usize::from);
+    format!("{}, {count} processors, {}", model.map_or("unknown processor", |(_, name)| name), std::env::consts::ARCH)
+}
+
+/// The kernel's version.
+pub(crate) fn kernel() -> String {
+    setting("/proc/sys/kernel/osrelease")
+}
+
+/// The one line of a file in which the kernel says what is set.
+pub(crate) fn setting(path: &str) -> String {
+    std::fs::read_to_string(path).unwrap_or_default().trim().to_owned()
+}
+
+pub(crate) fn seconds_since_1970() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
