@@ -36,7 +36,7 @@ use core::cell::UnsafeCell;
 /// # Where the memory comes from
 ///
 /// From the [`Automatic`] source: the program break, or where a libc is linked a break of its own. A program can bring
-/// another one by [`with_source`](Self::with_source); [`Stats::source`] says which it is.
+/// another one by [`with_source`](Self::with_source); [`Stats::source`](crate::Stats::source) says which it is.
 ///
 /// # Fork
 ///

@@ -1,19 +1,16 @@
-//! The heap: allocate and free. Control flow only; the work is done a layer below. [`resize`](crate::resize) is the rest.
+//! The heap: making one, and allocating. Control flow only; the work is done a layer below. [`free`] and
+//! [`resize`](crate::resize) are the other two stories, [`inspect`] is for those who look on.
+
+mod free;
+mod inspect;
 
 use crate::central::spans::{OutOfMemory, Spans};
-use crate::door::misuse::Misuse;
-use crate::door::validate::{Live, admit, admit_slot, explain, wrong_layout};
 use crate::ground::contents::Unfilled;
-use crate::ground::corrupt::Corruption;
-use crate::ground::header::{Kind, PAGE, Slab, Span, pages_of};
+use crate::ground::header::{Kind, PAGE, Span, pages_of};
 use crate::ground::policy::Policy;
 use crate::ground::size_class::{MIN_ALIGN, SizeClass};
 use crate::kernel::brk::Brk;
-use crate::look::blocks::{Blocks, SpanInfos};
-use crate::look::check;
-use crate::look::stats::Stats;
 use crate::tier::Tier;
-use crate::tier::slot::Slot;
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
@@ -80,7 +77,7 @@ impl<B: Brk> Heap<B> {
     pub fn allocate(&mut self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         match self.allocate_common(layout) {
             Some(payload) => Ok(payload),
-            None => self.allocate_other(layout),
+            None => self.allocate_slow(layout),
         }
     }
 
@@ -122,7 +119,7 @@ impl<B: Brk> Heap<B> {
 
     /// Allocates what asks for more alignment than usual, what its class has no slot at hand for, or what no class serves.
     #[inline(never)]
-    pub(crate) fn allocate_other(&mut self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
+    pub(crate) fn allocate_slow(&mut self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         let Some(class) = SizeClass::of(layout) else { return self.take_large(layout).map(payload_of) };
         let class = self.find_slot(class)?;
         self.tier.pop(class).ok_or(OutOfMemory)
@@ -149,209 +146,6 @@ impl<B: Brk> Heap<B> {
         self.spans.begin_request();
         let tier = &mut self.tier;
         self.spans.take(pages_of(layout.size()), layout.align(), |spans| tier.retire_idle(spans))
-    }
-
-    /// Frees the block whose payload starts at `payload`.
-    ///
-    /// The pointer is checked exactly and in constant time. Any address at all may be passed: it is decided without
-    /// reading memory that is not the heap's own metadata.
-    ///
-    /// # Errors
-    ///
-    /// The [`Misuse`], if no live block starts there. Nothing has changed then.
-    ///
-    /// # Safety
-    ///
-    /// If `payload` is a live block's, nothing uses that block any more.
-    #[inline(always)]
-    pub unsafe fn free(&mut self, payload: *mut u8) -> Result<(), Misuse> {
-        match self.slot_at(payload.addr()) {
-            Some(slot) => {
-                self.free_slot(slot);
-                Ok(())
-            }
-            None => self.free_other(payload.addr()),
-        }
-    }
-
-    /// The live slot that starts at `address`, as nearly every block does.
-    #[inline(always)]
-    pub(crate) fn slot_at(&self, address: usize) -> Option<Slot> {
-        admit_slot(&self.spans.map, address)
-    }
-
-    /// The same, if `layout` fills more than half of it.
-    #[inline(always)]
-    pub(crate) fn common_slot(&self, address: usize, layout: Layout) -> Option<Slot> {
-        self.slot_at(address).filter(|slot| slot.fits_closely(address, layout))
-    }
-
-    /// Frees the live block at `address`, a slot or a large one, if there is one.
-    pub(crate) fn free_live_at(&mut self, address: usize) -> bool {
-        let live = admit(&self.spans.map, address);
-        live.map(|live| self.free_live(live)).is_some()
-    }
-
-    /// Frees what is not a live slot: a large block, or nothing.
-    #[inline(never)]
-    fn free_other(&mut self, address: usize) -> Result<(), Misuse> {
-        if self.free_live_at(address) { Ok(()) } else { Err(self.explain(address)) }
-    }
-
-    /// Like [`free`](Self::free) for a caller who knows what was asked for, which is checked, too.
-    ///
-    /// # Errors
-    ///
-    /// As for [`free`](Self::free); and [`WrongLayout`](crate::MisuseKind::WrongLayout) if `layout` does not fit the
-    /// block, or is so small that the heap would not have given it a block of this size.
-    ///
-    /// # Safety
-    ///
-    /// As for [`free`](Self::free).
-    #[inline]
-    pub unsafe fn free_sized(&mut self, payload: *mut u8, layout: Layout) -> Result<(), Misuse> {
-        match self.common_slot(payload.addr(), layout) {
-            Some(slot) => {
-                self.free_slot(slot);
-                Ok(())
-            }
-            None => self.free_sized_other(payload.addr(), layout),
-        }
-    }
-
-    /// Frees what is not a live slot more than half filled: any other block, or nothing.
-    #[inline(never)]
-    fn free_sized_other(&mut self, address: usize, layout: Layout) -> Result<(), Misuse> {
-        self.free_fitting(address, layout).map_err(|unfit| self.explain_unfit(address, unfit))
-    }
-
-    /// Frees the live block at `address` if it can be one of `layout`; else says which block is live there, if one is.
-    pub(crate) fn free_fitting(&mut self, address: usize, layout: Layout) -> Result<(), Option<Live>> {
-        let live = self.admit_fitting(address, layout)?;
-        self.free_live(live);
-        Ok(())
-    }
-
-    pub(crate) fn admit_fitting(&self, address: usize, layout: Layout) -> Result<Live, Option<Live>> {
-        let live = admit(&self.spans.map, address).ok_or(None)?;
-        if live.can_be(address, layout, self.slack_kept) { Ok(live) } else { Err(Some(live)) }
-    }
-
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn explain_unfit(&self, address: usize, live: Option<Live>) -> Misuse {
-        live.map_or_else(|| self.explain(address), |live| wrong_layout(live, address))
-    }
-
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn explain(&self, address: usize) -> Misuse {
-        explain(self.spans.find_around(address), address)
-    }
-
-    pub(crate) fn free_live(&mut self, live: Live) {
-        match live {
-            Live::Slot(slot) => self.free_slot(slot),
-            Live::Large(span) => self.free_large(span),
-        }
-    }
-
-    #[inline(always)]
-    fn free_slot(&mut self, slot: Slot) {
-        if slot.free() {
-            self.review(slot.slab);
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn review(&mut self, slab: Slab) {
-        if let Some(free) = self.tier.review(slab, &mut self.spans) {
-            self.settle(free);
-        }
-    }
-
-    fn free_large(&mut self, span: Span) {
-        let free = self.spans.release(span);
-        self.settle(free);
-    }
-
-    /// Gives memory back to the kernel if a span that was just freed makes it worth while.
-    pub(crate) fn settle(&mut self, free: Span) {
-        if self.spans.is_return_due() {
-            self.settle_slow(free.start());
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn settle_slow(&mut self, address: usize) {
-        if let Some(plan) = self.spans.plan_return() {
-            self.tier.park(&mut self.spans);
-            self.spans.return_some(address, plan);
-            self.spans.give_back_regions();
-        }
-        self.spans.lower_end();
-    }
-
-    /// How many bytes the caller may use in the block at `payload`: at least what was asked for.
-    ///
-    /// # Errors
-    ///
-    /// The [`Misuse`], if no live block starts there.
-    pub fn usable_size(&self, payload: *const u8) -> Result<usize, Misuse> {
-        let live = admit(&self.spans.map, payload.addr());
-        live.map(Live::bytes).ok_or_else(|| self.explain(payload.addr()))
-    }
-
-    /// Returns free memory to the kernel: lowers the break until at most `keep` bytes, rounded up to whole pages, are free
-    /// below it, unmaps regions in which nothing is live, and discards other free spans and the kernel pages inside slabs
-    /// in which no block is live. Returns how many bytes that was: those by which the break fell and of unmapped regions,
-    /// and of what was discarded those that held memory. What the kernel refuses to take stays as it is. The cost grows
-    /// with the number of spans.
-    pub fn trim(&mut self, keep: usize) -> usize {
-        // A break below headers is noticed before one of them is read.
-        self.spans.is_break_at_end();
-        self.tier.retire_idle(&mut self.spans);
-        let given = self.spans.lower(keep) + self.spans.give_back_regions() + self.spans.return_aside();
-        given + self.tier.return_inside(&mut self.spans) + self.spans.discard_all()
-    }
-
-    /// Everything the heap consists of, in address order and without gaps between the ends of the heap or a region.
-    /// Allocates nothing.
-    pub fn blocks(&self) -> Blocks<'_> {
-        Blocks::new(self.spans.first)
-    }
-
-    /// The spans of the heap in address order. Allocates nothing.
-    pub fn spans(&self) -> SpanInfos<'_> {
-        SpanInfos::new(self.spans.first)
-    }
-
-    /// Walks the whole heap and checks every invariant. Allocates nothing.
-    ///
-    /// # Errors
-    ///
-    /// The first [`Corruption`] found.
-    pub fn check(&self) -> Result<(), Corruption> {
-        check::check(&self.spans, &self.tier)
-    }
-
-    /// Counts what is in the heap, by a walk over its spans. Allocates nothing.
-    pub fn stats(&self) -> Stats {
-        Stats::of(&self.spans, self.spans())
-    }
-
-    /// The kernel underneath.
-    pub fn brk(&self) -> &B {
-        &self.spans.brk
-    }
-
-    /// The kernel underneath. Raising its break, or an emulated one's faults, are what others do to a heap: allowed at any
-    /// time. If it is exchanged for another one, what the heap has stays where it is, and the heap grows there from then
-    /// on; a lower break is taken for one that someone else has lowered.
-    pub fn brk_mut(&mut self) -> &mut B {
-        &mut self.spans.brk
     }
 }
 

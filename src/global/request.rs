@@ -41,7 +41,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
 
     #[inline(never)]
     fn allocate_slow(&self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        self.end_with(Turn::Taken, |heap| heap.allocate_other(layout))
+        self.end_with(Turn::Taken, |heap| heap.allocate_slow(layout))
     }
 
     /// [`Heap::allocate_zeroed`] in turn with other threads, who do not wait for the zeros to be written.

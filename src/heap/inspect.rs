@@ -1,0 +1,72 @@
+//! Looking at a heap, and trimming it.
+
+use super::Heap;
+use crate::door::misuse::Misuse;
+use crate::door::validate::{Live, admit};
+use crate::ground::corrupt::Corruption;
+use crate::kernel::brk::Brk;
+use crate::look::blocks::{Blocks, SpanInfos};
+use crate::look::check;
+use crate::look::stats::Stats;
+
+impl<B: Brk> Heap<B> {
+    /// How many bytes the caller may use in the block at `payload`: at least what was asked for.
+    ///
+    /// # Errors
+    ///
+    /// The [`Misuse`], if no live block starts there.
+    pub fn usable_size(&self, payload: *const u8) -> Result<usize, Misuse> {
+        let live = admit(&self.spans.map, payload.addr());
+        live.map(Live::bytes).ok_or_else(|| self.explain(payload.addr()))
+    }
+
+    /// Returns free memory to the kernel: lowers the break until at most `keep` bytes, rounded up to whole pages, are free
+    /// below it, unmaps regions in which nothing is live, and discards other free spans and the kernel pages inside slabs
+    /// in which no block is live. Returns how many bytes that was: those by which the break fell and of unmapped regions,
+    /// and of what was discarded those that held memory. What the kernel refuses to take stays as it is. The cost grows
+    /// with the number of spans.
+    pub fn trim(&mut self, keep: usize) -> usize {
+        // A break below headers is noticed before one of them is read.
+        self.spans.is_break_at_end();
+        self.tier.retire_idle(&mut self.spans);
+        let given = self.spans.lower(keep) + self.spans.give_back_regions() + self.spans.return_aside();
+        given + self.tier.return_inside(&mut self.spans) + self.spans.discard_all()
+    }
+
+    /// Everything the heap consists of, in address order and without gaps between the ends of the heap or a region.
+    /// Allocates nothing.
+    pub fn blocks(&self) -> Blocks<'_> {
+        Blocks::new(self.spans.first)
+    }
+
+    /// The spans of the heap in address order. Allocates nothing.
+    pub fn spans(&self) -> SpanInfos<'_> {
+        SpanInfos::new(self.spans.first)
+    }
+
+    /// Walks the whole heap and checks every invariant. Allocates nothing.
+    ///
+    /// # Errors
+    ///
+    /// The first [`Corruption`] found.
+    pub fn check(&self) -> Result<(), Corruption> {
+        check::check(&self.spans, &self.tier)
+    }
+
+    /// Counts what is in the heap, by a walk over its spans. Allocates nothing.
+    pub fn stats(&self) -> Stats {
+        Stats::of(&self.spans, self.spans())
+    }
+
+    /// The kernel underneath.
+    pub fn brk(&self) -> &B {
+        &self.spans.brk
+    }
+
+    /// The kernel underneath. Raising its break, or an emulated one's faults, are what others do to a heap: allowed at any
+    /// time. If it is exchanged for another one, what the heap has stays where it is, and the heap grows there from then
+    /// on; a lower break is taken for one that someone else has lowered.
+    pub fn brk_mut(&mut self) -> &mut B {
+        &mut self.spans.brk
+    }
+}
