@@ -21,7 +21,7 @@
 //! An address leads to the header of its page through the **page map**, and from there arithmetic and one bit tell
 //! whether a live payload starts exactly there. Whatever does not is a [`Misuse`], which says what was found instead.
 //!
-//! `src/README.md` draws all of it in bytes and numbers the invariants that [`Heap::check`] asserts.
+//! [`internals`] draws all of it in bytes and numbers the invariants that [`Heap::check`] asserts.
 //!
 //! # What to expect
 //!
@@ -77,6 +77,10 @@ pub use resize::ResizeError;
 pub mod process {
     pub use crate::kernel::sys::{STDERR, abort, write_line};
 }
+
+#[cfg(doc)]
+#[doc = include_str!("README.md")]
+pub mod internals {}
 
 /// The README's examples are compiled with the others.
 #[cfg(doctest)]
