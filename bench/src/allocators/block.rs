@@ -64,6 +64,6 @@ impl Entry {
 }
 
 #[cold]
-pub(crate) fn out_of_memory() -> ! {
+fn out_of_memory() -> ! {
     std::process::exit(OUT_OF_MEMORY)
 }

@@ -1,6 +1,6 @@
 //! A trace done again, by one thread, in the recorded order.
 
-use crate::allocators::block::out_of_memory;
+use crate::allocators::block::Block;
 use crate::allocators::candidate::Entry;
 use crate::base::kernel;
 use crate::base::probe::Probe;
@@ -64,50 +64,33 @@ impl Replay {
     /// The whole trace. Returns the number of operations.
     pub(crate) fn round<P: Probe>(&mut self, entry: &'static Entry, probe: &mut P) -> usize {
         for step in self.steps {
-            let (size, old) = (step.size as usize, step.old as usize);
+            let (size, old, align) = (step.size as usize, step.old as usize, 1 << step.align);
             let block = &mut self.blocks[step.place as usize];
-            if old != 0 {
-                probe.gone(old);
-            }
-            // SAFETY: the place holds what the allocator answered for this block.
-            let fresh = unsafe { call(entry, step, *block) };
-            let Some(fresh) = fresh else { continue };
-            if fresh.is_null() {
-                out_of_memory();
-            }
-            *block = fresh;
+            probe.gone(old);
+            // SAFETY: no size is 0. `steps::walk` saw to it that a block which is resized or freed is live, and has the
+            // size and alignment of the step; its place holds what the allocator answered for it.
+            let fresh = unsafe {
+                match step.kind {
+                    Kind::Allocate => (entry.allocate)(size),
+                    Kind::Zeroed => (entry.allocate_zeroed)(size),
+                    Kind::Aligned => (entry.allocate_aligned)(size, align),
+                    Kind::Resize => (entry.resize)(*block, old, size),
+                    Kind::ResizeAligned => resize_aligned(entry, *block, old, align, size),
+                    Kind::Free => {
+                        (entry.free)(*block, old);
+                        continue;
+                    }
+                    Kind::FreeAligned => {
+                        (entry.free_aligned)(*block, old, align);
+                        continue;
+                    }
+                }
+            };
+            *block = Block::of(fresh, size).payload;
             // SAFETY: the block has `size` bytes, and that is 8 or more.
             unsafe { probe.fresh(fresh, 0, size) };
         }
         self.steps.len()
-    }
-}
-/// Makes the call of a step. `None` after a free.
-///
-/// # Safety
-///
-/// `block` is what the allocator answered for the block that the step resizes or frees.
-#[inline(always)]
-unsafe fn call(entry: &Entry, step: &Step, block: *mut u8) -> Option<*mut u8> {
-    let (size, old, align) = (step.size as usize, step.old as usize, 1 << step.align);
-    // SAFETY: no size is 0. `steps::walk` saw to it that a block which is resized or freed is live, has the size that the
-    // step says, and was asked for with the alignment that it says, or with none.
-    unsafe {
-        match step.kind {
-            Kind::Allocate => Some((entry.allocate)(size)),
-            Kind::Zeroed => Some((entry.allocate_zeroed)(size)),
-            Kind::Aligned => Some((entry.allocate_aligned)(size, align)),
-            Kind::Resize => Some((entry.resize)(block, old, size)),
-            Kind::ResizeAligned => Some(resize_aligned(entry, block, old, align, size)),
-            Kind::Free => {
-                (entry.free)(block, old);
-                None
-            }
-            Kind::FreeAligned => {
-                (entry.free_aligned)(block, old, align);
-                None
-            }
-        }
     }
 }
 

@@ -61,17 +61,18 @@ impl<P: Probe> Run<P> {
     }
 
     fn churn<const KIND: u8>(&mut self, replacements: usize) -> usize {
-        let filled = self.fill(|run, _| {
-            let random = next(&mut run.random);
-            run.request::<KIND>(run.size(random as usize))
-        });
+        let operations = replacements * 2
+            + self.fill(|run, _| {
+                let random = next(&mut run.random);
+                run.request::<KIND>(run.size(random as usize))
+            });
         for _ in 0..replacements {
             let random = next(&mut self.random);
             let index = below(random, self.live.len());
             self.release::<KIND>(self.live[index]);
             self.live[index] = self.request::<KIND>(self.size(random as usize));
         }
-        filled + replacements * 2
+        operations
     }
 
     fn all(&mut self) -> usize {
@@ -119,8 +120,9 @@ impl<P: Probe> Run<P> {
         let filled = self.fill(|run, index| run.allocate(run.size(index)));
         for _ in 0..steps {
             let random = next(&mut self.random);
+            let size = self.size(random as usize);
             self.free(self.live[self.oldest]);
-            self.live[self.oldest] = self.allocate(self.size(random as usize));
+            self.live[self.oldest] = self.allocate(size);
             self.oldest = if self.oldest + 1 == self.live.len() { 0 } else { self.oldest + 1 };
         }
         filled + steps * 2
