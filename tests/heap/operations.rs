@@ -40,21 +40,22 @@ pub(crate) enum Which {
 }
 use Which::*;
 
-/// A pointer that is no payload, by where a caller may have it from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Bad {
-    Null,
-    Wild,
-    Misaligned,
-    Interior,
-    Metadata,
-    Foreign,
-    FreeSpace,
-    FreedBefore,
-    SlabTail,
-    NeverHandedOut,
-    BelowHeap,
-    BeyondBreak,
+macro_rules! bad_pointers {
+    ($($kind:ident)*) => {
+        /// A pointer that is no payload, by where a caller may have it from.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Bad {
+            $($kind),*
+        }
+
+        impl Bad {
+            pub(crate) const ALL: &[Self] = &[$(Self::$kind),*];
+        }
+    };
+}
+
+bad_pointers! {
+    Null Wild Misaligned Interior Metadata Foreign FreeSpace FreedBefore SlabTail NeverHandedOut BelowHeap BeyondBreak
 }
 use Bad::*;
 
@@ -75,21 +76,6 @@ impl Which {
 }
 
 impl Bad {
-    pub(crate) const ALL: [Self; 12] = [
-        Null,
-        Wild,
-        Misaligned,
-        Interior,
-        Metadata,
-        Foreign,
-        FreeSpace,
-        FreedBefore,
-        SlabTail,
-        NeverHandedOut,
-        BelowHeap,
-        BeyondBreak,
-    ];
-
     /// The address that such a pointer has in the heap as it is.
     pub(crate) fn address<'a, S: Subject<'a>>(self, world: &World<'a, S>, number: usize) -> Option<usize> {
         let nth = |addresses: Vec<usize>| (!addresses.is_empty()).then(|| addresses[number % addresses.len()]);

@@ -1,7 +1,7 @@
 //! Bursts on the kernel's own memory: what stays resident when they are over, unasked.
 
-use super::kernel::{move_break, resident};
 use super::ledger::layout;
+use super::system::{move_break, resident};
 use hmalloc::brk::{Brk, Linux, OwnBreak};
 use hmalloc::{Heap, Hmalloc};
 use std::ptr::NonNull;

@@ -1,8 +1,8 @@
 //! Filters that lie, refuse and kill. Zeroed memory is zero all the same, what a trim says is true, and no process dies
 //! of a call that could be left out.
 
-use super::kernel::{allow_only, kill, refuse, resident};
 use super::ledger::layout;
+use super::system::{allow_only, kill, refuse, resident};
 use hmalloc::brk::{Brk, Linux};
 use hmalloc::{Heap, Hmalloc};
 use std::ptr::NonNull;

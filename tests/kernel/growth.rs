@@ -1,7 +1,7 @@
 //! Growth and return on a break that nothing else moves.
 
-use super::kernel::{current_break, resident};
 use super::ledger::{Ledger, layout, some_layout};
+use super::system::{current_break, resident};
 use hmalloc::brk::{Brk, Linux};
 use hmalloc::{BlockState, Heap, PAGE};
 use support::calls::{KIB, MIB};

@@ -1,7 +1,7 @@
 //! Metadata is out of reach for writes past the end of a block: the kernel ends the process before a header changes.
 
-use super::kernel::{block_the_break, refuse};
 use super::ledger::layout;
+use super::system::{block_the_break, refuse};
 use hmalloc::brk::{Brk, Linux};
 use hmalloc::{Heap, PAGE, SpanInfo, SpanKind};
 use std::ptr::with_exposed_provenance_mut;

@@ -1,7 +1,7 @@
 //! What a trim returns inside slabs, as the kernel counts it.
 
-use super::kernel::{page, resident};
 use super::ledger::layout;
+use super::system::{page, resident};
 use hmalloc::Heap;
 use hmalloc::brk::{Brk, Linux, OwnBreak};
 use std::ptr::NonNull;

@@ -136,7 +136,7 @@ impl Picture {
             }
         }
         let stats = Stats { brk_calls: 0, map_calls: 0, ..heap.stats() };
-        Self { stats, blocks: hash, current_break: super::kernel::current_break() }
+        Self { stats, blocks: hash, current_break: super::system::current_break() }
     }
 }
 

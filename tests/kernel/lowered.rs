@@ -1,7 +1,7 @@
 //! Something else lowers the kernel's break below where it found it.
 
-use super::kernel::{current_break, move_break};
 use super::ledger::layout;
+use super::system::{current_break, move_break};
 use hmalloc::brk::Linux;
 use hmalloc::{Heap, Policy};
 use std::ptr::NonNull;

@@ -1,8 +1,8 @@
 //! The heap on the kernel's own memory, each scenario in a process of its own: limits, filters and neighbours on the
 //! program break are real.
 
-mod kernel;
 mod ledger;
+mod system;
 
 mod bursts;
 mod canary;

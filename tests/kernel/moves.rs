@@ -1,7 +1,7 @@
 //! Large blocks that have to move: their memory goes with them, and what was never written stays untouched.
 
-use super::kernel::{address_space, limit_address_space, peak_resident, refuse, resident};
 use super::ledger::layout;
+use super::system::{address_space, limit_address_space, peak_resident, refuse, resident};
 use hmalloc::brk::{Brk, Linux, OwnBreak};
 use hmalloc::{Heap, PAGE};
 use std::ptr::NonNull;

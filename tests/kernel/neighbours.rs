@@ -1,7 +1,7 @@
 //! Others who use the break of the same process.
 
-use super::kernel::{current_break, move_break};
 use super::ledger::{Ledger, layout, some_layout};
+use super::system::{current_break, move_break};
 use hmalloc::brk::Linux;
 use hmalloc::{BlockState, Heap};
 use support::calls::{KIB, MIB};

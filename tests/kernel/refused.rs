@@ -1,7 +1,7 @@
 //! A kernel that refuses: limits, mappings in the way, filters.
 
-use super::kernel::{address_space, block_the_break, current_break, data, limit_data, refuse, unblock_the_break};
 use super::ledger::{Ledger, Picture, layout};
+use super::system::{address_space, block_the_break, current_break, data, limit_data, refuse, unblock_the_break};
 use hmalloc::brk::Linux;
 use hmalloc::{BlockState, Heap, OutOfMemory, PAGE};
 use support::calls::{KIB, MIB};

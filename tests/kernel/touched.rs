@@ -1,7 +1,7 @@
 //! How much memory the kernel has to provide for a heap.
 
-use super::kernel::{page, resident};
 use super::ledger::layout;
+use super::system::{page, resident};
 use hmalloc::brk::{Brk, Linux, OwnBreak};
 use hmalloc::{Heap, MisuseKind, PAGE, SpanKind};
 use std::ptr::NonNull;

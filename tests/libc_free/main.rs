@@ -1,5 +1,5 @@
-//! Static programs without a libc, which is what the heap is for: the main job on this machine, and what runs on twelve
-//! more architectures.
+//! Static programs without a libc, which is what the heap is for: the main job on this machine, what runs on twelve more
+//! architectures, and the runtime that others build on.
 
 mod matrix;
 mod runtime;

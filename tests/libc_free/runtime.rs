@@ -1,10 +1,9 @@
 //! The runtime of programs without a libc, as a package outside this repository uses it: the program of its README, built
 //! from the README's own lines.
 
-use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
-use std::process::Command;
+use support::places::repository;
+use support::programs::cargo;
 
 /// The code block behind the first line that begins with `name` in backquotes.
 fn block(readme: &str, name: &str) -> String {
@@ -16,31 +15,24 @@ fn block(readme: &str, name: &str) -> String {
 
 #[test]
 fn the_program_of_the_readme_works_in_a_package_of_its_own() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let readme = fs::read_to_string(root.join("runtime/README.md")).expect("runtime/README.md");
+    let readme = fs::read_to_string(repository("runtime/README.md")).expect("runtime/README.md");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("a file");
-    let path = |name: &str| format!("{{ path = {:?} }}", root.join(name));
+    let path = |name: &str| format!("{{ path = {:?} }}", repository(name));
     let manifest = block(&readme, "Cargo.toml")
         .replace("hmalloc = \"0.1\"", &format!("hmalloc = {}", path("")))
         .replace("hmalloc-runtime = \"0.1\"", &format!("hmalloc-runtime = {}", path("runtime")));
     fs::create_dir(folder.path().join("src")).expect("a folder");
     write("Cargo.toml", &manifest);
     // The same version of what it depends on, which is here already.
-    write("Cargo.lock", &fs::read_to_string(root.join("Cargo.lock")).expect("Cargo.lock"));
+    write("Cargo.lock", &fs::read_to_string(repository("Cargo.lock")).expect("Cargo.lock"));
     write("build.rs", &block(&readme, "build.rs"));
     write("src/main.rs", &block(&readme, "src/main.rs"));
     for profile in ["dev", "release"] {
-        let output = Command::new(std::env::var_os("CARGO").as_deref().unwrap_or(OsStr::new("cargo")))
+        let output = cargo()
             .args(["run", "--quiet", "--profile", profile, "--", "b", "a\u{1b}c"])
             .current_dir(folder.path())
             .env("CARGO_TARGET_DIR", folder.path().join("target"))
-            // What instruments the tests cannot be linked without a libc.
-            .env_remove("RUSTFLAGS")
-            .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            .env_remove("RUSTC_WRAPPER")
-            .env_remove("RUSTC_WORKSPACE_WRAPPER")
-            .env_remove("CARGO_BUILD_TARGET")
             .env("A_VARIABLE", "of the test")
             .output()
             .expect("cargo runs");

@@ -3,8 +3,8 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use support::places::{repository, scratch};
+use support::programs::cargo;
 
 const LONGEST: usize = 150;
 const STAGES: [&str; 5] = ["s1_minimal", "s2_aligned", "s3_linked", "s4_splitting", "s5_coalescing"];
@@ -95,12 +95,11 @@ fn nothing_in_the_library_names_the_stages_but_the_line_that_declares_them() {
 /// The source files that a build of the library with these arguments compiles, by the build's own record.
 fn compiled(target: &str, arguments: &[&str]) -> String {
     let target = scratch(target);
-    let output = Command::new(std::env::var_os("CARGO").as_deref().unwrap_or(OsStr::new("cargo")))
+    let output = cargo()
         .args(["build", "--quiet", "--package", "hmalloc", "--lib", "--target-dir"])
         .arg(&target)
         .args(arguments)
         .current_dir(repository(""))
-        .env_remove("CARGO_BUILD_TARGET")
         .output()
         .expect("cargo runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

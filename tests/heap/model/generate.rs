@@ -31,7 +31,7 @@ fn aligns() -> impl Strategy<Value = usize> {
 fn operations() -> impl Strategy<Value = Op> {
     let number = || 0_usize..10_000;
     let live = || number().prop_map(Nth);
-    let bad = prop::sample::select(&Bad::ALL[..]);
+    let bad = prop::sample::select(Bad::ALL);
     prop_oneof![
         10 => (sizes(), aligns()).prop_map(|(size, align)| Allocate { size, align }),
         6 => (sizes(), aligns()).prop_map(|(size, align)| Zeroed { size, align }),

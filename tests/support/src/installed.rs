@@ -2,6 +2,7 @@
 
 use crate::packages;
 use crate::places::{repository, scratch};
+use crate::programs::BUILD_SETTINGS;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -64,17 +65,12 @@ pub fn capi() -> PathBuf {
     repository("capi")
 }
 
-/// A command in an environment without what instruments the tests, which cannot be linked into a library for C, and
-/// without what a user may have told hmalloc.
+/// A command in an environment without the settings that the tests were built with, and without what a user may have told
+/// hmalloc.
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
-    for name in
-        ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET"]
-            .into_iter()
-            .chain(["LD_PRELOAD", "HMALLOC_POLICY", "HMALLOC_STATS", "HMALLOC_CHECK", "HMALLOC_LOG", "DESTDIR"])
-    {
-        command.env_remove(name);
-    }
+    let told = ["LD_PRELOAD", "HMALLOC_POLICY", "HMALLOC_STATS", "HMALLOC_CHECK", "HMALLOC_LOG", "DESTDIR"];
+    BUILD_SETTINGS.iter().chain(&told).for_each(|name| _ = command.env_remove(name));
     command.env("CARGO_TARGET_DIR", scratch("capi")).env("LC_ALL", "C");
     command
 }

@@ -6,6 +6,18 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+/// How the tests are built: what instruments them (coverage, sanitizers) cannot be linked without a libc, nor into a
+/// library for C.
+pub const BUILD_SETTINGS: [&str; 5] =
+    ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET"];
+
+/// Cargo, without the settings that the tests were built with.
+pub fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").as_deref().unwrap_or(OsStr::new("cargo")));
+    BUILD_SETTINGS.iter().for_each(|name| _ = cargo.env_remove(name));
+    cargo
+}
+
 /// The release build of one program: static, at a fixed address or, if `pie`, at one of the kernel's choice.
 ///
 /// The first test to ask builds it, in a target directory of the tests' own: the one that these tests were built in may
@@ -13,17 +25,11 @@ use std::process::{Command, Output, Stdio};
 pub fn program(name: &str, pie: bool) -> PathBuf {
     let (folder, pie) = if pie { ("programs-pie", "1") } else { ("programs", "0") };
     let target = scratch(folder);
-    let output = Command::new(std::env::var_os("CARGO").as_deref().unwrap_or(OsStr::new("cargo")))
+    let output = cargo()
         .args(["build", "--release", "--quiet", "--package", "hmalloc-qemu", "--bin", name, "--target-dir"])
         .arg(&target)
         .current_dir(repository(""))
         .env("HMALLOC_PIE", pie)
-        // What instruments the tests (coverage, sanitizers) cannot be linked without a libc.
-        .env_remove("RUSTFLAGS")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env_remove("RUSTC_WRAPPER")
-        .env_remove("RUSTC_WORKSPACE_WRAPPER")
-        .env_remove("CARGO_BUILD_TARGET")
         .output()
         .expect("cargo runs");
     assert!(output.status.success(), "building {name} failed:\n{}", String::from_utf8_lossy(&output.stderr));
