@@ -72,10 +72,13 @@ pub use look::blocks::{Blocks, SpanInfo, SpanInfos, SpanKind};
 pub use look::stats::Stats;
 pub use resize::ResizeError;
 
-/// How a line gets out and how the process dies, for the packages `capi` and `runtime`: no part of the crate's contract.
+/// How a line gets out, how the process dies and what a libc brings, for the packages `capi` and `runtime`: no part of the
+/// crate's contract.
 #[doc(hidden)]
 pub mod process {
+    pub use crate::kernel::line::Text;
     pub use crate::kernel::sys::{STDERR, abort, write_line};
+    pub use crate::{linked, weak};
 }
 
 #[cfg(doc)]

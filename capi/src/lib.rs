@@ -17,10 +17,6 @@
 //! the last destructor.
 #![no_std]
 
-#[macro_use]
-#[path = "../../src/kernel/weak.rs"]
-mod weak;
-
 #[cfg(feature = "preload")]
 mod environment;
 mod family;

@@ -4,6 +4,7 @@
 use core::ffi::c_int;
 #[cfg(feature = "preload")]
 use core::ffi::c_void;
+use hmalloc::process::{linked, weak};
 
 type Errno = extern "C" fn() -> *mut c_int;
 

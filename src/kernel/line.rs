@@ -1,16 +1,20 @@
 //! One line of text on the stack: what a report of a misuse is written with, without allocating. The formatting that
 //! `core` has would do the same, and add some 4 KiB to a program that formats nothing else.
 
-const MAX: usize = 256;
+use core::fmt;
 
-/// A line under construction. What is too long for it is left out.
-pub(crate) struct Line {
+/// As long as any line of this crate.
+pub(crate) type Line = Text<256>;
+
+/// A text on the stack. What does not fit is left out.
+pub struct Text<const MAX: usize> {
     bytes: [u8; MAX],
     length: usize,
 }
 
-impl Line {
-    pub(crate) const fn new() -> Self {
+impl<const MAX: usize> Text<MAX> {
+    /// An empty text.
+    pub const fn new() -> Self {
         Self { bytes: [0; MAX], length: 0 }
     }
 
@@ -52,13 +56,34 @@ impl Line {
         self
     }
 
-    pub(crate) fn as_bytes(&self) -> &[u8] {
+    /// Appends a newline. Without room for it, it replaces the last byte.
+    pub fn end_line(&mut self) {
+        self.length = self.length.min(MAX - 1);
+        self.byte(b'\n');
+    }
+
+    /// The text.
+    pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or_default()
     }
 
     /// Empty if a character was cut in two at the end.
     pub(crate) fn as_str(&self) -> &str {
         core::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+}
+
+impl<const MAX: usize> Default for Text<MAX> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// For what formats anyway: the C libraries' reports.
+impl<const MAX: usize> fmt::Write for Text<MAX> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.text(text);
+        Ok(())
     }
 }
 
@@ -84,6 +109,15 @@ mod tests {
         for _ in 0..100 {
             line.text("eight by");
         }
-        assert_eq!(line.as_str(), "eight by".repeat(MAX / 8));
+        assert_eq!(line.as_str(), "eight by".repeat(256 / 8));
+    }
+
+    #[test]
+    fn a_newline_always_fits() {
+        let mut text = Text::<4>::new();
+        text.text("abc").end_line();
+        assert_eq!(text.as_str(), "abc\n");
+        text.end_line();
+        assert_eq!(text.as_str(), "abc\n");
     }
 }

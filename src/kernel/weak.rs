@@ -1,15 +1,19 @@
 //! Weak references to what a libc may bring: null where there is none, and nothing is linked in for them.
 //!
 //! Rust has no stable weak reference; the assembler has. A word in read-only data holds the symbol's address, or 0.
-//! Also read by `capi`, whose words are its own.
+//! Exported for `capi`, whose words are its own.
 
 #[cfg(target_pointer_width = "64")]
+#[doc(hidden)]
+#[macro_export]
 macro_rules! word_directive {
     () => {
         ".quad"
     };
 }
 #[cfg(target_pointer_width = "32")]
+#[doc(hidden)]
+#[macro_export]
 macro_rules! word_directive {
     () => {
         ".long"
@@ -17,6 +21,8 @@ macro_rules! word_directive {
 }
 
 /// Declares `$word`, a static that holds the address of `$symbol` as an `Option<$type>`, or `None`.
+#[doc(hidden)]
+#[macro_export]
 macro_rules! weak {
     ($word:ident, $symbol:literal, $type:ty) => {
         core::arch::global_asm!(
@@ -28,7 +34,7 @@ macro_rules! weak {
             concat!(".weak ", stringify!($word)),
             concat!(".hidden ", stringify!($word)),
             concat!(stringify!($word), ":"),
-            concat!(word_directive!(), " ", $symbol),
+            concat!($crate::word_directive!(), " ", $symbol),
             ".popsection",
             ".endif",
         );
@@ -39,6 +45,8 @@ macro_rules! weak {
 }
 
 /// Reads what `weak!` declares. Volatile, for the linker or the loader fills the word behind the compiler's back.
+#[doc(hidden)]
+#[macro_export]
 macro_rules! linked {
     ($word:ident) => {
         // An interpreter links nothing.
