@@ -198,7 +198,7 @@ impl<B: Brk> Heap<B> {
             Content::Moved { left_zero: true } => self.spans.release_untouched(span),
             Content::Moved { left_zero: false } => self.spans.release(span),
         };
-        self.settle(free);
+        self.return_due(free);
         Ok(Begun::Done(to))
     }
 
@@ -219,7 +219,7 @@ impl<B: Brk> Heap<B> {
         let held = span.page_count();
         if pages + room_to_grow(pages) < held {
             let free = self.spans.shorten(span, pages);
-            self.settle(free);
+            self.return_due(free);
         }
         pages <= held || self.spans.lengthen(span, pages) || self.raise_behind(span, pages)
     }

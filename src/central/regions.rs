@@ -35,7 +35,7 @@ impl<B: Brk> Spans<B> {
         let enough = self.bytes_around(pages).is_some_and(|needed| needed <= bytes);
         while enough && bytes > 0 {
             let Some(region) = self.map.regions().iter().next_back().copied() else { break };
-            if !self.give_back(&region) {
+            if !self.return_region(&region) {
                 return false;
             }
             bytes -= region.mapping_bytes.min(bytes);
@@ -119,16 +119,16 @@ impl<B: Brk> Spans<B> {
     }
 
     /// Unmaps the regions in which nothing is used, from the highest down. Returns how many bytes that gave back.
-    pub(crate) fn give_back_regions(&mut self) -> usize {
-        let (mut given, mut index) = (0, self.map.regions().iter().len());
+    pub(crate) fn return_regions(&mut self) -> usize {
+        let (mut returned, mut index) = (0, self.map.regions().iter().len());
         while index > 0 {
             index -= 1;
             let Some(&region) = self.map.regions().iter().nth(index) else { break };
-            if self.give_back(&region) {
-                given += region.pages * PAGE;
+            if self.return_region(&region) {
+                returned += region.pages * PAGE;
             }
         }
-        given
+        returned
     }
 
     /// Whether nothing in a region is used.
@@ -144,13 +144,13 @@ impl<B: Brk> Spans<B> {
     }
 
     /// Unmaps the region of a free span if it is all that is left in it.
-    pub(crate) fn give_back_region_of(&mut self, free: Span) -> bool {
+    pub(crate) fn return_region_of(&mut self, free: Span) -> bool {
         let alone = free.prev().is_some_and(|prev| prev.is(Kind::Metadata)) && self.counters.region_pages > 0;
         let region = self.map.regions().iter().find(|region| alone && region.end() == free.end()).copied();
-        region.is_some_and(|region| self.give_back(&region))
+        region.is_some_and(|region| self.return_region(&region))
     }
 
-    fn give_back(&mut self, region: &Region) -> bool {
+    fn return_region(&mut self, region: &Region) -> bool {
         let Some((metadata, free)) = self.spans_if_idle(region) else { return false };
         self.believe(metadata);
         self.believe(free);

@@ -1,4 +1,4 @@
-//! When to return memory to the kernel unasked. Decisions only; [`give`](crate::central::give) carries them out.
+//! When to return memory to the kernel unasked. Decisions only; [`returns`](crate::central::returns) carries them out.
 //!
 //! What counts is a sum: the pages of all free spans that may hold memory. It has two marks.
 //!

@@ -46,13 +46,13 @@ impl<B: Brk> Spans<B> {
         let before = self.sums().dirty;
         let free = self.find_around(address).filter(|span| span.is(Kind::Free));
         if let Some(free) = free
-            && !self.give_back_region_of(free)
+            && !self.return_region_of(free)
         {
-            self.return_of(free, plan, plan.most);
+            self.return_from(free, plan, plan.most);
         }
         let returned = before.saturating_sub(self.sums().dirty);
         if let Some(top) = self.top.filter(|&top| returned < plan.most && Some(top) != free) {
-            self.return_of(top, plan, plan.most - returned);
+            self.return_from(top, plan, plan.most - returned);
         }
         let mut steps = plan.steps;
         while steps > 0 {
@@ -61,7 +61,7 @@ impl<B: Brk> Spans<B> {
                 break;
             }
             let Some(span) = self.next_to_look_at(&mut steps, before, plan) else { break };
-            self.return_of(span, plan, plan.most - returned);
+            self.return_from(span, plan, plan.most - returned);
         }
         let returned = before.saturating_sub(self.sums().dirty);
         self.thrift.note_returned(returned);
@@ -101,7 +101,7 @@ impl<B: Brk> Spans<B> {
     }
 
     /// Returns up to `most` dirty pages of a free span, if they are worth it.
-    fn return_of(&mut self, free: Span, plan: Plan, most: usize) {
+    fn return_from(&mut self, free: Span, plan: Plan, most: usize) {
         let top = self.top == Some(free);
         let populated = if top { self.populated().len() / PAGE } else { 0 };
         let pages = most.min(free.dirty_pages() + populated);
@@ -205,14 +205,14 @@ impl<B: Brk> Spans<B> {
     }
 
     /// Discards what any free span but the top may hold. Returns how many bytes held memory.
-    pub(crate) fn discard_all(&mut self) -> usize {
-        let (mut given, mut span) = (0, self.first);
+    pub(crate) fn return_free_spans(&mut self) -> usize {
+        let (mut returned, mut span) = (0, self.first);
         while let Some(here) = span {
             if here.is(Kind::Free) && self.top != Some(here) && Known::of(here).middle() > 0 {
-                given += self.discard_some(here, usize::MAX).unwrap_or(0);
+                returned += self.discard_some(here, usize::MAX).unwrap_or(0);
             }
             span = here.next();
         }
-        given
+        returned
     }
 }
