@@ -11,7 +11,7 @@ use crate::ground::header::{Kind, Span};
 impl<B> Spans<B> {
     /// Ends the process unless the page map has `span`'s header where the header says it belongs (I2).
     #[inline]
-    pub(crate) fn believe(&self, span: Span) {
+    pub(crate) fn verify(&self, span: Span) {
         if !self.map.believes(span) {
             corrupt(2, span.address());
         }

@@ -18,7 +18,7 @@ impl<B> Spans<B> {
     }
 
     fn release_with(&mut self, span: Span, known: Known) -> Span {
-        self.believe(span);
+        self.verify(span);
         self.coalesce(span, known)
     }
 
@@ -29,23 +29,23 @@ impl<B> Spans<B> {
         known.note(span);
         let mut free = span;
         if let Some(next) = self.free_next(span) {
-            self.believe(next);
-            self.unplace_free(next);
+            self.verify(next);
+            self.remove_free(next);
             self.absorb_next(free);
         }
         if let Some(prev) = span.prev().filter(|prev| prev.is(Kind::Free)) {
-            self.believe(prev);
-            self.unplace_free(prev);
+            self.verify(prev);
+            self.remove_free(prev);
             free = prev;
             self.absorb_next(free);
         }
-        self.place_free(free);
+        self.insert_free(free);
         free
     }
 
     /// Makes a used span `pages` pages long and frees the rest. Returns the free span the rest has become part of.
     pub(crate) fn shorten(&mut self, span: Span, pages: usize) -> Span {
-        self.believe(span);
+        self.verify(span);
         let rest = self.split(span, pages);
         self.release(rest)
     }
@@ -55,13 +55,13 @@ impl<B> Spans<B> {
         let Some(next) = self.free_next(span).filter(|next| span.page_count() + next.page_count() >= pages) else {
             return false;
         };
-        self.believe(span);
-        self.believe(next);
-        self.unplace_free(next);
+        self.verify(span);
+        self.verify(next);
+        self.remove_free(next);
         let more = pages - span.page_count();
         if next.page_count() > more {
             let remainder = self.split(next, more);
-            self.place_free(remainder);
+            self.insert_free(remainder);
         }
         if next.zero_end() > 0 {
             self.thrift.need();

@@ -112,7 +112,7 @@ impl<B: Brk> Spans<B> {
         self.link_after(Some(header), free);
         // A region that follows the heap's end in the list does not move that end.
         self.last = last;
-        self.keep_free(free);
+        self.index_free(free);
         self.counters.region_pages += pages;
         self.thrift.need();
         self.note_peak();
@@ -152,8 +152,8 @@ impl<B: Brk> Spans<B> {
 
     fn return_region(&mut self, region: &Region) -> bool {
         let Some((metadata, free)) = self.spans_if_idle(region) else { return false };
-        self.believe(metadata);
-        self.believe(free);
+        self.verify(metadata);
+        self.verify(free);
         // Before the region is gone, and the two headers with it.
         self.ensure_linked(metadata, free);
         let (prev, next) = (metadata.prev(), free.next());

@@ -67,7 +67,7 @@ impl<B> Spans<B> {
         for _ in 0..most {
             let span = next?;
             if let Some(slab) = span.as_slab() {
-                self.believe(span);
+                self.verify(span);
                 visit(self, slab);
             }
             (seen, next) = (Some(span.start()), span.next());
@@ -87,7 +87,7 @@ impl<B> Spans<B> {
     /// of.
     pub(crate) fn retire(&mut self, slab: Slab) -> Span {
         let (span, known) = (slab.span(), Known::of_slab(slab));
-        self.believe(span);
+        self.verify(span);
         self.counters.slab_pages -= span.page_count();
         self.map.set_run(span.start() + PAGE, span.page_count() - 1, None);
         self.coalesce(slab.retire(), known)

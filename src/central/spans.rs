@@ -134,7 +134,7 @@ impl<B> Spans<B> {
     pub(crate) fn take_free(&mut self, pages: usize, align: usize) -> Option<Span> {
         self.thrift.tick();
         if let Some(span) = self.fit.best(pages.checked_add(align_slack(align))?) {
-            self.believe(span);
+            self.verify(span);
             self.fit.remove(span);
             let span = self.carve(span, pages, align);
             if span.zero_end() > 0 {
@@ -161,12 +161,12 @@ impl<B> Spans<B> {
         let lead = pages_to_align(span, align).unwrap_or(0);
         if lead > 0 {
             let rest = self.split(span, lead);
-            self.keep_free(span);
+            self.index_free(span);
             span = rest;
         }
         if span.page_count() > pages {
             let remainder = self.split(span, pages);
-            self.place_free(remainder);
+            self.insert_free(remainder);
         }
         span.turn(Kind::Free, Kind::Large);
         self.map.mark(span);
@@ -197,22 +197,22 @@ impl<B> Spans<B> {
     }
 
     /// Puts a free span where its place says: the top, or the index of free spans.
-    pub(crate) fn place_free(&mut self, span: Span) {
+    pub(crate) fn insert_free(&mut self, span: Span) {
         if self.last == Some(span) {
             self.top = Some(span);
         } else {
-            self.keep_free(span);
+            self.index_free(span);
         }
     }
 
     /// Puts a free span that is not the top into the index.
-    pub(crate) fn keep_free(&mut self, span: Span) {
+    pub(crate) fn index_free(&mut self, span: Span) {
         self.map.mark(span);
         self.fit.insert(span);
     }
 
     /// Takes a free span out of its index.
-    pub(crate) fn unplace_free(&mut self, span: Span) {
+    pub(crate) fn remove_free(&mut self, span: Span) {
         if self.top == Some(span) {
             self.top = None;
         } else {

@@ -119,7 +119,7 @@ impl Tier {
                 Some(slab) => slab,
                 None => self.new_slab(size_class, spans)?,
             };
-            spans.believe(next.span());
+            spans.verify(next.span());
             self.make_current(next);
         }
     }

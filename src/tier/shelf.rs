@@ -39,7 +39,7 @@ impl Slab {
 impl Tier {
     /// Acts on a slab whose free slots have reached its trigger. Returns the free span that an empty slab became.
     pub(crate) fn review<B>(&mut self, slab: Slab, spans: &mut Spans<B>) -> Option<Span> {
-        spans.believe(slab.span());
+        spans.verify(slab.span());
         if matches!(slab.place(), Place::Full | Place::Spent) {
             self.list_with(slab, slab.relist_at());
             if slab.until_review() > 0 {
@@ -68,7 +68,7 @@ impl Tier {
     pub(crate) fn retire_idle<B>(&mut self, spans: &mut Spans<B>) {
         while self.empty_count > 0 {
             if let Some(slab) = self.empties[0] {
-                spans.believe(slab.span());
+                spans.verify(slab.span());
                 self.unlist(slab);
                 self.forget_empty(slab);
                 self.retire(slab, spans);
@@ -116,7 +116,7 @@ impl Tier {
 
     /// Takes a class off its slab.
     fn take_off<B>(&mut self, index: usize, slab: Slab, spans: &mut Spans<B>) {
-        spans.believe(slab.span());
+        spans.verify(slab.span());
         self.classes[index].unclaim();
         self.classes[index].slab = None;
     }

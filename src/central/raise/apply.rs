@@ -50,7 +50,7 @@ impl<B: Brk> Spans<B> {
     /// A new last span.
     fn append(&mut self, kind: Kind, start: usize, pages: usize, zero: usize) -> Span {
         if let Some(top) = self.top.take() {
-            self.keep_free(top);
+            self.index_free(top);
         }
         let span = self.map.record(start);
         span.init(kind, start, pages, zero);
