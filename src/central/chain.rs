@@ -63,8 +63,8 @@ impl<B> Spans<B> {
     /// Ends the process unless the spans around `from..=to` lead back to the two (I1).
     pub(crate) fn ensure_linked(&self, from: Span, to: Span) {
         let before = from.prev().map_or(self.first, |prev| prev.next());
-        let behind = to.next().map_or(Some(to), |next| next.prev());
-        if before != Some(from) || behind != Some(to) {
+        let after = to.next().map_or(Some(to), |next| next.prev());
+        if before != Some(from) || after != Some(to) {
             corrupt(1, from.address());
         }
     }

@@ -25,7 +25,7 @@ impl<B> Spans<B> {
     /// Makes a used span a free one, together with its free neighbours.
     pub(crate) fn coalesce(&mut self, span: Span, known: Known) -> Span {
         self.thrift.tick_release(span.page_count());
-        span.turn(Kind::Large, Kind::Free);
+        span.change_kind(Kind::Large, Kind::Free);
         known.note(span);
         let mut free = span;
         if let Some(next) = self.free_next(span) {
@@ -64,7 +64,7 @@ impl<B> Spans<B> {
             self.insert_free(remainder);
         }
         if next.zero_end() > 0 {
-            self.thrift.need();
+            self.thrift.note_needed();
         }
         self.absorb_next(span);
         self.map.mark(span);

@@ -66,7 +66,7 @@ impl Known {
     }
 
     /// A span that is zero throughout is all end.
-    fn settled(mut self) -> Self {
+    fn normalised(mut self) -> Self {
         if self.middle() == 0 {
             (self.front, self.end) = (0, self.pages);
         }
@@ -86,7 +86,7 @@ impl Known {
     /// The first `pages` pages, as the only ones that are left. Where the dirty ones are not known, all may be here.
     pub(crate) fn first(self, pages: usize) -> Self {
         let end = (self.end + pages).saturating_sub(self.pages);
-        Self { pages, front: self.front.min(pages - end), dirty: self.dirty, end }.settled()
+        Self { pages, front: self.front.min(pages - end), dirty: self.dirty, end }.normalised()
     }
 
     /// The pages before and from `at`. Where the dirty ones are not known, both parts count as many as they can hold: what
@@ -95,7 +95,7 @@ impl Known {
         let rest = self.pages - at;
         let end = self.end.min(rest);
         let front = self.front.saturating_sub(at).min(rest - end);
-        (self.first(at), Self { pages: rest, front, dirty: self.dirty, end }.settled())
+        (self.first(at), Self { pages: rest, front, dirty: self.dirty, end }.normalised())
     }
 
     /// After the pages from `from` to `to`, counted from the span's start, were returned.
@@ -112,7 +112,7 @@ impl Known {
         } else if first == self.front {
             left.front = last;
         }
-        left.settled()
+        left.normalised()
     }
 }
 

@@ -23,7 +23,7 @@ impl<B: Brk> Spans<B> {
     /// at the top are conceded. Where blocks lay, their content is lost, and the policy says what that means: if the
     /// process is to go on, the break is raised over them again, so that at least their addresses are the heap's. Where
     /// headers lay, it cannot go on.
-    pub(crate) fn concede(&mut self, from: usize) -> Result<usize, Refused> {
+    pub(crate) fn handle_lowered_break(&mut self, from: usize) -> Result<usize, Refused> {
         if self.map.base().is_none() || from >= self.map.end() {
             return Ok(from);
         }
@@ -65,7 +65,7 @@ impl<B: Brk> Spans<B> {
         }
         self.map.shrink(end);
         // What is left below it was handed out: it is known what of it holds memory.
-        self.frontier = Some(self.frontier).filter(|&frontier| frontier <= end).unwrap_or(0);
+        self.handed_out_end = Some(self.handed_out_end).filter(|&used| used <= end).unwrap_or(0);
     }
 
     /// Lowers the break so that at most `keep` bytes, rounded up to pages, are free at the top. Returns by how much.
@@ -137,7 +137,7 @@ impl<B: Brk> Spans<B> {
 
     /// Whether the break stands at the heap's end. A break below is noticed here as when the heap grows.
     pub(crate) fn is_break_at_end(&mut self) -> bool {
-        self.brk.query().and_then(|now| self.concede(now)) == Ok(self.map.end())
+        self.brk.query().and_then(|now| self.handle_lowered_break(now)) == Ok(self.map.end())
     }
 
     /// Where the heap would end if everything free at its end went, but for `keep` bytes, if that is lower than now.

@@ -18,7 +18,7 @@ pub(crate) struct Plan {
     pub(crate) most: usize,
     /// How many in one system call, at least, and if that lowers the break: the top is one span, and can wait for more.
     pub(crate) piece: usize,
-    pub(crate) lowered: usize,
+    pub(crate) lower_piece: usize,
     /// How many spans to look at.
     pub(crate) steps: usize,
     /// The clock, where it was asked.

@@ -36,7 +36,7 @@ pub(crate) enum Where {
     /// Above the old end, wherever that puts them.
     Anywhere,
     /// Right behind the heap's old last page, or the break is not moved.
-    Behind,
+    Adjacent,
 }
 
 impl<B: Brk> Spans<B> {
@@ -52,7 +52,7 @@ impl<B: Brk> Spans<B> {
     /// Raises the break until the top has at least `pages` pages.
     pub(crate) fn raise(&mut self, pages: usize, at: Where) -> Result<(), Refused> {
         for _ in 0..OUTRUN_MAX {
-            let from = self.concede(self.brk.query()?)?;
+            let from = self.handle_lowered_break(self.brk.query()?)?;
             if self.raise_from(from, pages, at).is_ok() {
                 return Ok(());
             }
@@ -67,7 +67,7 @@ impl<B: Brk> Spans<B> {
     fn raise_from(&mut self, from: usize, pages: usize, at: Where) -> Result<(), Refused> {
         let need = self.need(from, pages).ok_or(Refused)?;
         let aside_from =
-            self.map.first_aside(need.first.saturating_add(need.short), at == Where::Behind, &mut self.brk);
+            self.map.first_aside(need.first.saturating_add(need.missing), at == Where::Adjacent, &mut self.brk);
         let first_step = self.wish.step(self.heap_pages());
         let (mut step, mut refused) = (first_step, None);
         loop {
@@ -84,10 +84,10 @@ impl<B: Brk> Spans<B> {
             if step == 0 {
                 break;
             }
-            step = Wish::shorter(step, need.short);
+            step = Wish::shorter(step, need.missing);
         }
         // What was refused because it was large says nothing about steps.
-        if refused.is_some() && need.short < first_step {
+        if refused.is_some() && need.missing < first_step {
             self.wish.note(0, true);
         }
         Err(Refused)

@@ -64,7 +64,7 @@ impl<B: Brk> Spans<B> {
             wish = Some(wish / 2).filter(|&half| half > pages && half >= REGION_LEAST).unwrap_or(pages);
             self.region_most = wish;
         }
-        self.short = Some(wish).filter(|&wish| wish < usual.max(pages));
+        self.granted_after_refusal = Some(wish).filter(|&wish| wish < usual.max(pages));
         self.region_most = wish.saturating_mul(2).max(REGION_MIN);
         Ok(())
     }
@@ -114,7 +114,7 @@ impl<B: Brk> Spans<B> {
         self.last = last;
         self.index_free(free);
         self.counters.region_pages += pages;
-        self.thrift.need();
+        self.thrift.note_needed();
         self.note_peak();
     }
 

@@ -15,15 +15,15 @@ use core::ops::Range;
 impl<B: Brk> Spans<B> {
     fn sums(&self) -> Sums {
         let (free, dirty) = self.free_pages();
-        let dirty = dirty + self.populated().len() / PAGE;
+        let dirty = dirty + self.huge_tail().len() / PAGE;
         Sums { heap: self.heap_pages(), free, dirty, peak: self.counters.peak_bytes / PAGE }
     }
 
     /// The addresses at the top that were never used, and hold memory because they lie in a huge page that was.
-    fn populated(&self) -> Range<usize> {
+    fn huge_tail(&self) -> Range<usize> {
         let Some(top) = self.top else { return 0..0 };
-        let from = self.frontier.max(top.end() - top.zero_end() * PAGE);
-        let to = self.frontier.next_multiple_of(HUGE).min(top.end());
+        let from = self.handed_out_end.max(top.end() - top.zero_end() * PAGE);
+        let to = self.handed_out_end.next_multiple_of(HUGE).min(top.end());
         from..to.max(from)
     }
 
@@ -103,9 +103,9 @@ impl<B: Brk> Spans<B> {
     /// Returns up to `most` dirty pages of a free span, if they are worth it.
     fn return_from(&mut self, free: Span, plan: Plan, most: usize) {
         let top = self.top == Some(free);
-        let populated = if top { self.populated().len() / PAGE } else { 0 };
-        let pages = most.min(free.dirty_pages() + populated);
-        if pages < if top { plan.lowered } else { plan.piece } {
+        let unused = if top { self.huge_tail().len() / PAGE } else { 0 };
+        let pages = most.min(free.dirty_pages() + unused);
+        if pages < if top { plan.lower_piece } else { plan.piece } {
             return;
         }
         if top && self.lower_some(free, most, plan) {
@@ -130,11 +130,11 @@ impl<B: Brk> Spans<B> {
         if !self.thrift.discarding.may_try(dirty, plan.now) {
             return;
         }
-        let (kernel_page, doubtful) = (self.brk.page_size(), self.thrift.doubts_discarding());
+        let (kernel_page, test) = (self.brk.page_size(), self.thrift.must_test_discarding());
         let last = free.to_discard(most, kernel_page).end.saturating_sub(kernel_page);
         match self.discard_some(free, most) {
             Ok(0) => {}
-            Ok(_) if doubtful && self.brk.is_locked(last) => self.thrift.discarding.fail(dirty, plan.now),
+            Ok(_) if test && self.brk.is_locked(last) => self.thrift.discarding.fail(dirty, plan.now),
             Ok(_) => self.thrift.discarding.succeed(),
             Err(Refused) => self.thrift.discarding.fail(dirty, plan.now),
         }
@@ -160,7 +160,7 @@ impl<B: Brk> Spans<B> {
 
     /// Lowers the break over metadata that serves nothing any more, while draining: where most of what would go holds no
     /// memory, it is the metadata that counts.
-    pub(crate) fn lower_end(&mut self) {
+    pub(crate) fn lower_over_metadata(&mut self) {
         let sums = self.sums();
         let Some(low) = self.thrift.low_if_draining(sums) else { return };
         if !self.top.and_then(|top| top.prev()).is_some_and(|prev| prev.is(Kind::Metadata)) {
@@ -181,10 +181,10 @@ impl<B: Brk> Spans<B> {
     pub(crate) fn discard_some(&mut self, free: Span, most: usize) -> Result<usize, Refused> {
         let kernel_page = self.brk.page_size();
         let mut range = free.to_discard(most, kernel_page);
-        let populated = if self.top == Some(free) { self.populated() } else { 0..0 };
-        if !populated.is_empty() {
-            let start = if range.is_empty() { populated.start.next_multiple_of(kernel_page) } else { range.start };
-            range = start..populated.end & !(kernel_page - 1);
+        let huge_tail = if self.top == Some(free) { self.huge_tail() } else { 0..0 };
+        if !huge_tail.is_empty() {
+            let start = if range.is_empty() { huge_tail.start.next_multiple_of(kernel_page) } else { range.start };
+            range = start..huge_tail.end & !(kernel_page - 1);
         }
         if range.is_empty() {
             return Ok(0);
@@ -195,8 +195,8 @@ impl<B: Brk> Spans<B> {
         let after = before.without((range.start - start).div_ceil(PAGE), (range.end - start) / PAGE);
         after.note(free);
         let pages = before.dirty - after.dirty;
-        if (range.start..=range.end).contains(&self.frontier) {
-            self.frontier = 0;
+        if (range.start..=range.end).contains(&self.handed_out_end) {
+            self.handed_out_end = 0;
         }
         if self.top != Some(free) {
             self.fit.dirty = self.fit.dirty.wrapping_sub(pages);

@@ -47,8 +47,8 @@ impl<B> Spans<B> {
     }
 
     /// If memory is short: how many pages beyond the need were granted last.
-    pub(crate) fn short(&self) -> Option<usize> {
-        self.short
+    pub(crate) fn granted_after_refusal(&self) -> Option<usize> {
+        self.granted_after_refusal
     }
 
     /// Has `visit` see the slabs among the next `most` spans after the one around address `after`, or from the first on.

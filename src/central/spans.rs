@@ -64,7 +64,7 @@ pub(crate) struct Spans<B> {
     /// The most pages that a region may be wished to have: twice what was granted last, or half of what was refused.
     pub(crate) region_most: usize,
     /// If the kernel refused what was last wished for: the pages that it granted then, beyond the need.
-    pub(crate) short: Option<usize>,
+    pub(crate) granted_after_refusal: Option<usize>,
     /// The fewest pages that it has refused since the present request began.
     pub(crate) refused: usize,
     pub(crate) wish: Wish,
@@ -73,7 +73,7 @@ pub(crate) struct Spans<B> {
     /// Whether huge pages were asked for, and the highest address below which memory was handed out since and not
     /// returned: what follows in the same huge page holds memory, too.
     pub(crate) has_huge_pages: bool,
-    pub(crate) frontier: usize,
+    pub(crate) handed_out_end: usize,
     pub(crate) counters: Counters,
     /// What is done about a break that was lowered below blocks in use.
     pub(crate) policy: Policy,
@@ -91,12 +91,12 @@ impl<B> Spans<B> {
             thrift: Thrift::new(),
             cursor: Cursor::new(),
             region_most: usize::MAX,
-            short: None,
+            granted_after_refusal: None,
             refused: usize::MAX,
             wish: Wish::new(),
             asked_idle: 0,
             has_huge_pages: false,
-            frontier: 0,
+            handed_out_end: 0,
             policy,
             counters: Counters {
                 brk_calls: 0,
@@ -138,7 +138,7 @@ impl<B> Spans<B> {
             self.fit.remove(span);
             let span = self.carve(span, pages, align);
             if span.zero_end() > 0 {
-                self.thrift.need();
+                self.thrift.note_needed();
             }
             return Some(span);
         }
@@ -168,10 +168,10 @@ impl<B> Spans<B> {
             let remainder = self.split(span, pages);
             self.insert_free(remainder);
         }
-        span.turn(Kind::Free, Kind::Large);
+        span.change_kind(Kind::Free, Kind::Large);
         self.map.mark(span);
         if self.has_huge_pages && span.end() <= self.map.end() {
-            self.frontier = self.frontier.max(span.end());
+            self.handed_out_end = self.handed_out_end.max(span.end());
         }
         span
     }

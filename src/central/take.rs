@@ -67,14 +67,14 @@ impl<B: Brk> Spans<B> {
             return Err(OutOfMemory);
         }
         if self.raise(pages, Where::Anywhere).is_ok() {
-            self.short = self.wish.shortened(self.heap_pages());
+            self.granted_after_refusal = self.wish.shortened(self.heap_pages());
             return Ok(());
         }
         let grown = self.map_region(pages);
         let grown =
             grown.or_else(|_| if self.make_room_for_region(pages) { self.map_region(pages) } else { Err(Refused) });
         if grown.is_err() {
-            (self.refused, self.short) = (pages, Some(self.short.unwrap_or(1)));
+            (self.refused, self.granted_after_refusal) = (pages, Some(self.granted_after_refusal.unwrap_or(1)));
         }
         grown.map_err(|_| OutOfMemory)
     }

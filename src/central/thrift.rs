@@ -140,7 +140,7 @@ impl Thrift {
     }
 
     /// Kernel memory is needed: that is the end of draining. The clock is asked when a span is released next.
-    pub(crate) fn need(&mut self) {
+    pub(crate) fn note_needed(&mut self) {
         if self.draining {
             (self.draining, self.needed) = (false, self.returned > 0);
             self.looked_at = self.operations.wrapping_sub(LOOK);
@@ -194,12 +194,12 @@ impl Thrift {
         let most = if idle { MOST_IDLE } else { MULTIPLE * self.freed + PIECE };
         let piece = if idle || movable > high { PIECE_HIGH } else { PIECE };
         let scattered = if piece == PIECE { self.scattered } else { self.scattered_high };
-        let (lowered, steps) = match () {
+        let (lower_piece, steps) = match () {
             () if idle => (PIECE_HIGH, STEPS_IDLE),
             // What is left in pieces grows with what is freed beside them, and is seen then.
             () => (PIECE / 2, if sums.dirty < scattered + PIECE { 0 } else { STEPS }),
         };
-        Some(Plan { most: most.min(sums.dirty.saturating_sub(low)), piece, lowered, steps, now })
+        Some(Plan { most: most.min(sums.dirty.saturating_sub(low)), piece, lower_piece, steps, now })
     }
 
     /// Draining begins.
@@ -209,7 +209,7 @@ impl Thrift {
 
     /// Whether it is time to see if discarding is of any use: with the first return since draining began, or since it was
     /// of none.
-    pub(crate) fn doubts_discarding(&self) -> bool {
+    pub(crate) fn must_test_discarding(&self) -> bool {
         self.returned == 0 || self.discarding.has_failed()
     }
 

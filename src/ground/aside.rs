@@ -48,7 +48,7 @@ struct Array {
 
 impl Array {
     /// Bytes of the first `bytes` and what grows or is kept with them.
-    fn generous(self, bytes: usize) -> usize {
+    fn with_reserve(self, bytes: usize) -> usize {
         bytes.saturating_add(bytes / STEP_FRACTION).saturating_add(self.step).min(self.end - self.start)
     }
 
@@ -62,7 +62,7 @@ impl Array {
         if least > self.end - self.start {
             return Err(Refused);
         }
-        let wish = self.generous(held).max(least) & !(kernel_page - 1);
+        let wish = self.with_reserve(held).max(least) & !(kernel_page - 1);
         let mut to = self.start + wish;
         let mut answer = brk.map_at(self.mapped, to - self.mapped);
         if answer.is_err() && wish > least {
@@ -78,7 +78,7 @@ impl Array {
     /// be worth a call.
     fn shrunk(&self, bytes: usize, kernel_page: usize) -> usize {
         let held = self.mapped - self.start;
-        let kept = self.generous(bytes).max(KEPT).next_multiple_of(kernel_page);
+        let kept = self.with_reserve(bytes).max(KEPT).next_multiple_of(kernel_page);
         if kept < held - held / RETURN_FRACTION { self.start + kept } else { self.mapped }
     }
 
@@ -87,7 +87,7 @@ impl Array {
     /// # Safety
     ///
     /// Nothing there is used.
-    unsafe fn cut(&mut self, to: usize, brk: &mut impl Brk) {
+    unsafe fn truncate(&mut self, to: usize, brk: &mut impl Brk) {
         // SAFETY: the caller's promise; the piece was mapped by `grow`. Refused, it stays.
         if to < self.mapped && unsafe { brk.unmap(to, self.mapped - to) }.is_ok() {
             self.mapped = to;
@@ -200,8 +200,8 @@ impl Aside {
     pub(crate) unsafe fn cut(&mut self, ends: Ends, brk: &mut impl Brk) {
         // SAFETY: the caller's promise.
         unsafe {
-            self.handles.cut(ends.handles, brk);
-            self.records.cut(ends.records, brk);
+            self.handles.truncate(ends.handles, brk);
+            self.records.truncate(ends.records, brk);
         }
     }
 

@@ -67,6 +67,6 @@ pub(crate) fn is_linked<T: Linked>(head: Option<T>, here: T) -> bool {
         Some(left) => left.links().right.get(),
         None => head,
     };
-    let behind = here.links().right.get().map(|right| right.links().left.get());
-    before == Some(here) && behind.unwrap_or(before) == before
+    let after = here.links().right.get().map(|right| right.links().left.get());
+    before == Some(here) && after.unwrap_or(before) == before
 }

@@ -145,10 +145,10 @@ impl<B: Brk> Heap<B> {
     #[inline(never)]
     fn return_due_slow(&mut self, address: usize) {
         if let Some(plan) = self.spans.plan_return() {
-            self.tier.park(&mut self.spans);
+            self.tier.detach_classes(&mut self.spans);
             self.spans.return_some(address, plan);
             self.spans.return_regions();
         }
-        self.spans.lower_end();
+        self.spans.lower_over_metadata();
     }
 }

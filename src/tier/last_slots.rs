@@ -21,7 +21,7 @@ impl Tier {
     /// Looks at some more slabs if the kernel has refused a wish, so many that all are seen before it can refuse a need;
     /// or ends the shortage.
     pub(super) fn look_ahead<B>(&mut self, spans: &mut Spans<B>) {
-        match spans.short() {
+        match spans.granted_after_refusal() {
             // Less than twice this wish is left, and each new slab takes part of it.
             Some(wish) => self.look_at(spans, 4 * spans.heap_pages() / wish.max(1) + 1),
             None => self.shortage.look = Look::NotBegun,

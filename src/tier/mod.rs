@@ -57,8 +57,8 @@ pub(crate) struct Tier {
     pub(crate) empties: [Option<Slab>; EMPTIES_MAX],
     pub(crate) empty_count: usize,
     pub(crate) shortage: Shortage,
-    /// Whether some class may have a current slab, or some slab is empty, since all were [parked](Self::park).
-    unparked: bool,
+    /// Whether some class may have a current slab, or some slab is empty, since all were [detached](Self::detach_classes).
+    attached: bool,
 }
 
 impl Tier {
@@ -68,7 +68,7 @@ impl Tier {
             empties: [None; EMPTIES_MAX],
             empty_count: 0,
             shortage: Shortage::new(),
-            unparked: false,
+            attached: false,
         }
     }
 
@@ -134,7 +134,7 @@ impl Tier {
             Place::Full | Place::Spent | Place::Current => {}
         }
         slab.set_place(Place::Current, NEVER as usize);
-        self.unparked = true;
+        self.attached = true;
         let class = &mut self.classes[slab.size_class().index()];
         class.slab = Some(slab);
         class.next = 0;

@@ -51,7 +51,7 @@ impl Tier {
             slab.set_place(Place::Empty, 0);
             self.empties[self.empty_count] = Some(slab);
             self.empty_count += 1;
-            self.unparked = true;
+            self.attached = true;
             return None;
         }
         self.unlist(slab);
@@ -76,7 +76,7 @@ impl Tier {
         }
         for index in 0..CLASSES {
             if let Some(slab) = self.classes[index].slab.filter(|slab| slab.live_slots() == 0) {
-                self.take_off(index, slab, spans);
+                self.detach(index, slab, spans);
                 self.retire(slab, spans);
             }
         }
@@ -84,14 +84,14 @@ impl Tier {
 
     /// Takes every class off its slab, when memory is being returned. A slab with live slots is reviewed then when the last
     /// of them is freed, which a current one is not; those without are retired.
-    pub(crate) fn park<B>(&mut self, spans: &mut Spans<B>) {
-        if !core::mem::replace(&mut self.unparked, false) {
+    pub(crate) fn detach_classes<B>(&mut self, spans: &mut Spans<B>) {
+        if !core::mem::replace(&mut self.attached, false) {
             return;
         }
         self.retire_idle(spans);
         for index in 0..CLASSES {
             if let Some(slab) = self.classes[index].slab {
-                self.take_off(index, slab, spans);
+                self.detach(index, slab, spans);
                 let free = slab.capacity() - slab.live_slots();
                 if self.shortage.is_there() {
                     self.find_slots_of(slab, free);
@@ -115,7 +115,7 @@ impl Tier {
     }
 
     /// Takes a class off its slab.
-    fn take_off<B>(&mut self, index: usize, slab: Slab, spans: &mut Spans<B>) {
+    fn detach<B>(&mut self, index: usize, slab: Slab, spans: &mut Spans<B>) {
         spans.verify(slab.span());
         self.classes[index].unclaim();
         self.classes[index].slab = None;

@@ -33,9 +33,9 @@ fn return_inside<B: Brk>(slab: Slab, brk: &mut B, patience: &mut Patience) -> us
         units &= !of_run;
         let start = slab.start() + first * UNIT;
         // SAFETY: whole kernel pages of a slab, which is the heap's; no slot in them is live, and no class has one at hand.
-        let granted = patience.asks() && unsafe { brk.discard(start, run * UNIT) }.is_ok();
+        let granted = patience.may_ask() && unsafe { brk.discard(start, run * UNIT) }.is_ok();
         if granted {
-            patience.end();
+            patience.reset();
             slab.add_zero_units(of_run);
             returned += run * UNIT;
         }
@@ -73,8 +73,8 @@ impl Patience {
         Self { refusals: 0, left_out: 0 }
     }
 
-    /// Whether to ask for the next run. It counts as refused until [`end`](Self::end) says that it was not.
-    fn asks(&mut self) -> bool {
+    /// Whether to ask for the next run. It counts as refused until [`reset`](Self::reset) says that it was not.
+    fn may_ask(&mut self) -> bool {
         if self.left_out > 0 {
             self.left_out -= 1;
             return false;
@@ -85,7 +85,7 @@ impl Patience {
     }
 
     /// The kernel has granted what it was asked.
-    fn end(&mut self) {
+    fn reset(&mut self) {
         *self = Self::new();
     }
 }

@@ -29,7 +29,7 @@ impl<B: Brk> Spans<B> {
             self.append(Kind::Metadata, raise.start, raise.metadata, 0);
         }
         self.lengthen_top(raise, zero_from);
-        self.thrift.need();
+        self.thrift.note_needed();
         self.note_peak();
     }
 

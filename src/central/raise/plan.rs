@@ -21,7 +21,7 @@ pub(super) struct Need {
     /// How long the top is to be.
     pub(super) pages: usize,
     /// How many pages the old top is short of that, if the new ones follow it.
-    pub(super) short: usize,
+    pub(super) missing: usize,
     /// Whether the new pages follow the heap's old ones.
     pub(super) ours: bool,
 }
@@ -60,17 +60,17 @@ impl<B: Brk> Spans<B> {
             start,
             first: (start - base) / PAGE,
             pages,
-            short: pages.saturating_sub(held).max(1),
+            missing: pages.saturating_sub(held).max(1),
             ours,
         })
     }
 
     /// A raise by `step` pages, or by what is needed if that is more; nothing if there are no addresses for it.
     pub(super) fn plan_raise(&self, need: &Need, step: usize, aside_from: usize) -> Option<Raise> {
-        let &Need { base, from, start, first, pages, short, ours } = need;
+        let &Need { base, from, start, first, pages, missing, ours } = need;
         let room = self.map.served_beyond(first, aside_from);
-        let (mut metadata, mut free) = (0, short.max(step).min(room));
-        if short > room {
+        let (mut metadata, mut free) = (0, missing.max(step).min(room));
+        if missing > room {
             // Metadata comes between the old top and the new one, which has to hold all pages by itself.
             free = pages.max(step);
             metadata = self.metadata_before(first.checked_add(free)?, aside_from)?;

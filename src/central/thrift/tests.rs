@@ -22,7 +22,7 @@ fn round(thrift: &mut Thrift, sums: Sums, clock: Option<u64>) -> bool {
     if returned {
         thrift.note_returned(sums.dirty);
     }
-    thrift.need();
+    thrift.note_needed();
     returned
 }
 
@@ -43,7 +43,7 @@ fn draining_goes_on_until_memory_is_needed() {
     assert!(release(&mut thrift, sums(16 * MIB, 2 * MIB), None).is_some(), "to the lower mark");
     assert!(release(&mut thrift, sums(16 * MIB, MIB / 2), None).is_none(), "below it");
     assert!(release(&mut thrift, sums(16 * MIB, 2 * MIB), None).is_some(), "and again");
-    thrift.need();
+    thrift.note_needed();
     assert!(release(&mut thrift, sums(16 * MIB, 2 * MIB), None).is_none(), "calm");
 }
 
@@ -93,7 +93,7 @@ fn mistakes_wear_off_with_time_and_with_success() {
     let rare =
         (1..=SHIFT_MAX as u64).map(|time| round(&mut thrift, sums(100 * MIB, 250 * MIB), Some(5000 + time * 150)));
     assert!(rare.into_iter().all(|returned| returned));
-    thrift.need();
+    thrift.note_needed();
     assert!(release(&mut thrift, heap, Some(5000 + 990)).is_some(), "mistakes that were none");
 }
 

@@ -139,7 +139,7 @@ impl Span {
     }
 
     /// Turns a span from what it is into something else that is no slab.
-    pub(crate) fn turn(self, from: Kind, to: Kind) {
+    pub(crate) fn change_kind(self, from: Kind, to: Kind) {
         debug_assert!(self.is(from) && to != Kind::Slab && from != Kind::Slab);
         self.central().kind.set(to);
     }
