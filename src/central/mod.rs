@@ -1,4 +1,4 @@
-//! The central part: runs of pages, where they come from and where they go.
+//! The central part: runs of pages, from the kernel and back to it.
 
 pub(crate) mod backoff;
 pub(crate) mod chain;

@@ -1,7 +1,7 @@
-//! Returning memory to the kernel: what [`thrift`](crate::central::thrift) has planned, and what a trim asks for.
+//! Returning memory to the kernel: as [`thrift`](crate::central::thrift) has planned, and as a trim requests.
 //!
-//! A plan is carried out where it costs least: in the span just freed, which mostly is long by then; in the top; then in
-//! others, which a cursor finds, a few spans at each step.
+//! A plan is carried out where it costs least: first in the span just freed, which is mostly long after coalescing; then
+//! in the top; then in other spans, which a cursor finds, a few at each step.
 
 use crate::central::known::Known;
 use crate::central::plan::{Plan, Sums};
@@ -19,7 +19,7 @@ impl<B: Brk> Spans<B> {
         Sums { heap: self.heap_pages(), free, dirty, peak: self.counters.peak_bytes / PAGE }
     }
 
-    /// The addresses at the top that were never used, and hold memory because they lie in a huge page that was.
+    /// The part of the top that was never used but holds memory, because it lies in a huge page of which a part was used.
     fn huge_tail(&self) -> Range<usize> {
         let Some(top) = self.top else { return 0..0 };
         let from = self.handed_out_end.max(top.end() - top.zero_end() * PAGE);
@@ -27,21 +27,21 @@ impl<B: Brk> Spans<B> {
         from..to.max(from)
     }
 
-    /// Whether some memory may have to go back, after a span was released.
+    /// Whether memory may have to be returned, after a span was released.
     #[inline]
     pub(crate) fn is_return_due(&mut self) -> bool {
         let sums = self.sums();
         self.thrift.is_due(sums)
     }
 
-    /// What is to be returned now, if anything.
+    /// What must be returned now, if anything.
     pub(crate) fn plan_return(&mut self) -> Option<Plan> {
         let sums = self.sums();
         let (brk, thrift) = (&self.brk, &mut self.thrift);
         thrift.plan(sums, || brk.now())
     }
 
-    /// Carries a plan out: first with the free span around `address`, then with others.
+    /// Carries out a plan: first in the free span around `address`, then in others.
     pub(crate) fn return_some(&mut self, address: usize, plan: Plan) {
         let before = self.sums().dirty;
         let free = self.find_around(address).filter(|span| span.is(Kind::Free));
@@ -70,13 +70,13 @@ impl<B: Brk> Spans<B> {
         }
     }
 
-    /// Whether discarding is worth a try.
+    /// Whether discarding may be tried.
     fn discards(&self, plan: Plan) -> bool {
         self.thrift.discarding.may_try(self.free_pages().1, plan.now)
     }
 
-    /// The next free span in address order that holds enough, from where the last look ended. A whole round without one
-    /// is the end of it for some time.
+    /// The next free span in address order that holds enough dirty pages, from where the last search ended. A whole round
+    /// without one stops the search until more is dirty.
     fn next_to_look_at(&mut self, steps: &mut usize, dirty: usize, plan: Plan) -> Option<Span> {
         let mut next = self.find_around(self.cursor.address).or(self.first);
         self.cursor.piece = self.cursor.piece.max(plan.piece);
@@ -89,7 +89,7 @@ impl<B: Brk> Spans<B> {
                 return Some(span);
             }
             if next.is_none() {
-                // What was freed behind the cursor meanwhile has not been looked at.
+                // Spans freed below the cursor during the round were not visited, so the count at its start is noted.
                 if !core::mem::replace(&mut self.cursor.found, false) {
                     self.thrift.note_scattered(self.cursor.dirty.min(dirty), self.cursor.piece);
                 }
@@ -100,7 +100,7 @@ impl<B: Brk> Spans<B> {
         None
     }
 
-    /// Returns up to `most` dirty pages of a free span, if they are worth it.
+    /// Returns up to `most` dirty pages of a free span, if they are worth a system call.
     fn return_from(&mut self, free: Span, plan: Plan, most: usize) {
         let top = self.top == Some(free);
         let unused = if top { self.huge_tail().len() / PAGE } else { 0 };
@@ -111,20 +111,20 @@ impl<B: Brk> Spans<B> {
         if top && self.lower_some(free, most, plan) {
             return;
         }
-        // Somebody may have lowered the break to the top's start meanwhile.
+        // Another user may just have lowered the break to the top's start: then there is no top.
         if top && self.top != Some(free) {
             return;
         }
-        let below = free.next();
+        let next = free.next();
         self.try_discarding(free, most, plan);
-        // Behind metadata that serves nothing any more, the whole end can go.
-        let behind = below.filter(|next| next.is(Kind::Metadata)).and_then(|next| next.next());
-        if let Some(top) = self.top.filter(|&top| behind == Some(top) && top.dirty_pages() <= most) {
+        // If only metadata separates the span from the top, that serves nothing any more: all of it can go.
+        let after_metadata = next.filter(|next| next.is(Kind::Metadata)).and_then(|next| next.next());
+        if let Some(top) = self.top.filter(|&top| after_metadata == Some(top) && top.dirty_pages() <= most) {
             self.lower_some(top, most, plan);
         }
     }
 
-    /// Discards up to `most` dirty pages of a free span, unless that has failed not long ago.
+    /// Discards up to `most` dirty pages of a free span, unless that failed recently.
     fn try_discarding(&mut self, free: Span, most: usize, plan: Plan) {
         let dirty = self.free_pages().1;
         if !self.thrift.discarding.may_try(dirty, plan.now) {
@@ -140,14 +140,14 @@ impl<B: Brk> Spans<B> {
         }
     }
 
-    /// Lowers the break by what returns up to `most` dirty pages of the top. Where it holds no more than that, the
-    /// addresses go, too.
+    /// Lowers the break so far that up to `most` dirty pages of the top are returned. If it has no more dirty pages, its
+    /// clean ones go, too.
     fn lower_some(&mut self, top: Span, most: usize, plan: Plan) -> bool {
         let (known, dirty) = (Known::of(top), self.free_pages().1);
         if !self.thrift.lowering.may_try(dirty, plan.now) {
             return false;
         }
-        // Wherever the dirty pages are, no more than this leaves room for are kept.
+        // Wherever the dirty pages are, this is short enough to keep no more of them than must stay.
         let keep = if known.dirty > most { known.front + known.dirty - most } else { known.front.min(BASE) };
         let lowered = self.lower(keep * PAGE) > 0;
         if lowered {
@@ -158,8 +158,8 @@ impl<B: Brk> Spans<B> {
         lowered
     }
 
-    /// Lowers the break over metadata that serves nothing any more, while draining: where most of what would go holds no
-    /// memory, it is the metadata that counts.
+    /// While draining, lowers the break over metadata that serves nothing any more: where most of the free end is clean,
+    /// its metadata is what holds memory.
     pub(crate) fn lower_over_metadata(&mut self) {
         let sums = self.sums();
         let Some(low) = self.thrift.low_if_draining(sums) else { return };
@@ -176,8 +176,8 @@ impl<B: Brk> Spans<B> {
         }
     }
 
-    /// Discards up to about `most` dirty pages of a free span, if the kernel agrees, and keeps their addresses. Returns
-    /// how many bytes that returned: what held memory, and was not returned before.
+    /// Discards up to about `most` dirty pages of a free span, if the kernel agrees, and keeps their addresses. Returns how
+    /// many bytes of dirty pages that were.
     pub(crate) fn discard_some(&mut self, free: Span, most: usize) -> Result<usize, Refused> {
         let kernel_page = self.brk.page_size();
         let mut range = free.to_discard(most, kernel_page);
@@ -204,7 +204,7 @@ impl<B: Brk> Spans<B> {
         Ok(pages * PAGE)
     }
 
-    /// Discards what any free span but the top may hold. Returns how many bytes held memory.
+    /// Discards all dirty pages of all free spans but the top. Returns how many bytes they were.
     pub(crate) fn return_free_spans(&mut self) -> usize {
         let (mut returned, mut span) = (0, self.first);
         while let Some(here) = span {
