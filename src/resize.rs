@@ -198,7 +198,7 @@ impl<B: Brk> Heap<B> {
             Content::Moved { left_zero: true } => self.spans.release_untouched(span),
             Content::Moved { left_zero: false } => self.spans.release(span),
         };
-        self.settle(free);
+        self.return_due(free);
         Ok(Begun::Done(to))
     }
 
@@ -219,17 +219,17 @@ impl<B: Brk> Heap<B> {
         let held = span.page_count();
         if pages + room_to_grow(pages) < held {
             let free = self.spans.shorten(span, pages);
-            self.settle(free);
+            self.return_due(free);
         }
-        pages <= held || self.spans.lengthen(span, pages) || self.raise_behind(span, pages)
+        pages <= held || self.spans.lengthen(span, pages) || self.raise_adjacent(span, pages)
     }
 
     /// Grows a span that is last, but for the top, by raising the break.
-    fn raise_behind(&mut self, span: Span, pages: usize) -> bool {
+    fn raise_adjacent(&mut self, span: Span, pages: usize) -> bool {
         let last = self.spans.last;
         let at_the_end = last == Some(span) || (self.spans.top.is_some() && span.next() == last);
         let more = pages - span.page_count();
-        let raised = at_the_end && pages <= u32::MAX as usize && self.spans.raise(more, Where::Behind).is_ok();
+        let raised = at_the_end && pages <= u32::MAX as usize && self.spans.raise(more, Where::Adjacent).is_ok();
         raised && self.spans.lengthen(span, pages)
     }
 }

@@ -1,4 +1,4 @@
-//! Freeing spans, and making used ones longer and shorter: free neighbours become one span.
+//! Freeing spans, coalescing them with free neighbours, and making used spans longer and shorter.
 
 use crate::central::known::Known;
 use crate::central::spans::Spans;
@@ -6,72 +6,72 @@ use crate::ground::corrupt::corrupt;
 use crate::ground::header::{Kind, Span};
 
 impl<B> Spans<B> {
-    /// Frees a used span and coalesces it with free neighbours (I3). Returns the free span it has become part of.
+    /// Frees a used span and coalesces it with free neighbours (I3). Returns the resulting free span.
     pub(crate) fn release(&mut self, span: Span) -> Span {
         self.release_with(span, Known::used(span.page_count()))
     }
 
-    /// [`release`](Self::release) for a span whose content has been moved away: it has no memory.
+    /// [`release`](Self::release) for a span whose content has been moved away: no kernel memory is left in it.
     pub(crate) fn release_untouched(&mut self, span: Span) -> Span {
         let pages = span.page_count();
         self.release_with(span, Known { pages, front: 0, dirty: 0, end: pages })
     }
 
     fn release_with(&mut self, span: Span, known: Known) -> Span {
-        self.believe(span);
+        self.verify(span);
         self.coalesce(span, known)
     }
 
-    /// Makes a used span a free one, together with its free neighbours.
+    /// Makes a used span free and coalesces it with its free neighbours.
     pub(crate) fn coalesce(&mut self, span: Span, known: Known) -> Span {
         self.thrift.tick_release(span.page_count());
-        span.turn(Kind::Large, Kind::Free);
+        span.change_kind(Kind::Large, Kind::Free);
         known.note(span);
         let mut free = span;
         if let Some(next) = self.free_next(span) {
-            self.believe(next);
-            self.unplace_free(next);
+            self.verify(next);
+            self.remove_free(next);
             self.absorb_next(free);
         }
         if let Some(prev) = span.prev().filter(|prev| prev.is(Kind::Free)) {
-            self.believe(prev);
-            self.unplace_free(prev);
+            self.verify(prev);
+            self.remove_free(prev);
             free = prev;
             self.absorb_next(free);
         }
-        self.place_free(free);
+        self.insert_free(free);
         free
     }
 
-    /// Makes a used span `pages` pages long and frees the rest. Returns the free span the rest has become part of.
+    /// Shortens a used span to `pages` pages and frees the rest. Returns the free span that contains the rest.
     pub(crate) fn shorten(&mut self, span: Span, pages: usize) -> Span {
-        self.believe(span);
+        self.verify(span);
         let rest = self.split(span, pages);
         self.release(rest)
     }
 
-    /// Makes a used span `pages` pages long at the cost of the free span after it, if that suffices.
+    /// Lengthens a used span to `pages` pages with pages of the free span after it, if there are enough.
     pub(crate) fn lengthen(&mut self, span: Span, pages: usize) -> bool {
         let Some(next) = self.free_next(span).filter(|next| span.page_count() + next.page_count() >= pages) else {
             return false;
         };
-        self.believe(span);
-        self.believe(next);
-        self.unplace_free(next);
+        self.verify(span);
+        self.verify(next);
+        self.remove_free(next);
         let more = pages - span.page_count();
         if next.page_count() > more {
             let remainder = self.split(next, more);
-            self.place_free(remainder);
+            self.insert_free(remainder);
         }
         if next.zero_end() > 0 {
-            self.thrift.need();
+            self.thrift.note_needed();
         }
         self.absorb_next(span);
         self.map.mark(span);
         true
     }
 
-    /// Adds the pages of the next span, which no index holds, to this one.
+    /// Adds the pages of the next span, which must not be in the index, to this one.
     pub(crate) fn absorb_next(&mut self, span: Span) {
         let Some(next) = span.next() else { corrupt(1, span.address()) };
         debug_assert!(span.end() == next.start());

@@ -1,7 +1,7 @@
-//! Best fit: the free span with the fewest pages that suffices, without walking the header list.
+//! Best fit: finds the shortest free span that is long enough, without walking the list of spans.
 //!
-//! Spans of up to 64 pages are kept in one [list] for each length, with a word that says which lists hold
-//! something. Longer ones are kept in a search tree, a [treap](crate::central::treap).
+//! Spans of up to 64 pages are kept in one [list] for each length, with a word that says which lists are not empty.
+//! Longer ones are kept in a search tree, a [treap](crate::central::treap).
 //!
 //! ```text
 //! occupied  0 1 1 0 0 1 ...              tree      (90 pages)
@@ -19,7 +19,7 @@ pub(crate) const LISTED_MAX: usize = 64;
 /// The free spans of a heap by length, except the top.
 #[derive(Debug)]
 pub(crate) struct Fit {
-    /// Bit `n - 1` is set while `lists[n - 1]`, the spans of `n` pages, has one.
+    /// Bit `n - 1` is set while `lists[n - 1]`, the spans of `n` pages, is not empty.
     pub(crate) occupied: u64,
     pub(crate) lists: [Option<Span>; LISTED_MAX],
     pub(crate) tree: Treap,
@@ -35,7 +35,7 @@ impl Fit {
         Self { occupied: 0, lists: [None; LISTED_MAX], tree: Treap::new(), count: 0, pages: 0, dirty: 0 }
     }
 
-    /// Takes in a free span.
+    /// Inserts a free span.
     pub(crate) fn insert(&mut self, span: Span) {
         self.count += 1;
         let pages = span.page_count();
@@ -47,7 +47,7 @@ impl Fit {
         self.occupied |= 1 << (pages - 1);
     }
 
-    /// Lets go of a free span that was inserted and has kept its start and length.
+    /// Removes a free span, whose start and length must be those with which it was inserted.
     pub(crate) fn remove(&mut self, span: Span) {
         self.count -= 1;
         let pages = span.page_count();
@@ -73,19 +73,19 @@ impl Fit {
         self.tree.best(pages)
     }
 
-    /// The length of the longest span of at most `pages` pages, which is no more than the lists hold.
+    /// The length of the longest span of at most `pages` pages, where `pages` is at most [`LISTED_MAX`].
     pub(crate) fn longest(&self, pages: usize) -> Option<usize> {
         debug_assert!((1..=LISTED_MAX).contains(&pages));
         let short_enough = self.occupied & (u64::MAX >> (LISTED_MAX - pages));
         (short_enough != 0).then(|| LISTED_MAX - short_enough.leading_zeros() as usize)
     }
 
-    /// How many spans it holds.
+    /// How many spans are in it.
     pub(crate) fn len(&self) -> usize {
         self.count
     }
 
-    /// Whether `span` is where its length says it should be (for `check`).
+    /// Whether `span` is in the list, or at the position in the tree, of its length (for `check`).
     pub(crate) fn holds(&self, span: Span) -> bool {
         let pages = span.page_count();
         if (1..=LISTED_MAX).contains(&pages) {

@@ -1,4 +1,4 @@
-//! What is known of a free span's memory, and what becomes of it when spans are split and coalesced.
+//! What is known about a free span's memory, and how that changes when spans are split and coalesced.
 //!
 //! ```text
 //!  |<- front ->|<------------ middle ------------->|<- end ->|
@@ -8,8 +8,8 @@
 //!  +-----------+-----------------------------------+---------+
 //! ```
 //!
-//! Nearly always the whole middle is dirty. It is not where a span that was returned lies between two that were not: then
-//! the count is right, but where the dirty pages are is no longer known.
+//! Nearly always the whole middle is dirty. It is not after a returned span was coalesced with dirty ones on both sides:
+//! then the count of dirty pages is still right, but their positions are no longer known.
 
 use crate::ground::header::{PAGE, Slab, Span};
 use crate::ground::units::UNIT;
@@ -19,21 +19,21 @@ use crate::ground::units::UNIT;
 pub(crate) struct Known {
     /// All pages.
     pub(crate) pages: usize,
-    /// How many at the span's start read as zero and hold no memory.
+    /// How many at the span's start read as zero and hold no kernel memory.
     pub(crate) front: usize,
-    /// How many of the middle may hold memory.
+    /// How many of the middle may hold kernel memory.
     pub(crate) dirty: usize,
-    /// How many at the span's end read as zero and hold no memory.
+    /// How many at the span's end read as zero and hold no kernel memory.
     pub(crate) end: usize,
 }
 
 impl Known {
-    /// What was in use a moment ago.
+    /// A span that was in use until now: all of it is dirty.
     pub(crate) fn used(pages: usize) -> Self {
         Self { pages, front: 0, dirty: pages, end: 0 }
     }
 
-    /// What a slab in which nothing is live knows of its pages: those read as zero of which each unit does.
+    /// A slab in which no slot is live: a page reads as zero if each of its units does.
     pub(crate) fn of_slab(slab: Slab) -> Self {
         const PAGE_UNITS: usize = PAGE / UNIT;
         let (pages, all, zero) = (slab.span().page_count(), (1 << PAGE_UNITS) - 1, slab.zero_units());
@@ -48,13 +48,13 @@ impl Known {
         Self { pages: free.page_count(), front, dirty, end: free.zero_end() }
     }
 
-    /// Notes it in the header of a free span that is `pages` long.
+    /// Writes it to the header of a free span of `pages` pages.
     pub(crate) fn note(self, free: Span) {
         debug_assert!(self.is_sound(), "{self:?}");
         free.set_known(self.front, self.dirty, self.end);
     }
 
-    /// I14.
+    /// Whether the numbers are consistent (I14).
     pub(crate) fn is_sound(self) -> bool {
         let zero = self.front.checked_add(self.end).filter(|&zero| zero <= self.pages);
         zero.is_some_and(|zero| self.dirty <= self.pages - zero) && (self.end < self.pages || self.front == 0)
@@ -65,8 +65,8 @@ impl Known {
         self.pages.saturating_sub(self.front + self.end)
     }
 
-    /// A span that is zero throughout is all end.
-    fn settled(mut self) -> Self {
+    /// The one form for a span that is zero throughout: all of it is `end`.
+    fn normalised(mut self) -> Self {
         if self.middle() == 0 {
             (self.front, self.end) = (0, self.pages);
         }
@@ -74,7 +74,7 @@ impl Known {
         self
     }
 
-    /// Both, one after the other.
+    /// Both spans as one, `next` after this one.
     pub(crate) fn and(self, next: Self) -> Self {
         let front = if self.end == self.pages { self.pages + next.front } else { self.front };
         let end = if next.end == next.pages { self.end + next.end } else { next.end };
@@ -83,48 +83,49 @@ impl Known {
         Self { pages, front, dirty: self.dirty + next.dirty, end }
     }
 
-    /// The first `pages` pages, as the only ones that are left. Where the dirty ones are not known, all may be here.
+    /// The first `pages` pages, when the rest is gone. Where the positions of dirty pages are not known, all of these may be
+    /// dirty.
     pub(crate) fn first(self, pages: usize) -> Self {
         let end = (self.end + pages).saturating_sub(self.pages);
-        Self { pages, front: self.front.min(pages - end), dirty: self.dirty, end }.settled()
+        Self { pages, front: self.front.min(pages - end), dirty: self.dirty, end }.normalised()
     }
 
-    /// The pages before and from `at`. Where the dirty ones are not known, both parts count as many as they can hold: what
-    /// holds memory is never taken for what holds none, and what is counted too often is so until it is returned.
+    /// The pages before `at`, and those from it on. Where the positions of dirty pages are not known, each part counts as
+    /// many as it can hold. So a dirty page is never missed; one that is counted twice stays so until it is returned.
     pub(crate) fn split(self, at: usize) -> (Self, Self) {
         let rest = self.pages - at;
         let end = self.end.min(rest);
         let front = self.front.saturating_sub(at).min(rest - end);
-        (self.first(at), Self { pages: rest, front, dirty: self.dirty, end }.settled())
+        (self.first(at), Self { pages: rest, front, dirty: self.dirty, end }.normalised())
     }
 
-    /// After the pages from `from` to `to`, counted from the span's start, were returned.
+    /// The span after its pages number `from` to `to` were returned.
     pub(crate) fn without(self, from: usize, to: usize) -> Self {
         let (first, last) = (from.max(self.front), to.min(self.pages - self.end));
         if first >= last {
             return self;
         }
         let mut left = self;
-        // The others may all be dirty.
+        // All dirty pages may be among the others.
         left.dirty = self.dirty.min(self.middle() - (last - first));
         if last == self.pages - self.end {
             left.end = self.pages - first;
         } else if first == self.front {
             left.front = last;
         }
-        left.settled()
+        left.normalised()
     }
 }
 
 impl Span {
-    /// Whole kernel pages to discard in a free span, so that about `most` dirty pages are returned, from its end if that
-    /// is not all. The dirty ones at its start are the first to be used again.
+    /// Which whole kernel pages of a free span to discard, so that about `most` dirty pages are returned. If that is not
+    /// all, they are taken from the end: those at the start are used again first.
     pub(crate) fn to_discard(self, most: usize, kernel_page: usize) -> core::ops::Range<usize> {
         let known = Known::of(self);
         let pages = known.middle() - known.dirty.saturating_sub(most);
         let to = self.end() - known.end * PAGE;
         let from = to - pages * PAGE;
-        // What is known to be zero may go with it, so whole middles are rounded outwards, within the span.
+        // To discard a page known to be zero does no harm, so a whole middle is rounded outwards, within the span.
         let whole = pages == known.middle();
         let start = if whole { from & !(kernel_page - 1) } else { from.next_multiple_of(kernel_page) };
         let start = start.max(self.start().next_multiple_of(kernel_page));
@@ -136,14 +137,14 @@ impl Span {
 mod tests {
     use super::*;
 
-    /// Longer spans than these show nothing new; an interpreter has time for shorter ones.
+    /// Longer spans show nothing new; an interpreter has time for shorter ones only.
     const PAGES: u32 = if cfg!(miri) { 4 } else { 7 };
 
     const ZERO: u8 = 0;
-    /// 1 holds no memory either, but that is not known of it in the middle.
+    /// 1 stands for a page that is clean, too, but is not known to be where it lies in the middle.
     const DIRTY: u8 = 2;
 
-    /// What can be known of these pages.
+    /// What can be known about these pages.
     fn known(pages: &[u8]) -> Known {
         let front = pages.iter().take_while(|&&page| page == ZERO).count();
         let end = pages.iter().rev().take_while(|&&page| page == ZERO).count();

@@ -1,4 +1,4 @@
-//! Lowering the break: by what is free at the heap's end, and when someone else has lowered it.
+//! Lowering the break over what is free at the heap's end, and reacting when another user has lowered it.
 
 use crate::central::known::Known;
 use crate::central::raise::seal;
@@ -8,22 +8,24 @@ use crate::ground::header::{Kind, PAGE, Span};
 use crate::kernel::brk::{Brk, Refused};
 use crate::kernel::line::Line;
 
-/// Where a heap ends whose break is lowered.
+/// Where the heap will end once its break is lowered.
 struct NewEnd {
     last: Option<Span>,
     end: usize,
-    /// Where the break is lowered to: above `end` if another user left it there.
+    /// The new break: above `end` if another user left it there.
     to: usize,
-    /// Foreign pages that are the heap's no more.
+    /// Foreign pages that no longer lie between two parts of the heap.
     fenced: usize,
 }
 
 impl<B: Brk> Spans<B> {
-    /// Deals with a break that someone else has lowered below the heap's end, and returns where it is then. Free pages
-    /// at the top are conceded. Where blocks lay, their content is lost, and the policy says what that means: if the
-    /// process is to go on, the break is raised over them again, so that at least their addresses are the heap's. Where
-    /// headers lay, it cannot go on.
-    pub(crate) fn concede(&mut self, from: usize) -> Result<usize, Refused> {
+    /// Handles a break found at `from`: if another user has lowered it below the heap's end, makes the heap agree again.
+    /// Returns where the break is then.
+    ///
+    /// Free pages at the top are dropped from the heap. The content of blocks is lost, and the policy decides: if the
+    /// process is to go on, the break is raised over them again, so that at least their addresses belong to the heap. If
+    /// headers were lost, the process ends.
+    pub(crate) fn handle_lowered_break(&mut self, from: usize) -> Result<usize, Refused> {
         if self.map.base().is_none() || from >= self.map.end() {
             return Ok(from);
         }
@@ -51,7 +53,7 @@ impl<B: Brk> Spans<B> {
         self.policy.say(&line);
     }
 
-    /// Makes `end`, which lies in the top or at its start, the heap's end. The break is there already.
+    /// Ends the heap at `end`, which lies in the top or at its start. The break has been lowered already.
     fn end_at(&mut self, top: Span, end: usize) {
         let pages = (end - top.start()) / PAGE;
         if pages == 0 {
@@ -64,25 +66,27 @@ impl<B: Brk> Spans<B> {
             left.note(top);
         }
         self.map.shrink(end);
-        // What is left below it was handed out: it is known what of it holds memory.
-        self.frontier = Some(self.frontier).filter(|&frontier| frontier <= end).unwrap_or(0);
+        // Everything left below was handed out once, so its count of dirty pages covers it.
+        self.handed_out_end = Some(self.handed_out_end).filter(|&used| used <= end).unwrap_or(0);
     }
 
-    /// Lowers the break so that at most `keep` bytes, rounded up to pages, are free at the top. Returns by how much.
+    /// Lowers the break so that at most `keep` bytes, rounded up to pages, are free at the top. Returns how many bytes were
+    /// returned.
     pub(crate) fn lower(&mut self, keep: usize) -> usize {
         let keep = keep.checked_next_multiple_of(PAGE).unwrap_or(usize::MAX);
-        // Only a break that stands exactly at our end is ours to lower. No header is read before that is known.
+        // Only a break exactly at the heap's end may be lowered. No header is read before this is known.
         if self.map.base().is_none() || !self.is_break_at_end() {
             return 0;
         }
         let Some(end) = self.lowered_end(keep) else { return 0 };
-        // Headers above the new end may be gone with the pages they are in: everything is read before the break moves.
+        // Headers above the new end go with their pages, so everything is read before the break moves.
         let old_end = self.map.end();
         let after = self.last.and_then(|last| last.next());
         let NewEnd { last, end, to, fenced } = self.new_end(end);
         self.for_dropped(end, |fit, span| fit.remove(span));
         self.set_dropped(end, |_| None);
-        // SAFETY: all spans from `end` on are free, foreign ones that border on `to` but for what their owner left.
+        // SAFETY: all spans from `end` on are free or metadata that serves only them; of a foreign one only what lies above
+        // `to`, where its owner left the break, is taken.
         if unsafe { self.lower_over_guards(old_end, to) }.is_err() {
             self.set_dropped(end, Some);
             self.for_dropped(end, |fit, span| fit.insert(span));
@@ -93,8 +97,8 @@ impl<B: Brk> Spans<B> {
         old_end - to + self.map.return_aside(false, &mut self.brk)
     }
 
-    /// What is last in a heap that ends at `end`. A fence there serves nothing: then the heap ends below it, and the break
-    /// where the fence's owner left it.
+    /// What will be last in a heap that ends at `end`. If that is a fence, a foreign span, it is dropped too: the heap ends
+    /// below it, and the break is lowered to where the fence's owner left it.
     fn new_end(&self, end: usize) -> NewEnd {
         let mut last = self.last;
         while let Some(span) = last.filter(|span| span.start() >= end) {
@@ -108,12 +112,12 @@ impl<B: Brk> Spans<B> {
         }
     }
 
-    /// Returns the metadata that lies aside and serves nothing. Returns how many bytes that was.
+    /// Returns the metadata aside that serves no page any more, and says how many bytes that was.
     pub(crate) fn return_aside(&mut self) -> usize {
         self.map.return_aside(true, &mut self.brk)
     }
 
-    /// Lowers the break over leaves and their guards, or leaves both as they are.
+    /// Lowers the break over leaves and their guards. If that is refused, both stay as they were.
     ///
     /// # Safety
     ///
@@ -129,24 +133,25 @@ impl<B: Brk> Spans<B> {
         let lowered = unsafe { self.move_break(from, to) };
         if sealed && lowered.is_err() {
             let map = &self.map;
-            // SAFETY: a leaf's guards are used by nobody while it stands, which it still does.
+            // SAFETY: nothing uses a leaf's guards while it stands, and it still does.
             map.guards_from(to, kernel_page).for_each(|guard| unsafe { seal(&mut self.brk, guard) });
         }
         lowered
     }
 
-    /// Whether the break stands at the heap's end. A break below is noticed here as when the heap grows.
+    /// Whether the break is at the heap's end. A break below it is handled first.
     pub(crate) fn is_break_at_end(&mut self) -> bool {
-        self.brk.query().and_then(|now| self.concede(now)) == Ok(self.map.end())
+        self.brk.query().and_then(|now| self.handle_lowered_break(now)) == Ok(self.map.end())
     }
 
-    /// Where the heap would end if everything free at its end went, but for `keep` bytes, if that is lower than now.
+    /// Where the heap would end if all but `keep` bytes of what is free at its end were returned; nothing, unless that is
+    /// lower than now.
     fn lowered_end(&self, keep: usize) -> Option<usize> {
         self.end_of_used(keep).filter(|&end| end < self.map.end())
     }
 
-    /// Metadata at the end serves only pages above itself, so it can go together with all of them; of the metadata at
-    /// the heap's start, leaf 0's storage serves what is left.
+    /// Where the used part of the heap ends, with `keep` bytes above it. Metadata serves only pages above itself, so it is
+    /// unused if all of those are free; only the storage of leaf 0, at the heap's start, stays.
     pub(crate) fn end_of_used(&self, keep: usize) -> Option<usize> {
         let (mut end, mut span) = (self.map.end(), self.last?);
         loop {
@@ -166,7 +171,7 @@ impl<B: Brk> Spans<B> {
         }
     }
 
-    /// Visits the spans in the index of free ones that would not be in it if the heap ended at `end`.
+    /// Visits the free spans that would leave the index if the heap ended at `end`.
     fn for_dropped(&mut self, end: usize, visit: impl Fn(&mut crate::central::fit::Fit, Span)) {
         let mut span = self.last;
         while let Some(here) = span.filter(|here| here.end() >= end) {
@@ -177,7 +182,7 @@ impl<B: Brk> Spans<B> {
         }
     }
 
-    /// Makes the page map answer with something else for the spans that would go if the heap ended at `end`.
+    /// Sets the page map's answers for the spans that would be dropped if the heap ended at `end`.
     fn set_dropped(&mut self, end: usize, answer: impl Fn(Span) -> Option<Span>) {
         let mut span = self.last;
         while let Some(here) = span.filter(|here| here.start() >= end) {
@@ -186,9 +191,9 @@ impl<B: Brk> Spans<B> {
         }
     }
 
-    /// Makes `last` the last span and ends it at `end`, after the break has been lowered.
+    /// Makes `last` the last span, ending at `end`, after the break has been lowered.
     fn become_last(&mut self, last: Option<Span>, after: Option<Span>, end: usize) {
-        // The storage of leaf 0 is never given up.
+        // The storage of leaf 0 always stays, so there is a last span.
         let Some(last) = last else { corrupt(11, end) };
         self.join(Some(last), after);
         self.last = Some(last);

@@ -1,16 +1,16 @@
-//! The central part: runs of pages, where they come from and where they go.
+//! The central part: runs of pages, from the kernel and back to it.
 
 pub(crate) mod backoff;
 pub(crate) mod chain;
 mod coalesce;
 pub(crate) mod fit;
-pub(crate) mod give;
 pub(crate) mod known;
 pub(crate) mod lower;
 pub(crate) mod plan;
 pub(crate) mod raise;
 pub(crate) mod regions;
 pub(crate) mod relocate;
+pub(crate) mod returns;
 pub(crate) mod slabs;
 pub(crate) mod spans;
 pub(crate) mod take;

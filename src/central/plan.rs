@@ -1,13 +1,13 @@
-//! What [`thrift`](crate::central::thrift) decides on, and what it decides.
+//! The input of [`thrift`](crate::central::thrift)'s decisions, [`Sums`], and their result, a [`Plan`].
 
-/// What a heap consists of, in pages.
+/// The size of a heap and of its free part, in pages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sums {
     pub(crate) heap: usize,
     pub(crate) free: usize,
-    /// Free ones that may hold memory.
+    /// Free ones that may hold kernel memory.
     pub(crate) dirty: usize,
-    /// The most that `heap` has been.
+    /// The largest value that `heap` has had.
     pub(crate) peak: usize,
 }
 
@@ -16,22 +16,23 @@ pub(crate) struct Sums {
 pub(crate) struct Plan {
     /// How many pages, at most.
     pub(crate) most: usize,
-    /// How many in one system call, at least, and if that lowers the break: the top is one span, and can wait for more.
+    /// How many one system call must return to be worth making,
     pub(crate) piece: usize,
-    pub(crate) lowered: usize,
-    /// How many spans to look at.
+    /// and how many if it lowers the break: the top is one span, and can wait until it is longer.
+    pub(crate) lower_piece: usize,
+    /// How many spans to visit.
     pub(crate) steps: usize,
-    /// The clock, where it was asked.
+    /// The time, if the clock was read.
     pub(crate) now: Option<u64>,
 }
 
-/// Where the search for spans to return goes on.
+/// Where the search for spans to return continues.
 #[derive(Debug, Default)]
 pub(crate) struct Cursor {
     pub(crate) address: usize,
-    /// Whether this round has found one.
+    /// Whether this round over all spans has found one.
     pub(crate) found: bool,
-    /// Dirty pages when it began, and the least that was looked for anywhere in it.
+    /// Dirty pages when the round began, and the largest piece that was required during it.
     pub(crate) dirty: usize,
     pub(crate) piece: usize,
 }

@@ -1,9 +1,9 @@
-//! The top: the free span at the heap's end, where the break is raised and lowered.
+//! Raising the break, which lengthens the top: the free span at the heap's end.
 //!
-//! The kernel is asked first and the spans change only when it agreed, so a refusal leaves the heap as it was.
+//! The kernel is asked first, and the spans change only once it has agreed, so a refusal leaves the heap as it was.
 //!
 //! ```text
-//! raising when the break is ours                 raising when someone else has moved it
+//! raising when the break is ours                 raising when another user has moved it
 //!  ------+-----------+                            ------+-----------+
 //!   used | top       |  break                      used | free      |  end      break
 //!  ------+-----------+                            ------+-----------+- - - - - -+
@@ -12,10 +12,10 @@
 //!  ------+-----------------------+                ------+-----------+-----------+----------+
 //! ```
 //!
-//! Where the page map needs another leaf in line, its metadata pages come right before the new free pages.
+//! If the page map needs another leaf in line, its metadata pages come right before the new free pages.
 //!
-//! The heap asks for more than it needs, by a step. At a limit that is refused, and halved until it is granted; what was
-//! granted is where the next raise begins.
+//! The heap asks for more than it needs, by a step. Near a limit the kernel refuses that; then the step is halved until it
+//! is granted, and the next raise begins with the granted step.
 
 mod apply;
 mod plan;
@@ -27,19 +27,21 @@ use crate::kernel::brk::{Brk, Refused};
 pub(crate) use plan::HUGE;
 use plan::Raise;
 
-/// How often in a row another user may move the break between a look at it and a raise.
+/// How many times in a row another user may move the break between our query and our raise before we stop trying.
 const OUTRUN_MAX: usize = 100;
 
-/// Where the pages that a raise is for may lie.
+/// Where the pages for which the break is raised may lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Where {
-    /// Above the old end, wherever that puts them.
+    /// Anywhere above the old end.
     Anywhere,
-    /// Right behind the heap's old last page, or the break is not moved.
-    Behind,
+    /// Right after the heap's old last page; otherwise the break is not moved.
+    Adjacent,
 }
 
 impl<B: Brk> Spans<B> {
+    /// [`Brk::move_break`], counted.
+    ///
     /// # Safety
     ///
     /// As for [`Brk::move_break`].
@@ -52,7 +54,7 @@ impl<B: Brk> Spans<B> {
     /// Raises the break until the top has at least `pages` pages.
     pub(crate) fn raise(&mut self, pages: usize, at: Where) -> Result<(), Refused> {
         for _ in 0..OUTRUN_MAX {
-            let from = self.concede(self.brk.query()?)?;
+            let from = self.handle_lowered_break(self.brk.query()?)?;
             if self.raise_from(from, pages, at).is_ok() {
                 return Ok(());
             }
@@ -67,13 +69,13 @@ impl<B: Brk> Spans<B> {
     fn raise_from(&mut self, from: usize, pages: usize, at: Where) -> Result<(), Refused> {
         let need = self.need(from, pages).ok_or(Refused)?;
         let aside_from =
-            self.map.first_aside(need.first.saturating_add(need.short), at == Where::Behind, &mut self.brk);
+            self.map.first_aside(need.first.saturating_add(need.missing), at == Where::Adjacent, &mut self.brk);
         let first_step = self.wish.step(self.heap_pages());
         let (mut step, mut refused) = (first_step, None);
         loop {
             let raise = self.plan_raise(&need, step, aside_from);
             let raise = raise.filter(|raise| at == Where::Anywhere || raise.borders_on_old);
-            // A shorter step need not come to less.
+            // A shorter step can end at the same address, which is not tried twice.
             if let Some(raise) = raise.filter(|raise| refused != Some(raise.to)) {
                 if self.try_raise(&raise, pages).is_ok() {
                     self.wish.note(step, refused.is_some());
@@ -84,16 +86,16 @@ impl<B: Brk> Spans<B> {
             if step == 0 {
                 break;
             }
-            step = Wish::shorter(step, need.short);
+            step = Wish::shorter(step, need.missing);
         }
-        // What was refused because it was large says nothing about steps.
-        if refused.is_some() && need.short < first_step {
+        // If the need alone exceeds a step, its refusal says nothing about steps.
+        if refused.is_some() && need.missing < first_step {
             self.wish.note(0, true);
         }
         Err(Refused)
     }
 
-    /// Raises the break, once the metadata that lies aside is there.
+    /// Maps the metadata aside that the raise needs, then raises the break.
     fn try_raise(&mut self, raise: &Raise, pages: usize) -> Result<(), Refused> {
         let all = (raise.to - raise.base) / PAGE;
         let calls = &mut self.counters.brk_calls;
@@ -102,7 +104,7 @@ impl<B: Brk> Spans<B> {
             // SAFETY: raising takes nothing away.
             unsafe { brk.move_break(raise.from, raise.to) }
         });
-        // What was mapped aside may stay, if the kernel does not take it back.
+        // If the kernel refuses to unmap what was mapped aside, it stays, and counts.
         raised.inspect_err(|_| self.note_peak())?;
         if self.grows_by_huge_pages(pages) {
             self.expect_use(raise.start, raise.to);
@@ -111,6 +113,7 @@ impl<B: Brk> Spans<B> {
         Ok(())
     }
 
+    /// Asks for huge pages in what was just added.
     fn expect_use(&mut self, start: usize, end: usize) {
         let (start, end) = (start.next_multiple_of(HUGE), end & !(HUGE - 1));
         if start < end {
@@ -119,17 +122,18 @@ impl<B: Brk> Spans<B> {
         }
     }
 
+    /// Updates the peak.
     pub(crate) fn note_peak(&mut self) {
         self.counters.peak_bytes = self.counters.peak_bytes.max(self.heap_bytes());
     }
 }
 
-/// Makes a guard of metadata inaccessible. Where that is refused it only lies between metadata and who writes past an
-/// end.
+/// Makes a guard of metadata inaccessible. If that is refused, the guard still keeps a distance between metadata and a
+/// write past the end of a block.
 ///
 /// # Safety
 ///
-/// The range belongs to the heap, its ends are kernel page boundaries, and it is not used before its metadata is given up.
+/// The range belongs to the heap, its ends are kernel page boundaries, and nothing uses it as long as its metadata stands.
 pub(crate) unsafe fn seal(brk: &mut impl Brk, guard: core::ops::Range<usize>) {
     if !guard.is_empty() {
         // SAFETY: the caller's promise.

@@ -16,14 +16,15 @@ use crate::kernel::brk::{Brk, Refused};
 
 /// The least a region holds if the kernel lets it, in pages.
 const REGION_MIN: usize = (1 << 20) / PAGE;
-/// The least it is wished to hold after refusals, in pages.
+/// The least that is asked for after refusals if the need is below it, in pages.
 const REGION_LEAST: usize = REGION_MIN / 4;
-/// A region is at least this fraction of the heap if the kernel lets it, so that their number grows with the logarithm of its size.
+/// A region is at least this fraction of the heap if the kernel lets it, so that the number of regions grows with the
+/// logarithm of the heap's size.
 const REGION_FRACTION: usize = 2;
 
 impl<B: Brk> Spans<B> {
-    /// Returns the highest regions in which nothing is live, if they border on each other and a region with `pages` free
-    /// pages fits where they are: each may be too short, and all of them in its way.
+    /// Returns the highest regions to the kernel if nothing in them is live, they are adjacent, and a region with `pages`
+    /// free pages fits in their addresses. Each alone may be too short, and together they may block the mapping.
     pub(crate) fn make_room_for_region(&mut self, pages: usize) -> bool {
         let (mut start, mut bytes) = (None, 0);
         for region in self.map.regions().iter().rev() {
@@ -35,7 +36,7 @@ impl<B: Brk> Spans<B> {
         let enough = self.bytes_around(pages).is_some_and(|needed| needed <= bytes);
         while enough && bytes > 0 {
             let Some(region) = self.map.regions().iter().next_back().copied() else { break };
-            if !self.give_back(&region) {
+            if !self.return_region(&region) {
                 return false;
             }
             bytes -= region.mapping_bytes.min(bytes);
@@ -43,9 +44,9 @@ impl<B: Brk> Spans<B> {
         enough
     }
 
-    /// Bytes of a mapping that is sure to have room for `pages` free pages.
+    /// Bytes of a mapping that has room for `pages` free pages wherever it starts.
     fn bytes_around(&self, pages: usize) -> Option<usize> {
-        // One page more aligns the start.
+        // One page more, to align the start.
         (self.pages_around(pages)? + 1).checked_mul(PAGE)
     }
 
@@ -64,7 +65,7 @@ impl<B: Brk> Spans<B> {
             wish = Some(wish / 2).filter(|&half| half > pages && half >= REGION_LEAST).unwrap_or(pages);
             self.region_most = wish;
         }
-        self.short = Some(wish).filter(|&wish| wish < usual.max(pages));
+        self.granted_after_refusal = Some(wish).filter(|&wish| wish < usual.max(pages));
         self.region_most = wish.saturating_mul(2).max(REGION_MIN);
         Ok(())
     }
@@ -77,8 +78,8 @@ impl<B: Brk> Spans<B> {
         Ok(())
     }
 
-    /// Pages of a region in which `free` pages are left beside the metadata that serves them all, even if it turns out a
-    /// page longer. Nothing if there are no addresses for so many.
+    /// Pages of a region with `free` free pages and the metadata to serve all of it, even if the mapping turns out a page
+    /// longer. `None` if addresses do not suffice.
     fn pages_around(&self, free: usize) -> Option<usize> {
         free.checked_mul(PAGE)?;
         let (mut pages, kernel_page) = (free, self.brk.page_size());
@@ -97,8 +98,8 @@ impl<B: Brk> Spans<B> {
         let metadata = Region::storage(pages, kernel_page);
         let before = self.span_before(start);
         let (region, guards) = Region::new(start, pages, mapping..mapping + bytes, kernel_page);
-        // Before the leaf is written, and anything handed out.
-        // SAFETY: the guards are part of the region's first pages, and its leaf leaves them alone.
+        // Before the leaf is written and anything is handed out.
+        // SAFETY: the guards are part of the region's first pages, and its leaf does not use them.
         guards.into_iter().for_each(|guard| unsafe { seal(&mut self.brk, guard) });
         // SAFETY: the mapping is new and zero, and the heap's; a metadata span keeps the leaf's pages.
         unsafe { self.map.add_region(region) };
@@ -110,25 +111,25 @@ impl<B: Brk> Spans<B> {
         let free = self.map.record(start + metadata * PAGE);
         free.init(Kind::Free, start + metadata * PAGE, pages - metadata, pages - metadata);
         self.link_after(Some(header), free);
-        // A region that follows the heap's end in the list does not move that end.
+        // A region after the heap's end in the list is not the heap's last span.
         self.last = last;
-        self.keep_free(free);
+        self.index_free(free);
         self.counters.region_pages += pages;
-        self.thrift.need();
+        self.thrift.note_needed();
         self.note_peak();
     }
 
-    /// Unmaps the regions in which nothing is used, from the highest down. Returns how many bytes that gave back.
-    pub(crate) fn give_back_regions(&mut self) -> usize {
-        let (mut given, mut index) = (0, self.map.regions().iter().len());
+    /// Unmaps the regions in which nothing is used, from the highest down. Returns how many bytes were returned.
+    pub(crate) fn return_regions(&mut self) -> usize {
+        let (mut returned, mut index) = (0, self.map.regions().iter().len());
         while index > 0 {
             index -= 1;
             let Some(&region) = self.map.regions().iter().nth(index) else { break };
-            if self.give_back(&region) {
-                given += region.pages * PAGE;
+            if self.return_region(&region) {
+                returned += region.pages * PAGE;
             }
         }
-        given
+        returned
     }
 
     /// Whether nothing in a region is used.
@@ -136,25 +137,26 @@ impl<B: Brk> Spans<B> {
         self.spans_if_idle(region).is_some()
     }
 
-    /// The metadata and the free span of which a region consists in which nothing is used.
+    /// The metadata and the free span of a region, if nothing in it is used: then there is nothing else.
     fn spans_if_idle(&self, region: &Region) -> Option<(Span, Span)> {
         let metadata = self.map.find(region.start)?;
         let free = self.free_next(metadata).filter(|free| free.end() == region.end())?;
         Some((metadata, free))
     }
 
-    /// Unmaps the region of a free span if it is all that is left in it.
-    pub(crate) fn give_back_region_of(&mut self, free: Span) -> bool {
+    /// Unmaps the region of a free span if nothing else is left in it but metadata.
+    pub(crate) fn return_region_of(&mut self, free: Span) -> bool {
         let alone = free.prev().is_some_and(|prev| prev.is(Kind::Metadata)) && self.counters.region_pages > 0;
         let region = self.map.regions().iter().find(|region| alone && region.end() == free.end()).copied();
-        region.is_some_and(|region| self.give_back(&region))
+        region.is_some_and(|region| self.return_region(&region))
     }
 
-    fn give_back(&mut self, region: &Region) -> bool {
+    /// Unmaps a region if nothing in it is used. Returns whether it is gone.
+    fn return_region(&mut self, region: &Region) -> bool {
         let Some((metadata, free)) = self.spans_if_idle(region) else { return false };
-        self.believe(metadata);
-        self.believe(free);
-        // Before the region is gone, and the two headers with it.
+        self.verify(metadata);
+        self.verify(free);
+        // Before the region goes, and both headers with it.
         self.ensure_linked(metadata, free);
         let (prev, next) = (metadata.prev(), free.next());
         self.fit.remove(free);

@@ -1,4 +1,4 @@
-//! The seam to the tiers: a slab is cut for one, and taken back from it.
+//! The interface to the tiers: cutting a slab for one, and retiring it.
 
 use crate::central::known::Known;
 use crate::central::spans::{OutOfMemory, Spans};
@@ -6,26 +6,26 @@ use crate::ground::header::{PAGE, Slab, Span};
 use crate::ground::size_class::SizeClass;
 use crate::kernel::brk::Brk;
 
-/// What slab a tier wants.
+/// The slab for which a tier asks.
 #[derive(Debug)]
 pub(crate) struct SlabWish {
     pub(crate) size_class: SizeClass,
-    /// The pages that it is to have.
+    /// How many pages it should have,
     pub(crate) pages: usize,
-    /// The same, if the heap has to grow for it.
+    /// and how many if the heap has to grow for it.
     pub(crate) grown: usize,
     /// The fewest pages that will do.
     pub(crate) least: usize,
-    /// Whether slots of the class fill so many pages with little left over.
+    /// Whether slots of a class fill so many pages with little left over.
     pub(crate) fills: fn(SizeClass, usize) -> bool,
 }
 
 impl<B: Brk> Spans<B> {
-    /// A new slab, all of whose slots are free. `retire_idle` has the tiers retire their slabs in which nothing is live; see
-    /// [`take`](Self::take).
+    /// A new slab, all of whose slots are free. `retire_idle` makes the tiers retire their slabs in which nothing is live;
+    /// see [`take`](Self::take).
     ///
-    /// A shorter free span comes before a higher break: it would be left over for ever if slabs kept growing. What is left
-    /// before in-line metadata is used before the heap grows past it.
+    /// A shorter free span is preferred to a higher break: as slabs grow longer, it would never be used again. The pages
+    /// before the next in-line metadata are used before the heap grows past it.
     pub(crate) fn take_slab(
         &mut self,
         wish: &SlabWish,
@@ -41,33 +41,33 @@ impl<B: Brk> Spans<B> {
 }
 
 impl<B> Spans<B> {
-    /// Whether the heap is on its way down, so that no slab is kept for later.
+    /// Whether the heap is draining, so that no empty slab is kept.
     pub(crate) fn is_draining(&self) -> bool {
         self.thrift.is_draining()
     }
 
-    /// If memory is short: how many pages beyond the need were granted last.
-    pub(crate) fn short(&self) -> Option<usize> {
-        self.short
+    /// If memory is short: how many pages beyond the need the kernel granted last.
+    pub(crate) fn granted_after_refusal(&self) -> Option<usize> {
+        self.granted_after_refusal
     }
 
-    /// Has `visit` see the slabs among the next `most` spans after the one around address `after`, or from the first on.
-    /// Returns an address in the last span that was seen, or nothing if there are no more. What is visited must not be
-    /// retired.
+    /// Calls `visit` for the slabs among the `most` spans after the one around address `after`, or from the first on.
+    /// Returns an address in the last span that was visited, or `None` at the end of the heap. `visit` must not retire the
+    /// slab.
     pub(crate) fn visit_slabs(
         &mut self,
         after: Option<usize>,
         most: usize,
         mut visit: impl FnMut(&mut Self, Slab),
     ) -> Option<usize> {
-        // What stood there may be gone, and all around it.
+        // The span that was visited last may be gone, and its neighbours with it.
         let from = after.and_then(|address| self.find_around(address));
         let mut next = from.map_or(self.first, Span::next);
         let mut seen = after;
         for _ in 0..most {
             let span = next?;
             if let Some(slab) = span.as_slab() {
-                self.believe(span);
+                self.verify(span);
                 visit(self, slab);
             }
             (seen, next) = (Some(span.start()), span.next());
@@ -75,7 +75,7 @@ impl<B> Spans<B> {
         seen
     }
 
-    /// Makes a used span a slab, all of whose slots are free, and has the page map answer with it for each of its pages (I5).
+    /// Cuts a used span into a slab, all of whose slots are free, and enters it in the page map for each of its pages (I5).
     fn cut_slab(&mut self, span: Span, size_class: SizeClass) -> Slab {
         let slab = span.cut_into_slots(size_class.shape());
         self.counters.slab_pages += span.page_count();
@@ -83,11 +83,10 @@ impl<B> Spans<B> {
         slab
     }
 
-    /// Takes back a slab in which nothing is live, and which is on no list. Returns the free span that it has become part
-    /// of.
+    /// Retires a slab in which nothing is live and which is on no list. Returns the free span that contains its pages.
     pub(crate) fn retire(&mut self, slab: Slab) -> Span {
         let (span, known) = (slab.span(), Known::of_slab(slab));
-        self.believe(span);
+        self.verify(span);
         self.counters.slab_pages -= span.page_count();
         self.map.set_run(span.start() + PAGE, span.page_count() - 1, None);
         self.coalesce(slab.retire(), known)

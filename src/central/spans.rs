@@ -1,7 +1,8 @@
-//! The header list: every page of the heap belongs to one span, and the spans are linked in address order.
+//! The list of spans: every page of the heap belongs to one span, and the spans are linked in address order.
 //!
 //! This is the central part of the heap. It hands out runs of pages, splits and coalesces free ones, and asks
-//! [`raise`](crate::central::raise) and [`regions`](crate::central::regions) for more; [`thrift`](crate::central::thrift) gives back what is free.
+//! [`raise`](crate::central::raise) and [`regions`](crate::central::regions) for more;
+//! [`thrift`](crate::central::thrift) decides when free ones are returned to the kernel.
 //!
 //! ```text
 //!  first                                                              last = top     (end)  break
@@ -33,7 +34,7 @@ impl core::fmt::Display for OutOfMemory {
 
 impl core::error::Error for OutOfMemory {}
 
-/// Counts that no walk over the heap could recover.
+/// Counts that a walk over the heap could not recover, or not fast enough.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) brk_calls: usize,
@@ -55,25 +56,27 @@ pub(crate) struct Spans<B> {
     pub(crate) fit: Fit,
     /// The span at the lowest address.
     pub(crate) first: Option<Span>,
-    /// The last span below the heap's end. Regions are not counted: they may lie anywhere.
+    /// The last span below the heap's end. Regions do not count: they may lie anywhere.
     pub(crate) last: Option<Span>,
-    /// `last`, if it is free. It is in no list of [`Fit`], so that it is split only when nothing else fits.
+    /// `last`, if it is free. It is not in [`Fit`], so that it is split only when no other span fits.
     pub(crate) top: Option<Span>,
     pub(crate) thrift: Thrift,
     pub(crate) cursor: Cursor,
-    /// The most pages that a region may be wished to have: twice what was granted last, or half of what was refused.
+    /// The most free pages to ask for in a new region: twice what was granted last, or half of what was refused.
     pub(crate) region_most: usize,
-    /// If the kernel refused what was last wished for: the pages that it granted then, beyond the need.
-    pub(crate) short: Option<usize>,
-    /// The fewest pages that it has refused since the present request began.
+    /// Memory is short while this is set: the kernel last refused what was asked for beyond the need, and granted so many
+    /// pages.
+    pub(crate) granted_after_refusal: Option<usize>,
+    /// The fewest pages that the kernel has refused since the present request began.
     pub(crate) refused: usize,
     pub(crate) wish: Wish,
-    /// The count of span operations when idle slabs were last asked for.
+    /// The count of span operations when the tiers were last asked to retire idle slabs.
     pub(crate) asked_idle: u32,
-    /// Whether huge pages were asked for, and the highest address below which memory was handed out since and not
-    /// returned: what follows in the same huge page holds memory, too.
+    /// Whether huge pages were asked for.
     pub(crate) has_huge_pages: bool,
-    pub(crate) frontier: usize,
+    /// The end of the highest memory that was handed out since and not returned: the rest of the huge page in which it lies
+    /// holds memory, too.
+    pub(crate) handed_out_end: usize,
     pub(crate) counters: Counters,
     /// What is done about a break that was lowered below blocks in use.
     pub(crate) policy: Policy,
@@ -91,12 +94,12 @@ impl<B> Spans<B> {
             thrift: Thrift::new(),
             cursor: Cursor::new(),
             region_most: usize::MAX,
-            short: None,
+            granted_after_refusal: None,
             refused: usize::MAX,
             wish: Wish::new(),
             asked_idle: 0,
             has_huge_pages: false,
-            frontier: 0,
+            handed_out_end: 0,
             policy,
             counters: Counters {
                 brk_calls: 0,
@@ -114,7 +117,7 @@ impl<B> Spans<B> {
         self.map.pages() - self.counters.foreign_pages + self.counters.region_pages
     }
 
-    /// All bytes that the heap has from the kernel: these, and metadata aside.
+    /// All bytes that the heap has from the kernel: [these pages](Self::heap_pages) and metadata aside.
     pub(crate) fn heap_bytes(&self) -> usize {
         self.heap_pages() * PAGE + self.map.aside_bytes()
     }
@@ -130,15 +133,15 @@ impl<B> Spans<B> {
         (self.fit.pages.wrapping_add(pages), self.fit.dirty.wrapping_add(dirty))
     }
 
-    /// A used span of exactly `pages` pages at a multiple of `align` bytes, cut from the best free one or from the top.
+    /// A used span of exactly `pages` pages at a multiple of `align` bytes, from the best free span or from the top.
     pub(crate) fn take_free(&mut self, pages: usize, align: usize) -> Option<Span> {
         self.thrift.tick();
         if let Some(span) = self.fit.best(pages.checked_add(align_slack(align))?) {
-            self.believe(span);
+            self.verify(span);
             self.fit.remove(span);
             let span = self.carve(span, pages, align);
             if span.zero_end() > 0 {
-                self.thrift.need();
+                self.thrift.note_needed();
             }
             return Some(span);
         }
@@ -156,27 +159,27 @@ impl<B> Spans<B> {
         if self.fit.best(pages).is_some() { Some(pages) } else { self.fit.longest(pages) }
     }
 
-    /// Cuts a free span that no index holds into a free lead, the used span, and a free remainder.
+    /// Splits a free span that is not in the index into a free lead, the used span, and a free remainder.
     pub(crate) fn carve(&mut self, mut span: Span, pages: usize, align: usize) -> Span {
         let lead = pages_to_align(span, align).unwrap_or(0);
         if lead > 0 {
             let rest = self.split(span, lead);
-            self.keep_free(span);
+            self.index_free(span);
             span = rest;
         }
         if span.page_count() > pages {
             let remainder = self.split(span, pages);
-            self.place_free(remainder);
+            self.insert_free(remainder);
         }
-        span.turn(Kind::Free, Kind::Large);
+        span.change_kind(Kind::Free, Kind::Large);
         self.map.mark(span);
         if self.has_huge_pages && span.end() <= self.map.end() {
-            self.frontier = self.frontier.max(span.end());
+            self.handed_out_end = self.handed_out_end.max(span.end());
         }
         span
     }
 
-    /// Splits a span after `pages` pages. The rest becomes a span of the same kind, which no index holds.
+    /// Splits a span after `pages` pages. The rest becomes a span of the same kind, which is not in the index.
     pub(crate) fn split(&mut self, span: Span, pages: usize) -> Span {
         let (start, rest) = (span.start() + pages * PAGE, span.page_count() - pages);
         let zero = span.zero_end();
@@ -196,23 +199,23 @@ impl<B> Spans<B> {
         remainder
     }
 
-    /// Puts a free span where its place says: the top, or the index of free spans.
-    pub(crate) fn place_free(&mut self, span: Span) {
+    /// Inserts a free span: as the top if it is last, else into the index.
+    pub(crate) fn insert_free(&mut self, span: Span) {
         if self.last == Some(span) {
             self.top = Some(span);
         } else {
-            self.keep_free(span);
+            self.index_free(span);
         }
     }
 
-    /// Puts a free span that is not the top into the index.
-    pub(crate) fn keep_free(&mut self, span: Span) {
+    /// Inserts a free span that is not the top into the index.
+    pub(crate) fn index_free(&mut self, span: Span) {
         self.map.mark(span);
         self.fit.insert(span);
     }
 
-    /// Takes a free span out of its index.
-    pub(crate) fn unplace_free(&mut self, span: Span) {
+    /// Removes a free span from the index, or as the top.
+    pub(crate) fn remove_free(&mut self, span: Span) {
         if self.top == Some(span) {
             self.top = None;
         } else {
@@ -221,7 +224,7 @@ impl<B> Spans<B> {
     }
 }
 
-/// Pages a span must have to spare so that `align` can be met wherever it starts.
+/// Pages that a span must have to spare so that `align` can be met wherever it starts.
 pub(crate) fn align_slack(align: usize) -> usize {
     (align / PAGE).saturating_sub(1)
 }

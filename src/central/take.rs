@@ -1,30 +1,30 @@
-//! Taking a span: from what is free, from slabs that are idle, from the kernel.
+//! Taking a span: from free ones, from idle slabs, from the kernel.
 
 use crate::central::raise::Where;
 use crate::central::spans::{OutOfMemory, Spans, align_slack};
 use crate::ground::header::Span;
 use crate::kernel::brk::{Brk, Refused};
 
-/// The most pages of a request: a region is some longer, and counts its pages in 32 bits.
+/// The most pages of a request: a region for it is somewhat longer, and counts its pages in 32 bits.
 const PAGES_MAX: usize = u32::MAX as usize / 2;
-/// Span operations for which idle slabs are left alone after some were retired.
+/// Span operations for which idle slabs are kept after the tiers were asked to retire them.
 const REUSE: u32 = 256;
 
 impl<B> Spans<B> {
-    /// What the kernel refuses from now on counts for one request: until the next it may have changed its mind.
+    /// Forgets what the kernel refused: that counts only within one request, because it may grant it at the next.
     pub(crate) fn begin_request(&mut self) {
         self.refused = usize::MAX;
     }
 
-    /// The kernel is not asked again in this request.
+    /// Stops asking the kernel in this request.
     pub(crate) fn end_asking(&mut self) {
         self.refused = 0;
     }
 }
 
 impl<B: Brk> Spans<B> {
-    /// A used span of `pages` pages at a multiple of `align` bytes. Before the heap grows for it, `retire_idle` has the
-    /// tiers retire their slabs in which nothing is live: else each class would in the end keep one that none can use.
+    /// A used span of `pages` pages at a multiple of `align` bytes. Before the heap grows for it, `retire_idle` makes the
+    /// tiers retire their slabs in which nothing is live: else each class would end up with a slab that no other can use.
     pub(crate) fn take(
         &mut self,
         pages: usize,
@@ -34,7 +34,7 @@ impl<B: Brk> Spans<B> {
         if let Some(span) = self.take_free(pages, align) {
             return Ok(span);
         }
-        // Not over and over: a class that soon wants its slab back would only take one from another class.
+        // Not every time: a class that soon needs its slab again would only take one from another class.
         if self.thrift.since(self.asked_idle) > REUSE {
             self.asked_idle = self.thrift.now();
             retire_idle(self);
@@ -54,27 +54,26 @@ impl<B: Brk> Spans<B> {
         self.take_free(pages, align).ok_or(OutOfMemory)
     }
 
-    /// A used span of `pages` pages, after more were refused: what is free, or from a kernel that is still to be asked for
-    /// one page.
+    /// A used span of `pages` pages, after more were refused: a free one; or for a single page, one from the kernel.
     pub(crate) fn take_least(&mut self, pages: usize) -> Result<Span, OutOfMemory> {
         if pages == 1 { self.take_or_grow(1, 1) } else { self.take_free(pages, 1).ok_or(OutOfMemory) }
     }
 
-    /// Gets at least `pages` free pages in a row from the kernel.
+    /// Gets at least `pages` contiguous free pages from the kernel.
     fn grow(&mut self, pages: usize) -> Result<(), OutOfMemory> {
-        // What the kernel has refused in this request it need not be asked again.
+        // The kernel is not asked again for what it has refused in this request.
         if pages >= self.refused {
             return Err(OutOfMemory);
         }
         if self.raise(pages, Where::Anywhere).is_ok() {
-            self.short = self.wish.shortened(self.heap_pages());
+            self.granted_after_refusal = self.wish.shortened(self.heap_pages());
             return Ok(());
         }
         let grown = self.map_region(pages);
         let grown =
             grown.or_else(|_| if self.make_room_for_region(pages) { self.map_region(pages) } else { Err(Refused) });
         if grown.is_err() {
-            (self.refused, self.short) = (pages, Some(self.short.unwrap_or(1)));
+            (self.refused, self.granted_after_refusal) = (pages, Some(self.granted_after_refusal.unwrap_or(1)));
         }
         grown.map_err(|_| OutOfMemory)
     }

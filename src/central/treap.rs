@@ -7,8 +7,8 @@
 //!          (70)          (400)
 //! ```
 //!
-//! A priority is a hash of the address with a seed that differs from run to run. With a hash that is known, or one that
-//! only spreads neighbours, some strides of free spans make a list of the tree, and each free walks all of it.
+//! A priority is a hash of the address with a seed that differs from run to run. With a fixed hash, or one that only spreads
+//! neighbours, some strides of free spans degrade the tree to a list, and each free walks all of it.
 
 use crate::ground::corrupt::corrupt;
 use crate::ground::header::{PAGE_SHIFT, Span};
@@ -19,7 +19,7 @@ use core::cell::Cell;
 #[derive(Debug)]
 pub(crate) struct Treap {
     root: Option<Span>,
-    /// Chosen while the tree is empty: the order of priorities holds for one seed only.
+    /// Chosen while the tree is empty, because it determines all priorities.
     seed: u64,
 }
 
@@ -28,8 +28,8 @@ fn key(span: Span) -> (usize, usize) {
     (span.page_count(), span.start())
 }
 
-/// A hash in which each bit of the input decides over half of those of the output: the last step of SplitMix64 (Steele,
-/// Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
+/// A hash in which each bit of the input affects each bit of the output with a probability of a half: the last step of
+/// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
 fn mix(mut bits: u64) -> u64 {
     bits = (bits ^ bits >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     bits = (bits ^ bits >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -41,7 +41,7 @@ fn priority(seed: u64, span: Span) -> u64 {
     mix(((span.start() >> PAGE_SHIFT) as u64).wrapping_add(seed))
 }
 
-/// The link from a node towards where a key like `span`'s belongs.
+/// The child link of a node below which a key like `span`'s belongs.
 fn towards<'a>(node: Span, span: Span) -> &'a Cell<Option<Span>> {
     if key(span) < key(node) { &node.links().left } else { &node.links().right }
 }
@@ -51,8 +51,9 @@ impl Treap {
         Self { root: None, seed: 0 }
     }
 
-    /// A seed from what differs between runs and between heaps where addresses are randomised: those of the heap's
-    /// memory, of the heap itself and of the stack. It is no secret, only nothing that a program comes upon by itself.
+    /// Derives a seed from addresses, which differ between runs and heaps where they are randomised: those of the heap's
+    /// memory, of the heap itself and of the stack. It is not a secret; it only keeps a program from building a degenerate
+    /// tree by accident.
     fn reseed(&mut self, span: Span) {
         let stack = 0_u8;
         let addresses = [span.start(), (&raw const *self).addr(), (&raw const stack).addr()];
@@ -70,7 +71,7 @@ impl Treap {
         while let Some(node) = link.get().filter(|&node| priority(seed, node) >= priority(seed, span)) {
             link = towards(node, span);
         }
-        // Everything in the subtree goes left or right of the new node, which takes its place.
+        // The new node replaces the subtree, whose nodes go left or right below it.
         let (mut rest, mut smaller, mut larger) = (link.get(), &span.links().left, &span.links().right);
         link.set(Some(span));
         while let Some(node) = rest {
@@ -88,8 +89,8 @@ impl Treap {
         larger.set(None);
     }
 
-    /// Takes out a span that was inserted and has kept its start and length. One that is not found where these lead was
-    /// tampered with, and so may be its links: they are not followed.
+    /// Removes a span, whose start and length must be those with which it was inserted. If they do not lead to it, its header
+    /// was overwritten, and its links are not followed.
     pub(crate) fn remove(&mut self, span: Span) {
         let seed = self.seed;
         let mut link = Cell::from_mut(&mut self.root);
@@ -129,8 +130,8 @@ impl Treap {
         best
     }
 
-    /// How many steps down from the root a span is, if it is where its start and length say. A sound tree of `most`
-    /// spans is no deeper than that, so a damaged one does not hang who asks.
+    /// How many steps below the root a span is, if its start and length lead to it. The search ends after `most` steps, the
+    /// number of spans, so that a loop in a damaged tree does not hang it.
     pub(crate) fn depth_of(&self, span: Span, most: usize) -> Option<usize> {
         let mut node = self.root;
         for depth in 0..most {
@@ -142,12 +143,12 @@ impl Treap {
         None
     }
 
-    /// The root.
+    /// The root, for `check`.
     pub(crate) fn root(&self) -> Option<Span> {
         self.root
     }
 
-    /// Whether `child` may be right below `node`: its key on that side, its priority no higher.
+    /// Whether `child` may be a child of `node`: its key is on the right side, and its priority is no higher.
     pub(crate) fn may_be_below(&self, node: Span, child: Span) -> bool {
         let side = if node.links().left.get() == Some(child) { key(child) < key(node) } else { key(node) < key(child) };
         side && priority(self.seed, child) <= priority(self.seed, node)

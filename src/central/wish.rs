@@ -1,20 +1,20 @@
-//! By how much more than it needs the heap raises the break: a wish, which a limit teaches.
+//! The wish: by how much more than it needs the heap tries to raise the break. A refusal makes it smaller.
 
 use crate::ground::header::PAGE;
 
-/// The least by which the break is raised if the kernel lets it, in pages.
+/// The smallest step by which the break is raised if the kernel agrees, in pages.
 const STEP_MIN: usize = (256 << 10) / PAGE;
 /// A step is this fraction of the heap,
 const STEP_FRACTION: usize = 16;
 /// but no more than this,
 const STEP_MAX: usize = (16 << 20) / PAGE;
-/// or this fraction of the heap, so that one that grows without end is raised some 64 times for each doubling.
+/// or than this fraction of the heap if that is more, so that its break is raised at most 64 times for each doubling.
 const STEP_LEAST_FRACTION: usize = 64;
 
-/// By how much more than it needs the heap raises the break.
+/// By how much more than it needs the heap tries to raise the break.
 #[derive(Debug)]
 pub(crate) struct Wish {
-    /// The most that it may be, in pages: what was granted after a refusal, and twice that after each raise since.
+    /// Its limit, in pages: what was granted after a refusal, doubled by each raise since.
     most: usize,
 }
 
@@ -23,28 +23,28 @@ impl Wish {
         Self { most: usize::MAX }
     }
 
-    /// The step that a raise begins with where nothing was refused.
+    /// The step with which a raise begins if nothing was refused.
     pub(crate) fn usual(heap_pages: usize) -> usize {
         let most = STEP_MAX.max(heap_pages / STEP_LEAST_FRACTION);
         (heap_pages / STEP_FRACTION).clamp(STEP_MIN, most)
     }
 
-    /// The step that a raise begins with.
+    /// The step with which a raise begins.
     pub(crate) fn step(&self, heap_pages: usize) -> usize {
         Self::usual(heap_pages).min(self.most)
     }
 
-    /// The step that a raise would begin with, if that is less than usual because more was refused.
+    /// The step with which a raise would begin, if it is shorter than usual because more was refused.
     pub(crate) fn shortened(&self, heap_pages: usize) -> Option<usize> {
         Some(self.most).filter(|&most| most < Self::usual(heap_pages))
     }
 
-    /// The step after one that was refused, for a raise that needs `pages` pages: not below that, but for none at all.
+    /// The step to try after one was refused, for a raise that needs `pages` pages: half of it, or 0 if the need is no less.
     pub(crate) fn shorter(step: usize, pages: usize) -> usize {
         Some(step / 2).filter(|&half| half > pages).unwrap_or(0)
     }
 
-    /// Remembers the step that a raise ended with, and whether one was refused before it.
+    /// Remembers the step with which a raise ended, and whether a longer one was refused before.
     pub(crate) fn note(&mut self, step: usize, refused: bool) {
         self.most = if refused { step } else { self.most.max(1).saturating_mul(2) };
     }

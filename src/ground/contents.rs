@@ -1,14 +1,14 @@
-//! The contents of blocks: filled and copied here, and nowhere else. It takes as long as a block is large, so it is
-//! done after the heap's lock is left: nothing here needs the heap.
+//! The contents of blocks: filled and copied here, and nowhere else. The time is proportional to a block's size, so it is
+//! done after the lock is released: nothing here needs the heap.
 
 use core::ptr::NonNull;
 
-/// From this size on, in bytes, a copy looks for zeros.
+/// From this size on, in bytes, a copy skips zeros.
 const SKIP_MIN: usize = 1 << 20;
 /// How many bytes are checked for zeros at a time: the smallest kernel page.
 const UNIT: usize = 4096;
 
-/// A block that was asked for zeroed, the first bytes of which are not yet.
+/// A block that was requested zeroed, and whose first `dirty` bytes are not zero yet.
 #[must_use]
 pub(crate) struct Unfilled {
     payload: NonNull<u8>,
@@ -42,16 +42,16 @@ pub(crate) struct Move {
 }
 
 impl Move {
-    /// Copies the content, but does not write zeros to where zeros are.
+    /// Copies the content, but writes no zeros where the new block reads as zero.
     ///
     /// # Safety
     ///
-    /// Both blocks are live and at least so long, and nothing else uses them meanwhile.
+    /// Both blocks are live and at least `bytes` long, and nothing else uses them meanwhile.
     pub(crate) unsafe fn copy(&self) {
         let skips = self.bytes >= SKIP_MIN && !cfg!(miri);
         let before_zeros = self.zero_from.saturating_sub(self.to.addr().get());
         let dirty = if skips { before_zeros.min(self.bytes) } else { self.bytes };
-        // SAFETY: one block is not the other, and the caller's promise.
+        // SAFETY: the blocks are disjoint, and the caller's promise.
         unsafe { self.to.copy_from_nonoverlapping(self.from, dirty) };
         for at in (dirty..self.bytes).step_by(UNIT) {
             let unit = UNIT.min(self.bytes - at);
@@ -66,12 +66,12 @@ impl Move {
     }
 }
 
-/// Whether `bytes` bytes are all zero. Some may be padding of what was written there, which no Rust program may look
-/// at: the compiler is kept from knowing that, and an interpreter does not get here.
+/// Whether `bytes` bytes from `start` on are all zero. Some may be padding, which no Rust program may read: `black_box`
+/// hides that from the compiler, and an interpreter does not get here.
 ///
 /// # Safety
 ///
-/// They may be read, `start` is a multiple of 16, and nothing writes to them meanwhile.
+/// The bytes may be read, `start` is a multiple of 16, and nothing writes to them meanwhile.
 unsafe fn is_zero(start: *const u8, bytes: usize) -> bool {
     let words = core::hint::black_box(start).cast::<u64>();
     // SAFETY: the caller's promise.

@@ -1,8 +1,8 @@
-//! What the heap does when it finds itself corrupt in the middle of its work: it says so in one line and ends the
+//! What the heap does when it finds itself corrupt in the middle of an operation: it says so in one line and ends the
 //! process.
 //!
-//! It is not a misuse, which is found before anything has changed: some write that was not the heap's has been in its
-//! headers. To go on would be to write where those say, so nothing is tried again and nothing is unwound.
+//! This is not a misuse, which is found before anything has changed: a write that was not the heap's has changed its
+//! headers. To continue would mean to write where those headers say, so nothing is tried again and nothing is unwound.
 
 use crate::kernel::line::Line;
 use crate::kernel::sys;
@@ -13,7 +13,7 @@ use core::fmt;
 pub struct Corruption {
     /// Its number: 3 for I3. `src/README.md` lists them.
     pub invariant: u8,
-    /// The span, or failing that the header or address, where it was seen.
+    /// The span, header or other address where it was seen.
     pub address: usize,
 }
 

@@ -3,14 +3,15 @@
 //! A header lies in a metadata page, never beside payload bytes. Its record is found by the number of the span's
 //! first page, so making or dropping a header allocates nothing.
 //!
-//! Its fields are in three groups, by who writes them, and each is reached through methods that say what is done:
+//! Its fields are in groups, by the part of the heap that writes them, and each is reached through methods named after what
+//! is done:
 //!
 //! | group | written by | read by |
 //! |---|---|---|
-//! | `Shared` | the central part, when it makes a span, cuts it into a slab, or takes it back | everyone, on each free |
-//! | `Owner`, in a slab | the tier that owns the slab, through a [`Slab`] | everyone |
+//! | `Shared` | the central part, when it makes a span, cuts it into a slab, or retires that | all parts, on each free |
+//! | `Owner`, in a slab | the tier that owns the slab, through a [`Slab`] | all parts |
 //! | `Pages`, in any other span | the central part, through a [`Span`] | the central part |
-//! | `Central` | the central part, through a [`Span`] | the central part, and what a tier asks of its slab |
+//! | `Central` | the central part, through a [`Span`] | the central part, and a tier about its slabs |
 //!
 //! ```text
 //! one record, 192 bytes = three cache lines (64-bit)
@@ -23,14 +24,14 @@
 //! +-------------------------------+--------------------------------------------------------+-------------------------+
 //! 0       8            12         16       18        20      24                152         168    176    184       192
 //!                                 +------------------------------+-------------------------+
-//!                                 | pages: in any other span     | links in the index of free spans, where its owner  |
-//!                                 | (not used)                   | left the break, pages that are zero or dirty       |
+//!                                 | pages: in any other span     | links in the index of free spans, the break that a |
+//!                                 | (not used)                   | foreign owner left, pages that are zero or dirty   |
 //!                                 +------------------------------+-------------------------+
 //!                                 16                             128                       168
 //! ```
 //!
-//! All that a free reads and writes lies in the first cache line, if the slab has no more than 320 slots; all that coalescing
-//! does, but for `start`, in the third.
+//! What a free reads and writes lies in the first cache line, if the slab has no more than 320 slots; what coalescing reads
+//! and writes, except for `start`, lies in the third.
 
 #[cfg(test)]
 mod fields;

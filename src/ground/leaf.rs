@@ -1,24 +1,23 @@
-//! The leaves of the page map: where the records for a range of pages, and the handles for all pages before its end,
-//! lie.
+//! The leaves of the page map: where the records of a range of pages lie, and the handles of all pages up to its end.
 //!
 //! ```text
-//! storage of leaf k for its n pages                                            a multiple of our page
+//! storage of leaf k for its n pages                                            a multiple of PAGE
 //! +- - -+=========+------------------------------+-------------------------+- -+=============+- - -+
 //! |     | guard   | handles of pages 0 to last   | n records of 192 bytes  |   | guard       |     |
 //! +- - -+=========+------------------------------+-------------------------+- -+=============+- - -+
 //!       kernel pages                                                           kernel pages
 //! ```
 //!
-//! Payload may lie on both sides, and who writes past its end must not come upon headers. So the storage begins and
-//! ends with whole kernel pages that are made inaccessible; what is left over at its end is part of the second
-//! guard. Where the kernel's page is no larger than ours, all payload borders on a guard directly; where it is larger,
-//! a storage may start or end amid one, which it shares with its neighbour: that much is left unused. The heap's first
-//! storage has nothing of ours below it and so no guard there.
+//! Payload may lie on both sides, and a write past its end must not reach headers. So the storage begins and ends with
+//! whole kernel pages that are made inaccessible, the guards; what is left over at its end is part of the second one. If
+//! kernel pages are no larger than ours, all payload borders on a guard directly. If they are larger, a storage may start
+//! or end inside one, which it shares with its neighbour: that part is left unused. The heap's first storage has no payload
+//! below it and so no guard there.
 //!
-//! A leaf [aside](crate::ground::aside) is the same two addresses, of arrays that lie elsewhere; and its records may be
-//! [grouped](GROUPED).
+//! A leaf [aside](crate::ground::aside) consists of the same two addresses, of arrays that lie elsewhere, and its records
+//! may be [grouped](GROUPED).
 //!
-//! How long a storage is depends on the kernel's page alone, not on where it starts. Over pages of 4 KiB:
+//! The length of a storage depends on the size of kernel pages alone, not on where it starts. Over pages of 4 KiB:
 //!
 //! | pages served | 60, at the start | 68 | 128 | 256 | 512 | 1024 |
 //! |---|---|---|---|---|---|---|
@@ -31,14 +30,14 @@ use core::ops::Range;
 pub(crate) const RECORD: usize = size_of::<Header>();
 pub(crate) const HANDLE: usize = size_of::<Option<Span>>();
 
-/// Pages whose records change places among themselves in a leaf that is grouped: a power of two.
+/// Pages whose records are permuted among themselves in a grouped leaf: a power of two.
 ///
-/// A large slab is four pages long or eight, and has one record. In page order every kernel page of records would be
-/// touched for a quarter or an eighth of its bytes. So of these pages the records of those with the same number modulo
-/// 8 lie together: the lowest three bits of the page's number and the highest three of these nine are exchanged.
+/// A large slab is four or eight pages long, and has one record. In page order every kernel page of records would be
+/// touched for a quarter or an eighth of its bytes. So among these pages, the records of those with the same number modulo 8
+/// lie together: of the lowest nine bits of the page's number, the lowest three and the highest three are exchanged.
 ///
 /// ```text
-/// place of a record   512 ...  575   576 ...  639         960 ... 1023
+/// index of a record   512 ...  575   576 ...  639         960 ... 1023
 ///                    +--------------+--------------+-   -+--------------+
 /// pages              | 512 520 ..   | 513 521 ..   | ... | 519 527 ..   |   64 records in a group, 12 KiB
 ///                    +--------------+--------------+-   -+--------------+
@@ -46,18 +45,18 @@ pub(crate) const HANDLE: usize = size_of::<Option<Span>>();
 pub(crate) const GROUPED: usize = 512;
 /// The bits of a page's number that name its group.
 const GROUP_BITS: usize = 7;
-/// How far above them those lie with which they change places.
+/// How far above them the bits lie with which they are exchanged.
 const GROUP_SHIFT: u32 = (GROUPED / (GROUP_BITS + 1)).ilog2();
 
 const _: () = assert!((RECORD << GROUP_SHIFT).is_multiple_of(4096), "a group shares no small kernel page");
 const _: () = assert!(GROUP_BITS < align_of::<Header>(), "they fit below a record's address");
 
-/// What is right below a leaf's storage.
+/// What lies right below a leaf's storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Below {
-    /// Pages of the heap, or what others have mapped.
+    /// Pages of the heap, or a mapping of another user.
     Others,
-    /// The heap starts here.
+    /// Nothing: the heap starts with this storage.
     Nothing,
 }
 
@@ -66,8 +65,8 @@ const fn body_bytes(pages: &Range<usize>) -> usize {
     (pages.end * HANDLE).next_multiple_of(align_of::<Header>()) + (pages.end - pages.start) * RECORD
 }
 
-/// Metadata pages in the storage of a leaf for `pages` over kernel pages of `kernel_page` bytes. The pages are no more
-/// than there are addresses for.
+/// Metadata pages in the storage of a leaf for `pages` over kernel pages of `kernel_page` bytes. `pages` must fit in the
+/// address space.
 pub(crate) const fn storage_pages(pages: &Range<usize>, below: Below, kernel_page: usize) -> usize {
     // The most that lies between a multiple of PAGE and the next kernel page.
     let lead = kernel_page.saturating_sub(PAGE);
@@ -87,8 +86,8 @@ const _: () = {
     );
 };
 
-/// Where a leaf's records and its array of handles are. Plain numbers: what they lead to is there for as long as the
-/// leaf's storage stands, or, aside, for the pages of the heap.
+/// The addresses of a leaf's records and its array of handles, as plain numbers. What is there is valid as long as the leaf's
+/// storage stands; in a leaf aside, for the pages of the heap.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Leaf {
     records: Records,
@@ -96,10 +95,10 @@ pub(crate) struct Leaf {
 }
 
 impl Leaf {
-    /// A place for a leaf.
+    /// No leaf: what an unused entry of a table of leaves holds.
     pub(crate) const NONE: Self = Self { records: Records(0), handles: Handles(0) };
 
-    /// Lays out a leaf for `pages` in the [metadata pages](storage_pages) at `storage`, and says what its guards are.
+    /// Lays out a leaf for `pages` in the [metadata pages](storage_pages) at `storage`. Returns the leaf and its guards.
     pub(crate) fn new(
         storage: usize,
         pages: Range<usize>,
@@ -118,7 +117,8 @@ impl Leaf {
         (leaf, [low.min(handles)..handles, high..end])
     }
 
-    /// A leaf whose handles and biased records lie aside. Only one for whole multiples of [`GROUPED`] pages can be grouped.
+    /// A leaf whose handles and biased records lie aside. It can be grouped only if it serves whole multiples of [`GROUPED`]
+    /// pages.
     pub(crate) fn aside(records: usize, handles: usize, grouped: bool) -> Self {
         Self { records: Records::new(records, grouped), handles: Handles(handles) }
     }
@@ -128,13 +128,13 @@ impl Leaf {
         self.records.first().wrapping_add(pages.end * RECORD)
     }
 
-    /// The guards that are certain to belong to a leaf with others below it: a kernel page on either side.
+    /// The part of the guards that every leaf has with something below it: a kernel page on either side.
     pub(crate) fn guards(self, pages: &Range<usize>, kernel_page: usize) -> [Range<usize>; 2] {
         let (low, high) = (self.handles.0 - kernel_page, self.records_end(pages).next_multiple_of(kernel_page));
         [low..self.handles.0, high..high + kernel_page]
     }
 
-    /// Address of the record of a page, which the leaf serves.
+    /// Address of the record of a page that the leaf serves.
     #[inline]
     pub(crate) fn record_address(self, page: usize) -> usize {
         self.records.first().wrapping_add(self.records.exchange(page) * RECORD)
@@ -158,8 +158,8 @@ impl Leaf {
     }
 }
 
-/// The address of an array of records, biased, so that places count from page 0 on; with [`GROUP_BITS`], if the records are
-/// grouped: an address of records has none of them.
+/// The address of an array of records, biased so that indices count from page 0 on. If the records are grouped, it has
+/// [`GROUP_BITS`] set, which are clear in every address of records.
 #[derive(Debug, Clone, Copy)]
 struct Records(usize);
 
@@ -169,7 +169,7 @@ impl Records {
         Self(if grouped { first | GROUP_BITS } else { first })
     }
 
-    /// The bits of a page's number that change places.
+    /// The bits of a page's number that are exchanged: none, unless the records are grouped.
     fn group_bits(self) -> usize {
         self.0 & GROUP_BITS
     }
@@ -179,7 +179,8 @@ impl Records {
         self.0 & !GROUP_BITS
     }
 
-    /// The place of a page's record, and the page whose record has a place: bits that differ flip on both sides.
+    /// The index of a page's record, and equally the page of a record's index: exchanging bits is its own inverse. Where two
+    /// bits differ, both flip.
     fn exchange(self, page: usize) -> usize {
         let differ = (page ^ page >> GROUP_SHIFT) & self.group_bits();
         page ^ differ ^ differ << GROUP_SHIFT
@@ -206,8 +207,8 @@ impl Handles {
     #[inline(always)]
     pub(crate) unsafe fn of<'a>(self, page: usize) -> &'a Cell<Option<Span>> {
         let address = self.0.wrapping_add(page * HANDLE);
-        // SAFETY: the caller's promise. Handles are only ever reached as cells, or written when there is no reference; a
-        // null one is `None`.
+        // SAFETY: the caller's promise. Handles are always reached as cells, or written while there is no reference to them;
+        // a null one is `None`.
         unsafe { &*core::ptr::with_exposed_provenance::<Cell<Option<Span>>>(address) }
     }
 
@@ -224,14 +225,14 @@ impl Handles {
         }
     }
 
-    /// Writes handles to nothing where memory may hold anything.
+    /// Writes null handles over memory that may hold anything.
     ///
     /// # Safety
     ///
     /// The array has room for the pages, and its memory stands.
     pub(crate) unsafe fn clear(self, pages: Range<usize>) {
         let first = core::ptr::with_exposed_provenance_mut::<Option<Span>>(self.0.wrapping_add(pages.start * HANDLE));
-        // SAFETY: the caller's promise. Zeros are handles to nothing.
+        // SAFETY: the caller's promise. Zeros are null handles.
         unsafe { first.write_bytes(0, pages.len()) }
     }
 

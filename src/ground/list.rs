@@ -1,8 +1,7 @@
 //! Doubly linked lists through headers: free spans of one length, slabs of one size class.
 //!
-//! Links lie in headers. Before a list writes through one, it looks whether the link leads back: a forged or torn one
-//! ends the process instead of becoming a write at a forged address. It costs a comparison each, in cache lines that
-//! are written anyway.
+//! Before a list writes through a link, it checks that the link leads back. So an overwritten link ends the process instead
+//! of becoming a write at a forged address. That costs one comparison each, in cache lines that are written anyway.
 
 use crate::ground::corrupt::corrupt;
 use core::cell::Cell;
@@ -11,7 +10,7 @@ use core::cell::Cell;
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Links<T: Copy> {
-    /// The one before on a list, or the left child.
+    /// The previous one on a list, or the left child.
     pub(crate) left: Cell<Option<T>>,
     /// The next one on a list, or the right child.
     pub(crate) right: Cell<Option<T>>,
@@ -23,7 +22,7 @@ impl<T: Copy> Links<T> {
     }
 }
 
-/// What can be on a list: a handle to a header with links.
+/// A handle to a header with links, which can be on a list.
 pub(crate) trait Linked: Copy + Eq + 'static {
     /// Its links, for as long as its header stands.
     fn links<'a>(self) -> &'a Links<Self>;
@@ -32,8 +31,8 @@ pub(crate) trait Linked: Copy + Eq + 'static {
     fn address(self) -> usize;
 }
 
-/// Puts what is on no list before all others of the list that starts at `head`. The list is one of those that
-/// `invariant` is about.
+/// Pushes `new`, which is on no list, to the front of the list that starts at `head`. `invariant` is the number of the one
+/// that binds this list.
 pub(crate) fn push<T: Linked>(head: &mut Option<T>, new: T, invariant: u8) {
     if let Some(second) = *head {
         if second.links().left.get().is_some() {
@@ -46,7 +45,7 @@ pub(crate) fn push<T: Linked>(head: &mut Option<T>, new: T, invariant: u8) {
     *head = Some(new);
 }
 
-/// Takes `gone` off the list that starts at `head`.
+/// Removes `gone` from the list that starts at `head`.
 pub(crate) fn remove<T: Linked>(head: &mut Option<T>, gone: T, invariant: u8) {
     if !is_linked(*head, gone) {
         corrupt(invariant, gone.address());
@@ -61,12 +60,12 @@ pub(crate) fn remove<T: Linked>(head: &mut Option<T>, gone: T, invariant: u8) {
     }
 }
 
-/// Whether the neighbours of `here` on the list that starts at `head` lead back to it.
+/// Whether the neighbours of `here` on the list that starts at `head` link back to it.
 pub(crate) fn is_linked<T: Linked>(head: Option<T>, here: T) -> bool {
     let before = match here.links().left.get() {
         Some(left) => left.links().right.get(),
         None => head,
     };
-    let behind = here.links().right.get().map(|right| right.links().left.get());
-    before == Some(here) && behind.unwrap_or(before) == before
+    let after = here.links().right.get().map(|right| right.links().left.get());
+    before == Some(here) && after.unwrap_or(before) == before
 }

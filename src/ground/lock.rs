@@ -1,7 +1,7 @@
 //! How threads take turns in a heap.
 //!
-//! A lock is an offset into the table of [`SEATS`]. It begins as that of the vacant seat, which no thread ever gets, so
-//! that its first use ends on the slow path, where it gets a seat of its own.
+//! A lock is an offset into the table of [`SEATS`]. It begins as the offset of the vacant seat, which can never be taken, so
+//! that the lock's first use goes to the slow path, where it gets a seat of its own.
 
 use crate::kernel::fork;
 use crate::kernel::seat::{Endless, Seat};
@@ -9,13 +9,13 @@ use crate::kernel::seats::{self, SEATS};
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-/// How a heap came to be the caller's.
+/// How the caller got its turn in a heap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
-    /// By its lock, which has to be left.
+    /// By taking the lock, which has to be unlocked.
     Taken,
-    /// The caller's thread is about to fork and holds every lock: there is nothing to leave. The lock counts as
-    /// [lent](Lock::lend) until the turn ends, so that the thread cannot get a second one meanwhile.
+    /// The caller's thread is about to fork and holds every lock already, so there is nothing to unlock. The lock counts as
+    /// [lent](Lock::lend) until the turn ends, so that the thread cannot get a second turn inside it.
     Forking,
 }
 
@@ -27,15 +27,15 @@ pub enum Turn {
 pub unsafe trait Lock {
     /// Takes the lock if it is free.
     fn try_lock(&self) -> bool;
-    /// Waits for a turn. If that would never end, the process dies with a line that says why.
+    /// Waits for a turn. If the wait would never end, the process dies with a line that says why.
     fn wait(&self) -> Turn;
-    /// Ends the turn. True if a thread may sleep; then [`wake`](Lock::wake) has to be called.
+    /// Ends the turn. True if a thread may be sleeping; then [`wake`](Lock::wake) has to be called.
     ///
     /// # Safety
     ///
     /// The caller has the lock by `try_lock` or [`Turn::Taken`].
     unsafe fn unlock(&self) -> bool;
-    /// Wakes one sleeper.
+    /// Wakes one sleeping thread.
     fn wake(&self);
     /// Notes that what the lock protects is lent out to the program's own code, or no longer is.
     fn lend(&self, lent: bool);
@@ -60,7 +60,7 @@ impl Futex {
         unsafe { &*SEATS.as_ptr().byte_add(offset) }
     }
 
-    /// This lock's own seat, which it gets at the latest now.
+    /// This lock's own seat, which is claimed now if it has none yet.
     #[cold]
     fn find_seat(&self) -> &'static Seat {
         fork::prepare();
@@ -77,19 +77,19 @@ impl Futex {
         }
     }
 
-    /// Takes the lock before a fork, unless the caller has it already.
+    /// Takes the lock before a fork, unless the caller holds it already.
     pub(crate) fn take_for_fork(&self) {
         if !self.try_lock() {
             fork::take_for_fork(self.find_seat());
         }
     }
 
-    /// Leaves the lock after a fork.
+    /// Unlocks after a fork.
     ///
     /// # Safety
     ///
-    /// The caller, or the thread that it is a copy of, has called [`take_for_fork`](Self::take_for_fork), and not left
-    /// the lock since.
+    /// The caller, or the thread of which it is a copy, has called [`take_for_fork`](Self::take_for_fork), and has not
+    /// unlocked since.
     pub(crate) unsafe fn leave_after_fork(&self) {
         // SAFETY: the caller's promise.
         unsafe { self.seat().leave_and_wake() };
@@ -104,7 +104,7 @@ impl Drop for Futex {
     }
 }
 
-// SAFETY: `try_lock` and `wait` return only after having taken the seat, which has one holder; or for a thread that
+// SAFETY: `try_lock` and `wait` return only after they have taken the seat, which has one holder; or, in a thread that
 // forks, while that thread holds all seats.
 unsafe impl Lock for Futex {
     #[inline(always)]
@@ -117,7 +117,7 @@ unsafe impl Lock for Futex {
     fn wait(&self) -> Turn {
         let seat = self.find_seat();
         if fork::forks_with(seat) {
-            // Only this thread can have borrowed what it has locked.
+            // This thread holds the lock, so only this thread can have borrowed the heap.
             if seat.is_lent() {
                 Endless::Lent.die()
             }

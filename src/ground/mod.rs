@@ -1,4 +1,4 @@
-//! Where things are: headers, the page map, size classes, and the lock.
+//! What the other folders build on: headers, the page map, size classes, and the lock.
 
 pub(crate) mod aside;
 pub(crate) mod contents;

@@ -1,9 +1,9 @@
-//! What is done about something that must not be: a wrong pointer, a break that was lowered below blocks in use.
+//! The policy: what is done about a misuse, or about a break that was lowered below blocks in use.
 
 use crate::kernel::line::Line;
 use crate::kernel::sys;
 
-/// What [`Hmalloc`](crate::Hmalloc) does about a [`Misuse`](crate::Misuse), and a heap about a break that someone else
+/// What [`Hmalloc`](crate::Hmalloc) does about a [`Misuse`](crate::Misuse), and any heap about a break that another user has
 /// lowered below its blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
@@ -12,12 +12,12 @@ pub enum Policy {
     /// One line on standard error; the call has no effect.
     Report = 2,
     /// One line on standard error, then death by `SIGABRT`.
-    // 0, so that a static heap with the default policy takes no room in a program's file.
+    // 0, so that a static heap with the default policy takes no space in the executable.
     Abort = 0,
 }
 
 impl Policy {
-    /// Writes the line to standard error if the policy is not to ignore, and returns unless it is to abort.
+    /// Writes the line to standard error unless the policy is to ignore. Aborts if the policy says so.
     #[cold]
     pub(crate) fn say(self, line: &Line) {
         if self != Self::Ignore {

@@ -1,12 +1,12 @@
 //! From a request to its size class: pure arithmetic on constants.
 //!
 //! Slots step by 16 bytes up to 128, by an eighth of a doubling up to 1 KiB and by a quarter beyond, up to 56 KiB. Each class
-//! in use holds at least one slab, so a program with blocks of many sizes, but few of each, pays for every class there is:
-//! beyond 1 KiB half as many save such programs a tenth of their memory. Two classes more hold a block of 4 or 8 KiB with
-//! a header of its owner's, which is a habit of databases.
+//! in use holds at least one slab, so a program with few blocks each of many sizes pays for every class: beyond 1 KiB, half
+//! as many classes save such programs a tenth of their memory. Two more classes fit a block of 4 or 8 KiB with a header that
+//! the program adds, as databases do.
 //!
-//! The last classes are there because a span is whole pages: 20,000 bytes would take two of them, and three fifths of what
-//! a limit allows. What lies beyond 56 KiB fills its pages to four fifths at least.
+//! The last classes exist because a span is whole pages: blocks of 20,000 bytes would take two each, and use only three
+//! fifths of a limited heap. Requests beyond 56 KiB fill their pages to at least four fifths.
 
 use crate::ground::header::{PAGE, Shape, Slab};
 use core::alloc::Layout;
@@ -35,7 +35,8 @@ const SLOTS: [u16; 57] = [
     40960, 49152, 57344,
 ];
 
-/// The last doubling has no power of two: this slot size is as good up to itself, and larger ones are guests of no class.
+/// The last doubling does not reach its power of two: up to this slot size, this one stands in for it, and larger classes
+/// have no [coarse](SizeClass::coarse) class but themselves.
 const COARSE_LAST: usize = 48 << 10;
 
 const _: () = assert!(COARSE_LAST.is_multiple_of(PAGE), "slots of every alignment");
@@ -45,7 +46,7 @@ const _: () = assert!(CLASSES <= u8::MAX as usize + 1, "a byte holds the index o
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SizeClass(u8);
 
-/// The class of a request, by its size in units of [`MIN_ALIGN`], rounded up. Entry 0 gives a request of nothing a block.
+/// The class of a request, by its size in units of [`MIN_ALIGN`], rounded up. Entry 0 gives a request of 0 bytes a block.
 const CLASS_OF_UNITS: [u8; SMALL_MAX / MIN_ALIGN + 1] = {
     let mut table = [0; SMALL_MAX / MIN_ALIGN + 1];
     let (mut units, mut class) = (1, 0);
@@ -63,7 +64,7 @@ const _: () = assert!(SLOTS[CLASSES - 1] as usize == SMALL_MAX, "the last class 
 const _: () = assert!(SMALL_MAX <= u16::MAX as usize, "a header has 16 bits for the size of a slot");
 
 impl SizeClass {
-    /// The class of the smallest slot that holds `size` bytes, if one does.
+    /// The class with the smallest slots that hold `size` bytes, if there is one.
     #[inline(always)]
     pub(crate) fn of_size(size: usize) -> Option<Self> {
         if size > SMALL_MAX {
@@ -72,21 +73,21 @@ impl SizeClass {
         Some(Self(CLASS_OF_UNITS[size.div_ceil(MIN_ALIGN)]))
     }
 
-    /// The class whose every slot satisfies `layout`, size and alignment, if there is one.
+    /// The class whose slots all satisfy `layout`, in size and alignment, if there is one.
     #[inline(always)]
     pub(crate) fn of(layout: Layout) -> Option<Self> {
         if layout.align() <= MIN_ALIGN { Self::of_size(layout.size()) } else { Self::of_aligned(layout) }
     }
 
-    /// Slabs start at a page boundary, so a slot size that is a multiple of the alignment aligns every slot. A doubling
-    /// holds eight classes at most, and its last is a power of two: the search is short. Past the last power of two, each
-    /// multiple of an alignment that large is a slot size.
+    /// Slabs start at a page boundary, so a slot size that is a multiple of the alignment aligns every slot. The search is
+    /// short: a doubling has at most eight classes, and the last is a power of two. Beyond the last power of two, each
+    /// multiple of so large an alignment is a slot size.
     #[cold]
     fn of_aligned(layout: Layout) -> Option<Self> {
         if layout.align() > PAGE {
             return None;
         }
-        // Multiples of the alignment are slot sizes more often than not.
+        // A multiple of the alignment is mostly a slot size.
         let mut class = Self::of_size(layout.pad_to_align().size().max(layout.align()))?;
         while class.slot_size() & (layout.align() - 1) != 0 {
             class = Self::from_index(class.index() + 1);
@@ -94,8 +95,8 @@ impl SizeClass {
         Some(class)
     }
 
-    /// The class that others of the same doubling are guests of: its slots have every alignment that theirs have, and
-    /// every request of this class fills more than half of one.
+    /// The class that serves the first few requests of the other classes of the same doubling, their guests: its slots have
+    /// every alignment that theirs have, and every request of this class fills more than half of such a slot.
     pub(crate) fn coarse(self) -> Self {
         let slot = self.slot_size();
         let coarse = match slot.next_power_of_two() {
@@ -120,8 +121,8 @@ impl SizeClass {
     /// Index below [`CLASSES`].
     #[inline(always)]
     pub(crate) const fn index(self) -> usize {
-        // SAFETY: every class comes from the table, whose entries were indices into `SLOTS` when it was computed, or from
-        // `from_index`, which reduces what it is given.
+        // SAFETY: every class comes from the table, all of whose entries are indices into `SLOTS`, or from `from_index`,
+        // which reduces its argument.
         unsafe { core::hint::assert_unchecked((self.0 as usize) < CLASSES) };
         self.0 as usize
     }
@@ -132,13 +133,13 @@ impl SizeClass {
         SLOTS[self.index()] as usize
     }
 
-    /// How much larger than its request a slot of this class may be for the layout to need no second look: less than
-    /// half of the slot, and in the smallest class anything.
+    /// How much larger than its request a slot of this class may be for a layout to be accepted without a further check: less
+    /// than half of the slot; in the smallest class, any size.
     pub(crate) fn slack_max(self) -> usize {
         if self.0 == 0 { self.slot_size() } else { self.slot_size() / 2 - 1 }
     }
 
-    /// What a header says of slots of this class.
+    /// The constants that a header holds for slots of this class.
     pub(crate) fn shape(self) -> Shape {
         Shape { slot_size: SLOTS[self.index()], slack_max: self.slack_max() as u16, reciprocal: self.reciprocal() }
     }
@@ -147,9 +148,9 @@ impl SizeClass {
     /// below the reciprocal exactly when the offset is a multiple of the slot size (Lemire, Kaser and Kurz, "Faster
     /// remainder by direct computation", 2019).
     ///
-    /// What rounding adds grows with the slot number. As long as it stays below the reciprocal up to the last slot, the
-    /// answer is right for every offset before the last slot's end, but for one: the last bytes of the last slot can be
-    /// taken for the start of the slot after it, which there is not, so its bit is clear (I7).
+    /// The rounding error grows with the slot number. If it is below the reciprocal up to the last slot, the answer is right
+    /// for every offset up to the last slot's end, with one exception: the last bytes of the last slot can be taken for the
+    /// start of the slot after it. There is no such slot, so its bit is clear (I7).
     pub(crate) const fn reciprocal(self) -> u32 {
         (1u64 << 32).div_ceil(self.slot_size() as u64) as u32
     }

@@ -1,12 +1,12 @@
-//! Units: pieces of 4 KiB, the smallest page that kernels have. A slab has a bit for each of its own.
+//! Units: pieces of 4 KiB, the smallest kernel page. A slab has a bit for each of its units.
 
 /// Bytes of a unit.
 pub(crate) const UNIT: usize = 4096;
 
-/// Units that a header has bits for.
+/// The most units of a slab: a header has a bit for each.
 pub(crate) const MAX_UNITS: usize = u32::BITS as usize;
 
-/// The units in which the bytes from offset `from` to `to` of a slab lie, of which there are some.
+/// The units in which the bytes from offset `from` to `to` of a slab lie. There must be at least one byte.
 pub(crate) fn units_of_bytes(from: usize, to: usize) -> u32 {
     debug_assert!(from < to && to <= MAX_UNITS * UNIT);
     let (first, last) = (from / UNIT, (to - 1) / UNIT);

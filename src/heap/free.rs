@@ -125,30 +125,30 @@ impl<B: Brk> Heap<B> {
     #[inline(never)]
     pub(crate) fn review(&mut self, slab: Slab) {
         if let Some(free) = self.tier.review(slab, &mut self.spans) {
-            self.settle(free);
+            self.return_due(free);
         }
     }
 
     fn free_large(&mut self, span: Span) {
         let free = self.spans.release(span);
-        self.settle(free);
+        self.return_due(free);
     }
 
     /// Gives memory back to the kernel if a span that was just freed makes it worth while.
-    pub(crate) fn settle(&mut self, free: Span) {
+    pub(crate) fn return_due(&mut self, free: Span) {
         if self.spans.is_return_due() {
-            self.settle_slow(free.start());
+            self.return_due_slow(free.start());
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn settle_slow(&mut self, address: usize) {
+    fn return_due_slow(&mut self, address: usize) {
         if let Some(plan) = self.spans.plan_return() {
-            self.tier.park(&mut self.spans);
+            self.tier.detach_classes(&mut self.spans);
             self.spans.return_some(address, plan);
-            self.spans.give_back_regions();
+            self.spans.return_regions();
         }
-        self.spans.lower_end();
+        self.spans.lower_over_metadata();
     }
 }

@@ -29,8 +29,8 @@ impl<B: Brk> Heap<B> {
         // A break below headers is noticed before one of them is read.
         self.spans.is_break_at_end();
         self.tier.retire_idle(&mut self.spans);
-        let given = self.spans.lower(keep) + self.spans.give_back_regions() + self.spans.return_aside();
-        given + self.tier.return_inside(&mut self.spans) + self.spans.discard_all()
+        let returned = self.spans.lower(keep) + self.spans.return_regions() + self.spans.return_aside();
+        returned + self.tier.return_inside(&mut self.spans) + self.spans.return_free_spans()
     }
 
     /// Everything the heap consists of, in address order and without gaps between the ends of the heap or a region.

@@ -1,37 +1,38 @@
-//! One size class: the slots that it has claimed, and how it claims more of its current slab.
+//! One size class: the slots that it has claimed and not handed out, which it has **at hand**, and how it claims more of
+//! its current slab.
 
 use crate::ground::header::{MAX_SLOTS, Slab};
 use core::cell::Cell;
 use core::ptr::NonNull;
 
-/// What a class opens of fresh memory at first, in bytes: one page of the kernel's, mostly.
+/// How much fresh memory a class opens at first, in bytes: mostly one kernel page.
 pub(crate) const TOUCHED_BYTES: usize = 4096;
-/// Sweeps over less than a word of slots after which more are opened.
+/// After so many sweeps over less than a word of slots, more are opened.
 pub(crate) const SWEEPS_MAX: u8 = 8;
 
-/// A full slab is listed again when one slot in so many is free.
+/// A full slab is listed again once this fraction of its slots is free.
 pub(crate) const RELIST_FRACTION: usize = 8;
 /// More frees than a slab can have between two sweeps.
 pub(crate) const NEVER: u16 = u16::MAX;
-/// How often a sweep may come to a word before it takes all free slots there and goes on.
+/// How often a sweep may stop at a word before it claims all free slots there and goes on.
 const VISITS_MAX: u8 = 8;
-/// How many frees it can have at most: of each slot that was live at first, and of each claimed since.
+/// The most frees that a slab can have between two sweeps: of each slot that was live at first, and of each claimed since.
 pub(crate) const FREES_MAX: u16 = (1 + VISITS_MAX as u16) * MAX_SLOTS as u16;
 
 const _: () = assert!(FREES_MAX < NEVER);
 
-/// What allocation in one size class needs at hand: one cache line.
+/// The state of one size class, all that most allocations use: one cache line.
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct Class {
     /// Free slots that the class has claimed from a word of `slab`'s bitmap and not handed out yet.
     pub(crate) word: u64,
-    /// Address of the first slot in `word`: computed ahead, so that an allocation need not wait for it, and asked for from
-    /// memory ahead. A pair of calls (`pair`) takes a cycle less so.
+    /// Address of the first slot in `word`: computed and prefetched ahead, so that an allocation need not wait for it. This
+    /// saves a pair of calls (`pair`) a cycle.
     pub(crate) next_slot: usize,
     /// Address of the slot that bit 0 of `word` stands for.
     pub(crate) base: usize,
-    /// The live bits of those 64 slots; stale while `word` is 0.
+    /// The live bits of the 64 slots of `word`; stale while `word` is 0.
     pub(crate) live: *const Cell<u64>,
     /// Bytes in a slot.
     pub(crate) slot_size: u32,
@@ -39,21 +40,21 @@ pub(crate) struct Class {
     claimed_units: u32,
     /// The current slab.
     pub(crate) slab: Option<Slab>,
-    /// Where the sweep over the words of `slab` goes on.
+    /// The word of `slab`'s bitmap at which the sweep continues.
     pub(crate) next: u8,
-    /// How often the slab was swept since more of it was opened, up to [`SWEEPS_MAX`].
+    /// How often the slab was swept since slots were last opened, up to [`SWEEPS_MAX`].
     pub(crate) sweeps: u8,
     /// Pages in slabs of this class.
     pub(crate) pages: u32,
-    /// Requests that were served by the [host](crate::tier::Tier::host) instead.
+    /// How many requests were served by the [host](crate::tier::Tier::host) instead.
     pub(crate) guests: u8,
-    /// What the class knows to be zero besides.
+    /// What is known to be zero beyond the slab's units.
     pub(crate) zeros: Zeros,
     /// The first of the listed slabs.
     pub(crate) listed: Option<Slab>,
 }
 
-/// What a class knows to be zero of its current slab, beyond what the slab's units say.
+/// What is known to be zero in a class's current slab, beyond what the slab's units say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Zeros(u8);
 
@@ -67,7 +68,7 @@ impl Zeros {
         Self(if word { Self::WORD } else { 0 } | if ahead { Self::AHEAD } else { 0 })
     }
 
-    /// How often the sweep was at a word and left slots there, because they read as zero.
+    /// How often the sweep stopped at the present word and left slots there, because they read as zero.
     fn visits(self) -> u8 {
         self.0 / Self::VISIT
     }
@@ -76,12 +77,12 @@ impl Zeros {
         Self(self.0 % Self::VISIT + visits * Self::VISIT)
     }
 
-    /// The slots that are claimed and not handed out read as zero.
+    /// Whether the slots at hand read as zero.
     pub(crate) fn word(self) -> bool {
         self.0 & Self::WORD != 0
     }
 
-    /// What follows the opened slots in the unit where the last of them ends reads as zero.
+    /// Whether the rest of the unit in which the last opened slot ends reads as zero.
     fn ahead(self) -> bool {
         self.0 & Self::AHEAD != 0
     }
@@ -92,7 +93,7 @@ const _: () = assert!(size_of::<Class>() == 64 && align_of::<Class>() == 64, "on
 
 impl Class {
     pub(crate) const fn new() -> Self {
-        // All zeros, so that a static heap takes no room in a program's file.
+        // All zeros, so that a static heap takes no space in the executable.
         Self {
             word: 0,
             next_slot: 0,
@@ -110,7 +111,7 @@ impl Class {
         }
     }
 
-    /// A slot from the word that was claimed. It is live then.
+    /// A slot that was at hand, if there is one. It is live from now on.
     #[inline(always)]
     pub(crate) fn pop(&mut self) -> Option<NonNull<u8>> {
         if self.word == 0 {
@@ -128,14 +129,14 @@ impl Class {
         Some(unsafe { NonNull::new_unchecked(core::ptr::with_exposed_provenance_mut(address)) })
     }
 
-    /// Address of the first slot in `word`, or of none of the heap's if there is none.
+    /// Address of the first slot in `word`. If there is none, some address that is not used.
     #[inline(always)]
     fn first_slot(&self, word: u64) -> usize {
-        // The last bit spares the test for zero that the instruction would need.
+        // With the last bit set, no test for zero is needed.
         self.base + (word | 1 << 63).trailing_zeros() as usize * self.slot_size as usize
     }
 
-    /// Claims the next word with free slots among those that are open, if there is one.
+    /// Claims the next word with free slots among the opened ones, if there is one.
     #[inline]
     pub(crate) fn sweep(&mut self, slab: Slab) -> bool {
         let opened = slab.opened();
@@ -154,8 +155,8 @@ impl Class {
         false
     }
 
-    /// Sweeps from the start again, if that is worth it: if many slots were freed since the sweep began, or there is no other slab.
-    /// A word of few slots is swept often; after some sweeps it gets more slots.
+    /// Sweeps from the start again, if that pays: if many slots were freed since the sweep began, or there is no other slab. A
+    /// slab with less than a word of opened slots is swept often, so after some sweeps more are opened instead.
     pub(crate) fn sweep_again(&mut self, slab: Slab) -> bool {
         let (opened, capacity) = (slab.opened(), slab.capacity());
         let freed = NEVER as usize - slab.until_review();
@@ -169,8 +170,8 @@ impl Class {
         self.sweep(slab)
     }
 
-    /// Opens slots that were never handed out, if there are any: of fresh memory first no more than lie in one page of the
-    /// kernel's, then as many again each time, up to whole words.
+    /// Opens slots that were never handed out, if there are any: in fresh memory first as many as one kernel page holds, then
+    /// as many as are open already, up to whole words.
     pub(crate) fn open(&mut self, slab: Slab) -> bool {
         let (opened, capacity) = (slab.opened(), slab.capacity());
         if opened == capacity {
@@ -189,7 +190,7 @@ impl Class {
         true
     }
 
-    /// Claims those of the free slots of a word that have memory, and the next times the others.
+    /// Claims the free slots of a word that have kernel memory; the others at the next visits.
     #[inline(never)]
     fn claim_some(&mut self, slab: Slab, index: usize, free: u64) {
         let (some, fresh) = slab.prefer(index, free);
@@ -214,11 +215,11 @@ impl Class {
         self.next = index as u8 + 1;
     }
 
-    /// Gives up the slots that the class has claimed and not handed out. The next refill sweeps its slab from the start.
+    /// Reverses the claim of the slots at hand. The next refill sweeps the slab from the start.
     pub(crate) fn unclaim(&mut self) {
         let Some(slab) = self.slab else { return };
         if self.word != 0 {
-            // What was handed out lies below.
+            // All slots handed out since the claim lie below.
             slab.unuse_units(self.claimed_units, self.next_slot - slab.start());
         }
         self.word = 0;
@@ -228,9 +229,9 @@ impl Class {
     }
 }
 
-/// Asks for the cache line at `address`, which need not be the heap's: a class's next slot, so that the first write to it
-/// does not wait. `fifo` and `rand` of the comparison took a third longer without it; `pair`, whose slots are always in
-/// the cache, is no slower.
+/// Prefetches the cache line at `address`, a class's next slot, so that the first write to it does not wait. The address need
+/// not be the heap's. Without this, `fifo` and `rand` of the comparison took a third longer; `pair`, whose slots are always
+/// in the cache, is no slower with it.
 #[inline(always)]
 fn prefetch(address: usize) {
     #[cfg(target_arch = "x86_64")]
@@ -243,7 +244,7 @@ fn prefetch(address: usize) {
     let _ = address;
 }
 
-/// The bits that stand for slots in a word of the bitmap of a slab with `capacity` slots.
+/// The bits of a word that stand for slots, in the bitmap of a slab with `capacity` slots.
 pub(crate) fn slots_of_word(capacity: usize, index: usize) -> u64 {
     match capacity.saturating_sub(index * 64) {
         0 => 0,

@@ -1,10 +1,10 @@
-//! The last free slots: how a heap whose growth was refused finds them.
+//! The last free slots: how a heap finds them once its growth was refused.
 //!
-//! A full slab is left alone until an eighth of its slots are free, so many slabs may have a few. While memory is short
-//! those are listed, and the wholly used ones wait for one free slot and not for an eighth. To look at all slabs takes
-//! as long as there are slabs, and a request that is refused should not. So the look begins when the kernel first
-//! refuses a wish, which is more than the heap needs at the time, and goes on a little with each new slab: by the time
-//! that a need is refused it is over. Where the refusal comes without warning, one request looks at all the rest.
+//! A full slab is not used until an eighth of its slots are free, so many slabs may have a few. While memory is short, these
+//! slabs are listed, and those without a free slot wait for one and not for an eighth. To look at all slabs takes time in
+//! proportion to their number, which a refused request should not take. So the look begins when the kernel first refuses a
+//! wish (more than the heap needs at the time), and continues a little with each new slab: it is over before a need is
+//! refused. If a need is refused without warning, that request looks at all the rest.
 //!
 //! ```text
 //! wishes   granted   refused   half of it granted ...                      need refused
@@ -18,11 +18,11 @@ use crate::ground::header::{Place, Slab};
 use crate::tier::shortage::Look;
 
 impl Tier {
-    /// Looks at some more slabs if the kernel has refused a wish, so many that all are seen before it can refuse a need;
-    /// or ends the shortage.
+    /// If the kernel has refused a wish, looks at some more slabs: so many that all are seen before it can refuse a need. If
+    /// not, ends the shortage.
     pub(super) fn look_ahead<B>(&mut self, spans: &mut Spans<B>) {
-        match spans.short() {
-            // Less than twice this wish is left, and each new slab takes part of it.
+        match spans.granted_after_refusal() {
+            // Less than twice this wish is left to get, and each new slab takes a part of it.
             Some(wish) => self.look_at(spans, 4 * spans.heap_pages() / wish.max(1) + 1),
             None => self.shortage.look = Look::NotBegun,
         }
@@ -47,7 +47,7 @@ impl Tier {
         self.shortage.look = seen.map_or(Look::Over, Look::UpTo);
     }
 
-    /// Sees to it that the free slots of a full slab are found, be there some or none yet.
+    /// Makes a full slab's free slots available: lists it if it has some now, or as soon as it has one.
     pub(super) fn find_slots_of(&mut self, slab: Slab, free: usize) {
         if free > 0 {
             self.list_with(slab, free);
@@ -71,7 +71,7 @@ mod tests {
         heap.allocate(Layout::new::<[u64; 40]>()).is_err()
     }
 
-    /// When a need is refused at last, no span is left to be looked at, however many there are.
+    /// When a need is finally refused, all spans have been looked at, however many there are.
     #[test]
     #[cfg_attr(miri, ignore = "minutes for an interpreter")]
     fn the_look_is_over_before_a_need_is_refused() {

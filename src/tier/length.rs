@@ -3,33 +3,33 @@
 use crate::ground::header::{MAX_SLOTS, PAGE};
 use crate::ground::size_class::{CLASSES, SizeClass};
 
-/// Bytes of a slab once the heap is large. Larger slabs mean fewer headers to visit per block.
+/// Bytes of a slab once its class has many. Larger slabs mean fewer headers to visit per block.
 const SLAB_BYTES: usize = 64 << 10;
 /// The same for slots above [`BIG_SLOT`], of which [`SLAB_BYTES`] would hold too few.
 const SLAB_BYTES_BIG: usize = 128 << 10;
-/// A class with little memory takes small slabs: a slab of several pages is at most this fraction of the pages that the
-/// class has in slabs already, unless its tail would be too long.
+/// A class with little memory takes short slabs: a slab of several pages is at most this fraction of the pages that the class
+/// has in slabs already, unless a shorter one would have too long a tail.
 const SLAB_FRACTION: usize = 4;
-/// Of slots above a page, of which a short slab has one or two, a class takes long ones once it has so many pages: else
-/// nearly every call would come to another slab. Sooner would cost a program with 30 such blocks a tenth more memory.
+/// A class of slots above a page takes long slabs once it has so many pages: a short slab has one or two such slots, so
+/// nearly every call would need another slab. To do so earlier would cost a program with 30 such blocks a tenth more memory.
 const LONG_FROM: usize = 12;
-/// In 64ths: even in a class with few slots, a slab is as long as it takes to make its tail no longer than this.
+/// The longest tail, in 64ths of a slab: even a class's first slab is long enough that its tail is no longer.
 const TAIL_MAX: usize = 12;
 const BIG_SLOT: usize = 4 << 10;
 
 impl SizeClass {
     /// Pages of a new slab when this class has `held` pages in slabs already. Long slabs mean fewer headers to visit, short
-    /// ones less that is left over; a header's bitmap bounds the slots.
+    /// ones less unused memory; a header's bitmap limits the number of slots.
     pub(crate) fn slab_pages(self, held: usize) -> usize {
         let most = self.slab_pages_max();
         let least = (1..most).find(|&pages| self.fills(pages)).unwrap_or(most);
         let limit = if self.slot_size() <= PAGE { held / SLAB_FRACTION } else { held / LONG_FROM * most };
         let limit = limit.clamp(least, most);
-        // Of those with the shortest tail the longest slab.
+        // The shortest tail, and of equal ones the longest slab.
         (1..=limit).rev().min_by_key(|&pages| self.tail(pages)).unwrap_or(least)
     }
 
-    /// The most pages that a new slab has.
+    /// The most pages that a new slab can have.
     const fn slab_pages_max(self) -> usize {
         let slot = self.slot_size();
         let bytes = if slot > BIG_SLOT { SLAB_BYTES_BIG } else { SLAB_BYTES };
@@ -37,7 +37,7 @@ impl SizeClass {
         if by_bytes < by_slots { by_bytes } else { by_slots }
     }
 
-    /// The fewest pages that a slab can have: those of one slot.
+    /// The fewest pages that a slab can have: enough for one slot.
     pub(crate) fn slab_pages_min(self) -> usize {
         self.slot_size().div_ceil(PAGE)
     }
@@ -47,7 +47,7 @@ impl SizeClass {
         self.tail(pages) <= TAIL_MAX
     }
 
-    /// What is left over in a slab of `pages` pages, in 64ths of it: a tail of a few bytes does not count.
+    /// The tail of a slab of `pages` pages, in 64ths of the slab, rounded down: a few bytes do not count.
     fn tail(self, pages: usize) -> usize {
         (pages * PAGE % self.slot_size()) * 64 / (pages * PAGE)
     }
@@ -99,7 +99,7 @@ mod tests {
             );
         }
         assert_eq!(SizeClass::of_size(512).unwrap().slab_pages(0), 1);
-        // 10 KiB in a page of 16 would waste six of them.
+        // One slot of 10 KiB in a page of 16 KiB would waste 6 KiB.
         assert!(SizeClass::of_size(10 << 10).unwrap().slab_pages(0) > 1);
     }
 
@@ -116,7 +116,7 @@ mod tests {
                 };
                 assert!((1..=limit).contains(&pages), "{class:?} with {held} pages takes {pages}");
                 assert!(pages * PAGE / slot <= MAX_SLOTS);
-                // No length within reach has a shorter tail, and no longer one as short a tail.
+                // No permitted length has a shorter tail, and no longer one an equally short tail.
                 assert!((1..=limit).all(|other| class.tail(pages) <= class.tail(other)));
                 assert!((pages + 1..=limit).all(|longer| class.tail(pages) < class.tail(longer)));
             }
@@ -127,7 +127,7 @@ mod tests {
         for (size, pages) in small.into_iter().chain(odd) {
             assert_eq!(SizeClass::of_size(size).unwrap().slab_pages(1000), pages, "slots of {size} bytes");
         }
-        // Nothing is left over of the longest slabs of the largest slots.
+        // The longest slabs of the largest slots have no tail.
         for class in (SizeClass::of_size(PAGE + 1).unwrap().index()..CLASSES).map(SizeClass::from_index) {
             assert_eq!(class.slab_pages(1000) * PAGE % class.slot_size(), 0, "{class:?}");
         }

@@ -1,8 +1,7 @@
-//! The tier: what serves small requests, from slabs, which are spans cut into equal slots.
+//! The tier: serves small requests from slabs, which are spans cut into equal slots.
 //!
-//! Each size class claims one word of a slab's bitmap at a time, as a set of free slots, and hands them out. The slab's own
-//! bitmap says which slots are live: an allocation sets a bit, a free clears it, and no link or mark is ever written into
-//! a payload.
+//! Each size class claims the free slots of one word of a slab's bitmap at a time, and hands them out. The slab's own bitmap
+//! says which slots are live: an allocation sets a bit, a free clears it, and no link or mark is ever written into a payload.
 //!
 //! ```text
 //! size class                   slab's header                                   slab
@@ -12,19 +11,19 @@
 //! +--------------------+                                                       64 slots a word          tail, unused
 //! ```
 //!
-//! A slot that was freed since its word was claimed is in neither: the class finds it at its next sweep.
+//! A slot that was freed since its word was claimed is neither claimed nor live: the class finds it at its next sweep.
 //!
 //! | file | what it does |
 //! |---|---|
 //! | [`class`] | one size class: the claimed word, the sweep for the next one, opening fresh slots |
 //! | [`slot`] | from an address to a slot and its bit |
-//! | [`shelf`] | where slabs stand between a class's visits: full, listed, empty; and giving them up |
+//! | [`shelf`] | the places of slabs that are not current: full, listed, empty; and retiring them |
 //! | [`length`] | how long a new slab is |
 //! | [`units`], [`trim`] | what is known to be zero between live slots, and returning it |
 //! | [`shortage`], [`last_slots`] | finding the last free slots where memory is short |
 //!
-//! A tier asks three things of the central part (`central/slabs.rs`): a slab, to take one back, and to walk over its slabs.
-//! The central part asks one thing of a tier: to retire what is idle ([`Tier::retire_idle`]), before the heap grows.
+//! A tier asks three things of the central part (`central/slabs.rs`): to make a slab, to retire one, and to walk over all
+//! slabs. The central part asks one thing of a tier: to retire idle slabs ([`Tier::retire_idle`]) before the heap grows.
 
 pub(crate) mod class;
 mod last_slots;
@@ -44,12 +43,12 @@ use class::{Class, NEVER, Zeros};
 use core::ptr::NonNull;
 use shortage::Shortage;
 
-/// Empty slabs kept for their classes.
+/// The most empty slabs that are kept for their classes.
 const EMPTIES_MAX: usize = 4;
-/// Requests of a class that are served elsewhere before it gets a slab of its own.
+/// How many requests of a class are served by its host before it gets a slab of its own.
 const GUESTS_MAX: u8 = 16;
 
-/// What serves small requests: the slabs in use, by size class.
+/// The tier: all slabs, by size class.
 #[derive(Debug)]
 pub(crate) struct Tier {
     pub(crate) classes: [Class; CLASSES],
@@ -57,8 +56,9 @@ pub(crate) struct Tier {
     pub(crate) empties: [Option<Slab>; EMPTIES_MAX],
     pub(crate) empty_count: usize,
     pub(crate) shortage: Shortage,
-    /// Whether some class may have a current slab, or some slab is empty, since all were [parked](Self::park).
-    unparked: bool,
+    /// Whether a class may have a current slab, or a slab may be empty: set since all classes were last
+    /// [detached](Self::detach_classes).
+    attached: bool,
 }
 
 impl Tier {
@@ -68,11 +68,11 @@ impl Tier {
             empties: [None; EMPTIES_MAX],
             empty_count: 0,
             shortage: Shortage::new(),
-            unparked: false,
+            attached: false,
         }
     }
 
-    /// A slot from the word that the class has claimed. It is live then.
+    /// A slot that the class has at hand, if there is one. It is live from now on.
     #[inline(always)]
     pub(crate) fn pop(&mut self, size_class: SizeClass) -> Option<NonNull<u8>> {
         self.classes[size_class.index()].pop()
@@ -83,8 +83,8 @@ impl Tier {
         self.classes[size_class.index()].word != 0
     }
 
-    /// The class that is to serve a request of `size_class`, which has no slot at hand. Few requests of a class are not
-    /// worth a slab: until there have been some, they are guests of a class that all in the same doubling share.
+    /// The host: the class that serves a request of `size_class`, which has no slot at hand. A few requests of a class are
+    /// not worth a slab, so the first are guests of the [coarse](SizeClass::coarse) class of the same doubling.
     pub(crate) fn host(&mut self, size_class: SizeClass) -> SizeClass {
         let class = &mut self.classes[size_class.index()];
         if class.slab.is_some() || class.listed.is_some() || class.guests == GUESTS_MAX {
@@ -101,9 +101,9 @@ impl Tier {
 
     /// Claims a word with free slots for a class that has none.
     ///
-    /// A class sweeps over the words of its current slab that were used before, then opens more slots, so that memory not
-    /// touched yet stays so for long. Once all are open it leaves the slab, unless enough has been freed behind the sweep
-    /// or there is no other: a word with few free slots does not last.
+    /// A class first sweeps over the words of its current slab that are open, and then opens more slots, so that untouched
+    /// memory stays untouched as long as possible. Once all slots are open it leaves the slab, because words with few free
+    /// slots are soon used up; unless enough slots were freed since the sweep began, or there is no other slab.
     pub(crate) fn refill<B: Brk>(&mut self, size_class: SizeClass, spans: &mut Spans<B>) -> Result<(), OutOfMemory> {
         loop {
             let class = &mut self.classes[size_class.index()];
@@ -119,11 +119,12 @@ impl Tier {
                 Some(slab) => slab,
                 None => self.new_slab(size_class, spans)?,
             };
-            spans.believe(next.span());
+            spans.verify(next.span());
             self.make_current(next);
         }
     }
 
+    /// Makes a slab, which may be listed, the current one of its class.
     fn make_current(&mut self, slab: Slab) {
         match slab.place() {
             Place::Listed => self.unlist(slab),
@@ -134,7 +135,7 @@ impl Tier {
             Place::Full | Place::Spent | Place::Current => {}
         }
         slab.set_place(Place::Current, NEVER as usize);
-        self.unparked = true;
+        self.attached = true;
         let class = &mut self.classes[slab.size_class().index()];
         class.slab = Some(slab);
         class.next = 0;
@@ -142,12 +143,12 @@ impl Tier {
         class.zeros = Zeros::NOTHING;
     }
 
-    /// A slab for a class that has none with free slots: a new one, or if there is no memory for that, one of its own that is
-    /// nearly full.
+    /// A slab for a class that has none with free slots: a new one, or if there is no memory for it, a nearly full one of its
+    /// own.
     fn new_slab<B: Brk>(&mut self, size_class: SizeClass, spans: &mut Spans<B>) -> Result<Slab, OutOfMemory> {
         let pages = size_class.slab_pages(self.classes[size_class.index()].pages as usize);
         self.look_ahead(spans);
-        // Where memory is short the kernel is asked for as little as will do.
+        // While memory is short, the kernel is asked for as little as possible.
         let grown = if self.shortage.is_there() { size_class.slab_pages(0) } else { pages };
         let wish = SlabWish { size_class, pages, grown, least: size_class.slab_pages_min(), fills: SizeClass::fills };
         match spans.take_slab(&wish, |spans| self.retire_idle(spans)) {
@@ -155,7 +156,7 @@ impl Tier {
                 self.classes[size_class.index()].pages += slab.span().page_count() as u32;
                 Ok(slab)
             }
-            // A full slab with a few free slots is left alone until nothing else is to be had.
+            // Full slabs with a few free slots are used only now, when there is nothing else.
             Err(refused) => {
                 self.look_at_all(spans);
                 self.classes[size_class.index()].listed.ok_or(refused)

@@ -1,12 +1,12 @@
-//! Where slabs stand while their class takes no slots from them, and how they are given up.
+//! The shelf: where slabs stand while their class takes no slots from them, and how they are retired.
 //!
-//! A slab stands in one of five places (I9):
+//! A slab has one of five places in its class (I9):
 //!
-//! - **current** of its class;
-//! - **full**: becomes listed after an eighth of its slots have been freed, so that a class does not come back to it for
-//!   a single slot; or, where memory is [short](crate::tier::shortage), at once (**spent**);
-//! - **listed**: its class will come to it;
-//! - **empty**: listed and wholly free; up to four are kept, others are retired.
+//! - **current**: its class takes slots from it;
+//! - **full**: it is listed once an eighth of its slots have been freed, so that its class does not use it for a single slot;
+//! - **spent**: full while memory is [short](crate::tier::shortage), so it is listed once a single slot has been freed;
+//! - **listed**: its class will use it;
+//! - **empty**: listed, and no slot is live; up to four are kept, others are retired.
 
 use super::{EMPTIES_MAX, Tier};
 use crate::central::spans::Spans;
@@ -16,7 +16,7 @@ use crate::ground::size_class::CLASSES;
 use crate::tier::class::RELIST_FRACTION;
 
 impl Slab {
-    /// How many of the slots the count says are free. A current slab's counts the frees since a sweep began.
+    /// How many slots are free by the slab's count. A current slab's count says something else: the frees since a sweep began.
     pub(crate) fn counted_free(self) -> Option<usize> {
         match self.place() {
             Place::Current => None,
@@ -37,28 +37,29 @@ impl Slab {
 }
 
 impl Tier {
-    /// Acts on a slab whose free slots have reached its trigger. Returns the free span that an empty slab became.
+    /// Lists a full slab or retires an empty one, when its count of frees has run down. Returns the free span that contains a
+    /// retired slab.
     pub(crate) fn review<B>(&mut self, slab: Slab, spans: &mut Spans<B>) -> Option<Span> {
-        spans.believe(slab.span());
+        spans.verify(slab.span());
         if matches!(slab.place(), Place::Full | Place::Spent) {
             self.list_with(slab, slab.relist_at());
             if slab.until_review() > 0 {
                 return None;
             }
         }
-        // On the way down nothing is kept.
+        // While the heap is draining no empty slab is kept.
         if self.empty_count < EMPTIES_MAX && !spans.is_draining() {
             slab.set_place(Place::Empty, 0);
             self.empties[self.empty_count] = Some(slab);
             self.empty_count += 1;
-            self.unparked = true;
+            self.attached = true;
             return None;
         }
         self.unlist(slab);
         Some(self.retire(slab, spans))
     }
 
-    /// Gives up a slab in which nothing is live, and which is on no list. Returns the free span that it became part of.
+    /// Retires a slab in which nothing is live and which is on no list. Returns the free span that contains it.
     fn retire<B>(&mut self, slab: Slab, spans: &mut Spans<B>) -> Span {
         self.classes[slab.size_class().index()].pages -= slab.span().page_count() as u32;
         spans.retire(slab)
@@ -68,7 +69,7 @@ impl Tier {
     pub(crate) fn retire_idle<B>(&mut self, spans: &mut Spans<B>) {
         while self.empty_count > 0 {
             if let Some(slab) = self.empties[0] {
-                spans.believe(slab.span());
+                spans.verify(slab.span());
                 self.unlist(slab);
                 self.forget_empty(slab);
                 self.retire(slab, spans);
@@ -76,22 +77,22 @@ impl Tier {
         }
         for index in 0..CLASSES {
             if let Some(slab) = self.classes[index].slab.filter(|slab| slab.live_slots() == 0) {
-                self.take_off(index, slab, spans);
+                self.detach(index, slab, spans);
                 self.retire(slab, spans);
             }
         }
     }
 
-    /// Takes every class off its slab, when memory is being returned. A slab with live slots is reviewed then when the last
-    /// of them is freed, which a current one is not; those without are retired.
-    pub(crate) fn park<B>(&mut self, spans: &mut Spans<B>) {
-        if !core::mem::replace(&mut self.unparked, false) {
+    /// Detaches every class from its current slab, when memory is being returned. Slabs without live slots are retired. The
+    /// others can now be reviewed when their last slot is freed, as a current slab is not.
+    pub(crate) fn detach_classes<B>(&mut self, spans: &mut Spans<B>) {
+        if !core::mem::replace(&mut self.attached, false) {
             return;
         }
         self.retire_idle(spans);
         for index in 0..CLASSES {
             if let Some(slab) = self.classes[index].slab {
-                self.take_off(index, slab, spans);
+                self.detach(index, slab, spans);
                 let free = slab.capacity() - slab.live_slots();
                 if self.shortage.is_there() {
                     self.find_slots_of(slab, free);
@@ -104,7 +105,7 @@ impl Tier {
         }
     }
 
-    /// Puts a slab that its class has left where its free slots say.
+    /// Sets the place of a slab that its class has left, by its free slots.
     pub(super) fn leave(&mut self, slab: Slab) {
         let free = slab.capacity() - slab.live_slots();
         slab.set_place(Place::Full, slab.relist_at());
@@ -114,9 +115,9 @@ impl Tier {
         slab.set_place(Place::Full, slab.relist_at() - free);
     }
 
-    /// Takes a class off its slab.
-    fn take_off<B>(&mut self, index: usize, slab: Slab, spans: &mut Spans<B>) {
-        spans.believe(slab.span());
+    /// Detaches a class from its current slab.
+    fn detach<B>(&mut self, index: usize, slab: Slab, spans: &mut Spans<B>) {
+        spans.verify(slab.span());
         self.classes[index].unclaim();
         self.classes[index].slab = None;
     }
@@ -131,7 +132,7 @@ impl Tier {
         list::remove(&mut self.classes[slab.size_class().index()].listed, slab, 9);
     }
 
-    /// Empty slabs.
+    /// The empty slabs.
     pub(crate) fn empties(&self) -> &[Option<Slab>] {
         &self.empties[..self.empty_count]
     }

@@ -1,18 +1,18 @@
-//! Whether memory is short, and how far the heap has been looked through for its last free slots. What is done then is in
-//! [`last_slots`](crate::tier::slab).
+//! Whether memory is short, and how far the heap has been searched for its last free slots. The search itself is in
+//! [`last_slots`](super::last_slots).
 
-/// How far the look has come.
+/// How far the look at all slabs has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Look {
     /// Memory is not short.
     NotBegun,
-    /// At all spans up to the one at this address.
+    /// All spans up to the one at this address have been looked at.
     UpTo(usize),
-    /// At all.
+    /// All spans have been looked at.
     Over,
 }
 
-/// Whether memory is short, and how far the heap has been looked through for slots.
+/// Whether memory is short, and how far the heap has been searched for slots.
 #[derive(Debug)]
 pub(crate) struct Shortage {
     pub(crate) look: Look,
@@ -23,7 +23,7 @@ impl Shortage {
         Self { look: Look::NotBegun }
     }
 
-    /// Whether a refusal has been seen, and no growth as was wished since.
+    /// Whether memory is short: a wish was refused, and none has been granted in full since.
     pub(crate) fn is_there(&self) -> bool {
         self.look != Look::NotBegun
     }

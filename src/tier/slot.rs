@@ -1,4 +1,4 @@
-//! One slot: from an address to its number, and from its number to its bit.
+//! One slot: from an address to the slot's number, and from there to its bit.
 
 use crate::ground::header::{MAX_SLOTS, PAGE, Slab, Span};
 use crate::ground::size_class::MIN_ALIGN;
@@ -20,8 +20,8 @@ impl Slot {
 
     /// The live slot that starts at exactly `address`, if `span` is a slab and one does. `address` is in the span.
     ///
-    /// The reciprocal of what is not a slab is 0, and nothing is below 0. The slab's tail is past its last slot, and the
-    /// bits there are clear (I7).
+    /// If the span is not a slab its reciprocal is 0, and nothing is below 0. An address in a slab's tail gives a number past
+    /// the last slot, whose bit is clear (I7).
     #[inline(always)]
     pub(crate) fn live_at(span: Span, address: usize) -> Option<Self> {
         let (offset, reciprocal) = (address.wrapping_sub(span.start()) as u64, span.reciprocal());
@@ -36,11 +36,11 @@ impl Slot {
         (offset.is_multiple_of(size) && offset / size < slab.capacity()).then(|| Self::new(slab, offset / size))
     }
 
-    /// The word of the bitmap in which the slot's bit is.
+    /// The word of the bitmap that contains the slot's bit.
     #[inline(always)]
     fn word<'a>(self) -> &'a Cell<u64> {
         debug_assert!(self.number < MAX_SLOTS);
-        // SAFETY: I6: a slab is no longer than the slots that its bitmap has room for, and the slot is in it.
+        // SAFETY: I6: the bitmap has room for as many slots as the slab has bytes for, and the slot starts in the slab.
         unsafe { self.slab.word(self.number / 64) }
     }
 
@@ -52,7 +52,7 @@ impl Slot {
     /// Whether a caller holds the slot.
     #[inline(always)]
     pub(crate) fn is_live(self) -> bool {
-        // Without the bit, the word is less than with it flipped: the same flip that a free makes.
+        // Flipping the bit makes the word smaller if it was set. A free makes the same flip, so it costs nothing more there.
         self.word().get() ^ self.bit() < self.word().get()
     }
 
@@ -73,7 +73,7 @@ impl Slot {
         self.slab.start() + self.number * self.slab.size_class().slot_size()
     }
 
-    /// Frees a live slot: the owner's flip. True if the slab's place in its class must be
+    /// Frees a live slot by flipping its bit. True if the slab's place in its class must be
     /// [reviewed](crate::tier::Tier::review).
     #[inline(always)]
     pub(crate) fn free(self) -> bool {

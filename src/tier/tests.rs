@@ -1,4 +1,4 @@
-//! One size class at a time: what is opened, and that no slot is lost or handed out twice.
+//! Tests of one size class at a time: how much is opened, and that no slot is lost or handed out twice.
 
 use super::*;
 use crate::door::misuse::MisuseKind;
@@ -12,7 +12,7 @@ use std::boxed::Box;
 use std::collections::BTreeSet;
 use std::vec::Vec;
 
-/// Whether an interpreter runs the tests, which has time for a fraction of what follows.
+/// Whether an interpreter runs the tests; it has time for a fraction of them only.
 const SLOW: bool = cfg!(miri);
 
 /// The sizes for a test, or the first of them.
@@ -41,8 +41,8 @@ fn current(heap: &Subject<'_>, size: usize) -> Slab {
     heap.tier.classes[class.index()].slab.expect("the class has a slab")
 }
 
-/// A block that comes and goes needs one page of the kernel's. One that does so all the time gets a whole word of slots,
-/// which need not be swept so often.
+/// A block that comes and goes needs one kernel page. If it does so all the time, a whole word of slots is opened, which is
+/// swept less often.
 #[test]
 fn a_block_that_comes_and_goes_opens_little_at_first() {
     for size in some([2048, 1024, 512, 256, 128]) {
@@ -66,7 +66,7 @@ fn a_block_that_comes_and_goes_opens_little_at_first() {
     }
 }
 
-/// What is handed out and kept opens as much as is handed out, up to twice.
+/// Blocks that stay open as many slots as they are, up to twice that.
 #[test]
 fn blocks_that_stay_open_no_more_than_twice_their_number() {
     for size in some([4096, 2048, 1024, 512, 256, 128, 64]) {
@@ -86,7 +86,7 @@ fn blocks_that_stay_open_no_more_than_twice_their_number() {
     }
 }
 
-/// A sweep is for many slots at once: for few of them, a class rather opens more, as long as it can.
+/// A sweep should find many slots at once: while few are free, a class opens more, as long as it can.
 #[test]
 fn few_free_slots_are_not_worth_a_sweep_until_there_are_no_others() {
     let mut arena = Box::new_uninit_slice(1 << 20);
@@ -97,7 +97,7 @@ fn few_free_slots_are_not_worth_a_sweep_until_there_are_no_others() {
     assert_eq!((slab.opened(), slab.capacity()), (32, 128));
     let rest: Vec<_> = (0..96).map(|_| get(&mut heap, 128).expect("room")).collect();
     assert_eq!((slab.opened(), rest.contains(&payloads[5])), (128, false));
-    // Now it is the only one left, and no slab is as near.
+    // Now it is the only free slot left in the current slab, which is swept before a new slab is made.
     assert_eq!(get(&mut heap, 128), Some(payloads[5]));
     assert_eq!((current(&heap, 128), heap.check()), (slab, Ok(())));
 }
@@ -133,7 +133,7 @@ fn a_slot_that_was_never_opened_is_no_block() {
     }
 }
 
-/// What the fast path of a free with a layout accepts; the slow path decides on the rest.
+/// What the fast path of a free with a layout accepts; the slow path decides about the rest.
 #[test]
 fn a_slot_is_closely_filled_by_more_than_half_of_it() {
     let mut arena = Box::new_uninit_slice(16 << 20);
@@ -154,7 +154,7 @@ fn a_slot_is_closely_filled_by_more_than_half_of_it() {
     }
 }
 
-/// A small generator: the same sequence in every run.
+/// A small random generator with the same sequence in every run.
 struct Random(u64);
 
 impl Random {
@@ -188,7 +188,7 @@ impl OneClass<'_> {
         assert_eq!(free(&mut self.heap, address), Ok(()));
     }
 
-    /// Takes all there is: no slot may be left over.
+    /// Allocates until the heap is full: no free slot may be left.
     fn exhaust(&mut self) {
         while self.get() {}
         for slab in self.heap.spans.iter().filter_map(Span::as_slab) {
@@ -237,7 +237,7 @@ fn no_slot_is_handed_out_twice_and_none_is_lost() {
     }
 }
 
-/// A slab that is nearly full is left alone until an eighth of its slots is free, and then serves before a new one.
+/// A full slab is not used until an eighth of its slots is free, and then before a new one.
 #[test]
 fn a_full_slab_serves_again_once_an_eighth_of_it_is_free() {
     let mut arena = Box::new_uninit_slice(4 << 20);

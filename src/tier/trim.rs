@@ -1,7 +1,7 @@
 //! Returning the kernel pages inside slabs in which nothing is live.
 //!
-//! The bits of slots are out of line, so a free slot holds nothing of the heap's: a slab with one live slot can do without
-//! all of its memory but for one or two kernel pages. Its addresses, its slots and its place stay what they are.
+//! The bits of slots are out of line, so free slots hold no data of the heap: a slab with one live slot needs no more memory
+//! than one or two kernel pages. Its addresses, its slots and its place stay as they are.
 
 use super::Tier;
 use crate::central::spans::Spans;
@@ -11,8 +11,8 @@ use crate::ground::units::{MAX_UNITS, UNIT, units_of_bytes};
 use crate::kernel::brk::Brk;
 
 impl Tier {
-    /// Returns the kernel pages in which no slot is live and which are not known to be zero. Returns how many bytes that
-    /// were.
+    /// Returns the kernel pages in which no slot is live and which are not known to be zero, and says how many bytes that
+    /// was.
     pub(crate) fn return_inside<B: Brk>(&mut self, spans: &mut Spans<B>) -> usize {
         (0..CLASSES).for_each(|class| self.classes[class].unclaim());
         let (mut returned, mut patience) = (0, Patience::new());
@@ -23,7 +23,7 @@ impl Tier {
     }
 }
 
-/// One call for each run of kernel pages: 1.5 us, and half as many in all as there are runs of live ones.
+/// Returns the pages of one slab, with one system call of 1.5 us for each run of kernel pages.
 fn return_inside<B: Brk>(slab: Slab, brk: &mut B, patience: &mut Patience) -> usize {
     let (mut returned, mut units) = (0, units_to_discard(slab, brk.page_size()));
     while units != 0 {
@@ -32,10 +32,10 @@ fn return_inside<B: Brk>(slab: Slab, brk: &mut B, patience: &mut Patience) -> us
         let of_run = units_of_bytes(first * UNIT, (first + run) * UNIT);
         units &= !of_run;
         let start = slab.start() + first * UNIT;
-        // SAFETY: whole kernel pages of a slab, which is the heap's; no slot in them is live, and no class has one at hand.
-        let granted = patience.asks() && unsafe { brk.discard(start, run * UNIT) }.is_ok();
+        // SAFETY: whole kernel pages of a slab, which belongs to the heap; no slot in them is live or at hand.
+        let granted = patience.may_ask() && unsafe { brk.discard(start, run * UNIT) }.is_ok();
         if granted {
-            patience.end();
+            patience.reset();
             slab.add_zero_units(of_run);
             returned += run * UNIT;
         }
@@ -43,8 +43,7 @@ fn return_inside<B: Brk>(slab: Slab, brk: &mut B, patience: &mut Patience) -> us
     returned
 }
 
-/// The units of the kernel pages that lie in the slab as a whole, in which no slot is live, and of which not all is known
-/// to be zero.
+/// The units of those kernel pages that lie wholly in the slab, hold no live slot, and are not wholly known to be zero.
 fn units_to_discard(slab: Slab, kernel_page: usize) -> u32 {
     let free = slab.units() & !slab.live_units();
     let dirty = free & !slab.zero_units();
@@ -61,31 +60,31 @@ fn units_to_discard(slab: Slab, kernel_page: usize) -> u32 {
         .fold(0, |all, units| all | units)
 }
 
-/// How often a kernel that refuses is asked again within one trim: after each refusal in a row twice as many runs are left
-/// out as after the one before.
+/// How often a kernel that refuses is asked again within one trim: after each refusal in a row, twice as many runs are
+/// skipped as after the previous one.
 struct Patience {
     refusals: u32,
-    left_out: u64,
+    skipped: u64,
 }
 
 impl Patience {
     fn new() -> Self {
-        Self { refusals: 0, left_out: 0 }
+        Self { refusals: 0, skipped: 0 }
     }
 
-    /// Whether to ask for the next run. It counts as refused until [`end`](Self::end) says that it was not.
-    fn asks(&mut self) -> bool {
-        if self.left_out > 0 {
-            self.left_out -= 1;
+    /// Whether to ask for the next run. It counts as refused until [`reset`](Self::reset) says that it was not.
+    fn may_ask(&mut self) -> bool {
+        if self.skipped > 0 {
+            self.skipped -= 1;
             return false;
         }
-        self.left_out = (1 << self.refusals.min(63)) - 1;
+        self.skipped = (1 << self.refusals.min(63)) - 1;
         self.refusals += 1;
         true
     }
 
-    /// The kernel has granted what it was asked.
-    fn end(&mut self) {
+    /// Notes that the kernel has granted the call.
+    fn reset(&mut self) {
         *self = Self::new();
     }
 }

@@ -1,15 +1,15 @@
-//! What a slab knows to be zero: one bit for each unit of 4 KiB, the smallest page that kernels have.
+//! What is known to be zero in a slab: one bit for each unit of 4 KiB, the smallest kernel page.
 //!
 //! ```text
 //! slots of 5 KiB      |    0    |    1    |    2    |    3    |    4    |    5   ...
 //! units of the slab   |   0   |   1   |   2   |   3   |   4   |   5   |   6   |  ...
 //! handed out                      x                             x
-//! can be given back   |  yes  |       |       |  yes  |  yes  |       |       |
+//! can be returned     |  yes  |       |       |  yes  |  yes  |       |       |
 //! ```
 //!
-//! A bit is set when memory comes fresh from the kernel or has gone back to it, and is cleared when a class claims
-//! a slot that reaches into the unit (I14): at a refill, never when a slot is handed out or freed. So a trim asks the
-//! kernel for nothing twice, and a zeroed request is not written where nothing was ever written.
+//! A bit is set when the unit comes fresh from the kernel or has been returned to it, and is cleared when a class claims a
+//! slot that reaches into the unit (I14): at a refill, never when a slot is handed out or freed. So a trim returns nothing
+//! twice, and a zeroed request is not written where nothing was ever written.
 
 use crate::ground::header::Slab;
 use crate::ground::units::{UNIT, units_of_bytes};
@@ -21,13 +21,13 @@ impl Slab {
         units_of_bytes(0, self.span().bytes())
     }
 
-    /// The units in which slots number `from` to `to` lie, of which there are some.
+    /// The units in which slots number `from` to `to` lie. There must be at least one.
     pub(crate) fn units_of_slots(self, from: usize, to: usize) -> u32 {
         let slot = self.slot_size();
         units_of_bytes(from * slot, to * slot)
     }
 
-    /// The units in which the slots lie that have a bit in `slots`, word number `index` of the slab's bitmap.
+    /// The units in which those slots lie that have a bit in `slots`, a value for word number `index` of the slab's bitmap.
     pub(crate) fn units_of_word(self, index: usize, mut slots: u64) -> u32 {
         let (mut units, mut first) = (0, index * 64);
         while slots != 0 {
@@ -47,8 +47,8 @@ impl Slab {
         (0..words).fold(0, |units, index| units | self.units_of_word(index, self.live()[index].get()))
     }
 
-    /// Which of the free slots `free` of a word a class should claim, and whether all of those read as zero: those that
-    /// the kernel has no memory behind come last.
+    /// Which of the free slots `free` of a word a class should claim, and whether all of these read as zero. Slots without
+    /// kernel memory come last.
     pub(crate) fn prefer(self, index: usize, free: u64) -> (u64, bool) {
         let zero = self.zero_units();
         let (first, last) = (free.trailing_zeros() as usize, 63 - free.leading_zeros() as usize);
@@ -63,7 +63,7 @@ impl Slab {
         if fresh == free { (free, true) } else { (free & !fresh, false) }
     }
 
-    /// Notes that slots of a word may be written from now on. Returns the units that were known to be zero till now.
+    /// Notes that slots of a word may be written from now on. Returns the units that were known to be zero until now.
     #[inline(always)]
     pub(crate) fn use_units(self, index: usize, slots: u64) -> u32 {
         if self.zero_units() == 0 { 0 } else { self.use_some_units(index, slots) }
@@ -76,22 +76,22 @@ impl Slab {
         used
     }
 
-    /// Takes back [`use_units`](Self::use_units) for the units of those that begin at `from` or later: nothing there was
-    /// handed out.
+    /// Reverses [`use_units`](Self::use_units) for those of the units that begin at offset `from` or later, in which nothing
+    /// was handed out.
     pub(crate) fn unuse_units(self, used: u32, from: usize) {
         let below = 1_u32.unbounded_shl(from.div_ceil(UNIT) as u32).wrapping_sub(1);
         self.add_zero_units(used & !below);
     }
 
-    /// The units that read as zero from the first slot on that was never opened. It may begin in a unit of earlier ones;
-    /// `ahead` says whether those found it zero.
+    /// The units that read as zero from the first unopened slot on. It may share its first unit with earlier slots; `ahead`
+    /// says whether its part of that reads as zero.
     pub(crate) fn zero_units_ahead(self, ahead: bool) -> u32 {
         let first = self.opened() * self.slot_size();
         let shared = if ahead && !first.is_multiple_of(UNIT) { units_of_bytes(first, first + 1) } else { 0 };
         self.zero_units() | shared
     }
 
-    /// The free slots of a word that are opened.
+    /// The free slots of a word, of those that are open.
     pub(crate) fn free_slots(self, index: usize) -> u64 {
         slots_of_word(self.opened(), index) & !self.live()[index].get()
     }

@@ -1,4 +1,4 @@
-//! After the break was raised: spans of what is new.
+//! After the break was raised: making spans of the new pages.
 
 use super::plan::Raise;
 use super::seal;
@@ -8,18 +8,18 @@ use crate::ground::page_map::Growth;
 use crate::kernel::brk::Brk;
 
 impl<B: Brk> Spans<B> {
-    /// The break has been raised: makes spans of what is new.
+    /// Makes spans of the new pages, once the break has been raised.
     pub(super) fn apply_raise(&mut self, raise: &Raise) {
         let end = if self.map.base().is_some() { self.map.end() } else { raise.start };
         let (kernel_page, pages) = (self.brk.page_size(), (raise.to - raise.base) / PAGE);
-        // SAFETY: a guard is part of the metadata pages, which are new, and the leaf around it leaves it alone.
+        // SAFETY: a guard is part of the metadata pages, which are new, and the leaf around it does not use it.
         let seal_guard = |guard| unsafe { seal(&mut self.brk, guard) };
-        // The kernel's page in which the break stood holds bytes of whoever used it.
+        // The kernel page in which the break was holds bytes of its user.
         let zero_from = raise.from.next_multiple_of(kernel_page);
         let (base, storage, aside_from) = (raise.base, raise.start, raise.aside_from);
         let growth = Growth { base, pages, storage, zero_from, aside_from };
-        // SAFETY: the break has just been raised over all of it; the metadata comes first, as it was planned, and what is
-        // aside was mapped before.
+        // SAFETY: the break has just been raised over all of it; the metadata comes first, as planned, and metadata aside
+        // was mapped before.
         unsafe { self.map.grow(&growth, kernel_page, seal_guard) };
         if raise.start > end {
             self.append(Kind::Foreign, end, (raise.start - end) / PAGE, 0).set_foreign_end(raise.from);
@@ -29,7 +29,7 @@ impl<B: Brk> Spans<B> {
             self.append(Kind::Metadata, raise.start, raise.metadata, 0);
         }
         self.lengthen_top(raise, zero_from);
-        self.thrift.need();
+        self.thrift.note_needed();
         self.note_peak();
     }
 
@@ -47,10 +47,10 @@ impl<B: Brk> Spans<B> {
         }
     }
 
-    /// A new last span.
+    /// Appends a new last span.
     fn append(&mut self, kind: Kind, start: usize, pages: usize, zero: usize) -> Span {
         if let Some(top) = self.top.take() {
-            self.keep_free(top);
+            self.index_free(top);
         }
         let span = self.map.record(start);
         span.init(kind, start, pages, zero);

@@ -1,35 +1,35 @@
-//! How far a raise goes: what is needed, a step more, and the metadata that has to come first.
+//! How far a raise goes: the pages that are needed, a step beyond, and the metadata that has to come before them.
 
 use crate::central::spans::Spans;
 use crate::ground::header::{PAGE, Span};
 use crate::kernel::brk::Brk;
 
-/// What one huge page covers, in bytes, on most architectures. Elsewhere it is a step like any other.
+/// Bytes of a huge page on most architectures. Where huge pages differ, this is just another step.
 pub(crate) const HUGE: usize = 2 << 20;
 /// From this size on, in pages, a heap of slabs grows by whole huge pages: one page fault instead of 512, and fewer misses
-/// in address translation. In a smaller heap the unused part of one would weigh too much.
+/// in address translation. In a smaller heap the unused part of a huge page would cost too much memory.
 const HUGE_FROM: usize = (32 << 20) / PAGE;
 
-/// What a raise is for.
+/// What a raise has to achieve.
 pub(super) struct Need {
     pub(super) base: usize,
-    /// Where the break is now; above the heap's end if it is not ours.
+    /// Where the break is now; above the heap's end if another user moved it.
     pub(super) from: usize,
     /// The first new page, and its number.
     pub(super) start: usize,
     pub(super) first: usize,
-    /// How long the top is to be.
+    /// How long the top must be, in pages.
     pub(super) pages: usize,
-    /// How many pages the old top is short of that, if the new ones follow it.
-    pub(super) short: usize,
+    /// How many of these the old top does not have, or all if the new pages do not follow it.
+    pub(super) missing: usize,
     /// Whether the new pages follow the heap's old ones.
     pub(super) ours: bool,
 }
 
-/// What a raise would do.
+/// What a raise will do.
 pub(super) struct Raise {
     pub(super) base: usize,
-    /// Where the break is now; above the heap's end if it is not ours.
+    /// Where the break is now; above the heap's end if another user moved it.
     pub(super) from: usize,
     /// The first new page.
     pub(super) start: usize,
@@ -38,17 +38,17 @@ pub(super) struct Raise {
     pub(super) to: usize,
     /// The first leaf of the page map that lies aside.
     pub(super) aside_from: usize,
-    /// Whether the new free pages follow the heap's old ones without anything between.
+    /// Whether the new free pages follow right after the heap's old ones.
     pub(super) borders_on_old: bool,
 }
 
 impl<B: Brk> Spans<B> {
-    /// How many free pages there are at the heap's end, or can be, before metadata has to come next.
+    /// How many pages are free at the heap's end or can be added there before more metadata is needed in line.
     pub(crate) fn pages_before_metadata(&self) -> usize {
         self.top.map_or(0, Span::page_count) + self.map.served_in_line()
     }
 
-    /// What a raise of the break from `from` is to bring, for a top of `pages` pages.
+    /// What a raise from `from` has to achieve, for a top of `pages` pages.
     pub(super) fn need(&self, from: usize, pages: usize) -> Option<Need> {
         let start = from.checked_next_multiple_of(PAGE)?;
         let base = self.map.base().unwrap_or(start);
@@ -60,18 +60,18 @@ impl<B: Brk> Spans<B> {
             start,
             first: (start - base) / PAGE,
             pages,
-            short: pages.saturating_sub(held).max(1),
+            missing: pages.saturating_sub(held).max(1),
             ours,
         })
     }
 
-    /// A raise by `step` pages, or by what is needed if that is more; nothing if there are no addresses for it.
+    /// Plans a raise by `step` pages, or by the need if that is more. `None` if addresses do not suffice.
     pub(super) fn plan_raise(&self, need: &Need, step: usize, aside_from: usize) -> Option<Raise> {
-        let &Need { base, from, start, first, pages, short, ours } = need;
+        let &Need { base, from, start, first, pages, missing, ours } = need;
         let room = self.map.served_beyond(first, aside_from);
-        let (mut metadata, mut free) = (0, short.max(step).min(room));
-        if short > room {
-            // Metadata comes between the old top and the new one, which has to hold all pages by itself.
+        let (mut metadata, mut free) = (0, missing.max(step).min(room));
+        if missing > room {
+            // Metadata separates the new top from the old one, so the new one alone has to hold all pages.
             free = pages.max(step);
             metadata = self.metadata_before(first.checked_add(free)?, aside_from)?;
         }
@@ -84,7 +84,7 @@ impl<B: Brk> Spans<B> {
         Some(Raise { base, from, start, metadata, free, to, aside_from, borders_on_old: ours && metadata == 0 })
     }
 
-    /// Metadata pages that have to come before the new free ones, if both end at page number `end` and as many pages more.
+    /// How many metadata pages have to come before the new free ones, which without them would end at page number `end`.
     fn metadata_before(&self, end: usize, aside_from: usize) -> Option<usize> {
         let mut metadata = 0;
         loop {
@@ -96,8 +96,8 @@ impl<B: Brk> Spans<B> {
         }
     }
 
-    /// Whether a raise for `pages` pages asks for huge ones. A large block may be used in a few places only, so a heap
-    /// that does not consist of slabs does not.
+    /// Whether a raise for `pages` pages asks for huge ones. Only a heap that is mostly slabs does: a large block may never
+    /// be touched in most of its pages.
     pub(super) fn grows_by_huge_pages(&self, pages: usize) -> bool {
         let heap_pages = self.heap_pages();
         heap_pages >= HUGE_FROM && self.counters.slab_pages > heap_pages / 2 && pages < HUGE / PAGE

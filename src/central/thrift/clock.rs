@@ -1,12 +1,13 @@
-//! What thrift learns from the clock: whether the heap was idle, whether returning memory was a mistake, whether a loop runs.
+//! What thrift learns from the clock: whether the heap was idle, whether returning memory was a mistake, and whether the
+//! program is in a loop.
 
 use super::{BUSY, LOOK, LOOP_MAX, ROUND, SHIFT_MAX, SOON, Thrift};
 use crate::central::backoff::SECOND;
 use crate::central::plan::Sums;
 
 impl Thrift {
-    /// Asks the clock if draining would begin, or it is time to, and learns from the answer. Returns the answer, and
-    /// whether the heap was idle.
+    /// Reads the clock if draining would begin or [`LOOK`] operations have passed, and learns from the answer. Returns the
+    /// time, and whether the heap was idle.
     pub(super) fn look_if_due(&mut self, sums: Sums, clock: impl FnOnce() -> Option<u64>) -> (Option<u64>, bool) {
         let begins = !self.draining && sums.dirty - self.stuck > self.limit(sums);
         let (mut now, mut idle) = (None, false);
@@ -23,7 +24,8 @@ impl Thrift {
         (now, idle)
     }
 
-    /// Looks at the clock. True if the heap was idle: hardly used since it was asked last, and that is long ago.
+    /// Takes note of the time. True if the heap was idle: at least a second has passed since the last time, with hardly any
+    /// operation.
     fn look(&mut self, now: Option<u64>) -> bool {
         let operations = self.since(self.looked_at);
         self.looked_at = self.operations;
@@ -47,17 +49,17 @@ impl Thrift {
         passed >= SECOND && operations as u64 * SECOND < BUSY * passed
     }
 
-    /// Says whether it was a mistake to return memory that is needed now. Where there is no clock no time passes.
+    /// Judges whether it was a mistake to return memory that is needed now. Without a clock no time passes.
     fn judge(&mut self, now: Option<u64>) {
         let since = |then: Option<u64>| now.zip(then).map(|(now, then)| now.saturating_sub(then));
         let soon = since(self.drained).is_none_or(|passed| passed <= SOON);
         self.mistakes = if soon { (self.mistakes + 1).min(SHIFT_MAX) } else { self.mistakes.saturating_sub(1) };
     }
 
-    /// Draining would begin: notices a loop.
+    /// Detects a loop when draining would begin.
     fn notice_loop(&mut self, now: Option<u64>) {
         let passed = now.zip(self.drained).map(|(now, then)| now.saturating_sub(then));
-        // What it was allowed to keep was not all that it needs.
+        // What it kept so far was not enough: what was returned is needed, too.
         let needs = self.in_loop + self.returned;
         self.in_loop = if passed.is_some_and(|passed| passed <= ROUND) && needs <= LOOP_MAX { needs } else { 0 };
     }

@@ -1,28 +1,28 @@
-//! The clock is a parameter here.
+//! Tests of thrift's decisions; the clock is a parameter.
 
 use super::*;
 
 const MIB: usize = (1 << 20) / PAGE;
 
-/// A heap in which so much lives and so much is free and dirty, and which has once been as large as it is.
+/// A heap in which so much is live and so much free and dirty, at its peak.
 fn sums(live: usize, dirty: usize) -> Sums {
     let heap = (live + dirty + IDLE_SLABS) * METADATA_FRACTION / (METADATA_FRACTION - 1);
     Sums { heap, free: dirty, dirty, peak: heap }
 }
 
-/// Frees a MiB that makes it so.
+/// Frees a MiB, which makes the sums these.
 fn release(thrift: &mut Thrift, sums: Sums, clock: Option<u64>) -> Option<Plan> {
     thrift.tick_release(MIB);
     thrift.is_due(sums).then(|| thrift.plan(sums, || clock)).flatten()
 }
 
-/// All of it is returned, if any is, and needed at once.
+/// Frees a MiB; if anything is returned then, all is, and is needed again at once.
 fn round(thrift: &mut Thrift, sums: Sums, clock: Option<u64>) -> bool {
     let returned = release(thrift, sums, clock).is_some();
     if returned {
         thrift.note_returned(sums.dirty);
     }
-    thrift.need();
+    thrift.note_needed();
     returned
 }
 
@@ -43,7 +43,7 @@ fn draining_goes_on_until_memory_is_needed() {
     assert!(release(&mut thrift, sums(16 * MIB, 2 * MIB), None).is_some(), "to the lower mark");
     assert!(release(&mut thrift, sums(16 * MIB, MIB / 2), None).is_none(), "below it");
     assert!(release(&mut thrift, sums(16 * MIB, 2 * MIB), None).is_some(), "and again");
-    thrift.need();
+    thrift.note_needed();
     assert!(release(&mut thrift, sums(16 * MIB, 2 * MIB), None).is_none(), "calm");
 }
 
@@ -89,11 +89,11 @@ fn mistakes_wear_off_with_time_and_with_success() {
     }
     let mut thrift = Thrift::new();
     (0..50).for_each(|_| _ = round(&mut thrift, heap, Some(5000)));
-    // Each time more than it may keep is returned, and needed again, but not so soon.
+    // Each time more than the heap may keep is returned, and is needed again, but later.
     let rare =
         (1..=SHIFT_MAX as u64).map(|time| round(&mut thrift, sums(100 * MIB, 250 * MIB), Some(5000 + time * 150)));
     assert!(rare.into_iter().all(|returned| returned));
-    thrift.need();
+    thrift.note_needed();
     assert!(release(&mut thrift, heap, Some(5000 + 990)).is_some(), "mistakes that were none");
 }
 
@@ -102,7 +102,7 @@ fn a_fast_loop_is_left_alone_for_a_second() {
     let (mut thrift, heap) = (Thrift::new(), sums(0, 20 * MIB));
     let mut returned = 0;
     for step in 0..3000 {
-        // Two rounds in a millisecond, and the clock is asked every now and then.
+        // Two rounds in a millisecond, and the clock is read in one of eight.
         returned += usize::from(round(&mut thrift, heap, Some(5000 + step / 2)));
         (0..LOOK / 8).for_each(|_| thrift.tick());
     }

@@ -6,15 +6,15 @@ use std::collections::BTreeSet;
 use std::vec;
 use std::vec::Vec;
 
-/// Free spans at made-up addresses, for nothing here looks at their pages.
+/// Free spans at made-up addresses: nothing here reads their pages.
 pub(crate) fn spans(count: usize) -> Vec<Span> {
     let records: Vec<MaybeUninit<Header>> = (0..count).map(|_| MaybeUninit::uninit()).collect();
     let records = Box::leak(records.into_boxed_slice());
-    // SAFETY: each element has room for a record and is aligned for one; it is never given back.
+    // SAFETY: each element has room for a record and is aligned for one; it is never freed.
     records.iter_mut().map(|record| unsafe { Span::at(record.as_mut_ptr().expose_provenance()) }).collect()
 }
 
-/// Nodes in the tree of each test of its depth; an interpreter has time for fewer.
+/// Nodes of the tree in each test of its depth; an interpreter has time for fewer.
 const NODES: usize = if cfg!(miri) { 64 } else { 10_000 };
 
 /// A tree of spans that start at these pages.
@@ -38,7 +38,7 @@ fn bound(nodes: usize) -> usize {
 }
 
 fn strides() -> Vec<usize> {
-    // Fibonacci numbers are the strides that Fibonacci hashing turns into lists; the others are what programs make.
+    // Fibonacci numbers are the strides that Fibonacci hashing turns into lists; the others occur in programs.
     let mut strides = vec![1, 101, 128, 1000, 1024, 4096, 65_535, 65_536, 1 << 20];
     let (mut a, mut b) = (89, 144);
     while b < 1 << 32 {

@@ -1,4 +1,4 @@
-//! Records of all pages in a room: where they are, and how many kernel pages they touch.
+//! Records of all pages in a room: their addresses, and how many kernel pages they touch.
 
 use super::*;
 use crate::ground::header::{PAGE, Span};
@@ -11,8 +11,8 @@ const FIRST: usize = 60;
 /// Where the leaves of a page map end.
 const LEAVES: [usize; 7] = [FIRST, 128, 256, 512, 1024, 2048, 4096];
 
-/// Each page's record lies in what is mapped and is no other's, and leads back to the page; nothing else leads to one.
-fn records_have_places(aside: &Aside, pages: usize) {
+/// Each page's record lies in mapped memory, is no other page's, and leads back to the page; nothing else leads to a page.
+fn records_have_addresses(aside: &Aside, pages: usize) {
     let (mut taken, mapped) = (BTreeSet::new(), aside.records.start..aside.records.mapped);
     for range in LEAVES.windows(2).map(|ends| ends[0]..ends[1]) {
         let leaf = aside.leaf(&range);
@@ -50,14 +50,14 @@ fn a_room_has_a_place_for_the_record_of_each_page_of_its_arena() {
         for &pages in &steps {
             assert_eq!(aside.grow(pages, &mut brk), Ok(()), "{pages} of {arena} pages");
             assert!(aside.serves(pages, pages) && aside.records.mapped <= room.end);
-            records_have_places(&aside, pages);
+            records_have_addresses(&aside, pages);
         }
         assert_eq!(aside.grow(capacity + 1, &mut brk), Err(Refused));
         for &pages in steps.iter().rev() {
-            // SAFETY: nobody uses them.
+            // SAFETY: nothing uses them.
             unsafe { aside.cut(aside.shrunk(pages, pages, kernel_page), &mut brk) };
             assert!(aside.serves(pages, pages));
-            records_have_places(&aside, pages);
+            records_have_addresses(&aside, pages);
         }
     }
 }

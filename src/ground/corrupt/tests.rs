@@ -1,5 +1,5 @@
-//! What a forged header or link would do: each test forges one in a process of its own, which must end there and then,
-//! by SIGABRT, with the line that says what is wrong.
+//! Forged headers and links: each test forges one in a process of its own, which must end at once, by SIGABRT, with the line
+//! that says what is wrong.
 
 use super::*;
 use crate::ground::header::{Header, Place, Slab, Span};
@@ -58,11 +58,11 @@ fn forged(of: Span) -> Span {
         core::ptr::with_exposed_provenance_mut::<Header>(copy)
             .copy_from_nonoverlapping(core::ptr::with_exposed_provenance(of.address()), 1)
     };
-    // SAFETY: the copy is as long and as aligned as a record, and is never given back.
+    // SAFETY: the copy is as long and as aligned as a record, and is never freed.
     unsafe { Span::at(copy) }
 }
 
-/// Starts this binary again for `test` alone, and tells how that ended.
+/// Starts this binary again for `test` alone, and returns how that ended.
 fn child(test: &str) -> (Option<i32>, String) {
     let mut command = Command::new(std::env::current_exe().expect("a test binary has a path"));
     command.args([&format!("ground::corrupt::tests::{test}"), "--exact", "--nocapture"]).env(CHILD, "1");
@@ -70,7 +70,7 @@ fn child(test: &str) -> (Option<i32>, String) {
     (output.status.signal(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-/// `forge` breaks something and does what comes upon it, which must not return.
+/// `forge` breaks something and then does an operation that must find it, and must not return.
 fn dies(test: &str, invariant: u8, forge: impl FnOnce(&mut Subject, &[usize])) {
     if std::env::var_os(CHILD).is_some() {
         let (mut heap, blocks) = subject();
@@ -81,7 +81,7 @@ fn dies(test: &str, invariant: u8, forge: impl FnOnce(&mut Subject, &[usize])) {
     assert!(signal == Some(SIGABRT) && stderr.lines().any(|said| said.starts_with(&line)), "{signal:?}: {stderr}");
 }
 
-/// One test for each way in.
+/// One test for each operation that may find a forged header or link.
 macro_rules! dies {
     ($($test:ident: $invariant:literal, $forge:expr;)*) => {
         $(
@@ -211,7 +211,7 @@ dies! {
     };
 }
 
-/// The control: the same operations in a sound heap end well.
+/// The control: the same operations succeed in a sound heap.
 #[test]
 fn a_sound_heap_goes_on() {
     let (mut heap, blocks) = subject();

@@ -1,4 +1,4 @@
-//! What tests break: every field, of all groups.
+//! Access for tests that break things: every field of all groups.
 
 use super::record::{Kind, Owner, Place, Slab, Span};
 use core::cell::Cell;
@@ -37,14 +37,14 @@ impl Slab {
         self.span().fields()
     }
 
-    /// Forges where the slab stands.
+    /// Forges how many slots are opened, the slab's place, and its count.
     pub(crate) fn forge(self, opened: usize, place: Place, until_review: usize) {
         let owner: &Owner = self.owner();
         owner.standing.set(owner.standing.get().with_opened(opened).with_place(place));
         owner.until_review.set(until_review as u16);
     }
 
-    /// Forges what the slab knows of its units.
+    /// Forges which units are known to be zero.
     pub(crate) fn forge_zero_units(self, units: u32) {
         self.owner().zero_units.set(units);
     }

@@ -1,4 +1,4 @@
-//! What a header's record is made of. Its fields are visible to the handles' methods alone, in [`span`](super::span) and
+//! The fields of a header's record. They are visible only to the methods of its handles, in [`span`](super::span) and
 //! [`slab`](super::slab).
 
 use crate::ground::list::Links;
@@ -12,8 +12,8 @@ pub(crate) const BITMAP_WORDS: usize = 16;
 /// The most slots a slab can have.
 pub(crate) const MAX_SLOTS: usize = BITMAP_WORDS * 64;
 
-/// The record behind a [`Span`]. Fields are cells: many parts of the heap hold handles to the same record, and the
-/// heap's owner is the only one who follows them.
+/// The record to which a [`Span`] is a handle. Its fields are cells, because many parts of the heap hold handles to the same
+/// record; only the heap's owner follows them.
 #[repr(C, align(64))]
 pub(crate) struct Header {
     pub(super) shared: Shared,
@@ -27,14 +27,14 @@ const _: () = assert!(size_of::<Header>() == 192, "three cache lines");
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct Shared {
-    /// Address of the span's first byte, a multiple of the page.
+    /// Address of the span's first byte, a multiple of [`PAGE`](super::PAGE).
     pub(super) start: Cell<usize>,
-    /// [`SizeClass::reciprocal`](crate::ground::size_class::SizeClass::reciprocal) in a slab; 0 otherwise, which no offset
-    /// passes (I13).
+    /// [`SizeClass::reciprocal`](crate::ground::size_class::SizeClass::reciprocal) in a slab; otherwise 0, so that no offset
+    /// passes the test for a slot (I13).
     pub(super) reciprocal: Cell<u32>,
     /// Bytes in a slot of a slab.
     pub(super) slot_size: Cell<u16>,
-    /// How much larger than its request a slot may be for the layout to need no second look.
+    /// How much larger than its request a slot may be for a layout to be accepted without a further check.
     pub(super) slack_max: Cell<u16>,
 }
 
@@ -44,7 +44,7 @@ pub(super) struct Shared {
 pub(super) struct Owner {
     /// How many slots must be freed before the slab's place in its class is reviewed.
     pub(super) until_review: Cell<u16>,
-    /// How many slots have been opened; later ones were never handed out. And the slab's place in its class.
+    /// How many slots have been opened (later ones were never handed out), and the slab's place in its class.
     pub(super) standing: Cell<Standing>,
     /// Which units are known to read as zero (I14), one bit each.
     pub(super) zero_units: Cell<u32>,
@@ -78,14 +78,14 @@ pub(super) struct Pages {
     pub(super) links: Links<Span>,
     /// The address where the owner of a foreign span left the break.
     pub(super) foreign_end: Cell<usize>,
-    /// In a free span: what [`Known`](crate::central::known::Known) says. In a large one the last is what it was when the
-    /// span was last free.
+    /// In a free span: what [`Known`](crate::central::known::Known) says. In a large one `zero_end` still is what it was when
+    /// the span was last free.
     pub(super) zero_front: Cell<u32>,
     pub(super) dirty: Cell<u32>,
     pub(super) zero_end: Cell<u32>,
 }
 
-/// What a record holds besides, by what its span is. Of either any bits are a value, so the wrong one is wrong numbers at
+/// The group that depends on the kind of span. Any bits are valid for both, so to read the wrong one gives wrong numbers at
 /// worst.
 #[repr(C)]
 pub(super) union Body {
@@ -110,15 +110,15 @@ const _: () = {
 
 /// A handle to the header of a span.
 ///
-/// Only the page map makes them, for records in metadata that stands, and the heap keeps none beyond the life of its
-/// span (I2); that is why following one is safe.
+/// Only the page map makes handles, for records in metadata that stands, and the heap keeps none longer than its span
+/// exists (I2), so it is safe to follow one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(transparent)]
 pub(crate) struct Span(pub(super) NonNull<Header>);
 
 const _: () = assert!(size_of::<Option<Span>>() == size_of::<usize>(), "fresh kernel memory reads as null handles");
 
-/// A handle to the header of a span that is a slab: what its owner does with it.
+/// A handle to the header of a span that is a slab, with what the slab's owner may do with it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(transparent)]
 pub(crate) struct Slab(pub(super) Span);
@@ -129,13 +129,13 @@ const _: () = assert!(size_of::<Option<Slab>>() == size_of::<usize>());
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Kind {
-    /// In no use; in the best-fit index, or the top.
+    /// Free: in the best-fit index, or the top.
     Free,
     /// Cut into slots.
     Slab,
     /// One block, whose payload starts where the span does.
     Large,
-    /// Holds headers and a part of the page map.
+    /// Headers and a part of the page map.
     Metadata,
     /// Another user of the break raised it over this span.
     Foreign,
@@ -147,13 +147,13 @@ pub(crate) enum Kind {
 pub(crate) enum Place {
     /// Its class takes words from it.
     Current,
-    /// Left alone until an eighth of its slots are free.
+    /// Not used by its class until an eighth of its slots are free.
     Full,
-    /// Wholly used; listed as soon as one slot is freed, because memory is short.
+    /// Without any free slot, and listed as soon as one is freed, because memory is short.
     Spent,
     /// On its class's list.
     Listed,
-    /// On its class's list, and one of the slabs that are remembered as wholly free.
+    /// On its class's list, and remembered as one of the slabs without any live slot.
     Empty,
 }
 

@@ -1,4 +1,4 @@
-//! A slab as its owner sees it: which slots are live, and where it stands in its class.
+//! A slab as its owner sees it: which slots are live, and its place in its class.
 
 use super::page::PAGE;
 use super::record::{BITMAP_WORDS, Header, Kind, MAX_SLOTS, Owner, Pages, Place, Slab, Span, Standing};
@@ -6,12 +6,12 @@ use crate::ground::list::{Linked, Links};
 use crate::ground::units::units_of_bytes;
 use core::cell::Cell;
 
-/// What a size class says of the slots of its slabs.
+/// The constants of a size class that its slabs' headers hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shape {
     /// Bytes in a slot.
     pub(crate) slot_size: u16,
-    /// How much larger than its request a slot may be for the layout to need no second look.
+    /// How much larger than its request a slot may be for a layout to be accepted without a further check.
     pub(crate) slack_max: u16,
     /// `2^32 / slot_size`, rounded up.
     pub(crate) reciprocal: u32,
@@ -23,14 +23,14 @@ impl Span {
         self.is(Kind::Slab).then_some(Slab(self))
     }
 
-    /// The slab that this span is, which its [reciprocal](Self::reciprocal) has shown, or will.
+    /// The slab that this span is. The caller tests its [reciprocal](Self::reciprocal) to know that it is one.
     #[inline(always)]
     pub(crate) fn as_slab_by_reciprocal(self) -> Slab {
         Slab(self)
     }
 
-    /// Turns a large span into a slab, all of whose slots are free and unopened. The units of the pages at its end of which
-    /// the span knew that they read as zero, the slab knows of.
+    /// Cuts a large span into slots that are all free and unopened. The slab inherits which pages at its end are known to read
+    /// as zero.
     pub(crate) fn cut_into_slots(self, shape: Shape) -> Slab {
         debug_assert!(self.is(Kind::Large) && self.reciprocal() == 0);
         let (zero_end, bytes) = (self.zero_end() * PAGE, self.bytes());
@@ -42,22 +42,22 @@ impl Span {
             live: [const { Cell::new(0) }; BITMAP_WORDS],
             links: Links::none(),
         };
-        // SAFETY: I2: the record is there, and no reference into its body is kept; its fields as another kind of span's mean
-        // nothing from now on.
+        // SAFETY: I2: the record is there, and no reference into its body is kept; the fields that it had as another kind of
+        // span are not used any more.
         unsafe { (&raw mut (*self.0.as_ptr()).body).cast::<Owner>().write(owner) };
         let Header { shared, central, .. } = self.record();
         central.capacity.set((bytes / shape.slot_size as usize).min(MAX_SLOTS) as u16);
         central.kind.set(Kind::Slab);
         shared.slot_size.set(shape.slot_size);
         shared.slack_max.set(shape.slack_max);
-        // Last: from now on addresses in it pass for slots.
+        // Last: from now on its addresses are accepted as slots.
         shared.reciprocal.set(shape.reciprocal);
         Slab(self)
     }
 }
 
 impl Slab {
-    /// Turns a slab in which nothing is live, and which is in no class's hands, back into a span like any other.
+    /// Turns a slab in which nothing is live, and which is neither current nor listed, into a large span again.
     pub(crate) fn retire(self) -> Span {
         debug_assert!(self.0.is(Kind::Slab) && self.live_slots() == 0);
         let Header { shared, central, .. } = self.0.record();
@@ -92,7 +92,7 @@ impl Slab {
         self.0.record().shared.slot_size.get().into()
     }
 
-    /// How much larger than its request a slot may be for the layout to need no second look.
+    /// How much larger than its request a slot may be for a layout to be accepted without a further check.
     #[inline(always)]
     pub(crate) fn slack_max(self) -> usize {
         self.0.record().shared.slack_max.get().into()
@@ -119,7 +119,7 @@ impl Slab {
         &self.owner().live
     }
 
-    /// Slots that callers hold.
+    /// How many slots callers hold.
     pub(crate) fn live_slots(self) -> usize {
         let words = self.capacity().div_ceil(64);
         self.live()[..words].iter().map(|word| word.get().count_ones() as usize).sum()
@@ -130,7 +130,7 @@ impl Slab {
         self.owner().standing.get().opened()
     }
 
-    /// Opens slots, so that the first `slots` are.
+    /// Opens slots, so that the first `slots` are open.
     pub(crate) fn open(self, slots: usize) {
         debug_assert!(self.opened() < slots && slots <= self.capacity());
         let standing = &self.owner().standing;
@@ -142,7 +142,7 @@ impl Slab {
         self.owner().standing.get().place()
     }
 
-    /// Puts the slab in a place where it is reviewed after so many frees.
+    /// Sets the slab's place, and after how many frees that is reviewed.
     pub(crate) fn set_place(self, place: Place, until_review: usize) {
         let standing = &self.owner().standing;
         standing.set(standing.get().with_place(place));
@@ -180,7 +180,7 @@ impl Slab {
         self.owner().zero_units.set(self.zero_units() | units);
     }
 
-    /// Notes that units may be written from now on, of which it was known that they read as zero.
+    /// Notes that units which were known to read as zero may be written from now on.
     pub(crate) fn remove_zero_units(self, units: u32) {
         debug_assert!(units & !self.zero_units() == 0);
         self.owner().zero_units.set(self.zero_units() & !units);

@@ -19,7 +19,7 @@ impl Central {
 }
 
 impl Pages {
-    /// Where a record has them.
+    /// The group's address in a record.
     ///
     /// # Safety
     ///
@@ -54,15 +54,15 @@ impl Span {
         Self(unsafe { NonNull::new_unchecked(record) })
     }
 
-    /// The record, for as long as its metadata stands, which is not tied to the handle's own life.
+    /// The record. The reference is valid as long as its metadata stands, however long the handle lives.
     #[inline(always)]
     pub(super) fn record<'a>(self) -> &'a Header {
         // SAFETY: I2; all fields are cells, so shared references are all there ever are.
         unsafe { self.0.as_ref() }
     }
 
-    /// Writes a fresh header over whatever the record held. Of a free span the last `zero_pages` pages have no kernel memory
-    /// yet, and the others have some.
+    /// Writes a fresh header over whatever the record held. If the span is free, its last `zero_pages` pages hold no kernel
+    /// memory, and none is noted as dirty.
     pub(crate) fn init(self, kind: Kind, start: usize, pages: usize, zero_pages: usize) {
         debug_assert!(start.is_multiple_of(PAGE) && zero_pages <= pages && kind != Kind::Slab);
         let record = self.0.as_ptr();
@@ -86,7 +86,7 @@ impl Span {
         unsafe { (&raw mut (*self.0.as_ptr()).shared.start).write(Cell::new(start)) }
     }
 
-    /// What a mark would say here: it may be anything.
+    /// Reads a mark where there may be none: the value may be anything.
     pub(crate) fn mark(self) -> usize {
         // SAFETY: I2: the record is there, and any bits are a number.
         unsafe { (&raw const (*self.0.as_ptr()).shared.start).read() }.get()
@@ -104,7 +104,7 @@ impl Span {
         self.record().shared.start.get()
     }
 
-    /// What turns an offset into the number of a slot; 0 unless the span is a slab.
+    /// The factor that turns an offset into the number of a slot; 0 unless the span is a slab.
     #[inline(always)]
     pub(crate) fn reciprocal(self) -> u32 {
         self.record().shared.reciprocal.get()
@@ -116,7 +116,7 @@ impl Span {
         &self.record().central
     }
 
-    /// The group of spans that are no slabs, also where it is not known that this is none.
+    /// The group of spans that are not slabs, also where this may be one.
     pub(super) fn pages_of_any<'a>(self) -> &'a Pages {
         let record: &'a Header = self.record();
         // SAFETY: any bits are values of these fields, and `init` or a slab has written all of them.
@@ -133,13 +133,13 @@ impl Span {
         self.central().kind.get()
     }
 
-    /// Whether this span is of that kind.
+    /// Whether the span is of this kind.
     pub(crate) fn is(self, kind: Kind) -> bool {
         self.kind() == kind
     }
 
-    /// Turns a span from what it is into something else that is no slab.
-    pub(crate) fn turn(self, from: Kind, to: Kind) {
+    /// Changes the span's kind; neither the old one nor the new one is a slab.
+    pub(crate) fn change_kind(self, from: Kind, to: Kind) {
         debug_assert!(self.is(from) && to != Kind::Slab && from != Kind::Slab);
         self.central().kind.set(to);
     }
@@ -149,7 +149,7 @@ impl Span {
         self.central().pages.get() as usize
     }
 
-    /// Makes the span longer or shorter, at its end.
+    /// Makes the span longer or shorter by moving its end.
     pub(crate) fn set_page_count(self, pages: usize) {
         debug_assert!(pages > 0 && u32::try_from(pages).is_ok());
         self.central().pages.set(pages as u32);
@@ -190,12 +190,12 @@ impl Span {
         self.span_pages().dirty.get() as usize
     }
 
-    /// How many pages at the start of a free span hold no kernel memory, unless all of them do not.
+    /// How many pages at the start of a free span hold no kernel memory; 0 if none of its pages does.
     pub(crate) fn zero_front(self) -> usize {
         self.span_pages().zero_front.get() as usize
     }
 
-    /// How many pages at the span's end read as zero, or did when the span was last free.
+    /// How many pages at the span's end read as zero, or did so when the span was last free.
     pub(crate) fn zero_end(self) -> usize {
         self.span_pages().zero_end.get() as usize
     }
@@ -205,7 +205,7 @@ impl Span {
         self.span_pages().zero_end.set(pages as u32);
     }
 
-    /// Notes of a free span how many pages at its start and at its end read as zero, and how many others may hold memory.
+    /// Notes how many pages at a free span's start and at its end read as zero, and how many others may hold kernel memory.
     pub(crate) fn set_known(self, front: usize, dirty: usize, end: usize) {
         debug_assert!(self.is(Kind::Free));
         let pages = self.span_pages();

@@ -1,7 +1,7 @@
-//! Returning memory to the kernel: what [`thrift`](crate::central::thrift) has planned, and what a trim asks for.
+//! Returning memory to the kernel: as [`thrift`](crate::central::thrift) has planned, and as a trim requests.
 //!
-//! A plan is carried out where it costs least: in the span just freed, which mostly is long by then; in the top; then in
-//! others, which a cursor finds, a few spans at each step.
+//! A plan is carried out where it costs least: first in the span just freed, which is mostly long after coalescing; then
+//! in the top; then in other spans, which a cursor finds, a few at each step.
 
 use crate::central::known::Known;
 use crate::central::plan::{Plan, Sums};
@@ -15,44 +15,44 @@ use core::ops::Range;
 impl<B: Brk> Spans<B> {
     fn sums(&self) -> Sums {
         let (free, dirty) = self.free_pages();
-        let dirty = dirty + self.populated().len() / PAGE;
+        let dirty = dirty + self.huge_tail().len() / PAGE;
         Sums { heap: self.heap_pages(), free, dirty, peak: self.counters.peak_bytes / PAGE }
     }
 
-    /// The addresses at the top that were never used, and hold memory because they lie in a huge page that was.
-    fn populated(&self) -> Range<usize> {
+    /// The part of the top that was never used but holds memory, because it lies in a huge page of which a part was used.
+    fn huge_tail(&self) -> Range<usize> {
         let Some(top) = self.top else { return 0..0 };
-        let from = self.frontier.max(top.end() - top.zero_end() * PAGE);
-        let to = self.frontier.next_multiple_of(HUGE).min(top.end());
+        let from = self.handed_out_end.max(top.end() - top.zero_end() * PAGE);
+        let to = self.handed_out_end.next_multiple_of(HUGE).min(top.end());
         from..to.max(from)
     }
 
-    /// Whether some memory may have to go back, after a span was released.
+    /// Whether memory may have to be returned, after a span was released.
     #[inline]
     pub(crate) fn is_return_due(&mut self) -> bool {
         let sums = self.sums();
         self.thrift.is_due(sums)
     }
 
-    /// What is to be returned now, if anything.
+    /// What must be returned now, if anything.
     pub(crate) fn plan_return(&mut self) -> Option<Plan> {
         let sums = self.sums();
         let (brk, thrift) = (&self.brk, &mut self.thrift);
         thrift.plan(sums, || brk.now())
     }
 
-    /// Carries a plan out: first with the free span around `address`, then with others.
+    /// Carries out a plan: first in the free span around `address`, then in others.
     pub(crate) fn return_some(&mut self, address: usize, plan: Plan) {
         let before = self.sums().dirty;
         let free = self.find_around(address).filter(|span| span.is(Kind::Free));
         if let Some(free) = free
-            && !self.give_back_region_of(free)
+            && !self.return_region_of(free)
         {
-            self.return_of(free, plan, plan.most);
+            self.return_from(free, plan, plan.most);
         }
         let returned = before.saturating_sub(self.sums().dirty);
         if let Some(top) = self.top.filter(|&top| returned < plan.most && Some(top) != free) {
-            self.return_of(top, plan, plan.most - returned);
+            self.return_from(top, plan, plan.most - returned);
         }
         let mut steps = plan.steps;
         while steps > 0 {
@@ -61,7 +61,7 @@ impl<B: Brk> Spans<B> {
                 break;
             }
             let Some(span) = self.next_to_look_at(&mut steps, before, plan) else { break };
-            self.return_of(span, plan, plan.most - returned);
+            self.return_from(span, plan, plan.most - returned);
         }
         let returned = before.saturating_sub(self.sums().dirty);
         self.thrift.note_returned(returned);
@@ -70,13 +70,13 @@ impl<B: Brk> Spans<B> {
         }
     }
 
-    /// Whether discarding is worth a try.
+    /// Whether discarding may be tried.
     fn discards(&self, plan: Plan) -> bool {
         self.thrift.discarding.may_try(self.free_pages().1, plan.now)
     }
 
-    /// The next free span in address order that holds enough, from where the last look ended. A whole round without one
-    /// is the end of it for some time.
+    /// The next free span in address order that holds enough dirty pages, from where the last search ended. A whole round
+    /// without one stops the search until more is dirty.
     fn next_to_look_at(&mut self, steps: &mut usize, dirty: usize, plan: Plan) -> Option<Span> {
         let mut next = self.find_around(self.cursor.address).or(self.first);
         self.cursor.piece = self.cursor.piece.max(plan.piece);
@@ -89,7 +89,7 @@ impl<B: Brk> Spans<B> {
                 return Some(span);
             }
             if next.is_none() {
-                // What was freed behind the cursor meanwhile has not been looked at.
+                // Spans freed below the cursor during the round were not visited, so the count at its start is noted.
                 if !core::mem::replace(&mut self.cursor.found, false) {
                     self.thrift.note_scattered(self.cursor.dirty.min(dirty), self.cursor.piece);
                 }
@@ -100,54 +100,54 @@ impl<B: Brk> Spans<B> {
         None
     }
 
-    /// Returns up to `most` dirty pages of a free span, if they are worth it.
-    fn return_of(&mut self, free: Span, plan: Plan, most: usize) {
+    /// Returns up to `most` dirty pages of a free span, if they are worth a system call.
+    fn return_from(&mut self, free: Span, plan: Plan, most: usize) {
         let top = self.top == Some(free);
-        let populated = if top { self.populated().len() / PAGE } else { 0 };
-        let pages = most.min(free.dirty_pages() + populated);
-        if pages < if top { plan.lowered } else { plan.piece } {
+        let unused = if top { self.huge_tail().len() / PAGE } else { 0 };
+        let pages = most.min(free.dirty_pages() + unused);
+        if pages < if top { plan.lower_piece } else { plan.piece } {
             return;
         }
         if top && self.lower_some(free, most, plan) {
             return;
         }
-        // Somebody may have lowered the break to the top's start meanwhile.
+        // Another user may just have lowered the break to the top's start: then there is no top.
         if top && self.top != Some(free) {
             return;
         }
-        let below = free.next();
+        let next = free.next();
         self.try_discarding(free, most, plan);
-        // Behind metadata that serves nothing any more, the whole end can go.
-        let behind = below.filter(|next| next.is(Kind::Metadata)).and_then(|next| next.next());
-        if let Some(top) = self.top.filter(|&top| behind == Some(top) && top.dirty_pages() <= most) {
+        // If only metadata separates the span from the top, that serves nothing any more: all of it can go.
+        let after_metadata = next.filter(|next| next.is(Kind::Metadata)).and_then(|next| next.next());
+        if let Some(top) = self.top.filter(|&top| after_metadata == Some(top) && top.dirty_pages() <= most) {
             self.lower_some(top, most, plan);
         }
     }
 
-    /// Discards up to `most` dirty pages of a free span, unless that has failed not long ago.
+    /// Discards up to `most` dirty pages of a free span, unless that failed recently.
     fn try_discarding(&mut self, free: Span, most: usize, plan: Plan) {
         let dirty = self.free_pages().1;
         if !self.thrift.discarding.may_try(dirty, plan.now) {
             return;
         }
-        let (kernel_page, doubtful) = (self.brk.page_size(), self.thrift.doubts_discarding());
+        let (kernel_page, test) = (self.brk.page_size(), self.thrift.must_test_discarding());
         let last = free.to_discard(most, kernel_page).end.saturating_sub(kernel_page);
         match self.discard_some(free, most) {
             Ok(0) => {}
-            Ok(_) if doubtful && self.brk.is_locked(last) => self.thrift.discarding.fail(dirty, plan.now),
+            Ok(_) if test && self.brk.is_locked(last) => self.thrift.discarding.fail(dirty, plan.now),
             Ok(_) => self.thrift.discarding.succeed(),
             Err(Refused) => self.thrift.discarding.fail(dirty, plan.now),
         }
     }
 
-    /// Lowers the break by what returns up to `most` dirty pages of the top. Where it holds no more than that, the
-    /// addresses go, too.
+    /// Lowers the break so far that up to `most` dirty pages of the top are returned. If it has no more dirty pages, its
+    /// clean ones go, too.
     fn lower_some(&mut self, top: Span, most: usize, plan: Plan) -> bool {
         let (known, dirty) = (Known::of(top), self.free_pages().1);
         if !self.thrift.lowering.may_try(dirty, plan.now) {
             return false;
         }
-        // Wherever the dirty pages are, no more than this leaves room for are kept.
+        // Wherever the dirty pages are, this is short enough to keep no more of them than must stay.
         let keep = if known.dirty > most { known.front + known.dirty - most } else { known.front.min(BASE) };
         let lowered = self.lower(keep * PAGE) > 0;
         if lowered {
@@ -158,9 +158,9 @@ impl<B: Brk> Spans<B> {
         lowered
     }
 
-    /// Lowers the break over metadata that serves nothing any more, while draining: where most of what would go holds no
-    /// memory, it is the metadata that counts.
-    pub(crate) fn lower_end(&mut self) {
+    /// While draining, lowers the break over metadata that serves nothing any more: where most of the free end is clean,
+    /// its metadata is what holds memory.
+    pub(crate) fn lower_over_metadata(&mut self) {
         let sums = self.sums();
         let Some(low) = self.thrift.low_if_draining(sums) else { return };
         if !self.top.and_then(|top| top.prev()).is_some_and(|prev| prev.is(Kind::Metadata)) {
@@ -176,15 +176,15 @@ impl<B: Brk> Spans<B> {
         }
     }
 
-    /// Discards up to about `most` dirty pages of a free span, if the kernel agrees, and keeps their addresses. Returns
-    /// how many bytes that returned: what held memory, and was not returned before.
+    /// Discards up to about `most` dirty pages of a free span, if the kernel agrees, and keeps their addresses. Returns how
+    /// many bytes of dirty pages that were.
     pub(crate) fn discard_some(&mut self, free: Span, most: usize) -> Result<usize, Refused> {
         let kernel_page = self.brk.page_size();
         let mut range = free.to_discard(most, kernel_page);
-        let populated = if self.top == Some(free) { self.populated() } else { 0..0 };
-        if !populated.is_empty() {
-            let start = if range.is_empty() { populated.start.next_multiple_of(kernel_page) } else { range.start };
-            range = start..populated.end & !(kernel_page - 1);
+        let huge_tail = if self.top == Some(free) { self.huge_tail() } else { 0..0 };
+        if !huge_tail.is_empty() {
+            let start = if range.is_empty() { huge_tail.start.next_multiple_of(kernel_page) } else { range.start };
+            range = start..huge_tail.end & !(kernel_page - 1);
         }
         if range.is_empty() {
             return Ok(0);
@@ -195,8 +195,8 @@ impl<B: Brk> Spans<B> {
         let after = before.without((range.start - start).div_ceil(PAGE), (range.end - start) / PAGE);
         after.note(free);
         let pages = before.dirty - after.dirty;
-        if (range.start..=range.end).contains(&self.frontier) {
-            self.frontier = 0;
+        if (range.start..=range.end).contains(&self.handed_out_end) {
+            self.handed_out_end = 0;
         }
         if self.top != Some(free) {
             self.fit.dirty = self.fit.dirty.wrapping_sub(pages);
@@ -204,15 +204,15 @@ impl<B: Brk> Spans<B> {
         Ok(pages * PAGE)
     }
 
-    /// Discards what any free span but the top may hold. Returns how many bytes held memory.
-    pub(crate) fn discard_all(&mut self) -> usize {
-        let (mut given, mut span) = (0, self.first);
+    /// Discards all dirty pages of all free spans but the top. Returns how many bytes they were.
+    pub(crate) fn return_free_spans(&mut self) -> usize {
+        let (mut returned, mut span) = (0, self.first);
         while let Some(here) = span {
             if here.is(Kind::Free) && self.top != Some(here) && Known::of(here).middle() > 0 {
-                given += self.discard_some(here, usize::MAX).unwrap_or(0);
+                returned += self.discard_some(here, usize::MAX).unwrap_or(0);
             }
             span = here.next();
         }
-        given
+        returned
     }
 }
