@@ -1,10 +1,19 @@
-//! The interface to the tiers: cutting a slab for one, and retiring it.
+//! The interface to the tiers. All that a tier asks of the central part is here:
+//!
+//! | a tier | calls |
+//! |---|---|
+//! | needs a slab | [`take_slab`](Spans::take_slab) |
+//! | has one in which nothing is live | [`retire`](Spans::retire), or keeps it for a while unless the heap [is draining](Spans::is_draining) |
+//! | is about to relink one | [`verify_slab`](Spans::verify_slab) |
+//! | returns memory inside its slabs, or looks for its last free slots | [`visit_slabs`](Spans::visit_slabs), [`discard_in`](Spans::discard_in), [`spans_to_look_at`](Spans::spans_to_look_at) |
+//!
+//! The central part asks one thing of the tiers: to retire what is idle, before the heap grows.
 
 use crate::central::known::Known;
 use crate::central::spans::{OutOfMemory, Spans};
 use crate::ground::header::{PAGE, Slab, Span};
 use crate::ground::size_class::SizeClass;
-use crate::kernel::brk::Brk;
+use crate::kernel::brk::{Brk, Refused};
 
 /// The slab for which a tier asks.
 #[derive(Debug)]
@@ -40,15 +49,40 @@ impl<B: Brk> Spans<B> {
     }
 }
 
+impl<B: Brk> Spans<B> {
+    /// Bytes of a kernel page.
+    pub(crate) fn kernel_page(&self) -> usize {
+        self.brk.page_size()
+    }
+
+    /// Returns the memory of whole kernel pages inside a slab, and keeps their addresses: on success they read as zero.
+    ///
+    /// # Safety
+    ///
+    /// No slot in them is live or claimed.
+    pub(crate) unsafe fn discard_in(&mut self, slab: Slab, start: usize, bytes: usize) -> Result<(), Refused> {
+        debug_assert!(slab.start() <= start && start + bytes <= slab.span().end());
+        // SAFETY: the slab belongs to the heap, and the caller's promise.
+        unsafe { self.brk.discard(start, bytes) }
+    }
+}
+
 impl<B> Spans<B> {
     /// Whether the heap is draining, so that no empty slab is kept.
     pub(crate) fn is_draining(&self) -> bool {
         self.thrift.is_draining()
     }
 
-    /// If memory is short: how many pages beyond the need the kernel granted last.
-    pub(crate) fn granted_after_refusal(&self) -> Option<usize> {
-        self.granted_after_refusal
+    /// Ends the process unless a slab's header is the record of its first page (I2).
+    pub(crate) fn verify_slab(&self, slab: Slab) {
+        self.verify(slab.span());
+    }
+
+    /// If memory is short: how many spans a tier has to look at for each new slab, to have seen all of them before the
+    /// kernel can refuse a need.
+    pub(crate) fn spans_to_look_at(&self) -> Option<usize> {
+        // Less than twice what was granted is left to get, and each new slab takes a part of it.
+        self.granted_after_refusal.map(|granted| 4 * self.heap_pages() / granted.max(1) + 1)
     }
 
     /// Calls `visit` for the slabs among the `most` spans after the one around address `after`, or from the first on.

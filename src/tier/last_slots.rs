@@ -21,9 +21,8 @@ impl Tier {
     /// If the kernel has refused a wish, looks at some more slabs: so many that all are seen before it can refuse a need. If
     /// not, ends the shortage.
     pub(super) fn look_ahead<B>(&mut self, spans: &mut Spans<B>) {
-        match spans.granted_after_refusal() {
-            // Less than twice this wish is left to get, and each new slab takes a part of it.
-            Some(wish) => self.look_at(spans, 4 * spans.heap_pages() / wish.max(1) + 1),
+        match spans.spans_to_look_at() {
+            Some(most) => self.look_at(spans, most),
             None => self.shortage.look = Look::NotBegun,
         }
     }

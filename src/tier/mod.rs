@@ -22,8 +22,8 @@
 //! | [`units`], [`trim`] | what is known to be zero between live slots, and returning it |
 //! | [`shortage`], [`last_slots`] | finding the last free slots where memory is short |
 //!
-//! A tier asks three things of the central part (`central/slabs.rs`): to make a slab, to retire one, and to walk over all
-//! slabs. The central part asks one thing of a tier: to retire idle slabs ([`Tier::retire_idle`]) before the heap grows.
+//! What a tier asks of the central part is listed in [`central::slabs`](crate::central::slabs). The central part asks one
+//! thing of a tier: to retire what is idle ([`Tier::retire_idle`]), before the heap grows.
 
 pub(crate) mod class;
 mod last_slots;
@@ -119,7 +119,7 @@ impl Tier {
                 Some(slab) => slab,
                 None => self.new_slab(size_class, spans)?,
             };
-            spans.verify(next.span());
+            spans.verify_slab(next);
             self.make_current(next);
         }
     }

@@ -40,7 +40,7 @@ impl Tier {
     /// Lists a full slab or retires an empty one, when its count of frees has run down. Returns the free span that contains a
     /// retired slab.
     pub(crate) fn review<B>(&mut self, slab: Slab, spans: &mut Spans<B>) -> Option<Span> {
-        spans.verify(slab.span());
+        spans.verify_slab(slab);
         if matches!(slab.place(), Place::Full | Place::Spent) {
             self.list_with(slab, slab.relist_at());
             if slab.until_review() > 0 {
@@ -69,7 +69,7 @@ impl Tier {
     pub(crate) fn retire_idle<B>(&mut self, spans: &mut Spans<B>) {
         while self.empty_count > 0 {
             if let Some(slab) = self.empties[0] {
-                spans.verify(slab.span());
+                spans.verify_slab(slab);
                 self.unlist(slab);
                 self.forget_empty(slab);
                 self.retire(slab, spans);
@@ -117,7 +117,7 @@ impl Tier {
 
     /// Detaches a class from its current slab.
     fn detach<B>(&mut self, index: usize, slab: Slab, spans: &mut Spans<B>) {
-        spans.verify(slab.span());
+        spans.verify_slab(slab);
         self.classes[index].unclaim();
         self.classes[index].slab = None;
     }

@@ -17,23 +17,23 @@ impl Tier {
         (0..CLASSES).for_each(|class| self.classes[class].unclaim());
         let (mut returned, mut patience) = (0, Patience::new());
         spans.visit_slabs(None, usize::MAX, |spans, slab| {
-            returned += return_inside(slab, &mut spans.brk, &mut patience);
+            returned += return_inside(slab, spans, &mut patience);
         });
         returned
     }
 }
 
 /// Returns the pages of one slab, with one system call of 1.5 us for each run of kernel pages.
-fn return_inside<B: Brk>(slab: Slab, brk: &mut B, patience: &mut Patience) -> usize {
-    let (mut returned, mut units) = (0, units_to_discard(slab, brk.page_size()));
+fn return_inside<B: Brk>(slab: Slab, spans: &mut Spans<B>, patience: &mut Patience) -> usize {
+    let (mut returned, mut units) = (0, units_to_discard(slab, spans.kernel_page()));
     while units != 0 {
         let first = units.trailing_zeros() as usize;
         let run = (units >> first).trailing_ones() as usize;
         let of_run = units_of_bytes(first * UNIT, (first + run) * UNIT);
         units &= !of_run;
         let start = slab.start() + first * UNIT;
-        // SAFETY: whole kernel pages of a slab, which belongs to the heap; no slot in them is live or at hand.
-        let granted = patience.may_ask() && unsafe { brk.discard(start, run * UNIT) }.is_ok();
+        // SAFETY: no slot in these units is live, and no class has claimed any.
+        let granted = patience.may_ask() && unsafe { spans.discard_in(slab, start, run * UNIT) }.is_ok();
         if granted {
             patience.reset();
             slab.add_zero_units(of_run);
