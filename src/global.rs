@@ -1,5 +1,5 @@
-//! `Hmalloc`: the heap as a program's global allocator. Turns (exclusive use, one thread at a time) and the policy, nothing
-//! else.
+//! `Hmalloc`: the heap as a program's global allocator. Turns (exclusive use, one thread at a time) and the policy,
+//! nothing else.
 //!
 //! | file | what it is for |
 //! |---|---|
@@ -36,26 +36,27 @@ use core::cell::UnsafeCell;
 ///
 /// # Where the memory comes from
 ///
-/// From the [`Automatic`] source: the program break, or where a libc is linked, a break of its own. A program can supply
-/// another source to [`with_source`](Self::with_source); [`Stats::source`](crate::Stats::source) says which it is.
+/// From the [`Automatic`] source: the program break, or where a libc is linked, a break of its own. A program can
+/// supply another source to [`with_source`](Self::with_source); [`Stats::source`](crate::Stats::source) says which it
+/// is.
 ///
 /// # Fork
 ///
-/// Where a libc is linked, handlers make sure that the child of a `fork` in a program with threads gets a sound heap, even
-/// if a signal handler forks that interrupted a call to the heap. Without a libc, such a program calls
+/// Where a libc is linked, handlers make sure that the child of a `fork` in a program with threads gets a sound heap,
+/// even if a signal handler forks that interrupted a call to the heap. Without a libc, such a program calls
 /// [`before_fork`](Self::before_fork) and [`after_fork`](Self::after_fork). A child made by the bare system call while
-/// another thread was in the heap cannot use it: its first call dies with a line that says so.
-/// A shared library with a heap of its own must not be unloaded while another thread forks: glibc does not wait for handlers
-/// that are running.
+/// another thread was in the heap cannot use it: its first call dies with a line that says so. A shared library with a
+/// heap of its own must not be unloaded while another thread forks: glibc does not wait for handlers that are running.
 ///
 /// # Limits
 ///
-/// A signal handler must not use the heap if it may have interrupted a call to it: the process then dies with a line, too,
-/// after half a second if other threads live; without a libc, or where thread pointers are not read (they are on x86,
-/// x86_64, aarch64, riscv64 and loongarch64), the handler waits as long as other threads live. A thread of low priority that
-/// is interrupted inside the heap makes others wait, whatever their priority. A call holds the lock for some tens of
-/// nanoseconds, for a few microseconds if it makes a system call, and never while it fills or copies a block. Heaps that
-/// share one of the 31 locks (from the 31st heap on) must not be used inside each other's [`with`](Self::with).
+/// A signal handler must not use the heap if it may have interrupted a call to it: the process then dies with a line,
+/// too, after half a second if other threads live; without a libc, or where thread pointers are not read (they are on
+/// x86, x86_64, aarch64, riscv64 and loongarch64), the handler waits as long as other threads live. A thread of low
+/// priority that is interrupted inside the heap makes others wait, whatever their priority. A call holds the lock for
+/// some tens of nanoseconds, for a few microseconds if it makes a system call, and never while it fills or copies a
+/// block. Heaps that share one of the 31 locks (from the 31st heap on) must not be used inside each other's
+/// [`with`](Self::with).
 #[derive(Debug)]
 pub struct Hmalloc<L = Futex, B: Brk = Automatic> {
     lock: L,

@@ -1,5 +1,5 @@
-//! The heap: making one, and allocating. Control flow only; the work is done in the tier and the central part. [`free`] and
-//! [`resize`](crate::resize) are the other two operations; [`inspect`] walks over the heap, and trims it.
+//! The heap: making one, and allocating. Control flow only; the work is done in the tier and the central part. [`free`]
+//! and [`resize`](crate::resize) are the other two operations; [`inspect`] walks over the heap, and trims it.
 
 mod free;
 mod inspect;
@@ -16,8 +16,8 @@ use core::ptr::NonNull;
 
 /// A heap over a break, with one owner and no lock.
 ///
-/// Nothing happens before the first allocation. A block stays valid until it is freed or the memory of `B` is gone; moving
-/// the `Heap` value does not move it. Dropping a heap returns nothing to the kernel.
+/// Nothing happens before the first allocation. A block stays valid until it is freed or the memory of `B` is gone;
+/// moving the `Heap` value does not move it. Dropping a heap returns nothing to the kernel.
 ///
 /// # Examples
 ///
@@ -41,13 +41,13 @@ use core::ptr::NonNull;
 pub struct Heap<B: Brk> {
     pub(crate) tier: Tier,
     pub(crate) spans: Spans<B>,
-    /// Whether a block has ever kept much more than its request, because there was no memory to move it to. From then on a
-    /// layout much smaller than its block is no evidence of a misuse.
+    /// Whether a block has ever kept much more than its request, because there was no memory to move it to. From then
+    /// on a layout much smaller than its block is no evidence of a misuse.
     pub(crate) slack_kept: bool,
 }
 
-// SAFETY: the handles in this value lead to headers in memory that `B` owns (I2), and `B` may be sent. Other handles to them
-// are in those headers, or in walks (`Blocks`, `SpanInfos`), which borrow the heap and cannot be sent themselves.
+// SAFETY: the handles in this value lead to headers in memory that `B` owns (I2), and `B` may be sent. Other handles to
+// them are in those headers, or in walks (`Blocks`, `SpanInfos`), which borrow the heap and cannot be sent themselves.
 unsafe impl<B: Brk + Send> Send for Heap<B> {}
 
 #[cfg(target_pointer_width = "64")]
@@ -55,20 +55,20 @@ const _: () =
     assert!(size_of::<Heap<crate::kernel::brk::Linux>>() >> 10 == 8 && size_of::<Tier>() >> 10 == 3, "src/README.md");
 
 impl<B: Brk> Heap<B> {
-    /// An empty heap that will take its memory from `brk`. If another user lowers the break below its blocks, the process
-    /// dies with a line that says so.
+    /// An empty heap that will take its memory from `brk`. If another user lowers the break below its blocks, the
+    /// process dies with a line that says so.
     pub const fn new(brk: B) -> Self {
         Self::with_policy(brk, Policy::Abort)
     }
 
-    /// An empty heap that does what `policy` says if another user lowers the break below its blocks. If the process goes on,
-    /// their content is lost: the break is raised over them again, and they read as zero.
+    /// An empty heap that does what `policy` says if another user lowers the break below its blocks. If the process
+    /// goes on, their content is lost: the break is raised over them again, and they read as zero.
     pub const fn with_policy(brk: B, policy: Policy) -> Self {
         Self { tier: Tier::new(), spans: Spans::new(brk, policy), slack_kept: false }
     }
 
-    /// A block of at least `layout.size()` bytes at a multiple of `layout.align()`, and of 16. Its content is arbitrary.
-    /// A request of 0 bytes gets a block of its own, too.
+    /// A block of at least `layout.size()` bytes at a multiple of `layout.align()`, and of 16. Its content is
+    /// arbitrary. A request of 0 bytes gets a block of its own, too.
     ///
     /// # Errors
     ///
@@ -90,8 +90,8 @@ impl<B: Brk> Heap<B> {
         self.tier.pop(SizeClass::of_size(layout.size())?)
     }
 
-    /// Like [`allocate`](Self::allocate), and the first `layout.size()` bytes are zero. Fresh kernel memory, which is zero
-    /// already, is not written.
+    /// Like [`allocate`](Self::allocate), and the first `layout.size()` bytes are zero. Fresh kernel memory, which is
+    /// zero already, is not written.
     ///
     /// # Errors
     ///
@@ -117,7 +117,8 @@ impl<B: Brk> Heap<B> {
         Ok(unsafe { Unfilled::new(payload, dirty) })
     }
 
-    /// Allocates when the alignment is larger than usual, the class has no slot at hand, or no class serves the request.
+    /// Allocates when the alignment is larger than usual, the class has no slot at hand, or no class serves the
+    /// request.
     #[inline(never)]
     pub(crate) fn allocate_slow(&mut self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         let Some(class) = SizeClass::of(layout) else { return self.take_large(layout).map(payload_of) };

@@ -1,4 +1,5 @@
-//! Resizing a block: in place if its slot or span allows, else by moving it. A move has two halves, with the copy between.
+//! Resizing a block: in place if its slot or span allows, else by moving it. A move has two halves, with the copy
+//! between.
 //!
 //! ```text
 //! begin_resize          Move::copy                   finish_resize
@@ -61,8 +62,8 @@ pub(crate) enum Begun {
 }
 
 impl<B: Brk> Heap<B> {
-    /// Resizes the block at `payload` to `new`, in place if possible, and returns its address then. The content is kept up to
-    /// the smaller of the two sizes.
+    /// Resizes the block at `payload` to `new`, in place if possible, and returns its address then. The content is kept
+    /// up to the smaller of the two sizes.
     ///
     /// # Errors
     ///
@@ -139,15 +140,15 @@ impl<B: Brk> Heap<B> {
         Ok(self.resize_live(live, address, new))
     }
 
-    /// The second half: frees the old block, once its content is in the new one. If another thread has freed the old block
-    /// meanwhile, that is a misuse. The new block is live in any case.
+    /// The second half: frees the old block, once its content is in the new one. If another thread has freed the old
+    /// block meanwhile, that is a misuse. The new block is live in any case.
     pub(crate) fn finish_resize(&mut self, moved: &Move) -> Result<(), Misuse> {
         let address = moved.from.addr().get();
         if self.free_live_at(address) { Ok(()) } else { Err(self.explain(address)) }
     }
 
-    /// Whether `payload` is a live slot of which both layouts fill more than half, as when a vector grows by little. Then
-    /// nothing has to be done.
+    /// Whether `payload` is a live slot of which both layouts fill more than half, as when a vector grows by little.
+    /// Then nothing has to be done.
     #[inline(always)]
     pub(crate) fn resize_common(&self, payload: *mut u8, old: Layout, new: Layout) -> bool {
         let slot = admit_slot(&self.spans.map, payload.addr());
@@ -190,7 +191,8 @@ impl<B: Brk> Heap<B> {
         roomy.map_or_else(|| self.take_large(new), Ok)
     }
 
-    /// Takes the block to which a large block moves that stays large. If the kernel moves the content, frees the old one.
+    /// Takes the block to which a large block moves that stays large. If the kernel moves the content, frees the old
+    /// one.
     fn move_large(&mut self, span: Span, from: NonNull<u8>, new: Layout) -> Result<Begun, OutOfMemory> {
         let moved = self.take_to_move(span.bytes(), new)?;
         let (to, bytes) = (payload_of(moved), span.bytes().min(new.size()));
@@ -203,8 +205,8 @@ impl<B: Brk> Heap<B> {
         Ok(Begun::Done(to))
     }
 
-    /// Resizes in place: a slot if the request fills more than half of it, a large block if the request stays large and the
-    /// pages after it are available. Pages that are not needed are freed, except for room to grow.
+    /// Resizes in place: a slot if the request fills more than half of it, a large block if the request stays large and
+    /// the pages after it are available. Pages that are not needed are freed, except for room to grow.
     fn resize_in_place(&mut self, live: Live, new: Layout) -> bool {
         let class = SizeClass::of(new);
         match live {
@@ -235,16 +237,16 @@ impl<B: Brk> Heap<B> {
     }
 }
 
-/// Whether a block that is resized to `new` becomes, or stays, a large one. Beyond a page it does although there are slots of
-/// this size: it is expected to be resized again, and a span can be resized in place. It fills more than half of its pages,
-/// as it would of a slot.
+/// Whether a block that is resized to `new` becomes, or stays, a large one. Beyond a page it does although there are
+/// slots of this size: it is expected to be resized again, and a span can be resized in place. It fills more than half
+/// of its pages, as it would of a slot.
 fn becomes_large(new: Layout) -> bool {
     new.size() > PAGE || SizeClass::of(new).is_none()
 }
 
-/// What to allocate for a block of `old` bytes that has to move to become `new`. A block that grows by little is expected to
-/// grow again: it gets the next power of two, of which `new` fills more than half, so that it is copied once per doubling and
-/// not once per size class.
+/// What to allocate for a block of `old` bytes that has to move to become `new`. A block that grows by little is
+/// expected to grow again: it gets the next power of two, of which `new` fills more than half, so that it is copied
+/// once per doubling and not once per size class.
 fn with_room_to_grow(old: usize, new: Layout) -> Layout {
     let by_little = new.size() > old && new.size() - old <= old / 8 && new.size() <= SMALL_MAX;
     let roomy = Layout::from_size_align(new.size().next_power_of_two(), new.align());

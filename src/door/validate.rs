@@ -2,8 +2,8 @@
 //!
 //! [`admit`] decides in constant time and reads only headers, never a byte near the pointer: the page map says which
 //! span owns its page, if any; a multiplication says whether a slot starts there; one bit says whether it is live.
-//! [`explain`] says what is wrong with a pointer that was not admitted, given the span around it. To find that span takes
-//! hardly longer in a block of many GiB.
+//! [`explain`] says what is wrong with a pointer that was not admitted, given the span around it. To find that span
+//! takes hardly longer in a block of many GiB.
 
 use crate::door::block::{Block, BlockState};
 use crate::door::misuse::{Misuse, MisuseKind};
@@ -29,8 +29,8 @@ impl Live {
         }
     }
 
-    /// Whether the block at `address` can be the result of a request for `layout`: that must fit, and unless there may be
-    /// more `slack` than usual, either fill more than half of the block or be one that gets a block of this size.
+    /// Whether the block at `address` can be the result of a request for `layout`: that must fit, and unless there may
+    /// be more `slack` than usual, either fill more than half of the block or be one that gets a block of this size.
     pub(crate) fn can_be(self, address: usize, layout: Layout, slack: bool) -> bool {
         let bytes = self.bytes();
         let fits = layout.size() <= bytes && address.is_multiple_of(layout.align());
@@ -46,8 +46,8 @@ impl Live {
     }
 }
 
-/// The live slot that starts at exactly `address`, if it is not in a region. Most blocks are such slots, so this part is
-/// inlined.
+/// The live slot that starts at exactly `address`, if it is not in a region. Most blocks are such slots, so this part
+/// is inlined.
 #[inline(always)]
 pub(crate) fn admit_slot(map: &PageMap, address: usize) -> Option<Slot> {
     Slot::live_at(map.find_below_break(address)?, address)
@@ -85,8 +85,8 @@ pub(crate) fn wrong_layout(live: Live, address: usize) -> Misuse {
     Misuse { kind: MisuseKind::WrongLayout, address, found: Some(block) }
 }
 
-/// Whether a payload starts at `address` now, or did since the span was made: it is an opened slot, or the first byte of a
-/// free span.
+/// Whether a payload starts at `address` now, or did since the span was made: it is an opened slot, or the first byte
+/// of a free span.
 fn was_a_payload(span: Span, address: usize) -> bool {
     match span.as_slab() {
         Some(slab) => Slot::starting_at(slab, address).is_some_and(Slot::is_opened),

@@ -30,8 +30,8 @@ impl<B: Brk> Hmalloc<Futex, B> {
         Self { lock: Futex::new(), policy, heap: UnsafeCell::new(Heap::with_policy(source, policy)) }
     }
 
-    /// Waits until no other thread is using the heap, and keeps other threads out. To be called right before `fork` in a
-    /// program with threads and without a libc, so that no thread is changing the heap while the child gets its copy.
+    /// Waits until no other thread is using the heap, and keeps other threads out. To be called right before `fork` in
+    /// a program with threads and without a libc, so that no thread is changing the heap while the child gets its copy.
     pub fn before_fork(&self) {
         self.lock.take_for_fork();
     }
@@ -40,8 +40,9 @@ impl<B: Brk> Hmalloc<Futex, B> {
     ///
     /// # Safety
     ///
-    /// The calling thread, or the one of which it is a copy, has called [`before_fork`](Self::before_fork) once and has not
-    /// used the heap since; and neither call is made in a signal handler that may have interrupted a call to the heap.
+    /// The calling thread, or the one of which it is a copy, has called [`before_fork`](Self::before_fork) once and has
+    /// not used the heap since; and neither call is made in a signal handler that may have interrupted a call to the
+    /// heap.
     pub unsafe fn after_fork(&self) {
         // SAFETY: the caller's promise.
         unsafe { self.lock.leave_after_fork() };

@@ -77,8 +77,8 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         self.with(|heap| heap.check())
     }
 
-    /// Returns free memory to the kernel, except for `keep` bytes below the break, and says how many bytes that was. See
-    /// [`Heap::trim`].
+    /// Returns free memory to the kernel, except for `keep` bytes below the break, and says how many bytes that was.
+    /// See [`Heap::trim`].
     pub fn trim(&self, keep: usize) -> usize {
         self.with(|heap| heap.trim(keep))
     }

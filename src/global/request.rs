@@ -64,8 +64,8 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         unsafe { self.free_heard(payload, || true, misused) }
     }
 
-    /// [`free`](Self::free), but a misuse is explained only if `hears` returns that this is wanted. `hears` must not use the
-    /// heap.
+    /// [`free`](Self::free), but a misuse is explained only if `hears` returns that this is wanted. `hears` must not
+    /// use the heap.
     ///
     /// # Safety
     ///
@@ -117,8 +117,8 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         self.in_turn(|heap| unsafe { heap.free_sized(payload, layout) })
     }
 
-    /// [`Heap::resize`] in turn with other threads, which do not wait for the content to be copied. The heap's own policy
-    /// is asked only about a block that another thread frees meanwhile; the new block is returned in any case.
+    /// [`Heap::resize`] in turn with other threads, which do not wait for the content to be copied. The heap's own
+    /// policy is asked only about a block that another thread frees meanwhile; the new block is returned in any case.
     ///
     /// # Errors
     ///

@@ -11,8 +11,8 @@ use core::alloc::Layout;
 impl<B: Brk> Heap<B> {
     /// Frees the block whose payload starts at `payload`.
     ///
-    /// The pointer is checked exactly and in constant time. Any address may be passed: the check reads no memory but the
-    /// heap's own metadata.
+    /// The pointer is checked exactly and in constant time. Any address may be passed: the check reads no memory but
+    /// the heap's own metadata.
     ///
     /// # Errors
     ///
@@ -83,7 +83,8 @@ impl<B: Brk> Heap<B> {
         self.free_fitting(address, layout).map_err(|unfit| self.explain_unfit(address, unfit))
     }
 
-    /// Frees the live block at `address` if `layout` can be its own; else returns the live block there, if there is one.
+    /// Frees the live block at `address` if `layout` can be its own; else returns the live block there, if there is
+    /// one.
     pub(crate) fn free_fitting(&mut self, address: usize, layout: Layout) -> Result<(), Option<Live>> {
         let live = self.admit_fitting(address, layout)?;
         self.free_live(live);

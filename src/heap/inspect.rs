@@ -20,11 +20,11 @@ impl<B: Brk> Heap<B> {
         live.map(Live::bytes).ok_or_else(|| self.explain(payload.addr()))
     }
 
-    /// Returns free memory to the kernel: lowers the break until at most `keep` bytes, rounded up to whole pages, are free
-    /// below it; unmaps regions in which nothing is live; and discards other free spans, and kernel pages inside slabs in
-    /// which no block is live. Returns how many bytes that was: all by which the break was lowered and all of unmapped
-    /// regions, but of discarded memory only what may have held kernel memory. What the kernel refuses to take stays as it
-    /// is. The cost grows with the number of spans.
+    /// Returns free memory to the kernel: lowers the break until at most `keep` bytes, rounded up to whole pages, are
+    /// free below it; unmaps regions in which nothing is live; and discards other free spans, and kernel pages inside
+    /// slabs in which no block is live. Returns how many bytes that was: all by which the break was lowered and all of
+    /// unmapped regions, but of discarded memory only what may have held kernel memory. What the kernel refuses to take
+    /// stays as it is. The cost grows with the number of spans.
     pub fn trim(&mut self, keep: usize) -> usize {
         // A break that was lowered below headers must be noticed before a header is read.
         self.spans.is_break_at_end();
@@ -62,9 +62,9 @@ impl<B: Brk> Heap<B> {
         &self.spans.brk
     }
 
-    /// The source of the heap's memory. To raise its break, or to inject faults into an emulated one, is allowed at any time:
-    /// other users may do the same to a heap. If the source is replaced by another, the heap's memory stays where it is, and
-    /// the heap grows by the new one; if that has a lower break, it counts as lowered by another user.
+    /// The source of the heap's memory. To raise its break, or to inject faults into an emulated one, is allowed at any
+    /// time: other users may do the same to a heap. If the source is replaced by another, the heap's memory stays where
+    /// it is, and the heap grows by the new one; if that has a lower break, it counts as lowered by another user.
     pub fn brk_mut(&mut self) -> &mut B {
         &mut self.spans.brk
     }

@@ -7,8 +7,8 @@ use crate::tier::slot::Slot;
 use core::iter::Peekable;
 use core::marker::PhantomData;
 
-/// The blocks of a heap in address order: an entry for each payload, and one for each free stretch between them, however many
-/// slots, slabs and spans that covers. See [`Heap::blocks`](crate::Heap::blocks).
+/// The blocks of a heap in address order: an entry for each payload, and one for each free stretch between them,
+/// however many slots, slabs and spans that covers. See [`Heap::blocks`](crate::Heap::blocks).
 #[derive(Debug)]
 pub struct Blocks<'a> {
     pieces: Peekable<Pieces<'a>>,

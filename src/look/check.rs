@@ -1,7 +1,7 @@
 //! Walks the whole heap and asserts the invariants I1..I16 of `src/README.md`, allocating nothing.
 //!
-//! Each function asserts the invariants that its comment names. Later functions rely on what earlier ones have established,
-//! to follow links safely; so the walk ends at the first corruption, and reports it.
+//! Each function asserts the invariants that its comment names. Later functions rely on what earlier ones have
+//! established, to follow links safely; so the walk ends at the first corruption, and reports it.
 
 use crate::central::known::Known;
 use crate::central::spans::Spans;

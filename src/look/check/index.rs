@@ -1,7 +1,8 @@
 //! I4, in both directions: each free span but the top is in the best-fit index, and nothing else is.
 //!
-//! To walk the tree would take a stack. Instead, each of its spans is found from the root by its key, and its children are
-//! such spans, too; so everything that can be reached is one. There are as many links as spans, so none is reached twice.
+//! To walk the tree would take a stack. Instead, each of its spans is found from the root by its key, and its children
+//! are such spans, too; so everything that can be reached is one. There are as many links as spans, so none is reached
+//! twice.
 
 use super::ensure;
 use crate::central::fit::LISTED_MAX;

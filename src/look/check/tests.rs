@@ -14,8 +14,8 @@ type Subject = Heap<Emulated<'static>>;
 /// An interpreter has time for a third of it.
 const SCALE: usize = if cfg!(miri) { 1 } else { 3 };
 
-/// A heap that has everything: slabs in all places, free spans in lists and tree, a large span, a foreign span, a region,
-/// known zeros, and a free top.
+/// A heap that has everything: slabs in all places, free spans in lists and tree, a large span, a foreign span, a
+/// region, known zeros, and a free top.
 fn subject() -> Subject {
     let arena = Box::leak(Box::new_uninit_slice((14 + 3 * SCALE) << 20));
     let mut emulated = Emulated::new(arena);
@@ -106,8 +106,8 @@ fn shrunk() -> Subject {
 
 /// Breaks one thing in a sound heap; `check` must answer with that invariant's number.
 fn sees(invariant: u8, corrupt: impl Fn(&mut Subject)) {
-    // An interpreter is there to check memory accesses, and takes a second for each subject: it runs the cases with forged
-    // links, and skips those that only change numbers.
+    // An interpreter is there to check memory accesses, and takes a second for each subject: it runs the cases with
+    // forged links, and skips those that only change numbers.
     if cfg!(miri) && ![1, 2, 4, 9, 16].contains(&invariant) {
         return;
     }
