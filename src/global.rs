@@ -1,14 +1,15 @@
-//! `Hmalloc`: the heap as a program's global allocator. Turns and policy, nothing else.
+//! `Hmalloc`: the heap as a program's global allocator. Turns (exclusive use, one thread at a time) and the policy,
+//! nothing else.
 //!
 //! | file | what it is for |
 //! |---|---|
-//! | [`construct`] | making one, and taking it through a fork |
-//! | [`request`] | allocate, free, resize, for callers who hear what went wrong: the C library |
-//! | [`rust`] | the same for Rust programs: null for no, and misuse by the policy |
-//! | [`lend`] | the heap lent out, and looked at |
+//! | [`construct`] | making one, and calls before and after a fork |
+//! | [`request`] | allocate, free, resize, with errors returned: for the C library |
+//! | [`rust`] | the same for Rust programs: null for an error, and misuse by the policy |
+//! | [`lend`] | lending the heap to the program's code, and walks |
 //!
-//! The shape of the common paths matters: every way out of them that does more is the last thing they do, so that they
-//! need no stack frame and save no registers. What such a way out is called with, it holds the turn for.
+//! The shape of the common paths matters: they call the less common ones as their last step, so that they need no stack
+//! frame and save no registers. The function that is called so gets the turn, and has to end it.
 
 mod construct;
 mod lend;
@@ -30,31 +31,32 @@ use core::cell::UnsafeCell;
 /// # fn main() {}
 /// ```
 ///
-/// It may be used from any number of threads and needs no thread-local storage. Running out is an answer (null). A
+/// Any number of threads may use it, and it needs no thread-local storage. Running out of memory is an answer (null). A
 /// pointer or layout that cannot be a live block's is handled as its [`Policy`] says; nothing in the heap changes.
 ///
 /// # Where the memory comes from
 ///
-/// From the [`Automatic`] source: the program break, or where a libc is linked a break of its own. A program can bring
-/// another one by [`with_source`](Self::with_source); [`Stats::source`](crate::Stats::source) says which it is.
+/// From the [`Automatic`] source: the program break, or where a libc is linked, a break of its own. A program can
+/// supply another source to [`with_source`](Self::with_source); [`Stats::source`](crate::Stats::source) says which it
+/// is.
 ///
 /// # Fork
 ///
-/// Where a libc is linked, handlers see to it that the child of a `fork` in a program with threads gets a sound heap,
-/// also in a signal handler that interrupted a call to the heap. Without a libc, such a program calls
+/// Where a libc is linked, handlers make sure that the child of a `fork` in a program with threads gets a sound heap,
+/// even if a signal handler forks that interrupted a call to the heap. Without a libc, such a program calls
 /// [`before_fork`](Self::before_fork) and [`after_fork`](Self::after_fork). A child made by the bare system call while
-/// another thread was in the heap cannot use it: the first call dies with a line that says so.
-/// A shared library that brings a heap of its own must not be unloaded while another thread forks: glibc does not wait
-/// for handlers that it is running.
+/// another thread was in the heap cannot use it: its first call dies with a line that says so. A shared library with a
+/// heap of its own must not be unloaded while another thread forks: glibc does not wait for handlers that are running.
 ///
 /// # Limits
 ///
-/// A signal handler must not use the heap if it may have interrupted a call to it: that dies with a line, too, after
-/// half a second if other threads live; without a libc, or where thread pointers are not read (they are on x86, x86_64,
-/// aarch64, riscv64 and loongarch64), it waits while they do. A thread of low priority that is interrupted inside the
-/// heap makes others wait, whatever their priority; a call holds the lock for some tens of nanoseconds, for a few
-/// microseconds when it asks the kernel, and never while it fills or copies a block. Heaps that share one of the 31
-/// locks (from the 31st heap on) must not be used inside each other's [`with`](Self::with).
+/// A signal handler must not use the heap if it may have interrupted a call to it: the process then dies with a line,
+/// too, after half a second if other threads live; without a libc, or where thread pointers are not read (they are on
+/// x86, x86_64, aarch64, riscv64 and loongarch64), the handler waits as long as other threads live. A thread of low
+/// priority that is interrupted inside the heap makes others wait, whatever their priority. A call holds the lock for
+/// some tens of nanoseconds, for a few microseconds if it makes a system call, and never while it fills or copies a
+/// block. Heaps that share one of the 31 locks (from the 31st heap on) must not be used inside each other's
+/// [`with`](Self::with).
 #[derive(Debug)]
 pub struct Hmalloc<L = Futex, B: Brk = Automatic> {
     lock: L,
@@ -77,21 +79,23 @@ fn end<L: Lock>(lock: &L, turn: Turn) {
 }
 
 impl<L: Lock, B: Brk> Hmalloc<L, B> {
+    /// Begins a turn.
     #[inline(always)]
     fn begin(&self) -> Turn {
         if self.lock.try_lock() { Turn::Taken } else { self.lock.wait() }
     }
 
-    /// Does `use_heap`, which is the heap's own code, in a turn.
+    /// Calls `use_heap`, which must be the heap's own code, in a turn.
     #[inline(always)]
     fn in_turn<R>(&self, use_heap: impl FnOnce(&mut Heap<B>) -> R) -> R {
         let turn = self.begin();
         self.end_with(turn, use_heap)
     }
 
+    /// Calls `use_heap` in a turn that the caller has, and ends it.
     #[inline(always)]
     fn end_with<R>(&self, turn: Turn, use_heap: impl FnOnce(&mut Heap<B>) -> R) -> R {
-        // SAFETY: it is the caller's turn, and no other reference into the cell outlives its own.
+        // SAFETY: it is the caller's turn, and references into the cell never outlive a turn.
         let result = use_heap(unsafe { &mut *self.heap.get() });
         end(&self.lock, turn);
         result

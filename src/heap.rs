@@ -1,5 +1,5 @@
-//! The heap: making one, and allocating. Control flow only; the work is done a layer below. [`free`] and
-//! [`resize`](crate::resize) are the other two stories, [`inspect`] is for those who look on.
+//! The heap: making one, and allocating. Control flow only; the work is done in the tier and the central part. [`free`]
+//! and [`resize`](crate::resize) are the other two operations; [`inspect`] walks over the heap, and trims it.
 
 mod free;
 mod inspect;
@@ -16,8 +16,8 @@ use core::ptr::NonNull;
 
 /// A heap over a break, with one owner and no lock.
 ///
-/// Nothing happens before the first allocation. What it hands out stays valid until it is freed or the memory under
-/// `B` is gone; moving the `Heap` value moves none of it. Dropping a heap gives nothing back.
+/// Nothing happens before the first allocation. A block stays valid until it is freed or the memory of `B` is gone;
+/// moving the `Heap` value does not move it. Dropping a heap returns nothing to the kernel.
 ///
 /// # Examples
 ///
@@ -41,12 +41,12 @@ use core::ptr::NonNull;
 pub struct Heap<B: Brk> {
     pub(crate) tier: Tier,
     pub(crate) spans: Spans<B>,
-    /// A block once kept much more than its request, because there was no memory to move it to. From then on a layout
-    /// much smaller than its block proves nothing.
+    /// Whether a block has ever kept much more than its request, because there was no memory to move it to. From then
+    /// on a layout much smaller than its block is no evidence of a misuse.
     pub(crate) slack_kept: bool,
 }
 
-// SAFETY: the handles in this value lead to headers in memory that `B` stands for (I2), and `B` may be sent. Other handles to
+// SAFETY: the handles in this value lead to headers in memory that `B` owns (I2), and `B` may be sent. Other handles to
 // them are in those headers, or in walks (`Blocks`, `SpanInfos`), which borrow the heap and cannot be sent themselves.
 unsafe impl<B: Brk + Send> Send for Heap<B> {}
 
@@ -55,24 +55,24 @@ const _: () =
     assert!(size_of::<Heap<crate::kernel::brk::Linux>>() >> 10 == 8 && size_of::<Tier>() >> 10 == 3, "src/README.md");
 
 impl<B: Brk> Heap<B> {
-    /// An empty heap that will take its memory from `brk`. If someone else lowers the break below its blocks, that is said
-    /// in one line and the process dies.
+    /// An empty heap that will take its memory from `brk`. If another user lowers the break below its blocks, the
+    /// process dies with a line that says so.
     pub const fn new(brk: B) -> Self {
         Self::with_policy(brk, Policy::Abort)
     }
 
-    /// An empty heap that does what `policy` says if someone else lowers the break below its blocks. Where the process
+    /// An empty heap that does what `policy` says if another user lowers the break below its blocks. If the process
     /// goes on, their content is lost: the break is raised over them again, and they read as zero.
     pub const fn with_policy(brk: B, policy: Policy) -> Self {
         Self { tier: Tier::new(), spans: Spans::new(brk, policy), slack_kept: false }
     }
 
-    /// A block of at least `layout.size()` bytes at a multiple of `layout.align()`, and of 16. Its content is arbitrary.
-    /// A request of 0 bytes gets a block of its own, too.
+    /// A block of at least `layout.size()` bytes at a multiple of `layout.align()`, and of 16. Its content is
+    /// arbitrary. A request of 0 bytes gets a block of its own, too.
     ///
     /// # Errors
     ///
-    /// [`OutOfMemory`] if neither the break nor a mapping could be had. Nothing has changed then.
+    /// [`OutOfMemory`] if the kernel refused both the break and a mapping. Nothing has changed then.
     #[inline(always)]
     pub fn allocate(&mut self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         match self.allocate_common(layout) {
@@ -81,7 +81,7 @@ impl<B: Brk> Heap<B> {
         }
     }
 
-    /// A slot that the class of `layout` has at hand, as it has for nearly every request.
+    /// A slot that the class of `layout` has at hand: nearly every request is served so.
     #[inline(always)]
     pub(crate) fn allocate_common(&mut self, layout: Layout) -> Option<NonNull<u8>> {
         if layout.align() > MIN_ALIGN {
@@ -90,8 +90,8 @@ impl<B: Brk> Heap<B> {
         self.tier.pop(SizeClass::of_size(layout.size())?)
     }
 
-    /// Like [`allocate`](Self::allocate), and the first `layout.size()` bytes are zero. Memory that the kernel handed out
-    /// as zero is not written.
+    /// Like [`allocate`](Self::allocate), and the first `layout.size()` bytes are zero. Fresh kernel memory, which is
+    /// zero already, is not written.
     ///
     /// # Errors
     ///
@@ -100,7 +100,7 @@ impl<B: Brk> Heap<B> {
         self.allocate_unfilled(layout).map(Unfilled::fill)
     }
 
-    /// A block for [`allocate_zeroed`](Self::allocate_zeroed) in which the zeros are still to be written.
+    /// The block for [`allocate_zeroed`](Self::allocate_zeroed), before the zeros are written.
     pub(crate) fn allocate_unfilled(&mut self, layout: Layout) -> Result<Unfilled, OutOfMemory> {
         let (payload, dirty) = match SizeClass::of(layout) {
             Some(class) => {
@@ -117,7 +117,8 @@ impl<B: Brk> Heap<B> {
         Ok(unsafe { Unfilled::new(payload, dirty) })
     }
 
-    /// Allocates what asks for more alignment than usual, what its class has no slot at hand for, or what no class serves.
+    /// Allocates when the alignment is larger than usual, the class has no slot at hand, or no class serves the
+    /// request.
     #[inline(never)]
     pub(crate) fn allocate_slow(&mut self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         let Some(class) = SizeClass::of(layout) else { return self.take_large(layout).map(payload_of) };
@@ -125,7 +126,7 @@ impl<B: Brk> Heap<B> {
         self.tier.pop(class).ok_or(OutOfMemory)
     }
 
-    /// Sees to it that a class has a slot at hand for requests of `class`, and returns which.
+    /// Makes sure that a class has a slot at hand that serves requests of `class`, and returns that class.
     fn find_slot(&mut self, class: SizeClass) -> Result<SizeClass, OutOfMemory> {
         if self.tier.has_slot(class) {
             return Ok(class);
@@ -135,7 +136,7 @@ impl<B: Brk> Heap<B> {
         if self.tier.has_slot(host) || self.tier.refill(host, &mut self.spans).is_ok() {
             return Ok(host);
         }
-        // The last resort is a slot that a guest has given back, or what is free.
+        // The last resort is the coarse class, without asking the kernel again.
         self.spans.end_asking();
         let coarse = class.coarse();
         let found = self.tier.has_slot(coarse) || self.tier.refill(coarse, &mut self.spans).is_ok();
@@ -152,6 +153,6 @@ impl<B: Brk> Heap<B> {
 pub(crate) fn payload_of(span: Span) -> NonNull<u8> {
     debug_assert!(span.is(Kind::Large));
     let payload = core::ptr::with_exposed_provenance_mut(span.start());
-    // SAFETY: a span starts at a page of the heap, which is not the null page.
+    // SAFETY: a span starts at a page of the heap, which is never page 0.
     unsafe { NonNull::new_unchecked(payload) }
 }

@@ -11,15 +11,15 @@
 //!
 //! [`Hmalloc`] is a lock, a [`Policy`] and a [`Heap`] over [`brk::Automatic`]: the program break, or where a libc is
 //! linked a break of its own. The same `Heap` over [`brk::Emulated`] lives in a byte array, where tests can refuse its
-//! system calls and move the break behind its back.
+//! system calls and move the break as another user would.
 //!
 //! A heap is a row of **spans**, each a run of 16 KiB [pages](PAGE) with a **header** out of line. A request of up to
 //! 56 KiB gets a **slot** of a **slab**: a span cut into equal pieces for one **size class**, with one bit a slot in
 //! its header. A larger request gets a span of its own. Free spans coalesce; the last one, the **top**, is where the
 //! break is raised and lowered.
 //!
-//! An address leads to the header of its page through the **page map**, and from there arithmetic and one bit tell
-//! whether a live payload starts exactly there. Whatever does not is a [`Misuse`], which says what was found instead.
+//! The **page map** leads from an address to the header of its page, and from there arithmetic and one bit tell whether
+//! a live payload starts exactly at the address. If not, that is a [`Misuse`], which says what was found instead.
 //!
 //! [`internals`] draws all of it in bytes and numbers the invariants that [`Heap::check`] asserts.
 //!
@@ -29,12 +29,12 @@
 //! - **Size**: a block is up to 1/8 larger than its request (up to 15 bytes below 128), above 1 KiB up to 1/4, and above
 //!   56 KiB up to a page larger. The first few of a size, and one that was resized, may have up to half of it to spare. A
 //!   request of 0 bytes gets a block.
-//! - **Running out** is an answer: [`OutOfMemory`], or null. The heap is as it was. Nothing here panics.
+//! - **Running out** is an answer: [`OutOfMemory`], or null. The heap is unchanged. Nothing here panics.
 //! - **Beside a libc** nothing is shared with its `malloc`: the heap has a range of addresses of its own. On the
 //!   program break ([`brk::Linux`]) what others raise it over is left alone, and it is lowered only from where this
 //!   heap left it. If a break cannot be raised, memory comes from mappings.
 //! - **Across `fork`**, in programs with threads, in signal handlers: see [`Hmalloc`].
-//! - **Zeroed memory** that the kernel just handed out is not written again.
+//! - **Zeroed requests**: memory fresh from the kernel is zero already and is not written again.
 //! - **Architectures**: x86, x86_64, arm, aarch64, riscv64 and loongarch64 on stable Rust; mips, mips64, powerpc,
 //!   powerpc64 and s390x where the compiler's experimental assembly is enabled.
 #![no_std]

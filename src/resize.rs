@@ -1,4 +1,5 @@
-//! Resizing a block: in place if its slot or span allows, else by moving it, in two halves, with the copy between them.
+//! Resizing a block: in place if its slot or span allows, else by moving it. A move has two halves, with the copy
+//! between.
 //!
 //! ```text
 //! begin_resize          Move::copy                   finish_resize
@@ -20,7 +21,7 @@ use core::alloc::Layout;
 use core::fmt;
 use core::ptr::NonNull;
 
-/// Why a block could not be resized. The block is as it was.
+/// Why a block could not be resized. The block is unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResizeError {
     /// The pointer is not a live block's.
@@ -52,22 +53,22 @@ impl From<Misuse> for ResizeError {
     }
 }
 
-/// What the first half of a resize has come to.
+/// The result of the first half of a resize.
 pub(crate) enum Begun {
-    /// All is done, and the block is here.
+    /// The resize is complete, and this is the block.
     Done(NonNull<u8>),
-    /// The block moves: there is a new one, to which its content has to be copied.
+    /// The block moves: the new one exists, and the content has to be copied to it.
     Moving(Move),
 }
 
 impl<B: Brk> Heap<B> {
-    /// Makes the block at `payload` one for `new`, in place if it can be, and returns where it is then. The content is
-    /// kept up to the smaller of the two sizes.
+    /// Resizes the block at `payload` to `new`, in place if possible, and returns its address then. The content is kept
+    /// up to the smaller of the two sizes.
     ///
     /// # Errors
     ///
     /// [`ResizeError::Misuse`] if no live block starts at `payload`, [`ResizeError::OutOfMemory`] if there was no
-    /// memory for the new size. The block is as it was then.
+    /// memory for the new size. The block is unchanged then.
     ///
     /// # Safety
     ///
@@ -79,7 +80,7 @@ impl<B: Brk> Heap<B> {
         Ok(unsafe { self.complete(begun) })
     }
 
-    /// Like [`resize`](Self::resize) for a caller who knows what was asked for before, which is checked as by
+    /// Like [`resize`](Self::resize) for a caller that knows the block's old layout, which is checked as by
     /// [`free_sized`](Self::free_sized).
     ///
     /// # Errors
@@ -102,6 +103,8 @@ impl<B: Brk> Heap<B> {
         }
     }
 
+    /// The second half, with the copy before it.
+    ///
     /// # Safety
     ///
     /// As for [`Move::copy`].
@@ -118,15 +121,15 @@ impl<B: Brk> Heap<B> {
         }
     }
 
-    /// The first half of a [`resize`](Self::resize): all of it, or all but the content of a block that has to move.
+    /// The first half of a [`resize`](Self::resize): all of it, or if the block has to move, all before the copy.
     pub(crate) fn begin_resize(&mut self, address: usize, new: Layout) -> Result<Begun, ResizeError> {
         let live = admit(&self.spans.map, address);
         let live = live.ok_or_else(|| self.explain(address))?;
         Ok(self.resize_live(live, address, new)?)
     }
 
-    /// The first half, if the live block at `address` can be one of `old`; else says which block is live there, if one
-    /// is.
+    /// The first half, if `old` can be the layout of the live block at `address`; else returns the live block there, if
+    /// there is one.
     pub(crate) fn begin_resize_fitting(
         &mut self,
         address: usize,
@@ -137,15 +140,15 @@ impl<B: Brk> Heap<B> {
         Ok(self.resize_live(live, address, new))
     }
 
-    /// The second half: frees the old block, once its content is in the new one. Where other threads use the heap, one
-    /// of them may have freed it meanwhile, which is a misuse. The new block is live all the same.
+    /// The second half: frees the old block, once its content is in the new one. If another thread has freed the old
+    /// block meanwhile, that is a misuse. The new block is live in any case.
     pub(crate) fn finish_resize(&mut self, moved: &Move) -> Result<(), Misuse> {
         let address = moved.from.addr().get();
         if self.free_live_at(address) { Ok(()) } else { Err(self.explain(address)) }
     }
 
     /// Whether `payload` is a live slot of which both layouts fill more than half, as when a vector grows by little.
-    /// Then the block is one for `new` as it stands.
+    /// Then nothing has to be done.
     #[inline(always)]
     pub(crate) fn resize_common(&self, payload: *mut u8, old: Layout, new: Layout) -> bool {
         let slot = admit_slot(&self.spans.map, payload.addr());
@@ -170,9 +173,9 @@ impl<B: Brk> Heap<B> {
         begun
     }
 
-    /// Takes the block to which another one moves, if one of the two is a slot.
+    /// Allocates the block to which another one moves, if one of the two is a slot.
     fn move_copied(&mut self, old_bytes: usize, from: NonNull<u8>, new: Layout) -> Result<Begun, OutOfMemory> {
-        // What grows from next to nothing may have had its last size now.
+        // A block that grows from a small size may not grow again, so it gets a slot if there is one.
         let to = if SizeClass::of(new).is_none() || (becomes_large(new) && old_bytes >= PAGE / 2) {
             payload_of(self.take_to_move(old_bytes, new)?)
         } else {
@@ -181,15 +184,15 @@ impl<B: Brk> Heap<B> {
         Ok(Begun::Moving(Move { from, to, bytes: old_bytes.min(new.size()), zero_from: usize::MAX }))
     }
 
-    /// A span to which a block of `old` bytes moves.
+    /// Takes a span to which a block of `old` bytes moves.
     fn take_to_move(&mut self, old: usize, new: Layout) -> Result<Span, OutOfMemory> {
         let (held, pages) = (pages_of(old), pages_of(new.size()));
         let roomy = if pages > held && new.align() <= PAGE { self.spans.take_to_grow(held, pages) } else { None };
         roomy.map_or_else(|| self.take_large(new), Ok)
     }
 
-    /// Takes the block to which a large one that stays large moves. Frees the old one if the kernel has moved the
-    /// content.
+    /// Takes the block to which a large block moves that stays large. If the kernel moves the content, frees the old
+    /// one.
     fn move_large(&mut self, span: Span, from: NonNull<u8>, new: Layout) -> Result<Begun, OutOfMemory> {
         let moved = self.take_to_move(span.bytes(), new)?;
         let (to, bytes) = (payload_of(moved), span.bytes().min(new.size()));
@@ -202,8 +205,8 @@ impl<B: Brk> Heap<B> {
         Ok(Begun::Done(to))
     }
 
-    /// A slot is kept while the request fills more than half of it; a large block while the request stays large and the
-    /// pages behind it can be had. What it is too long for is freed, but for room to grow.
+    /// Resizes in place: a slot if the request fills more than half of it, a large block if the request stays large and
+    /// the pages after it are available. Pages that are not needed are freed, except for room to grow.
     fn resize_in_place(&mut self, live: Live, new: Layout) -> bool {
         let class = SizeClass::of(new);
         match live {
@@ -224,7 +227,7 @@ impl<B: Brk> Heap<B> {
         pages <= held || self.spans.lengthen(span, pages) || self.raise_adjacent(span, pages)
     }
 
-    /// Grows a span that is last, but for the top, by raising the break.
+    /// Lengthens a span that only the top follows, or nothing, by raising the break.
     fn raise_adjacent(&mut self, span: Span, pages: usize) -> bool {
         let last = self.spans.last;
         let at_the_end = last == Some(span) || (self.spans.top.is_some() && span.next() == last);
@@ -235,15 +238,15 @@ impl<B: Brk> Heap<B> {
 }
 
 /// Whether a block that is resized to `new` becomes, or stays, a large one. Beyond a page it does although there are
-/// slots: it will be resized again, and a span can be in place. It fills more than half of its pages, as it would of a
-/// slot.
+/// slots of this size: it is expected to be resized again, and a span can be resized in place. It fills more than half
+/// of its pages, as it would of a slot.
 fn becomes_large(new: Layout) -> bool {
     new.size() > PAGE || SizeClass::of(new).is_none()
 }
 
-/// What to allocate for a block of `old` bytes that has to move for `new`. One that grows by little at a time will go
-/// on to: it gets the next power of two, of which `new` fills more than half, so that it is copied once per doubling
-/// and not once per size class.
+/// What to allocate for a block of `old` bytes that has to move to become `new`. A block that grows by little is
+/// expected to grow again: it gets the next power of two, of which `new` fills more than half, so that it is copied
+/// once per doubling and not once per size class.
 fn with_room_to_grow(old: usize, new: Layout) -> Layout {
     let by_little = new.size() > old && new.size() - old <= old / 8 && new.size() <= SMALL_MAX;
     let roomy = Layout::from_size_align(new.size().next_power_of_two(), new.align());

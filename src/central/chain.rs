@@ -1,8 +1,8 @@
 //! The list of all spans in address order: linking, unlinking, and verifying both first.
 //!
-//! A header is reached through a handle, and handles lie in memory that a stray write can reach. So a header is verified
-//! before it is relinked: it must be the record of the page at which it says its span starts. And a link is written
-//! through only if it leads back. A failure ends the process (see [`corrupt`]).
+//! A header is reached through a handle, and handles lie in memory that a stray write can reach. So a header is
+//! verified before it is relinked: it must be the record of the page at which it says its span starts. And a link is
+//! written through only if it leads back. A failure ends the process (see [`corrupt`]).
 
 use crate::central::spans::Spans;
 use crate::ground::corrupt::corrupt;
@@ -17,8 +17,8 @@ impl<B> Spans<B> {
         }
     }
 
-    /// The span after this one, if it is free. There is no gap between them: regions and the heap start with metadata, so
-    /// no free span follows a gap.
+    /// The span after this one, if it is free. There is no gap between them: regions and the heap start with metadata,
+    /// so no free span follows a gap.
     pub(crate) fn free_next(&self, span: Span) -> Option<Span> {
         span.next().filter(|next| next.is(Kind::Free))
     }
@@ -91,8 +91,8 @@ impl<B> Spans<B> {
         self.find_around(region.max(heap)? - 1)
     }
 
-    /// The span that contains `address`. The last span is tested first, because the top is not marked: it changes with each
-    /// block that is split from it.
+    /// The span that contains `address`. The last span is tested first, because the top is not marked: it changes with
+    /// each block that is split from it.
     pub(crate) fn find_around(&self, address: usize) -> Option<Span> {
         let last = self.last.filter(|last| (last.start()..last.end()).contains(&address));
         last.or_else(|| self.map.find_around(address))

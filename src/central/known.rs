@@ -8,8 +8,8 @@
 //!  +-----------+-----------------------------------+---------+
 //! ```
 //!
-//! Nearly always the whole middle is dirty. It is not after a returned span was coalesced with dirty ones on both sides:
-//! then the count of dirty pages is still right, but their positions are no longer known.
+//! Nearly always the whole middle is dirty. It is not after a returned span was coalesced with dirty ones on both
+//! sides: then the count of dirty pages is still right, but their positions are no longer known.
 
 use crate::ground::header::{PAGE, Slab, Span};
 use crate::ground::units::UNIT;
@@ -83,15 +83,16 @@ impl Known {
         Self { pages, front, dirty: self.dirty + next.dirty, end }
     }
 
-    /// The first `pages` pages, when the rest is gone. Where the positions of dirty pages are not known, all of these may be
-    /// dirty.
+    /// The first `pages` pages, when the rest is gone. Where the positions of dirty pages are not known, all of these
+    /// may be dirty.
     pub(crate) fn first(self, pages: usize) -> Self {
         let end = (self.end + pages).saturating_sub(self.pages);
         Self { pages, front: self.front.min(pages - end), dirty: self.dirty, end }.normalised()
     }
 
-    /// The pages before `at`, and those from it on. Where the positions of dirty pages are not known, each part counts as
-    /// many as it can hold. So a dirty page is never missed; one that is counted twice stays so until it is returned.
+    /// The pages before `at`, and those from it on. Where the positions of dirty pages are not known, each part counts
+    /// as many as it can hold. So a dirty page is never missed; one that is counted twice stays so until it is
+    /// returned.
     pub(crate) fn split(self, at: usize) -> (Self, Self) {
         let rest = self.pages - at;
         let end = self.end.min(rest);
@@ -118,8 +119,8 @@ impl Known {
 }
 
 impl Span {
-    /// Which whole kernel pages of a free span to discard, so that about `most` dirty pages are returned. If that is not
-    /// all, they are taken from the end: those at the start are used again first.
+    /// Which whole kernel pages of a free span to discard, so that about `most` dirty pages are returned. If that is
+    /// not all, they are taken from the end: those at the start are used again first.
     pub(crate) fn to_discard(self, most: usize, kernel_page: usize) -> core::ops::Range<usize> {
         let known = Known::of(self);
         let pages = known.middle() - known.dirty.saturating_sub(most);

@@ -19,12 +19,12 @@ struct NewEnd {
 }
 
 impl<B: Brk> Spans<B> {
-    /// Handles a break found at `from`: if another user has lowered it below the heap's end, makes the heap agree again.
-    /// Returns where the break is then.
+    /// Handles a break found at `from`: if another user has lowered it below the heap's end, makes the heap agree
+    /// again. Returns where the break is then.
     ///
     /// Free pages at the top are dropped from the heap. The content of blocks is lost, and the policy decides: if the
-    /// process is to go on, the break is raised over them again, so that at least their addresses belong to the heap. If
-    /// headers were lost, the process ends.
+    /// process is to go on, the break is raised over them again, so that at least their addresses belong to the heap.
+    /// If headers were lost, the process ends.
     pub(crate) fn handle_lowered_break(&mut self, from: usize) -> Result<usize, Refused> {
         if self.map.base().is_none() || from >= self.map.end() {
             return Ok(from);
@@ -70,8 +70,8 @@ impl<B: Brk> Spans<B> {
         self.handed_out_end = Some(self.handed_out_end).filter(|&used| used <= end).unwrap_or(0);
     }
 
-    /// Lowers the break so that at most `keep` bytes, rounded up to pages, are free at the top. Returns how many bytes were
-    /// returned.
+    /// Lowers the break so that at most `keep` bytes, rounded up to pages, are free at the top. Returns how many bytes
+    /// were returned.
     pub(crate) fn lower(&mut self, keep: usize) -> usize {
         let keep = keep.checked_next_multiple_of(PAGE).unwrap_or(usize::MAX);
         // Only a break exactly at the heap's end may be lowered. No header is read before this is known.
@@ -85,8 +85,8 @@ impl<B: Brk> Spans<B> {
         let NewEnd { last, end, to, fenced } = self.new_end(end);
         self.for_dropped(end, |fit, span| fit.remove(span));
         self.set_dropped(end, |_| None);
-        // SAFETY: all spans from `end` on are free or metadata that serves only them; of a foreign one only what lies above
-        // `to`, where its owner left the break, is taken.
+        // SAFETY: all spans from `end` on are free or metadata that serves only them; of a foreign one only what lies
+        // above `to`, where its owner left the break, is taken.
         if unsafe { self.lower_over_guards(old_end, to) }.is_err() {
             self.set_dropped(end, Some);
             self.for_dropped(end, |fit, span| fit.insert(span));
@@ -97,8 +97,8 @@ impl<B: Brk> Spans<B> {
         old_end - to + self.map.return_aside(false, &mut self.brk)
     }
 
-    /// What will be last in a heap that ends at `end`. If that is a fence, a foreign span, it is dropped too: the heap ends
-    /// below it, and the break is lowered to where the fence's owner left it.
+    /// What will be last in a heap that ends at `end`. If that is a fence, a foreign span, it is dropped too: the heap
+    /// ends below it, and the break is lowered to where the fence's owner left it.
     fn new_end(&self, end: usize) -> NewEnd {
         let mut last = self.last;
         while let Some(span) = last.filter(|span| span.start() >= end) {
@@ -144,14 +144,14 @@ impl<B: Brk> Spans<B> {
         self.brk.query().and_then(|now| self.handle_lowered_break(now)) == Ok(self.map.end())
     }
 
-    /// Where the heap would end if all but `keep` bytes of what is free at its end were returned; nothing, unless that is
-    /// lower than now.
+    /// Where the heap would end if all but `keep` bytes of what is free at its end were returned; nothing, unless that
+    /// is lower than now.
     fn lowered_end(&self, keep: usize) -> Option<usize> {
         self.end_of_used(keep).filter(|&end| end < self.map.end())
     }
 
-    /// Where the used part of the heap ends, with `keep` bytes above it. Metadata serves only pages above itself, so it is
-    /// unused if all of those are free; only the storage of leaf 0, at the heap's start, stays.
+    /// Where the used part of the heap ends, with `keep` bytes above it. Metadata serves only pages above itself, so it
+    /// is unused if all of those are free; only the storage of leaf 0, at the heap's start, stays.
     pub(crate) fn end_of_used(&self, keep: usize) -> Option<usize> {
         let (mut end, mut span) = (self.map.end(), self.last?);
         loop {

@@ -14,8 +14,8 @@
 //!
 //! If the page map needs another leaf in line, its metadata pages come right before the new free pages.
 //!
-//! The heap asks for more than it needs, by a step. Near a limit the kernel refuses that; then the step is halved until it
-//! is granted, and the next raise begins with the granted step.
+//! The heap asks for more than it needs, by a step. Near a limit the kernel refuses that; then the step is halved until
+//! it is granted, and the next raise begins with the granted step.
 
 mod apply;
 mod plan;
@@ -133,7 +133,8 @@ impl<B: Brk> Spans<B> {
 ///
 /// # Safety
 ///
-/// The range belongs to the heap, its ends are kernel page boundaries, and nothing uses it as long as its metadata stands.
+/// The range belongs to the heap, its ends are kernel page boundaries, and nothing uses it as long as its metadata
+/// stands.
 pub(crate) unsafe fn seal(brk: &mut impl Brk, guard: core::ops::Range<usize>) {
     if !guard.is_empty() {
         // SAFETY: the caller's promise.

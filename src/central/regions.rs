@@ -23,8 +23,9 @@ const REGION_LEAST: usize = REGION_MIN / 4;
 const REGION_FRACTION: usize = 2;
 
 impl<B: Brk> Spans<B> {
-    /// Returns the highest regions to the kernel if nothing in them is live, they are adjacent, and a region with `pages`
-    /// free pages fits in their addresses. Each alone may be too short, and together they may block the mapping.
+    /// Returns the highest regions to the kernel if nothing in them is live, they are adjacent, and a region with
+    /// `pages` free pages fits in their addresses. Each alone may be too short, and together they may block the
+    /// mapping.
     pub(crate) fn make_room_for_region(&mut self, pages: usize) -> bool {
         let (mut start, mut bytes) = (None, 0);
         for region in self.map.regions().iter().rev() {
@@ -50,7 +51,8 @@ impl<B: Brk> Spans<B> {
         (self.pages_around(pages)? + 1).checked_mul(PAGE)
     }
 
-    /// Maps a region in which at least `pages` pages are free: more if the kernel lets it, else half of that, and so on.
+    /// Maps a region in which at least `pages` pages are free: more if the kernel lets it, else half of that, and so
+    /// on.
     pub(crate) fn map_region(&mut self, pages: usize) -> Result<(), Refused> {
         if !self.map.regions().has_room() {
             return Err(Refused);
@@ -78,8 +80,8 @@ impl<B: Brk> Spans<B> {
         Ok(())
     }
 
-    /// Pages of a region with `free` free pages and the metadata to serve all of it, even if the mapping turns out a page
-    /// longer. `None` if addresses do not suffice.
+    /// Pages of a region with `free` free pages and the metadata to serve all of it, even if the mapping turns out a
+    /// page longer. `None` if addresses do not suffice.
     fn pages_around(&self, free: usize) -> Option<usize> {
         free.checked_mul(PAGE)?;
         let (mut pages, kernel_page) = (free, self.brk.page_size());

@@ -1,27 +1,28 @@
 //! Moving large blocks: choosing the new span, and moving the memory.
 //!
-//! A block that grows step by step moves to the heap's end, where it can keep growing in place. The kernel moves its memory
-//! by changing page tables, unless the new span has memory already: then copying causes fewer page faults. Either way
-//! pages that were never written stay untouched.
+//! A block that grows step by step moves to the heap's end, where it can keep growing in place. The kernel moves its
+//! memory by changing page tables, unless the new span has memory already: then copying causes fewer page faults.
+//! Either way pages that were never written stay untouched.
 
 use crate::central::raise::Where;
 use crate::central::spans::Spans;
 use crate::ground::header::{PAGE, Span, pages_of};
 use crate::kernel::brk::{Brk, Refused};
 
-/// From this size on, in bytes, memory is moved and not copied if the new span has none yet. Moving costs some microseconds,
-/// a mapping or two, and a microsecond for each MiB; copying costs 50 to 100 for each MiB, faults included.
+/// From this size on, in bytes, memory is moved and not copied if the new span has none yet. Moving costs some
+/// microseconds, a mapping or two, and a microsecond for each MiB; copying costs 50 to 100 for each MiB, faults
+/// included.
 const MOVE_MIN: usize = 1 << 20;
 /// From this size on memory is always moved.
 const MOVE_ALWAYS: usize = 32 << 20;
-/// A block that grows by at most this fraction of itself is expected to keep growing, and gets as much to spare if it has
-/// to move.
+/// A block that grows by at most this fraction of itself is expected to keep growing, and gets as much to spare if it
+/// has to move.
 const GROWTH_FRACTION: usize = 8;
 /// Blocks of fewer pages get no room to grow.
 const ROOMY_MIN: usize = MOVE_MIN / PAGE;
 
-/// Pages that a large block may have beyond the `pages` that it needs, so that one that grows by little at a time moves once
-/// for each eighth that it gains. Until they are used they are addresses, not memory.
+/// Pages that a large block may have beyond the `pages` that it needs, so that one that grows by little at a time moves
+/// once for each eighth that it gains. Until they are used they are addresses, not memory.
 pub(crate) fn room_to_grow(pages: usize) -> usize {
     if pages >= ROOMY_MIN { pages / GROWTH_FRACTION } else { 0 }
 }
@@ -35,9 +36,9 @@ pub(crate) enum Content {
 }
 
 impl<B: Brk> Spans<B> {
-    /// A used span for a block of `held` pages that grows to `pages` and cannot stay where it is: at the heap's end, or with
-    /// free pages after it, because a block that has grown once is expected to grow again. `None` if the top is too short,
-    /// unless the block grows by little and is long enough to raise the break for it.
+    /// A used span for a block of `held` pages that grows to `pages` and cannot stay where it is: at the heap's end, or
+    /// with free pages after it, because a block that has grown once is expected to grow again. `None` if the top is
+    /// too short, unless the block grows by little and is long enough to raise the break for it.
     pub(crate) fn take_to_grow(&mut self, held: usize, pages: usize) -> Option<Span> {
         let by_little = pages - held <= (held / GROWTH_FRACTION).max(1) && pages >= ROOMY_MIN;
         let roomy = if by_little { pages + room_to_grow(pages) } else { pages };
@@ -54,7 +55,8 @@ impl<B: Brk> Spans<B> {
         self.take_top(roomy)
     }
 
-    /// Moves the first `bytes` bytes of one large block to another, if that is worth a system call and the kernel agrees.
+    /// Moves the first `bytes` bytes of one large block to another, if that is worth a system call and the kernel
+    /// agrees.
     pub(crate) fn move_content(&mut self, from: Span, to: Span, bytes: usize) -> Content {
         let (source, target) = (from.start(), to.start());
         let zero_from = (to.end() - to.zero_end() * PAGE).max(target);

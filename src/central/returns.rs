@@ -1,7 +1,7 @@
 //! Returning memory to the kernel: as [`thrift`](crate::central::thrift) has planned, and as a trim requests.
 //!
-//! A plan is carried out where it costs least: first in the span just freed, which is mostly long after coalescing; then
-//! in the top; then in other spans, which a cursor finds, a few at each step.
+//! A plan is carried out where it costs least: first in the span just freed, which is mostly long after coalescing;
+//! then in the top; then in other spans, which a cursor finds, a few at each step.
 
 use crate::central::known::Known;
 use crate::central::plan::{Plan, Sums};
@@ -19,7 +19,8 @@ impl<B: Brk> Spans<B> {
         Sums { heap: self.heap_pages(), free, dirty, peak: self.counters.peak_bytes / PAGE }
     }
 
-    /// The part of the top that was never used but holds memory, because it lies in a huge page of which a part was used.
+    /// The part of the top that was never used but holds memory, because it lies in a huge page of which a part was
+    /// used.
     fn huge_tail(&self) -> Range<usize> {
         let Some(top) = self.top else { return 0..0 };
         let from = self.handed_out_end.max(top.end() - top.zero_end() * PAGE);
@@ -75,8 +76,8 @@ impl<B: Brk> Spans<B> {
         self.thrift.discarding.may_try(self.free_pages().1, plan.now)
     }
 
-    /// The next free span in address order that holds enough dirty pages, from where the last search ended. A whole round
-    /// without one stops the search until more is dirty.
+    /// The next free span in address order that holds enough dirty pages, from where the last search ended. A whole
+    /// round without one stops the search until more is dirty.
     fn next_to_look_at(&mut self, steps: &mut usize, dirty: usize, plan: Plan) -> Option<Span> {
         let mut next = self.find_around(self.cursor.address).or(self.first);
         self.cursor.piece = self.cursor.piece.max(plan.piece);
@@ -140,8 +141,8 @@ impl<B: Brk> Spans<B> {
         }
     }
 
-    /// Lowers the break so far that up to `most` dirty pages of the top are returned. If it has no more dirty pages, its
-    /// clean ones go, too.
+    /// Lowers the break so far that up to `most` dirty pages of the top are returned. If it has no more dirty pages,
+    /// its clean ones go, too.
     fn lower_some(&mut self, top: Span, most: usize, plan: Plan) -> bool {
         let (known, dirty) = (Known::of(top), self.free_pages().1);
         if !self.thrift.lowering.may_try(dirty, plan.now) {
@@ -158,8 +159,8 @@ impl<B: Brk> Spans<B> {
         lowered
     }
 
-    /// While draining, lowers the break over metadata that serves nothing any more: where most of the free end is clean,
-    /// its metadata is what holds memory.
+    /// While draining, lowers the break over metadata that serves nothing any more: where most of the free end is
+    /// clean, its metadata is what holds memory.
     pub(crate) fn lower_over_metadata(&mut self) {
         let sums = self.sums();
         let Some(low) = self.thrift.low_if_draining(sums) else { return };
@@ -176,8 +177,8 @@ impl<B: Brk> Spans<B> {
         }
     }
 
-    /// Discards up to about `most` dirty pages of a free span, if the kernel agrees, and keeps their addresses. Returns how
-    /// many bytes of dirty pages that were.
+    /// Discards up to about `most` dirty pages of a free span, if the kernel agrees, and keeps their addresses. Returns
+    /// how many bytes of dirty pages that were.
     pub(crate) fn discard_some(&mut self, free: Span, most: usize) -> Result<usize, Refused> {
         let kernel_page = self.brk.page_size();
         let mut range = free.to_discard(most, kernel_page);

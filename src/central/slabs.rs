@@ -30,11 +30,11 @@ pub(crate) struct SlabWish {
 }
 
 impl<B: Brk> Spans<B> {
-    /// A new slab, all of whose slots are free. `retire_idle` makes the tiers retire their slabs in which nothing is live;
-    /// see [`take`](Self::take).
+    /// A new slab, all of whose slots are free. `retire_idle` makes the tiers retire their slabs in which nothing is
+    /// live; see [`take`](Self::take).
     ///
-    /// A shorter free span is preferred to a higher break: as slabs grow longer, it would never be used again. The pages
-    /// before the next in-line metadata are used before the heap grows past it.
+    /// A shorter free span is preferred to a higher break: as slabs grow longer, it would never be used again. The
+    /// pages before the next in-line metadata are used before the heap grows past it.
     pub(crate) fn take_slab(
         &mut self,
         wish: &SlabWish,
@@ -86,8 +86,8 @@ impl<B> Spans<B> {
     }
 
     /// Calls `visit` for the slabs among the `most` spans after the one around address `after`, or from the first on.
-    /// Returns an address in the last span that was visited, or `None` at the end of the heap. `visit` must not retire the
-    /// slab.
+    /// Returns an address in the last span that was visited, or `None` at the end of the heap. `visit` must not retire
+    /// the slab.
     pub(crate) fn visit_slabs(
         &mut self,
         after: Option<usize>,
@@ -109,7 +109,8 @@ impl<B> Spans<B> {
         seen
     }
 
-    /// Cuts a used span into a slab, all of whose slots are free, and enters it in the page map for each of its pages (I5).
+    /// Cuts a used span into a slab, all of whose slots are free, and enters it in the page map for each of its pages
+    /// (I5).
     fn cut_slab(&mut self, span: Span, size_class: SizeClass) -> Slab {
         let slab = span.cut_into_slots(size_class.shape());
         self.counters.slab_pages += span.page_count();

@@ -64,8 +64,8 @@ pub(crate) struct Spans<B> {
     pub(crate) cursor: Cursor,
     /// The most free pages to ask for in a new region: twice what was granted last, or half of what was refused.
     pub(crate) region_most: usize,
-    /// Memory is short while this is set: the kernel last refused what was asked for beyond the need, and granted so many
-    /// pages.
+    /// Memory is short while this is set: the kernel last refused what was asked for beyond the need, and granted so
+    /// many pages.
     pub(crate) granted_after_refusal: Option<usize>,
     /// The fewest pages that the kernel has refused since the present request began.
     pub(crate) refused: usize,
@@ -74,8 +74,8 @@ pub(crate) struct Spans<B> {
     pub(crate) asked_idle: u32,
     /// Whether huge pages were asked for.
     pub(crate) has_huge_pages: bool,
-    /// The end of the highest memory that was handed out since and not returned: the rest of the huge page in which it lies
-    /// holds memory, too.
+    /// The end of the highest memory that was handed out since and not returned: the rest of the huge page in which it
+    /// lies holds memory, too.
     pub(crate) handed_out_end: usize,
     pub(crate) counters: Counters,
     /// What is done about a break that was lowered below blocks in use.

@@ -23,8 +23,9 @@ impl<B> Spans<B> {
 }
 
 impl<B: Brk> Spans<B> {
-    /// A used span of `pages` pages at a multiple of `align` bytes. Before the heap grows for it, `retire_idle` makes the
-    /// tiers retire their slabs in which nothing is live: else each class would end up with a slab that no other can use.
+    /// A used span of `pages` pages at a multiple of `align` bytes. Before the heap grows for it, `retire_idle` makes
+    /// the tiers retire their slabs in which nothing is live: else each class would end up with a slab that no other
+    /// can use.
     pub(crate) fn take(
         &mut self,
         pages: usize,

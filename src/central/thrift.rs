@@ -1,7 +1,8 @@
-//! Thrift: when to return memory to the kernel unasked. Decisions only; [`returns`](crate::central::returns) carries them
-//! out.
+//! Thrift: when to return memory to the kernel unasked. Decisions only; [`returns`](crate::central::returns) carries
+//! them out.
 //!
-//! They depend on one sum: the dirty pages of all free spans, those that may hold kernel memory. There are two marks for it.
+//! They depend on one sum: the dirty pages of all free spans, those that may hold kernel memory. There are two marks
+//! for it.
 //!
 //! ```text
 //!   calm                                                    draining
@@ -9,9 +10,9 @@
 //!   the sum is below `high`       <-- memory needed ---     long as the sum is above `low`
 //! ```
 //!
-//! To return memory that is needed again at once is a **mistake**: it costs page faults. Each mistake doubles the part of
-//! `high` that is proportional to what is live, up to twice what is live. When nothing is live that part is 0, so all
-//! memory of a burst is returned after it, whatever happened before. Mistakes wear off with time and with success.
+//! To return memory that is needed again at once is a **mistake**: it costs page faults. Each mistake doubles the part
+//! of `high` that is proportional to what is live, up to twice what is live. When nothing is live that part is 0, so
+//! all memory of a burst is returned after it, whatever happened before. Mistakes wear off with time and with success.
 
 use crate::central::backoff::Backoff;
 use crate::central::plan::{Plan, Sums};
@@ -41,8 +42,8 @@ const SOON: u64 = 100;
 const LOOK: u32 = 128;
 /// A heap with fewer span operations in a second than this is idle.
 const BUSY: u64 = 4 * LOOK as u64;
-/// If draining would begin again within so many milliseconds after it ended, the program is in a loop. For a second the heap
-/// may then keep what was returned, even if nothing is live in between; after that the loop must be noticed again.
+/// If draining would begin again within so many milliseconds after it ended, the program is in a loop. For a second the
+/// heap may then keep what was returned, even if nothing is live in between; after that the loop must be noticed again.
 const ROUND: u64 = SOON;
 /// But no more than this, in pages: beyond it, touching the memory takes so long that page faults hardly matter.
 const LOOP_MAX: usize = (36 << 20) / PAGE;
@@ -50,8 +51,8 @@ const LOOP_MAX: usize = (36 << 20) / PAGE;
 /// The least that is worth a system call, in pages: while the sum is below `high`, and while it is above.
 const PIECE: usize = (1 << 20) / PAGE;
 const PIECE_HIGH: usize = (64 << 10) / PAGE;
-/// One free returns at most so many times what it frees, and a piece more: when draining begins, up to twice as much may
-/// be dirty as is live, and all of it must be returned by the last free.
+/// One free returns at most so many times what it frees, and a piece more: when draining begins, up to twice as much
+/// may be dirty as is live, and all of it must be returned by the last free.
 const MULTIPLE: usize = 3;
 /// Spans that are visited in search of dirty ones, at each step of draining.
 const STEPS: usize = 64;
@@ -84,8 +85,8 @@ pub(crate) struct Thrift {
     worn: u64,
     /// Dirty pages that the kernel refused to take.
     stuck: usize,
-    /// Dirty pages when a whole round of the cursor found no piece worth returning: while the sum is below `high`, and while
-    /// it is above.
+    /// Dirty pages when a whole round of the cursor found no piece worth returning: while the sum is below `high`, and
+    /// while it is above.
     scattered: usize,
     scattered_high: usize,
     pub(crate) lowering: Backoff,
@@ -208,8 +209,8 @@ impl Thrift {
         (self.draining, self.returned, self.drained) = (true, 0, now);
     }
 
-    /// Whether the next discard must be tested for having an effect: if it is the first since draining began, or the last had
-    /// none.
+    /// Whether the next discard must be tested for having an effect: if it is the first since draining began, or the
+    /// last had none.
     pub(crate) fn must_test_discarding(&self) -> bool {
         self.returned == 0 || self.discarding.has_failed()
     }

@@ -7,8 +7,8 @@
 //!          (70)          (400)
 //! ```
 //!
-//! A priority is a hash of the address with a seed that differs from run to run. With a fixed hash, or one that only spreads
-//! neighbours, some strides of free spans degrade the tree to a list, and each free walks all of it.
+//! A priority is a hash of the address with a seed that differs from run to run. With a fixed hash, or one that only
+//! spreads neighbours, some strides of free spans degrade the tree to a list, and each free walks all of it.
 
 use crate::ground::corrupt::corrupt;
 use crate::ground::header::{PAGE_SHIFT, Span};
@@ -51,9 +51,9 @@ impl Treap {
         Self { root: None, seed: 0 }
     }
 
-    /// Derives a seed from addresses, which differ between runs and heaps where they are randomised: those of the heap's
-    /// memory, of the heap itself and of the stack. It is not a secret; it only keeps a program from building a degenerate
-    /// tree by accident.
+    /// Derives a seed from addresses, which differ between runs and heaps where they are randomised: those of the
+    /// heap's memory, of the heap itself and of the stack. It is not a secret; it only keeps a program from building a
+    /// degenerate tree by accident.
     fn reseed(&mut self, span: Span) {
         let stack = 0_u8;
         let addresses = [span.start(), (&raw const *self).addr(), (&raw const stack).addr()];
@@ -89,8 +89,8 @@ impl Treap {
         larger.set(None);
     }
 
-    /// Removes a span, whose start and length must be those with which it was inserted. If they do not lead to it, its header
-    /// was overwritten, and its links are not followed.
+    /// Removes a span, whose start and length must be those with which it was inserted. If they do not lead to it, its
+    /// header was overwritten, and its links are not followed.
     pub(crate) fn remove(&mut self, span: Span) {
         let seed = self.seed;
         let mut link = Cell::from_mut(&mut self.root);
@@ -130,8 +130,8 @@ impl Treap {
         best
     }
 
-    /// How many steps below the root a span is, if its start and length lead to it. The search ends after `most` steps, the
-    /// number of spans, so that a loop in a damaged tree does not hang it.
+    /// How many steps below the root a span is, if its start and length lead to it. The search ends after `most` steps,
+    /// the number of spans, so that a loop in a damaged tree does not hang it.
     pub(crate) fn depth_of(&self, span: Span, most: usize) -> Option<usize> {
         let mut node = self.root;
         for depth in 0..most {

@@ -39,7 +39,8 @@ impl Wish {
         Some(self.most).filter(|&most| most < Self::usual(heap_pages))
     }
 
-    /// The step to try after one was refused, for a raise that needs `pages` pages: half of it, or 0 if the need is no less.
+    /// The step to try after one was refused, for a raise that needs `pages` pages: half of it, or 0 if the need is no
+    /// less.
     pub(crate) fn shorter(step: usize, pages: usize) -> usize {
         Some(step / 2).filter(|&half| half > pages).unwrap_or(0)
     }

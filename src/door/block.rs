@@ -1,4 +1,4 @@
-//! What a stretch of the heap is to those who look at it.
+//! Blocks: a stretch of the heap and its state, as walks and misuse report it.
 
 use core::fmt;
 
@@ -11,7 +11,7 @@ pub enum BlockState {
     Free,
     /// Another user of the break raised it over this.
     Foreign,
-    /// Holds the heap's own headers and page map.
+    /// The heap's own headers and page map.
     Metadata,
 }
 

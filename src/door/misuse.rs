@@ -1,4 +1,4 @@
-//! What a wrong pointer is called.
+//! The kinds of misuse, and their texts.
 
 use crate::door::block::Block;
 use crate::kernel::line::Line;
@@ -15,13 +15,13 @@ pub enum MisuseKind {
     /// In the heap and aligned, but no payload starts there: the interior of a block, metadata, a slab's tail, foreign
     /// memory, a released span.
     NotABlock,
-    /// A payload started there and is free now. Known as long as its slab or span stands.
+    /// A payload started there and is free now. This is known as long as its slab or span stands.
     AlreadyFree,
     /// A live block, but the caller's size or alignment cannot be this block's.
     WrongLayout,
 }
 
-/// A pointer that the heap did not accept, and what it found there. The heap is as it was.
+/// A pointer that the heap did not accept, and what it found there. The heap is unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Misuse {
     /// What is wrong.

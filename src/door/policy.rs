@@ -1,11 +1,11 @@
-//! What is done about a misuse.
+//! Applying the policy to a misuse.
 
 use crate::door::misuse::Misuse;
 use crate::ground::policy::Policy;
 use crate::kernel::line::Line;
 
 impl Policy {
-    /// Does what the policy says about a misuse in `call`, the name that the line is to give. Returns unless it aborts.
+    /// Does what the policy says about a misuse in `call`, whose name goes into the line. Returns unless it aborts.
     #[cold]
     pub fn apply(self, call: &str, misuse: &Misuse) {
         let mut line = Line::new();

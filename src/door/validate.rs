@@ -1,9 +1,9 @@
-//! The one door: an untrusted pointer comes in, a live block or a [`Misuse`] goes out.
+//! The one door: an untrusted pointer goes in, a live block or a [`Misuse`] comes out.
 //!
 //! [`admit`] decides in constant time and reads only headers, never a byte near the pointer: the page map says which
 //! span owns its page, if any; a multiplication says whether a slot starts there; one bit says whether it is live.
-//! [`explain`] says what is wrong with a pointer that was turned away, once the span around it is found, which takes
-//! hardly longer in a block of many GiB.
+//! [`explain`] says what is wrong with a pointer that was not admitted, given the span around it. To find that span
+//! takes hardly longer in a block of many GiB.
 
 use crate::door::block::{Block, BlockState};
 use crate::door::misuse::{Misuse, MisuseKind};
@@ -29,15 +29,15 @@ impl Live {
         }
     }
 
-    /// Whether a caller who holds the block at `address` can have asked for `layout`: it fits, and, unless there may be
-    /// more slack than usual, the heap would not have given a request of half the block's size or less so much.
+    /// Whether the block at `address` can be the result of a request for `layout`: that must fit, and unless there may
+    /// be more `slack` than usual, either fill more than half of the block or be one that gets a block of this size.
     pub(crate) fn can_be(self, address: usize, layout: Layout, slack: bool) -> bool {
         let bytes = self.bytes();
         let fits = layout.size() <= bytes && address.is_multiple_of(layout.align());
         fits && (layout.size() > bytes / 2 || slack || self.serves(layout))
     }
 
-    /// Whether `layout` would be served by a block like this one.
+    /// Whether a new request for `layout` would get a block of this size.
     fn serves(self, layout: Layout) -> bool {
         match self {
             Self::Slot(slot) => SizeClass::of(layout) == Some(slot.slab.size_class()),
@@ -46,8 +46,8 @@ impl Live {
     }
 }
 
-/// The live slot that starts at exactly `address`, if it is not in a region. Most blocks are such slots, so this much is
-/// inlined.
+/// The live slot that starts at exactly `address`, if it is not in a region. Most blocks are such slots, so this part
+/// is inlined.
 #[inline(always)]
 pub(crate) fn admit_slot(map: &PageMap, address: usize) -> Option<Slot> {
     Slot::live_at(map.find_below_break(address)?, address)
@@ -61,7 +61,7 @@ pub(crate) fn admit(map: &PageMap, address: usize) -> Option<Live> {
     }
 }
 
-/// Why `address` was not admitted, and what is there: in `span`, if in any.
+/// Why `address` was not admitted, and what was found there. `span` is the one that contains it, if any does.
 #[cold]
 pub(crate) fn explain(span: Option<Span>, address: usize) -> Misuse {
     let Some(span) = span else {
@@ -78,15 +78,15 @@ pub(crate) fn explain(span: Option<Span>, address: usize) -> Misuse {
     Misuse { kind, address, found: Some(found) }
 }
 
-/// What is wrong with a live block's `address` when `layout` cannot be its own.
+/// The misuse of naming a `layout` that cannot be that of the live block at `address`.
 #[cold]
 pub(crate) fn wrong_layout(live: Live, address: usize) -> Misuse {
     let block = Block { address, size: live.bytes(), state: BlockState::Used };
     Misuse { kind: MisuseKind::WrongLayout, address, found: Some(block) }
 }
 
-/// Whether a payload starts at `address` now, or did while the span stood: a slot in a word that has been opened, or
-/// the first byte of a free span.
+/// Whether a payload starts at `address` now, or did since the span was made: it is an opened slot, or the first byte
+/// of a free span.
 fn was_a_payload(span: Span, address: usize) -> bool {
     match span.as_slab() {
         Some(slab) => Slot::starting_at(slab, address).is_some_and(Slot::is_opened),
@@ -94,7 +94,7 @@ fn was_a_payload(span: Span, address: usize) -> bool {
     }
 }
 
-/// The slot, or the span that has none, in which `address` lies.
+/// The block in which `address` lies: a slot or the tail of a slab, or any other span.
 fn block_around(span: Span, address: usize) -> Block {
     match (span.as_slab(), state_of(span)) {
         (Some(slab), _) => slot_around(slab, address),
@@ -102,7 +102,7 @@ fn block_around(span: Span, address: usize) -> Block {
     }
 }
 
-/// What the whole of a span is, unless it is a slab: some slots of one are used.
+/// The state of a span as a whole. A slab counts as used, although only some of its slots may be.
 pub(crate) fn state_of(span: Span) -> BlockState {
     match span.kind() {
         Kind::Free => BlockState::Free,
@@ -112,7 +112,7 @@ pub(crate) fn state_of(span: Span) -> BlockState {
     }
 }
 
-/// In the tail, which is not a slot, the tail itself.
+/// The slot of a slab in which `address` lies, or the slab's tail, which is no slot.
 fn slot_around(slab: Slab, address: usize) -> Block {
     let (size, capacity) = (slab.size_class().slot_size(), slab.capacity());
     let number = (address - slab.start()) / size;

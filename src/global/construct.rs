@@ -1,4 +1,4 @@
-//! Making a program's heap, and taking it through a fork.
+//! Making a program's heap, and the calls before and after a fork.
 
 use super::Hmalloc;
 use crate::ground::lock::{Futex, SingleThreaded};
@@ -13,7 +13,7 @@ impl Hmalloc {
         Self::with_policy(Policy::Abort)
     }
 
-    /// A heap that does on misuse what `policy` says.
+    /// A heap that handles misuse as `policy` says.
     pub const fn with_policy(policy: Policy) -> Self {
         Self::with_source_and_policy(Automatic::new(), policy)
     }
@@ -25,13 +25,13 @@ impl<B: Brk> Hmalloc<Futex, B> {
         Self::with_source_and_policy(source, Policy::Abort)
     }
 
-    /// A heap that takes its memory from `source`, and does on misuse what `policy` says.
+    /// A heap that takes its memory from `source`, and handles misuse as `policy` says.
     pub const fn with_source_and_policy(source: B, policy: Policy) -> Self {
         Self { lock: Futex::new(), policy, heap: UnsafeCell::new(Heap::with_policy(source, policy)) }
     }
 
-    /// Waits until no other thread is using the heap, and keeps them out. To be called right before `fork` in a program
-    /// with threads and without a libc, so that the child gets a heap that no thread was in the middle of changing.
+    /// Waits until no other thread is using the heap, and keeps other threads out. To be called right before `fork` in
+    /// a program with threads and without a libc, so that no thread is changing the heap while the child gets its copy.
     pub fn before_fork(&self) {
         self.lock.take_for_fork();
     }
@@ -40,8 +40,9 @@ impl<B: Brk> Hmalloc<Futex, B> {
     ///
     /// # Safety
     ///
-    /// The calling thread, or the one it is a copy of, has called [`before_fork`](Self::before_fork) once and used
-    /// nothing of the heap since; and not in a signal handler that may have interrupted a call to the heap.
+    /// The calling thread, or the one of which it is a copy, has called [`before_fork`](Self::before_fork) once and has
+    /// not used the heap since; and neither call is made in a signal handler that may have interrupted a call to the
+    /// heap.
     pub unsafe fn after_fork(&self) {
         // SAFETY: the caller's promise.
         unsafe { self.lock.leave_after_fork() };
@@ -68,8 +69,8 @@ impl Hmalloc<SingleThreaded> {
     ///
     /// # Safety
     ///
-    /// Only one thread ever uses the heap, no signal handler does, and nothing that [`with`](Self::with) or
-    /// [`inspect`](Self::inspect) calls does so behind their back.
+    /// Only one thread ever uses the heap, no signal handler does, and neither does code that [`with`](Self::with) or
+    /// [`inspect`](Self::inspect) calls, except through the reference that it gets.
     pub const unsafe fn single_threaded() -> Self {
         // SAFETY: the caller's promise.
         unsafe { Self::single_threaded_with_source(Automatic::new()) }

@@ -1,4 +1,4 @@
-//! The heap lent out: to the program's own code, and to what looks at all of it.
+//! Lending the heap to the program's own code, and to walks over all of it.
 
 use super::{Hmalloc, end};
 use crate::door::block::Block;
@@ -8,7 +8,7 @@ use crate::kernel::brk::Brk;
 use crate::look::check::Corruption;
 use crate::look::stats::Stats;
 
-/// Ends a turn when it goes out of scope, also by a panic of what the heap was lent to.
+/// Ends a turn when it goes out of scope, also if the code to which the heap was lent panics.
 struct Lent<'a, L: Lock> {
     lock: &'a L,
     turn: Turn,
@@ -28,18 +28,18 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     pub fn with<R>(&self, use_heap: impl FnOnce(&mut Heap<B>) -> R) -> R {
         let lent = Lent { lock: &self.lock, turn: self.begin() };
         lent.lock.lend(true);
-        // SAFETY: it is the caller's turn, and no other reference into the cell outlives its own.
+        // SAFETY: it is the caller's turn, and references into the cell never outlive a turn.
         use_heap(unsafe { &mut *self.heap.get() })
     }
 
-    /// Shows the heap to `look`. As for [`with`](Self::with), `look` must not use the heap in another way;
-    /// [`snapshot`](Self::snapshot) copies its blocks to where they can be looked at in peace.
+    /// Lends the heap to `look` for reading. As for [`with`](Self::with), `look` must not use the heap in another way;
+    /// [`snapshot`](Self::snapshot) copies the heap's blocks, so that they can be used after the turn.
     pub fn inspect<R>(&self, look: impl FnOnce(&Heap<B>) -> R) -> R {
         self.with(|heap| look(heap))
     }
 
     /// Copies the heap's [`blocks`](Heap::blocks) in address order to `into`, as many as there is room for, and returns
-    /// how many there are. What was copied can be looked at, printed and collected without holding the heap.
+    /// how many there are in all. The copies can be printed and collected without holding the heap.
     ///
     /// ```
     /// # use hmalloc::{Block, BlockState, Hmalloc};
@@ -77,8 +77,8 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         self.with(|heap| heap.check())
     }
 
-    /// Returns free memory to the kernel but for `keep` bytes below the break. Returns how many bytes that was. See
-    /// [`Heap::trim`].
+    /// Returns free memory to the kernel, except for `keep` bytes below the break, and says how many bytes that was.
+    /// See [`Heap::trim`].
     pub fn trim(&self, keep: usize) -> usize {
         self.with(|heap| heap.trim(keep))
     }

@@ -1,4 +1,4 @@
-//! Requests of callers who hear what went wrong, in turn with other threads: a heap's own functions behind the lock.
+//! A heap's own functions, in turn with other threads. Errors are returned or passed to the caller's function.
 
 use super::{Hmalloc, end};
 use crate::central::spans::OutOfMemory;
@@ -44,7 +44,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         self.end_with(Turn::Taken, |heap| heap.allocate_slow(layout))
     }
 
-    /// [`Heap::allocate_zeroed`] in turn with other threads, who do not wait for the zeros to be written.
+    /// [`Heap::allocate_zeroed`] in turn with other threads, which do not wait for the zeros to be written.
     ///
     /// # Errors
     ///
@@ -64,8 +64,8 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         unsafe { self.free_heard(payload, || true, misused) }
     }
 
-    /// [`free`](Self::free), and a misuse is looked into only if `hears` says that it is wanted. `hears` must
-    /// not use the heap.
+    /// [`free`](Self::free), but a misuse is explained only if `hears` returns that this is wanted. `hears` must not
+    /// use the heap.
     ///
     /// # Safety
     ///
@@ -117,8 +117,8 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         self.in_turn(|heap| unsafe { heap.free_sized(payload, layout) })
     }
 
-    /// [`Heap::resize`] in turn with other threads, who do not wait for the content to be copied. The heap's own policy
-    /// is asked only about a block that another thread frees meanwhile; the new block is returned all the same.
+    /// [`Heap::resize`] in turn with other threads, which do not wait for the content to be copied. The heap's own
+    /// policy is asked only about a block that another thread frees meanwhile; the new block is returned in any case.
     ///
     /// # Errors
     ///
@@ -132,8 +132,8 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         unsafe { self.resize_heard(payload, new, |misuse| self.policy.apply("realloc", misuse)) }
     }
 
-    /// [`resize`](Self::resize), and a block that another thread frees while it is copied is passed to `misused`; the
-    /// heap's own policy is not asked.
+    /// [`resize`](Self::resize), but if another thread frees the block while it is copied, that misuse is passed to
+    /// `misused`; the heap's own policy is not asked.
     ///
     /// # Errors
     ///
@@ -153,7 +153,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         Ok(unsafe { self.complete(begun, misused) })
     }
 
-    /// Completes what a resize has begun: copies in no turn, and frees the old block in another one.
+    /// Completes a resize that has begun: copies outside of any turn, and frees the old block in a second one.
     ///
     /// # Safety
     ///

@@ -1,4 +1,4 @@
-//! Requests of Rust programs: null for no, and misuse by the heap's policy.
+//! Requests of Rust programs: null for an error, and misuse by the heap's policy.
 
 use super::{Hmalloc, end};
 use crate::central::spans::OutOfMemory;
@@ -94,7 +94,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             begun.map_err(|unfit| hears.then(|| heap.explain_unfit(payload.addr(), unfit)))
         });
         match begun {
-            // SAFETY: the caller of `realloc` uses the old block no more.
+            // SAFETY: the caller of `realloc` does not use the old block any more.
             Ok(Ok(begun)) => unsafe { self.complete(begun, |misuse| self.policy.apply("realloc", misuse)) }.as_ptr(),
             Ok(Err(OutOfMemory)) | Err(None) => null_mut(),
             Err(Some(misuse)) => {

@@ -1,4 +1,4 @@
-//! What is done in a turn, and what between two: a lock that tells, and acts there.
+//! What is done in a turn, and what between two: tested by a lock that acts at the beginning and the end of each turn.
 
 use super::*;
 use crate::door::misuse::{Misuse, MisuseKind};
@@ -18,7 +18,7 @@ const CONTENT: u8 = 0x22;
 
 type Step<'a> = Box<dyn FnOnce() + 'a>;
 
-/// A lock for one thread that takes a step before each turn, and another one right after it.
+/// A lock for one thread that runs a step right before each turn, and another right after it.
 #[derive(Default)]
 struct Stepping<'a> {
     is_held: Cell<bool>,
@@ -34,7 +34,7 @@ impl Stepping<'_> {
     }
 }
 
-// SAFETY: a turn that is taken twice ends the test.
+// SAFETY: taking a turn inside another ends the test.
 unsafe impl Lock for Stepping<'_> {
     fn try_lock(&self) -> bool {
         self.step();
@@ -74,21 +74,21 @@ fn layout(size: usize) -> Layout {
 
 fn filled(heap: &Subject<'_>, size: usize, byte: u8) -> NonNull<u8> {
     let block = heap.allocate(layout(size)).expect("room");
-    // SAFETY: the block is new, and so long.
+    // SAFETY: the block is new, and at least so long.
     unsafe { block.write_bytes(byte, size) };
     block
 }
 
 fn free(heap: &Subject<'_>, block: NonNull<u8>) {
-    // SAFETY: the tests look at a free block's bytes, but do not rely on them.
+    // SAFETY: the tests read a free block's bytes, but do not use it as a block.
     unsafe { heap.free(block.as_ptr(), |misuse| panic!("{misuse}")) };
 }
 
-/// Where the next block of `size` bytes will be. Its bytes are `OLD` there.
-fn next_place(heap: &Subject<'_>, size: usize) -> NonNull<u8> {
-    let place = filled(heap, size, OLD);
-    free(heap, place);
-    place
+/// Where the next block of `size` bytes will be. The bytes there are set to `OLD`.
+fn next_block(heap: &Subject<'_>, size: usize) -> NonNull<u8> {
+    let next = filled(heap, size, OLD);
+    free(heap, next);
+    next
 }
 
 /// Whether the first `size` bytes at `block` are all `byte`.
@@ -127,18 +127,18 @@ fn zeros_are_written_after_the_turn() {
     for size in [100 * KIB, 3 * KIB] {
         let mut arena = arena();
         let heap = subject(&mut arena);
-        let place = next_place(&heap, size);
+        let next = next_block(&heap, size);
         // SAFETY: the layout is not empty.
         let calls: [&dyn Fn() -> *mut u8; 2] = [&|| unsafe { heap.alloc_zeroed(layout(size)) }, &|| {
             heap.allocate_zeroed(layout(size)).map_or(core::ptr::null_mut(), NonNull::as_ptr)
         }];
         for call in calls {
-            // SAFETY: the block at `place` is free, and the next one there is written anew.
-            unsafe { place.write_bytes(OLD, size) };
-            let after = move || assert!(holds(place, size, OLD), "the turn was over when zeros were written");
+            // SAFETY: the block at `next` is free, and is written again before its next use.
+            unsafe { next.write_bytes(OLD, size) };
+            let after = move || assert!(holds(next, size, OLD), "zeros were written in the turn");
             set_steps(&heap, [Box::new(|| {}) as Step<'_>, Box::new(after)]);
             let block = NonNull::new(call()).expect("room");
-            assert!(block == place && holds(block, size, 0) && heap.lock.steps.borrow().is_empty());
+            assert!(block == next && holds(block, size, 0) && heap.lock.steps.borrow().is_empty());
             free(&heap, block);
         }
     }
@@ -152,22 +152,22 @@ fn content_is_copied_between_two_turns() {
         let (old, new) = (100 * KIB, 200 * KIB);
         let block = filled(&heap, old, CONTENT);
         filled(&heap, KIB, OLD);
-        let place = next_place(&heap, new);
-        let not_yet = move || assert!(holds(place, old, OLD), "the turn was over when the content was copied");
+        let next = next_block(&heap, new);
+        let not_yet = move || assert!(holds(next, old, OLD), "the content was copied in the first turn");
         let other = Rc::clone(&heap);
         let by_now = move || {
-            assert!(holds(place, old, CONTENT), "it was copied before the next turn");
+            assert!(holds(next, old, CONTENT), "it was copied before the next turn");
             assert_eq!(other.usable_size(block.as_ptr()), Ok(112 * KIB), "and the old block is freed in that");
         };
         set_steps(&heap, [Box::new(|| {}) as Step<'_>, Box::new(not_yet), Box::new(by_now)]);
         let moved = NonNull::new(resize(&heap, block, old, new)).expect("room");
-        assert!(moved == place && holds(moved, old, CONTENT) && heap.lock.steps.borrow().is_empty());
+        assert!(moved == next && holds(moved, old, CONTENT) && heap.lock.steps.borrow().is_empty());
         assert!(heap.usable_size(block.as_ptr()).is_err());
         assert_eq!(heap.check(), Ok(()));
     }
 }
 
-/// Two turns are for what has to be copied.
+/// Only what has to be copied needs two turns.
 #[test]
 fn a_block_that_stays_is_resized_in_one_turn() {
     for resize in RESIZES {

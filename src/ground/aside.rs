@@ -1,4 +1,5 @@
-//! Metadata aside: handles and records far from the heap, so that a block can grow at the heap's end without meeting any.
+//! Metadata aside: handles and records far from the heap, so that a block can grow at the heap's end without meeting
+//! any.
 //!
 //! ```text
 //! room: addresses that the source keeps free, with nothing mapped in them at first
@@ -9,14 +10,14 @@
 //! start                         mapped               start                               mapped            end
 //! ```
 //!
-//! Both arrays grow and shrink at their ends, by a mapping right after the last one, so nothing in them ever moves or is
-//! copied. Fresh memory is zero, which reads as null handles and need not be written. No payload borders on the arrays, so
-//! they need no guards.
+//! Both arrays grow and shrink at their ends, by a mapping right after the last one, so nothing in them ever moves or
+//! is copied. Fresh memory is zero, which reads as null handles and need not be written. No payload borders on the
+//! arrays, so they need no guards.
 //!
-//! From page 512 on records are [`GROUPED`], and are mapped and unmapped 512 at a time, 96 KiB. These are addresses: a heap
-//! that is all slabs of four pages touches a quarter of them. A last leaf that the room cuts short is in page order, so that
-//! a room of the least length serves all pages. So are the first leaves: a heap of less than 8 MiB has too few records for
-//! whole groups.
+//! From page 512 on records are [`GROUPED`], and are mapped and unmapped 512 at a time, 96 KiB. These are addresses: a
+//! heap that is all slabs of four pages touches a quarter of them. A last leaf that the room cuts short is in page
+//! order, so that a room of the least length serves all pages. So are the first leaves: a heap of less than 8 MiB has
+//! too few records for whole groups.
 
 use crate::ground::leaf::{GROUPED, HANDLE, Handles, Leaf, RECORD};
 use crate::kernel::brk::{Brk, ROOM_PER_PAGE, Refused};
@@ -74,8 +75,8 @@ impl Array {
         Ok(())
     }
 
-    /// Where the array should end when only its first `bytes` bytes are used: a little above them, if the rest is worth a
-    /// system call.
+    /// Where the array should end when only its first `bytes` bytes are used: a little above them, if the rest is worth
+    /// a system call.
     fn shrunk(&self, bytes: usize, kernel_page: usize) -> usize {
         let held = self.mapped - self.start;
         let kept = self.with_reserve(bytes).max(KEPT).next_multiple_of(kernel_page);
@@ -142,7 +143,8 @@ impl Aside {
         self.capacity
     }
 
-    /// Whether the handles of all pages up to number `handles` are mapped, and the records of those up to number `records`.
+    /// Whether the handles of all pages up to number `handles` are mapped, and the records of those up to number
+    /// `records`.
     pub(crate) fn serves(&self, handles: usize, records: usize) -> bool {
         let (handles, records) = (self.bytes_for(handles).0, self.bytes_for(records).1);
         handles <= self.handles.mapped - self.handles.start && records <= self.records.mapped - self.records.start
@@ -175,8 +177,8 @@ impl Aside {
         Ends { handles: self.handles.start, records: self.records.start }
     }
 
-    /// Where both should end when only the handles of the pages up to number `handles` are used, and the records of those up
-    /// to number `records`.
+    /// Where both should end when only the handles of the pages up to number `handles` are used, and the records of
+    /// those up to number `records`.
     pub(crate) fn shrunk(&self, handles: usize, records: usize, kernel_page: usize) -> Ends {
         let (handles, records) = (self.bytes_for(handles).0, self.bytes_for(records).1);
         Ends { handles: self.handles.shrunk(handles, kernel_page), records: self.records.shrunk(records, kernel_page) }

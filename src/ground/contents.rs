@@ -1,5 +1,5 @@
-//! The contents of blocks: filled and copied here, and nowhere else. The time is proportional to a block's size, so it is
-//! done after the lock is released: nothing here needs the heap.
+//! The contents of blocks: filled and copied here, and nowhere else. The time is proportional to a block's size, so it
+//! is done after the lock is released: nothing here needs the heap.
 
 use core::ptr::NonNull;
 

@@ -3,8 +3,8 @@
 //! A header lies in a metadata page, never beside payload bytes. Its record is found by the number of the span's
 //! first page, so making or dropping a header allocates nothing.
 //!
-//! Its fields are in groups, by the part of the heap that writes them, and each is reached through methods named after what
-//! is done:
+//! Its fields are in groups, by the part of the heap that writes them, and each is reached through methods named after
+//! what is done:
 //!
 //! | group | written by | read by |
 //! |---|---|---|
@@ -30,8 +30,8 @@
 //!                                 16                             128                       168
 //! ```
 //!
-//! What a free reads and writes lies in the first cache line, if the slab has no more than 320 slots; what coalescing reads
-//! and writes, except for `start`, lies in the third.
+//! What a free reads and writes lies in the first cache line, if the slab has no more than 320 slots; what coalescing
+//! reads and writes, except for `start`, lies in the third.
 
 #[cfg(test)]
 mod fields;

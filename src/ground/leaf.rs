@@ -9,13 +9,13 @@
 //! ```
 //!
 //! Payload may lie on both sides, and a write past its end must not reach headers. So the storage begins and ends with
-//! whole kernel pages that are made inaccessible, the guards; what is left over at its end is part of the second one. If
-//! kernel pages are no larger than ours, all payload borders on a guard directly. If they are larger, a storage may start
-//! or end inside one, which it shares with its neighbour: that part is left unused. The heap's first storage has no payload
-//! below it and so no guard there.
+//! whole kernel pages that are made inaccessible, the guards; what is left over at its end is part of the second one.
+//! If kernel pages are no larger than ours, all payload borders on a guard directly. If they are larger, a storage may
+//! start or end inside one, which it shares with its neighbour: that part is left unused. The heap's first storage has
+//! no payload below it and so no guard there.
 //!
-//! A leaf [aside](crate::ground::aside) consists of the same two addresses, of arrays that lie elsewhere, and its records
-//! may be [grouped](GROUPED).
+//! A leaf [aside](crate::ground::aside) consists of the same two addresses, of arrays that lie elsewhere, and its
+//! records may be [grouped](GROUPED).
 //!
 //! The length of a storage depends on the size of kernel pages alone, not on where it starts. Over pages of 4 KiB:
 //!
@@ -33,8 +33,9 @@ pub(crate) const HANDLE: usize = size_of::<Option<Span>>();
 /// Pages whose records are permuted among themselves in a grouped leaf: a power of two.
 ///
 /// A large slab is four or eight pages long, and has one record. In page order every kernel page of records would be
-/// touched for a quarter or an eighth of its bytes. So among these pages, the records of those with the same number modulo 8
-/// lie together: of the lowest nine bits of the page's number, the lowest three and the highest three are exchanged.
+/// touched for a quarter or an eighth of its bytes. So among these pages, the records of those with the same number
+/// modulo 8 lie together: of the lowest nine bits of the page's number, the lowest three and the highest three are
+/// exchanged.
 ///
 /// ```text
 /// index of a record   512 ...  575   576 ...  639         960 ... 1023
@@ -65,8 +66,8 @@ const fn body_bytes(pages: &Range<usize>) -> usize {
     (pages.end * HANDLE).next_multiple_of(align_of::<Header>()) + (pages.end - pages.start) * RECORD
 }
 
-/// Metadata pages in the storage of a leaf for `pages` over kernel pages of `kernel_page` bytes. `pages` must fit in the
-/// address space.
+/// Metadata pages in the storage of a leaf for `pages` over kernel pages of `kernel_page` bytes. `pages` must fit in
+/// the address space.
 pub(crate) const fn storage_pages(pages: &Range<usize>, below: Below, kernel_page: usize) -> usize {
     // The most that lies between a multiple of PAGE and the next kernel page.
     let lead = kernel_page.saturating_sub(PAGE);
@@ -86,8 +87,8 @@ const _: () = {
     );
 };
 
-/// The addresses of a leaf's records and its array of handles, as plain numbers. What is there is valid as long as the leaf's
-/// storage stands; in a leaf aside, for the pages of the heap.
+/// The addresses of a leaf's records and its array of handles, as plain numbers. What is there is valid as long as the
+/// leaf's storage stands; in a leaf aside, for the pages of the heap.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Leaf {
     records: Records,
@@ -98,7 +99,8 @@ impl Leaf {
     /// No leaf: what an unused entry of a table of leaves holds.
     pub(crate) const NONE: Self = Self { records: Records(0), handles: Handles(0) };
 
-    /// Lays out a leaf for `pages` in the [metadata pages](storage_pages) at `storage`. Returns the leaf and its guards.
+    /// Lays out a leaf for `pages` in the [metadata pages](storage_pages) at `storage`. Returns the leaf and its
+    /// guards.
     pub(crate) fn new(
         storage: usize,
         pages: Range<usize>,
@@ -117,8 +119,8 @@ impl Leaf {
         (leaf, [low.min(handles)..handles, high..end])
     }
 
-    /// A leaf whose handles and biased records lie aside. It can be grouped only if it serves whole multiples of [`GROUPED`]
-    /// pages.
+    /// A leaf whose handles and biased records lie aside. It can be grouped only if it serves whole multiples of
+    /// [`GROUPED`] pages.
     pub(crate) fn aside(records: usize, handles: usize, grouped: bool) -> Self {
         Self { records: Records::new(records, grouped), handles: Handles(handles) }
     }
@@ -179,8 +181,8 @@ impl Records {
         self.0 & !GROUP_BITS
     }
 
-    /// The index of a page's record, and equally the page of a record's index: exchanging bits is its own inverse. Where two
-    /// bits differ, both flip.
+    /// The index of a page's record, and equally the page of a record's index: exchanging bits is its own inverse.
+    /// Where two bits differ, both flip.
     fn exchange(self, page: usize) -> usize {
         let differ = (page ^ page >> GROUP_SHIFT) & self.group_bits();
         page ^ differ ^ differ << GROUP_SHIFT
@@ -207,8 +209,8 @@ impl Handles {
     #[inline(always)]
     pub(crate) unsafe fn of<'a>(self, page: usize) -> &'a Cell<Option<Span>> {
         let address = self.0.wrapping_add(page * HANDLE);
-        // SAFETY: the caller's promise. Handles are always reached as cells, or written while there is no reference to them;
-        // a null one is `None`.
+        // SAFETY: the caller's promise. Handles are always reached as cells, or written while there is no reference to
+        // them; a null one is `None`.
         unsafe { &*core::ptr::with_exposed_provenance::<Cell<Option<Span>>>(address) }
     }
 

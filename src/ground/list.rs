@@ -1,7 +1,8 @@
 //! Doubly linked lists through headers: free spans of one length, slabs of one size class.
 //!
-//! Before a list writes through a link, it checks that the link leads back. So an overwritten link ends the process instead
-//! of becoming a write at a forged address. That costs one comparison each, in cache lines that are written anyway.
+//! Before a list writes through a link, it checks that the link leads back. So an overwritten link ends the process
+//! instead of becoming a write at a forged address. That costs one comparison each, in cache lines that are written
+//! anyway.
 
 use crate::ground::corrupt::corrupt;
 use core::cell::Cell;
@@ -31,8 +32,8 @@ pub(crate) trait Linked: Copy + Eq + 'static {
     fn address(self) -> usize;
 }
 
-/// Pushes `new`, which is on no list, to the front of the list that starts at `head`. `invariant` is the number of the one
-/// that binds this list.
+/// Pushes `new`, which is on no list, to the front of the list that starts at `head`. `invariant` is the number of the
+/// one that binds this list.
 pub(crate) fn push<T: Linked>(head: &mut Option<T>, new: T, invariant: u8) {
     if let Some(second) = *head {
         if second.links().left.get().is_some() {

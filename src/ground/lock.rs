@@ -1,7 +1,7 @@
 //! How threads take turns in a heap.
 //!
-//! A lock is an offset into the table of [`SEATS`]. It begins as the offset of the vacant seat, which can never be taken, so
-//! that the lock's first use goes to the slow path, where it gets a seat of its own.
+//! A lock is an offset into the table of [`SEATS`]. It begins as the offset of the vacant seat, which can never be
+//! taken, so that the lock's first use goes to the slow path, where it gets a seat of its own.
 
 use crate::kernel::fork;
 use crate::kernel::seat::{Endless, Seat};
@@ -14,8 +14,8 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 pub enum Turn {
     /// By taking the lock, which has to be unlocked.
     Taken,
-    /// The caller's thread is about to fork and holds every lock already, so there is nothing to unlock. The lock counts as
-    /// [lent](Lock::lend) until the turn ends, so that the thread cannot get a second turn inside it.
+    /// The caller's thread is about to fork and holds every lock already, so there is nothing to unlock. The lock
+    /// counts as [lent](Lock::lend) until the turn ends, so that the thread cannot get a second turn inside it.
     Forking,
 }
 

@@ -3,8 +3,8 @@
 use crate::kernel::line::Line;
 use crate::kernel::sys;
 
-/// What [`Hmalloc`](crate::Hmalloc) does about a [`Misuse`](crate::Misuse), and any heap about a break that another user has
-/// lowered below its blocks.
+/// What [`Hmalloc`](crate::Hmalloc) does about a [`Misuse`](crate::Misuse), and any heap about a break that another
+/// user has lowered below its blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
     /// Nothing: the call has no effect, and nothing is written.

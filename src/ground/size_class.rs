@@ -1,9 +1,9 @@
 //! From a request to its size class: pure arithmetic on constants.
 //!
-//! Slots step by 16 bytes up to 128, by an eighth of a doubling up to 1 KiB and by a quarter beyond, up to 56 KiB. Each class
-//! in use holds at least one slab, so a program with few blocks each of many sizes pays for every class: beyond 1 KiB, half
-//! as many classes save such programs a tenth of their memory. Two more classes fit a block of 4 or 8 KiB with a header that
-//! the program adds, as databases do.
+//! Slots step by 16 bytes up to 128, by an eighth of a doubling up to 1 KiB and by a quarter beyond, up to 56 KiB. Each
+//! class in use holds at least one slab, so a program with few blocks each of many sizes pays for every class: beyond 1
+//! KiB, half as many classes save such programs a tenth of their memory. Two more classes fit a block of 4 or 8 KiB
+//! with a header that the program adds, as databases do.
 //!
 //! The last classes exist because a span is whole pages: blocks of 20,000 bytes would take two each, and use only three
 //! fifths of a limited heap. Requests beyond 56 KiB fill their pages to at least four fifths.
@@ -35,8 +35,8 @@ const SLOTS: [u16; 57] = [
     40960, 49152, 57344,
 ];
 
-/// The last doubling does not reach its power of two: up to this slot size, this one stands in for it, and larger classes
-/// have no [coarse](SizeClass::coarse) class but themselves.
+/// The last doubling does not reach its power of two: up to this slot size, this one stands in for it, and larger
+/// classes have no [coarse](SizeClass::coarse) class but themselves.
 const COARSE_LAST: usize = 48 << 10;
 
 const _: () = assert!(COARSE_LAST.is_multiple_of(PAGE), "slots of every alignment");
@@ -46,7 +46,8 @@ const _: () = assert!(CLASSES <= u8::MAX as usize + 1, "a byte holds the index o
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SizeClass(u8);
 
-/// The class of a request, by its size in units of [`MIN_ALIGN`], rounded up. Entry 0 gives a request of 0 bytes a block.
+/// The class of a request, by its size in units of [`MIN_ALIGN`], rounded up. Entry 0 gives a request of 0 bytes a
+/// block.
 const CLASS_OF_UNITS: [u8; SMALL_MAX / MIN_ALIGN + 1] = {
     let mut table = [0; SMALL_MAX / MIN_ALIGN + 1];
     let (mut units, mut class) = (1, 0);
@@ -79,9 +80,9 @@ impl SizeClass {
         if layout.align() <= MIN_ALIGN { Self::of_size(layout.size()) } else { Self::of_aligned(layout) }
     }
 
-    /// Slabs start at a page boundary, so a slot size that is a multiple of the alignment aligns every slot. The search is
-    /// short: a doubling has at most eight classes, and the last is a power of two. Beyond the last power of two, each
-    /// multiple of so large an alignment is a slot size.
+    /// Slabs start at a page boundary, so a slot size that is a multiple of the alignment aligns every slot. The search
+    /// is short: a doubling has at most eight classes, and the last is a power of two. Beyond the last power of two,
+    /// each multiple of so large an alignment is a slot size.
     #[cold]
     fn of_aligned(layout: Layout) -> Option<Self> {
         if layout.align() > PAGE {
@@ -95,8 +96,8 @@ impl SizeClass {
         Some(class)
     }
 
-    /// The class that serves the first few requests of the other classes of the same doubling, their guests: its slots have
-    /// every alignment that theirs have, and every request of this class fills more than half of such a slot.
+    /// The class that serves the first few requests of the other classes of the same doubling, their guests: its slots
+    /// have every alignment that theirs have, and every request of this class fills more than half of such a slot.
     pub(crate) fn coarse(self) -> Self {
         let slot = self.slot_size();
         let coarse = match slot.next_power_of_two() {
@@ -121,8 +122,8 @@ impl SizeClass {
     /// Index below [`CLASSES`].
     #[inline(always)]
     pub(crate) const fn index(self) -> usize {
-        // SAFETY: every class comes from the table, all of whose entries are indices into `SLOTS`, or from `from_index`,
-        // which reduces its argument.
+        // SAFETY: every class comes from the table, all of whose entries are indices into `SLOTS`, or from
+        // `from_index`, which reduces its argument.
         unsafe { core::hint::assert_unchecked((self.0 as usize) < CLASSES) };
         self.0 as usize
     }
@@ -133,8 +134,8 @@ impl SizeClass {
         SLOTS[self.index()] as usize
     }
 
-    /// How much larger than its request a slot of this class may be for a layout to be accepted without a further check: less
-    /// than half of the slot; in the smallest class, any size.
+    /// How much larger than its request a slot of this class may be for a layout to be accepted without a further
+    /// check: less than half of the slot; in the smallest class, any size.
     pub(crate) fn slack_max(self) -> usize {
         if self.0 == 0 { self.slot_size() } else { self.slot_size() / 2 - 1 }
     }
@@ -148,9 +149,9 @@ impl SizeClass {
     /// below the reciprocal exactly when the offset is a multiple of the slot size (Lemire, Kaser and Kurz, "Faster
     /// remainder by direct computation", 2019).
     ///
-    /// The rounding error grows with the slot number. If it is below the reciprocal up to the last slot, the answer is right
-    /// for every offset up to the last slot's end, with one exception: the last bytes of the last slot can be taken for the
-    /// start of the slot after it. There is no such slot, so its bit is clear (I7).
+    /// The rounding error grows with the slot number. If it is below the reciprocal up to the last slot, the answer is
+    /// right for every offset up to the last slot's end, with one exception: the last bytes of the last slot can be
+    /// taken for the start of the slot after it. There is no such slot, so its bit is clear (I7).
     pub(crate) const fn reciprocal(self) -> u32 {
         (1u64 << 32).div_ceil(self.slot_size() as u64) as u32
     }

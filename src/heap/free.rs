@@ -1,4 +1,4 @@
-//! Freeing: through the one door, then to the tier or the central part; and what goes back to the kernel then.
+//! Freeing: through the one door, then in the tier or the central part; and returning memory to the kernel afterwards.
 
 use super::Heap;
 use crate::door::misuse::Misuse;
@@ -11,8 +11,8 @@ use core::alloc::Layout;
 impl<B: Brk> Heap<B> {
     /// Frees the block whose payload starts at `payload`.
     ///
-    /// The pointer is checked exactly and in constant time. Any address at all may be passed: it is decided without
-    /// reading memory that is not the heap's own metadata.
+    /// The pointer is checked exactly and in constant time. Any address may be passed: the check reads no memory but
+    /// the heap's own metadata.
     ///
     /// # Errors
     ///
@@ -32,7 +32,7 @@ impl<B: Brk> Heap<B> {
         }
     }
 
-    /// The live slot that starts at `address`, as nearly every block does.
+    /// The live slot that starts at `address`: nearly every block is one.
     #[inline(always)]
     pub(crate) fn slot_at(&self, address: usize) -> Option<Slot> {
         admit_slot(&self.spans.map, address)
@@ -50,13 +50,13 @@ impl<B: Brk> Heap<B> {
         live.map(|live| self.free_live(live)).is_some()
     }
 
-    /// Frees what is not a live slot: a large block, or nothing.
+    /// Frees what the common path did not: a slot in a region, or a large block.
     #[inline(never)]
     fn free_slow(&mut self, address: usize) -> Result<(), Misuse> {
         if self.free_live_at(address) { Ok(()) } else { Err(self.explain(address)) }
     }
 
-    /// Like [`free`](Self::free) for a caller who knows what was asked for, which is checked, too.
+    /// Like [`free`](Self::free) for a caller that knows the block's layout, which is checked, too.
     ///
     /// # Errors
     ///
@@ -77,13 +77,14 @@ impl<B: Brk> Heap<B> {
         }
     }
 
-    /// Frees what is not a live slot more than half filled: any other block, or nothing.
+    /// Frees what the common path did not: any block but a slot more than half filled by its layout.
     #[inline(never)]
     fn free_sized_slow(&mut self, address: usize, layout: Layout) -> Result<(), Misuse> {
         self.free_fitting(address, layout).map_err(|unfit| self.explain_unfit(address, unfit))
     }
 
-    /// Frees the live block at `address` if it can be one of `layout`; else says which block is live there, if one is.
+    /// Frees the live block at `address` if `layout` can be its own; else returns the live block there, if there is
+    /// one.
     pub(crate) fn free_fitting(&mut self, address: usize, layout: Layout) -> Result<(), Option<Live>> {
         let live = self.admit_fitting(address, layout)?;
         self.free_live(live);
@@ -134,7 +135,7 @@ impl<B: Brk> Heap<B> {
         self.return_due(free);
     }
 
-    /// Gives memory back to the kernel if a span that was just freed makes it worth while.
+    /// Returns what is due to the kernel after a span was freed: mostly nothing.
     pub(crate) fn return_due(&mut self, free: Span) {
         if self.spans.is_return_due() {
             self.return_due_slow(free.start());

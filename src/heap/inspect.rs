@@ -1,4 +1,4 @@
-//! Looking at a heap, and trimming it.
+//! Walks over a heap, and trimming it.
 
 use super::Heap;
 use crate::door::misuse::Misuse;
@@ -20,21 +20,20 @@ impl<B: Brk> Heap<B> {
         live.map(Live::bytes).ok_or_else(|| self.explain(payload.addr()))
     }
 
-    /// Returns free memory to the kernel: lowers the break until at most `keep` bytes, rounded up to whole pages, are free
-    /// below it, unmaps regions in which nothing is live, and discards other free spans and the kernel pages inside slabs
-    /// in which no block is live. Returns how many bytes that was: those by which the break fell and of unmapped regions,
-    /// and of what was discarded those that held memory. What the kernel refuses to take stays as it is. The cost grows
-    /// with the number of spans.
+    /// Returns free memory to the kernel: lowers the break until at most `keep` bytes, rounded up to whole pages, are
+    /// free below it; unmaps regions in which nothing is live; and discards other free spans, and kernel pages inside
+    /// slabs in which no block is live. Returns how many bytes that was: all by which the break was lowered and all of
+    /// unmapped regions, but of discarded memory only what may have held kernel memory. What the kernel refuses to take
+    /// stays as it is. The cost grows with the number of spans.
     pub fn trim(&mut self, keep: usize) -> usize {
-        // A break below headers is noticed before one of them is read.
+        // A break that was lowered below headers must be noticed before a header is read.
         self.spans.is_break_at_end();
         self.tier.retire_idle(&mut self.spans);
         let returned = self.spans.lower(keep) + self.spans.return_regions() + self.spans.return_aside();
         returned + self.tier.return_inside(&mut self.spans) + self.spans.return_free_spans()
     }
 
-    /// Everything the heap consists of, in address order and without gaps between the ends of the heap or a region.
-    /// Allocates nothing.
+    /// All blocks, used or not, in address order, without gaps within the heap or a region. Allocates nothing.
     pub fn blocks(&self) -> Blocks<'_> {
         Blocks::new(self.spans.first)
     }
@@ -58,14 +57,14 @@ impl<B: Brk> Heap<B> {
         Stats::of(&self.spans, self.spans())
     }
 
-    /// The kernel underneath.
+    /// The source of the heap's memory.
     pub fn brk(&self) -> &B {
         &self.spans.brk
     }
 
-    /// The kernel underneath. Raising its break, or an emulated one's faults, are what others do to a heap: allowed at any
-    /// time. If it is exchanged for another one, what the heap has stays where it is, and the heap grows there from then
-    /// on; a lower break is taken for one that someone else has lowered.
+    /// The source of the heap's memory. To raise its break, or to inject faults into an emulated one, is allowed at any
+    /// time: other users may do the same to a heap. If the source is replaced by another, the heap's memory stays where
+    /// it is, and the heap grows by the new one; if that has a lower break, it counts as lowered by another user.
     pub fn brk_mut(&mut self) -> &mut B {
         &mut self.spans.brk
     }

@@ -7,8 +7,8 @@ use crate::tier::slot::Slot;
 use core::iter::Peekable;
 use core::marker::PhantomData;
 
-/// The blocks of a heap in address order: an entry for each payload, and free stretches between them, however many
-/// slots, slabs and spans they extend over. See [`Heap::blocks`](crate::Heap::blocks).
+/// The blocks of a heap in address order: an entry for each payload, and one for each free stretch between them,
+/// however many slots, slabs and spans that covers. See [`Heap::blocks`](crate::Heap::blocks).
 #[derive(Debug)]
 pub struct Blocks<'a> {
     pieces: Peekable<Pieces<'a>>,
@@ -37,11 +37,11 @@ impl Iterator for Blocks<'_> {
     }
 }
 
-/// Spans that are not slabs, and the slots and tails of slabs, one by one.
+/// The slots and tails of slabs, and all other spans, one by one.
 #[derive(Debug)]
 struct Pieces<'a> {
     span: Option<Span>,
-    /// The next slot, if `span` is a slab; the capacity stands for the tail.
+    /// The number of the next slot, if `span` is a slab; equal to the capacity, it stands for the tail.
     slot: usize,
     heap: PhantomData<&'a ()>,
 }
@@ -83,7 +83,7 @@ impl Pieces<'_> {
     }
 }
 
-/// What a span is used for, to a reader of [`Heap::spans`](crate::Heap::spans).
+/// What a span is used for, as [`Heap::spans`](crate::Heap::spans) reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SpanKind {
     /// Headers and page map.

@@ -1,7 +1,7 @@
-//! Walks everything and asserts the invariants I1..I16 of `src/README.md`, allocating nothing.
+//! Walks the whole heap and asserts the invariants I1..I16 of `src/README.md`, allocating nothing.
 //!
-//! Each function asserts the invariants it is named after. What an earlier one has established, later ones rely on to
-//! follow links safely; so the first corruption is reported and the walk ends there.
+//! Each function asserts the invariants that its comment names. Later functions rely on what earlier ones have
+//! established, to follow links safely; so the walk ends at the first corruption, and reports it.
 
 use crate::central::known::Known;
 use crate::central::spans::Spans;
@@ -50,7 +50,7 @@ fn tiling<B>(spans: &Spans<B>) -> Result<(), Corruption> {
         let mut at = start;
         while at < end {
             let Some(span) = next else { return Err(Corruption { invariant: 1, address: at }) };
-            // The page map knows of no span here if one is too short, and of another record if the link is wrong.
+            // The page map has no span here if the previous one is too short, and another record if the link is wrong.
             let strayed = if spans.map.find(at).is_none() { 1 } else { 2 };
             ensure(span == spans.map.record(at), strayed, at)?;
             ensure(span.start() == at && span.page_count() > 0 && span.end() <= end, 1, at)?;
@@ -69,7 +69,7 @@ fn area_from<B>(spans: &Spans<B>, address: usize) -> Option<(usize, usize)> {
     regions.chain(heap).filter(|&(start, _)| start >= address).min()
 }
 
-/// I16, before anything is read that may be gone. A kernel that does not say where the break is proves nothing.
+/// I16, before anything is read that may be gone. If the kernel does not say where the break is, I16 is taken to hold.
 fn in_memory<B: Brk>(spans: &Spans<B>) -> Result<(), Corruption> {
     let Some(end) = spans.map.base().map(|_| spans.map.end()) else { return Ok(()) };
     ensure(spans.brk.query().map_or(true, |break_now| end <= break_now), 16, end)
@@ -104,7 +104,8 @@ fn free_spans<B>(spans: &Spans<B>) -> Result<(), Corruption> {
 
 /// The first bytes of a free page or unit.
 fn first_word(address: usize) -> u64 {
-    // SAFETY: it is the heap's (I1), free, and known to have been zero; the heap is borrowed, so nothing writes to it now.
+    // SAFETY: it belongs to the heap (I1), is free, and is known to be initialised with zeros; the heap is borrowed, so
+    // nothing writes to it now.
     unsafe { core::ptr::with_exposed_provenance::<u64>(address).read() }
 }
 
@@ -136,7 +137,7 @@ fn constants_and_bits(slab: Slab) -> Result<(), Corruption> {
     zero_units(slab)
 }
 
-/// I14, of a slab.
+/// I14, for a slab.
 fn zero_units(slab: Slab) -> Result<(), Corruption> {
     let (start, zero) = (slab.start(), slab.zero_units());
     ensure(slab.span().page_count() <= MAX_UNITS * UNIT / PAGE, 14, start)?;
@@ -168,6 +169,7 @@ fn taken_word(tier: &Tier, size_class: SizeClass) -> Result<(), Corruption> {
     ensure(class.base == start + index * 64 * class.slot_size as usize && class.next_slot == first, 8, start)
 }
 
+/// Whether a slab stands where its place says, for what can be seen without the lists.
 fn is_in_its_place(tier: &Tier, slab: Slab) -> bool {
     let until_review = slab.until_review();
     let current = tier.classes[slab.size_class().index()].slab == Some(slab);
@@ -178,7 +180,7 @@ fn is_in_its_place(tier: &Tier, slab: Slab) -> bool {
     }
 }
 
-/// I9: each slab is where its place says, and the lists hold the listed and empty ones.
+/// I9: each slab stands where its place says, and the lists hold exactly the listed and empty ones.
 fn lists<B>(spans: &Spans<B>, tier: &Tier) -> Result<(), Corruption> {
     let mut listed = 0;
     for slab in spans.iter().filter_map(Span::as_slab) {

@@ -1,4 +1,4 @@
-//! Counts of what is in a heap.
+//! A heap in numbers.
 
 use crate::central::spans::Spans;
 use crate::ground::header::PAGE;
@@ -12,7 +12,7 @@ use crate::look::blocks::{SpanInfos, SpanKind};
 pub struct Stats {
     /// Blocks that callers hold. A count.
     pub live_blocks: usize,
-    /// What their callers may use: the sum of their usable sizes.
+    /// What callers may use of them: the sum of their usable sizes.
     pub live_bytes: usize,
     /// Free spans, free slots and tails of slabs.
     pub free_bytes: usize,
@@ -22,11 +22,11 @@ pub struct Stats {
     pub aside_bytes: usize,
     /// Memory between the heap's start and its end over which another user raised the break. Not part of `heap_bytes`.
     pub foreign_bytes: usize,
-    /// What the heap holds of the kernel's: pages below the break, regions, and metadata aside.
+    /// All memory that the heap has from the kernel: pages below the break, regions, and metadata aside.
     pub heap_bytes: usize,
     /// The part of `heap_bytes` that is in regions, because the break could not be raised.
     pub mapped_bytes: usize,
-    /// The most that `heap_bytes` has been.
+    /// The largest value that `heap_bytes` has had.
     pub peak_heap_bytes: usize,
     /// How often the kernel was asked to move the break. A count.
     pub brk_calls: usize,

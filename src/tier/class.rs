@@ -1,5 +1,5 @@
-//! One size class: the slots that it has claimed and not handed out, which it has **at hand**, and how it claims more of
-//! its current slab.
+//! One size class: the slots that it has claimed and not handed out, which it has **at hand**, and how it claims more
+//! of its current slab.
 
 use crate::ground::header::{MAX_SLOTS, Slab};
 use core::cell::Cell;
@@ -16,7 +16,8 @@ pub(crate) const RELIST_FRACTION: usize = 8;
 pub(crate) const NEVER: u16 = u16::MAX;
 /// How often a sweep may stop at a word before it claims all free slots there and goes on.
 const VISITS_MAX: u8 = 8;
-/// The most frees that a slab can have between two sweeps: of each slot that was live at first, and of each claimed since.
+/// The most frees that a slab can have between two sweeps: of each slot that was live at first, and of each claimed
+/// since.
 pub(crate) const FREES_MAX: u16 = (1 + VISITS_MAX as u16) * MAX_SLOTS as u16;
 
 const _: () = assert!(FREES_MAX < NEVER);
@@ -27,8 +28,8 @@ const _: () = assert!(FREES_MAX < NEVER);
 pub(crate) struct Class {
     /// Free slots that the class has claimed from a word of `slab`'s bitmap and not handed out yet.
     pub(crate) word: u64,
-    /// Address of the first slot in `word`: computed and prefetched ahead, so that an allocation need not wait for it. This
-    /// saves a pair of calls (`pair`) a cycle.
+    /// Address of the first slot in `word`: computed and prefetched ahead, so that an allocation need not wait for it.
+    /// This saves a pair of calls (`pair`) a cycle.
     pub(crate) next_slot: usize,
     /// Address of the slot that bit 0 of `word` stands for.
     pub(crate) base: usize,
@@ -155,8 +156,8 @@ impl Class {
         false
     }
 
-    /// Sweeps from the start again, if that pays: if many slots were freed since the sweep began, or there is no other slab. A
-    /// slab with less than a word of opened slots is swept often, so after some sweeps more are opened instead.
+    /// Sweeps from the start again, if that pays: if many slots were freed since the sweep began, or there is no other
+    /// slab. A slab with less than a word of opened slots is swept often, so after some sweeps more are opened instead.
     pub(crate) fn sweep_again(&mut self, slab: Slab) -> bool {
         let (opened, capacity) = (slab.opened(), slab.capacity());
         let freed = NEVER as usize - slab.until_review();
@@ -170,8 +171,8 @@ impl Class {
         self.sweep(slab)
     }
 
-    /// Opens slots that were never handed out, if there are any: in fresh memory first as many as one kernel page holds, then
-    /// as many as are open already, up to whole words.
+    /// Opens slots that were never handed out, if there are any: in fresh memory first as many as one kernel page
+    /// holds, then as many as are open already, up to whole words.
     pub(crate) fn open(&mut self, slab: Slab) -> bool {
         let (opened, capacity) = (slab.opened(), slab.capacity());
         if opened == capacity {
@@ -229,9 +230,9 @@ impl Class {
     }
 }
 
-/// Prefetches the cache line at `address`, a class's next slot, so that the first write to it does not wait. The address need
-/// not be the heap's. Without this, `fifo` and `rand` of the comparison took a third longer; `pair`, whose slots are always
-/// in the cache, is no slower with it.
+/// Prefetches the cache line at `address`, a class's next slot, so that the first write to it does not wait. The
+/// address need not be the heap's. Without this, `fifo` and `rand` of the comparison took a third longer; `pair`, whose
+/// slots are always in the cache, is no slower with it.
 #[inline(always)]
 fn prefetch(address: usize) {
     #[cfg(target_arch = "x86_64")]

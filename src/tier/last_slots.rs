@@ -1,10 +1,10 @@
 //! The last free slots: how a heap finds them once its growth was refused.
 //!
-//! A full slab is not used until an eighth of its slots are free, so many slabs may have a few. While memory is short, these
-//! slabs are listed, and those without a free slot wait for one and not for an eighth. To look at all slabs takes time in
-//! proportion to their number, which a refused request should not take. So the look begins when the kernel first refuses a
-//! wish (more than the heap needs at the time), and continues a little with each new slab: it is over before a need is
-//! refused. If a need is refused without warning, that request looks at all the rest.
+//! A full slab is not used until an eighth of its slots are free, so many slabs may have a few. While memory is short,
+//! these slabs are listed, and those without a free slot wait for one and not for an eighth. To look at all slabs takes
+//! time in proportion to their number, which a refused request should not take. So the look begins when the kernel
+//! first refuses a wish (more than the heap needs at the time), and continues a little with each new slab: it is over
+//! before a need is refused. If a need is refused without warning, that request looks at all the rest.
 //!
 //! ```text
 //! wishes   granted   refused   half of it granted ...                      need refused
@@ -18,8 +18,8 @@ use crate::ground::header::{Place, Slab};
 use crate::tier::shortage::Look;
 
 impl Tier {
-    /// If the kernel has refused a wish, looks at some more slabs: so many that all are seen before it can refuse a need. If
-    /// not, ends the shortage.
+    /// If the kernel has refused a wish, looks at some more slabs: so many that all are seen before it can refuse a
+    /// need. If not, ends the shortage.
     pub(super) fn look_ahead<B>(&mut self, spans: &mut Spans<B>) {
         match spans.spans_to_look_at() {
             Some(most) => self.look_at(spans, most),

@@ -7,19 +7,20 @@ use crate::ground::size_class::{CLASSES, SizeClass};
 const SLAB_BYTES: usize = 64 << 10;
 /// The same for slots above [`BIG_SLOT`], of which [`SLAB_BYTES`] would hold too few.
 const SLAB_BYTES_BIG: usize = 128 << 10;
-/// A class with little memory takes short slabs: a slab of several pages is at most this fraction of the pages that the class
-/// has in slabs already, unless a shorter one would have too long a tail.
+/// A class with little memory takes short slabs: a slab of several pages is at most this fraction of the pages that the
+/// class has in slabs already, unless a shorter one would have too long a tail.
 const SLAB_FRACTION: usize = 4;
 /// A class of slots above a page takes long slabs once it has so many pages: a short slab has one or two such slots, so
-/// nearly every call would need another slab. To do so earlier would cost a program with 30 such blocks a tenth more memory.
+/// nearly every call would need another slab. To do so earlier would cost a program with 30 such blocks a tenth more
+/// memory.
 const LONG_FROM: usize = 12;
 /// The longest tail, in 64ths of a slab: even a class's first slab is long enough that its tail is no longer.
 const TAIL_MAX: usize = 12;
 const BIG_SLOT: usize = 4 << 10;
 
 impl SizeClass {
-    /// Pages of a new slab when this class has `held` pages in slabs already. Long slabs mean fewer headers to visit, short
-    /// ones less unused memory; a header's bitmap limits the number of slots.
+    /// Pages of a new slab when this class has `held` pages in slabs already. Long slabs mean fewer headers to visit,
+    /// short ones less unused memory; a header's bitmap limits the number of slots.
     pub(crate) fn slab_pages(self, held: usize) -> usize {
         let most = self.slab_pages_max();
         let least = (1..most).find(|&pages| self.fills(pages)).unwrap_or(most);

@@ -1,7 +1,8 @@
 //! The tier: serves small requests from slabs, which are spans cut into equal slots.
 //!
-//! Each size class claims the free slots of one word of a slab's bitmap at a time, and hands them out. The slab's own bitmap
-//! says which slots are live: an allocation sets a bit, a free clears it, and no link or mark is ever written into a payload.
+//! Each size class claims the free slots of one word of a slab's bitmap at a time, and hands them out. The slab's own
+//! bitmap says which slots are live: an allocation sets a bit, a free clears it, and no link or mark is ever written
+//! into a payload.
 //!
 //! ```text
 //! size class                   slab's header                                   slab
@@ -22,8 +23,8 @@
 //! | [`units`], [`trim`] | what is known to be zero between live slots, and returning it |
 //! | [`shortage`], [`last_slots`] | finding the last free slots where memory is short |
 //!
-//! What a tier asks of the central part is listed in [`central::slabs`](crate::central::slabs). The central part asks one
-//! thing of a tier: to retire what is idle ([`Tier::retire_idle`]), before the heap grows.
+//! What a tier asks of the central part is listed in [`central::slabs`](crate::central::slabs). The central part asks
+//! one thing of a tier: to retire what is idle ([`Tier::retire_idle`]), before the heap grows.
 
 pub(crate) mod class;
 mod last_slots;
@@ -83,8 +84,8 @@ impl Tier {
         self.classes[size_class.index()].word != 0
     }
 
-    /// The host: the class that serves a request of `size_class`, which has no slot at hand. A few requests of a class are
-    /// not worth a slab, so the first are guests of the [coarse](SizeClass::coarse) class of the same doubling.
+    /// The host: the class that serves a request of `size_class`, which has no slot at hand. A few requests of a class
+    /// are not worth a slab, so the first are guests of the [coarse](SizeClass::coarse) class of the same doubling.
     pub(crate) fn host(&mut self, size_class: SizeClass) -> SizeClass {
         let class = &mut self.classes[size_class.index()];
         if class.slab.is_some() || class.listed.is_some() || class.guests == GUESTS_MAX {
@@ -101,9 +102,10 @@ impl Tier {
 
     /// Claims a word with free slots for a class that has none.
     ///
-    /// A class first sweeps over the words of its current slab that are open, and then opens more slots, so that untouched
-    /// memory stays untouched as long as possible. Once all slots are open it leaves the slab, because words with few free
-    /// slots are soon used up; unless enough slots were freed since the sweep began, or there is no other slab.
+    /// A class first sweeps over the words of its current slab that are open, and then opens more slots, so that
+    /// untouched memory stays untouched as long as possible. Once all slots are open it leaves the slab, because words
+    /// with few free slots are soon used up; unless enough slots were freed since the sweep began, or there is no other
+    /// slab.
     pub(crate) fn refill<B: Brk>(&mut self, size_class: SizeClass, spans: &mut Spans<B>) -> Result<(), OutOfMemory> {
         loop {
             let class = &mut self.classes[size_class.index()];
@@ -143,8 +145,8 @@ impl Tier {
         class.zeros = Zeros::NOTHING;
     }
 
-    /// A slab for a class that has none with free slots: a new one, or if there is no memory for it, a nearly full one of its
-    /// own.
+    /// A slab for a class that has none with free slots: a new one, or if there is no memory for it, a nearly full one
+    /// of its own.
     fn new_slab<B: Brk>(&mut self, size_class: SizeClass, spans: &mut Spans<B>) -> Result<Slab, OutOfMemory> {
         let pages = size_class.slab_pages(self.classes[size_class.index()].pages as usize);
         self.look_ahead(spans);

@@ -3,8 +3,8 @@
 //! A slab has one of five places in its class (I9):
 //!
 //! - **current**: its class takes slots from it;
-//! - **full**: it is listed once an eighth of its slots have been freed, so that its class does not use it for a single slot;
-//! - **spent**: full while memory is [short](crate::tier::shortage), so it is listed once a single slot has been freed;
+//! - **full**: listed once an eighth of its slots have been freed, so that its class does not use it for a single slot;
+//! - **spent**: full while memory is [short](crate::tier::shortage), so listed once a single slot has been freed;
 //! - **listed**: its class will use it;
 //! - **empty**: listed, and no slot is live; up to four are kept, others are retired.
 
@@ -16,7 +16,8 @@ use crate::ground::size_class::CLASSES;
 use crate::tier::class::RELIST_FRACTION;
 
 impl Slab {
-    /// How many slots are free by the slab's count. A current slab's count says something else: the frees since a sweep began.
+    /// How many slots are free by the slab's count. A current slab's count says something else: the frees since a sweep
+    /// began.
     pub(crate) fn counted_free(self) -> Option<usize> {
         match self.place() {
             Place::Current => None,
@@ -37,8 +38,8 @@ impl Slab {
 }
 
 impl Tier {
-    /// Lists a full slab or retires an empty one, when its count of frees has run down. Returns the free span that contains a
-    /// retired slab.
+    /// Lists a full slab or retires an empty one, when its count of frees has run down. Returns the free span that
+    /// contains a retired slab.
     pub(crate) fn review<B>(&mut self, slab: Slab, spans: &mut Spans<B>) -> Option<Span> {
         spans.verify_slab(slab);
         if matches!(slab.place(), Place::Full | Place::Spent) {
@@ -83,8 +84,8 @@ impl Tier {
         }
     }
 
-    /// Detaches every class from its current slab, when memory is being returned. Slabs without live slots are retired. The
-    /// others can now be reviewed when their last slot is freed, as a current slab is not.
+    /// Detaches every class from its current slab, when memory is being returned. Slabs without live slots are retired.
+    /// The others can now be reviewed when their last slot is freed, as a current slab is not.
     pub(crate) fn detach_classes<B>(&mut self, spans: &mut Spans<B>) {
         if !core::mem::replace(&mut self.attached, false) {
             return;

@@ -20,8 +20,8 @@ impl Slot {
 
     /// The live slot that starts at exactly `address`, if `span` is a slab and one does. `address` is in the span.
     ///
-    /// If the span is not a slab its reciprocal is 0, and nothing is below 0. An address in a slab's tail gives a number past
-    /// the last slot, whose bit is clear (I7).
+    /// If the span is not a slab its reciprocal is 0, and nothing is below 0. An address in a slab's tail gives a
+    /// number past the last slot, whose bit is clear (I7).
     #[inline(always)]
     pub(crate) fn live_at(span: Span, address: usize) -> Option<Self> {
         let (offset, reciprocal) = (address.wrapping_sub(span.start()) as u64, span.reciprocal());
@@ -52,11 +52,13 @@ impl Slot {
     /// Whether a caller holds the slot.
     #[inline(always)]
     pub(crate) fn is_live(self) -> bool {
-        // Flipping the bit makes the word smaller if it was set. A free makes the same flip, so it costs nothing more there.
+        // Flipping the bit makes the word smaller if it was set. A free makes the same flip, so it costs nothing more
+        // there.
         self.word().get() ^ self.bit() < self.word().get()
     }
 
-    /// Whether `layout` fits the slot at `address` and fills more than half of it, or the slot is of the smallest class.
+    /// Whether `layout` fits the slot at `address` and fills more than half of it, or the slot is of the smallest
+    /// class.
     #[inline(always)]
     pub(crate) fn fits_closely(self, address: usize, layout: Layout) -> bool {
         let slack = (self.slab.slot_size()).wrapping_sub(layout.size());

@@ -41,8 +41,8 @@ fn current(heap: &Subject<'_>, size: usize) -> Slab {
     heap.tier.classes[class.index()].slab.expect("the class has a slab")
 }
 
-/// A block that comes and goes needs one kernel page. If it does so all the time, a whole word of slots is opened, which is
-/// swept less often.
+/// A block that comes and goes needs one kernel page. If it does so all the time, a whole word of slots is opened,
+/// which is swept less often.
 #[test]
 fn a_block_that_comes_and_goes_opens_little_at_first() {
     for size in some([2048, 1024, 512, 256, 128]) {

@@ -1,7 +1,7 @@
 //! Returning the kernel pages inside slabs in which nothing is live.
 //!
-//! The bits of slots are out of line, so free slots hold no data of the heap: a slab with one live slot needs no more memory
-//! than one or two kernel pages. Its addresses, its slots and its place stay as they are.
+//! The bits of slots are out of line, so free slots hold no data of the heap: a slab with one live slot needs no more
+//! memory than one or two kernel pages. Its addresses, its slots and its place stay as they are.
 
 use super::Tier;
 use crate::central::spans::Spans;
@@ -11,8 +11,8 @@ use crate::ground::units::{MAX_UNITS, UNIT, units_of_bytes};
 use crate::kernel::brk::Brk;
 
 impl Tier {
-    /// Returns the kernel pages in which no slot is live and which are not known to be zero, and says how many bytes that
-    /// was.
+    /// Returns the kernel pages in which no slot is live and which are not known to be zero, and says how many bytes
+    /// that was.
     pub(crate) fn return_inside<B: Brk>(&mut self, spans: &mut Spans<B>) -> usize {
         (0..CLASSES).for_each(|class| self.classes[class].unclaim());
         let (mut returned, mut patience) = (0, Patience::new());

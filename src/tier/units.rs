@@ -7,9 +7,9 @@
 //! can be returned     |  yes  |       |       |  yes  |  yes  |       |       |
 //! ```
 //!
-//! A bit is set when the unit comes fresh from the kernel or has been returned to it, and is cleared when a class claims a
-//! slot that reaches into the unit (I14): at a refill, never when a slot is handed out or freed. So a trim returns nothing
-//! twice, and a zeroed request is not written where nothing was ever written.
+//! A bit is set when the unit comes fresh from the kernel or has been returned to it, and is cleared when a class
+//! claims a slot that reaches into the unit (I14): at a refill, never when a slot is handed out or freed. So a trim
+//! returns nothing twice, and a zeroed request is not written where nothing was ever written.
 
 use crate::ground::header::Slab;
 use crate::ground::units::{UNIT, units_of_bytes};
@@ -27,7 +27,8 @@ impl Slab {
         units_of_bytes(from * slot, to * slot)
     }
 
-    /// The units in which those slots lie that have a bit in `slots`, a value for word number `index` of the slab's bitmap.
+    /// The units in which those slots lie that have a bit in `slots`, a value for word number `index` of the slab's
+    /// bitmap.
     pub(crate) fn units_of_word(self, index: usize, mut slots: u64) -> u32 {
         let (mut units, mut first) = (0, index * 64);
         while slots != 0 {
@@ -47,8 +48,8 @@ impl Slab {
         (0..words).fold(0, |units, index| units | self.units_of_word(index, self.live()[index].get()))
     }
 
-    /// Which of the free slots `free` of a word a class should claim, and whether all of these read as zero. Slots without
-    /// kernel memory come last.
+    /// Which of the free slots `free` of a word a class should claim, and whether all of these read as zero. Slots
+    /// without kernel memory come last.
     pub(crate) fn prefer(self, index: usize, free: u64) -> (u64, bool) {
         let zero = self.zero_units();
         let (first, last) = (free.trailing_zeros() as usize, 63 - free.leading_zeros() as usize);
@@ -76,15 +77,15 @@ impl Slab {
         used
     }
 
-    /// Reverses [`use_units`](Self::use_units) for those of the units that begin at offset `from` or later, in which nothing
-    /// was handed out.
+    /// Reverses [`use_units`](Self::use_units) for those of the units that begin at offset `from` or later, in which
+    /// nothing was handed out.
     pub(crate) fn unuse_units(self, used: u32, from: usize) {
         let below = 1_u32.unbounded_shl(from.div_ceil(UNIT) as u32).wrapping_sub(1);
         self.add_zero_units(used & !below);
     }
 
-    /// The units that read as zero from the first unopened slot on. It may share its first unit with earlier slots; `ahead`
-    /// says whether its part of that reads as zero.
+    /// The units that read as zero from the first unopened slot on. It may share its first unit with earlier slots;
+    /// `ahead` says whether its part of that reads as zero.
     pub(crate) fn zero_units_ahead(self, ahead: bool) -> u32 {
         let first = self.opened() * self.slot_size();
         let shared = if ahead && !first.is_multiple_of(UNIT) { units_of_bytes(first, first + 1) } else { 0 };

@@ -18,8 +18,8 @@ impl<B: Brk> Spans<B> {
         let zero_from = raise.from.next_multiple_of(kernel_page);
         let (base, storage, aside_from) = (raise.base, raise.start, raise.aside_from);
         let growth = Growth { base, pages, storage, zero_from, aside_from };
-        // SAFETY: the break has just been raised over all of it; the metadata comes first, as planned, and metadata aside
-        // was mapped before.
+        // SAFETY: the break has just been raised over all of it; the metadata comes first, as planned, and metadata
+        // aside was mapped before.
         unsafe { self.map.grow(&growth, kernel_page, seal_guard) };
         if raise.start > end {
             self.append(Kind::Foreign, end, (raise.start - end) / PAGE, 0).set_foreign_end(raise.from);

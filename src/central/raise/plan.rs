@@ -6,8 +6,8 @@ use crate::kernel::brk::Brk;
 
 /// Bytes of a huge page on most architectures. Where huge pages differ, this is just another step.
 pub(crate) const HUGE: usize = 2 << 20;
-/// From this size on, in pages, a heap of slabs grows by whole huge pages: one page fault instead of 512, and fewer misses
-/// in address translation. In a smaller heap the unused part of a huge page would cost too much memory.
+/// From this size on, in pages, a heap of slabs grows by whole huge pages: one page fault instead of 512, and fewer
+/// misses in address translation. In a smaller heap the unused part of a huge page would cost too much memory.
 const HUGE_FROM: usize = (32 << 20) / PAGE;
 
 /// What a raise has to achieve.
@@ -84,7 +84,8 @@ impl<B: Brk> Spans<B> {
         Some(Raise { base, from, start, metadata, free, to, aside_from, borders_on_old: ours && metadata == 0 })
     }
 
-    /// How many metadata pages have to come before the new free ones, which without them would end at page number `end`.
+    /// How many metadata pages have to come before the new free ones, which without them would end at page number
+    /// `end`.
     fn metadata_before(&self, end: usize, aside_from: usize) -> Option<usize> {
         let mut metadata = 0;
         loop {
@@ -96,8 +97,8 @@ impl<B: Brk> Spans<B> {
         }
     }
 
-    /// Whether a raise for `pages` pages asks for huge ones. Only a heap that is mostly slabs does: a large block may never
-    /// be touched in most of its pages.
+    /// Whether a raise for `pages` pages asks for huge ones. Only a heap that is mostly slabs does: a large block may
+    /// never be touched in most of its pages.
     pub(super) fn grows_by_huge_pages(&self, pages: usize) -> bool {
         let heap_pages = self.heap_pages();
         heap_pages >= HUGE_FROM && self.counters.slab_pages > heap_pages / 2 && pages < HUGE / PAGE

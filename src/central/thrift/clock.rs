@@ -1,13 +1,13 @@
-//! What thrift learns from the clock: whether the heap was idle, whether returning memory was a mistake, and whether the
-//! program is in a loop.
+//! What thrift learns from the clock: whether the heap was idle, whether returning memory was a mistake, and whether
+//! the program is in a loop.
 
 use super::{BUSY, LOOK, LOOP_MAX, ROUND, SHIFT_MAX, SOON, Thrift};
 use crate::central::backoff::SECOND;
 use crate::central::plan::Sums;
 
 impl Thrift {
-    /// Reads the clock if draining would begin or [`LOOK`] operations have passed, and learns from the answer. Returns the
-    /// time, and whether the heap was idle.
+    /// Reads the clock if draining would begin or [`LOOK`] operations have passed, and learns from the answer. Returns
+    /// the time, and whether the heap was idle.
     pub(super) fn look_if_due(&mut self, sums: Sums, clock: impl FnOnce() -> Option<u64>) -> (Option<u64>, bool) {
         let begins = !self.draining && sums.dirty - self.stuck > self.limit(sums);
         let (mut now, mut idle) = (None, false);
@@ -24,8 +24,8 @@ impl Thrift {
         (now, idle)
     }
 
-    /// Takes note of the time. True if the heap was idle: at least a second has passed since the last time, with hardly any
-    /// operation.
+    /// Takes note of the time. True if the heap was idle: at least a second has passed since the last time, with hardly
+    /// any operation.
     fn look(&mut self, now: Option<u64>) -> bool {
         let operations = self.since(self.looked_at);
         self.looked_at = self.operations;

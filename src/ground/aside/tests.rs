@@ -11,7 +11,8 @@ const FIRST: usize = 60;
 /// Where the leaves of a page map end.
 const LEAVES: [usize; 7] = [FIRST, 128, 256, 512, 1024, 2048, 4096];
 
-/// Each page's record lies in mapped memory, is no other page's, and leads back to the page; nothing else leads to a page.
+/// Each page's record lies in mapped memory, is no other page's, and leads back to the page; nothing else leads to a
+/// page.
 fn records_have_addresses(aside: &Aside, pages: usize) {
     let (mut taken, mapped) = (BTreeSet::new(), aside.records.start..aside.records.mapped);
     for range in LEAVES.windows(2).map(|ends| ends[0]..ends[1]) {

@@ -1,5 +1,5 @@
-//! Forged headers and links: each test forges one in a process of its own, which must end at once, by SIGABRT, with the line
-//! that says what is wrong.
+//! Forged headers and links: each test forges one in a process of its own, which must end at once, by SIGABRT, with the
+//! line that says what is wrong.
 
 use super::*;
 use crate::ground::header::{Header, Place, Slab, Span};

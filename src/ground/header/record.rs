@@ -12,8 +12,8 @@ pub(crate) const BITMAP_WORDS: usize = 16;
 /// The most slots a slab can have.
 pub(crate) const MAX_SLOTS: usize = BITMAP_WORDS * 64;
 
-/// The record to which a [`Span`] is a handle. Its fields are cells, because many parts of the heap hold handles to the same
-/// record; only the heap's owner follows them.
+/// The record to which a [`Span`] is a handle. Its fields are cells, because many parts of the heap hold handles to the
+/// same record; only the heap's owner follows them.
 #[repr(C, align(64))]
 pub(crate) struct Header {
     pub(super) shared: Shared,
@@ -29,8 +29,8 @@ const _: () = assert!(size_of::<Header>() == 192, "three cache lines");
 pub(super) struct Shared {
     /// Address of the span's first byte, a multiple of [`PAGE`](super::PAGE).
     pub(super) start: Cell<usize>,
-    /// [`SizeClass::reciprocal`](crate::ground::size_class::SizeClass::reciprocal) in a slab; otherwise 0, so that no offset
-    /// passes the test for a slot (I13).
+    /// [`SizeClass::reciprocal`](crate::ground::size_class::SizeClass::reciprocal) in a slab; otherwise 0, so that no
+    /// offset passes the test for a slot (I13).
     pub(super) reciprocal: Cell<u32>,
     /// Bytes in a slot of a slab.
     pub(super) slot_size: Cell<u16>,
@@ -78,15 +78,15 @@ pub(super) struct Pages {
     pub(super) links: Links<Span>,
     /// The address where the owner of a foreign span left the break.
     pub(super) foreign_end: Cell<usize>,
-    /// In a free span: what [`Known`](crate::central::known::Known) says. In a large one `zero_end` still is what it was when
-    /// the span was last free.
+    /// In a free span: what [`Known`](crate::central::known::Known) says. In a large one `zero_end` still is what it
+    /// was when the span was last free.
     pub(super) zero_front: Cell<u32>,
     pub(super) dirty: Cell<u32>,
     pub(super) zero_end: Cell<u32>,
 }
 
-/// The group that depends on the kind of span. Any bits are valid for both, so to read the wrong one gives wrong numbers at
-/// worst.
+/// The group that depends on the kind of span. Any bits are valid for both, so to read the wrong one gives wrong
+/// numbers at worst.
 #[repr(C)]
 pub(super) union Body {
     pub(super) slab: ManuallyDrop<Owner>,

@@ -29,8 +29,8 @@ impl Span {
         Slab(self)
     }
 
-    /// Cuts a large span into slots that are all free and unopened. The slab inherits which pages at its end are known to read
-    /// as zero.
+    /// Cuts a large span into slots that are all free and unopened. The slab inherits which pages at its end are known
+    /// to read as zero.
     pub(crate) fn cut_into_slots(self, shape: Shape) -> Slab {
         debug_assert!(self.is(Kind::Large) && self.reciprocal() == 0);
         let (zero_end, bytes) = (self.zero_end() * PAGE, self.bytes());
@@ -42,8 +42,8 @@ impl Span {
             live: [const { Cell::new(0) }; BITMAP_WORDS],
             links: Links::none(),
         };
-        // SAFETY: I2: the record is there, and no reference into its body is kept; the fields that it had as another kind of
-        // span are not used any more.
+        // SAFETY: I2: the record is there, and no reference into its body is kept; the fields that it had as another
+        // kind of span are not used any more.
         unsafe { (&raw mut (*self.0.as_ptr()).body).cast::<Owner>().write(owner) };
         let Header { shared, central, .. } = self.record();
         central.capacity.set((bytes / shape.slot_size as usize).min(MAX_SLOTS) as u16);

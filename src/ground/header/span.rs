@@ -61,8 +61,8 @@ impl Span {
         unsafe { self.0.as_ref() }
     }
 
-    /// Writes a fresh header over whatever the record held. If the span is free, its last `zero_pages` pages hold no kernel
-    /// memory, and none is noted as dirty.
+    /// Writes a fresh header over whatever the record held. If the span is free, its last `zero_pages` pages hold no
+    /// kernel memory, and none is noted as dirty.
     pub(crate) fn init(self, kind: Kind, start: usize, pages: usize, zero_pages: usize) {
         debug_assert!(start.is_multiple_of(PAGE) && zero_pages <= pages && kind != Kind::Slab);
         let record = self.0.as_ptr();
@@ -205,7 +205,8 @@ impl Span {
         self.span_pages().zero_end.set(pages as u32);
     }
 
-    /// Notes how many pages at a free span's start and at its end read as zero, and how many others may hold kernel memory.
+    /// Notes how many pages at a free span's start and at its end read as zero, and how many others may hold kernel
+    /// memory.
     pub(crate) fn set_known(self, front: usize, dirty: usize, end: usize) {
         debug_assert!(self.is(Kind::Free));
         let pages = self.span_pages();

@@ -1,7 +1,7 @@
-//! I4, both ways: each free span but the top is in the best-fit index, and nothing else is.
+//! I4, in both directions: each free span but the top is in the best-fit index, and nothing else is.
 //!
-//! The tree is not walked, which would take a stack. Each of its spans is found from the root by its key, and what lies
-//! right below each is one of them; so all that can be reached is. As many links as spans means that none is reached
+//! To walk the tree would take a stack. Instead, each of its spans is found from the root by its key, and its children
+//! are such spans, too; so everything that can be reached is one. There are as many links as spans, so none is reached
 //! twice.
 
 use super::ensure;
@@ -16,7 +16,7 @@ pub(super) fn index<B>(spans: &Spans<B>) -> Result<(), Corruption> {
     let heads = spans.fit.lists.iter().copied().chain([spans.fit.tree.root()]);
     heads.flatten().try_for_each(|head| is_indexed(spans, head))?;
     for span in indexed(spans) {
-        // No link is followed before this has been seen of all of them.
+        // No link is followed before all have been checked so.
         [span.links().left.get(), span.links().right.get()]
             .into_iter()
             .flatten()
@@ -34,13 +34,13 @@ fn indexed<B>(spans: &Spans<B>) -> impl Iterator<Item = Span> {
     spans.iter().filter(|&span| span.is(Kind::Free) && spans.top != Some(span))
 }
 
-/// Where a link of the index leads.
+/// Checks that a link of the index leads to a span that belongs there.
 fn is_indexed<B>(spans: &Spans<B>, link: Span) -> Result<(), Corruption> {
     let sound = spans.map.knows(link) && link.is(Kind::Free) && spans.top != Some(link);
     ensure(sound, 4, link.address())
 }
 
-/// How many spans are in the lists: each in that of its length, linked both ways.
+/// How many spans are in the lists. Checks that each is in the list of its length, and linked both ways.
 fn listed<B>(spans: &Spans<B>) -> Result<usize, Corruption> {
     let (fit, mut found) = (&spans.fit, 0);
     for (index, &head) in fit.lists.iter().enumerate() {
@@ -56,7 +56,7 @@ fn listed<B>(spans: &Spans<B>) -> Result<usize, Corruption> {
     Ok(found)
 }
 
-/// How many spans are in the tree, in the order of their keys and priorities.
+/// How many spans are in the tree. Checks the order of their keys and priorities.
 fn in_tree<B>(spans: &Spans<B>) -> Result<usize, Corruption> {
     let tree = &spans.fit.tree;
     let (mut found, mut links) = (0, tree.root().is_some() as usize);

@@ -1,4 +1,4 @@
-//! Positive controls: each invariant is broken by itself, and `check` must name it.
+//! Positive controls: each invariant is broken alone, and `check` must name it.
 
 use super::*;
 use crate::ground::header::Header;
@@ -14,8 +14,8 @@ type Subject = Heap<Emulated<'static>>;
 /// An interpreter has time for a third of it.
 const SCALE: usize = if cfg!(miri) { 1 } else { 3 };
 
-/// A heap that has everything: slabs in all states, free spans in lists and tree, a large span, a fence, a region, known
-/// zeros, and a free top.
+/// A heap that has everything: slabs in all places, free spans in lists and tree, a large span, a foreign span, a
+/// region, known zeros, and a free top.
 fn subject() -> Subject {
     let arena = Box::leak(Box::new_uninit_slice((14 + 3 * SCALE) << 20));
     let mut emulated = Emulated::new(arena);
@@ -23,7 +23,7 @@ fn subject() -> Subject {
     let mut heap = Heap::new(emulated);
     let mut allocate = |size| heap.allocate(Layout::from_size_align(size, 16).unwrap()).unwrap().as_ptr();
     let small: Vec<_> = (0..SCALE * 200 + 1).map(|_| allocate(1000)).collect();
-    // So much may be free beside it that nothing is returned.
+    // So large that nothing is returned of what is freed below.
     allocate(11 << 20);
     let tree = allocate(1300 << 10);
     allocate(60 << 10);
@@ -31,7 +31,7 @@ fn subject() -> Subject {
     allocate(60 << 10);
     heap.brk_mut().foreign_move(5000);
     heap.allocate(Layout::from_size_align(SCALE * (640 << 10), 16).unwrap()).unwrap();
-    // Until the break rises by more than is asked for.
+    // Until the break is raised by more than the need.
     while heap.spans.top.is_none() {
         heap.allocate(Layout::from_size_align(60 << 10, 16).unwrap()).unwrap();
     }
@@ -106,8 +106,8 @@ fn shrunk() -> Subject {
 
 /// Breaks one thing in a sound heap; `check` must answer with that invariant's number.
 fn sees(invariant: u8, corrupt: impl Fn(&mut Subject)) {
-    // An interpreter looks at memory, not at verdicts, and takes a second for each subject: it follows the forged links, and
-    // leaves out what only changes numbers.
+    // An interpreter is there to check memory accesses, and takes a second for each subject: it runs the cases with
+    // forged links, and skips those that only change numbers.
     if cfg!(miri) && ![1, 2, 4, 9, 16].contains(&invariant) {
         return;
     }
@@ -212,7 +212,7 @@ fn i4_a_header_in_the_index_that_is_no_record() {
     sees(4, |heap| {
         let copy = Box::leak(Box::new(MaybeUninit::<Header>::uninit()));
         let address = core::ptr::from_mut(copy).expose_provenance();
-        // SAFETY: the copy is as long and as aligned as a record, and is never given back.
+        // SAFETY: the copy is as long and as aligned as a record, and is never freed.
         let forged = unsafe { Span::at(address) };
         forged.init(Kind::Free, address_of(tree_span(heap)), tree_span(heap).page_count(), 0);
         tree_span(heap).links().left.set(Some(forged));
@@ -523,7 +523,7 @@ fn i13_a_reciprocal_where_there_are_no_slots() {
 fn i14_a_byte_in_a_page_known_to_be_zero() {
     sees(14, |heap| {
         let span = find(heap, |span| span.is(Kind::Free) && span.zero_end() > 0);
-        // SAFETY: the last page of a free span is the heap's, and nobody's payload.
+        // SAFETY: the last page of a free span belongs to the heap and is not part of a payload.
         unsafe { core::ptr::with_exposed_provenance_mut::<u8>(span.end() - PAGE).write(1) };
     });
 }
@@ -534,7 +534,7 @@ fn i14_a_byte_in_a_unit_known_to_be_zero() {
         let slab = partly_opened(heap);
         let unit = slab.zero_units().trailing_zeros() as usize;
         let at = core::ptr::with_exposed_provenance_mut::<u8>(slab.start() + unit * UNIT);
-        // SAFETY: the unit is the heap's, and no block lies in it.
+        // SAFETY: the unit belongs to the heap, and no block lies in it.
         unsafe { at.write(1) };
     });
 }
@@ -576,7 +576,7 @@ fn i15_a_heap_that_does_not_start_with_metadata() {
 
 #[test]
 fn i16_a_heap_that_ends_above_the_break() {
-    // SAFETY: the heap is checked and not used any more.
+    // SAFETY: the heap is only checked after this, not used.
     sees(16, |heap| unsafe { heap.brk_mut().foreign_move_below(-1) });
 }
 
