@@ -12,7 +12,7 @@ impl<B> Spans<B> {
     /// Ends the process unless `span`'s header is the record of the page at which it says it starts (I2).
     #[inline]
     pub(crate) fn verify(&self, span: Span) {
-        if !self.map.believes(span) {
+        if !self.map.is_own_record(span) {
             corrupt(2, span.address());
         }
     }

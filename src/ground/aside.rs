@@ -199,7 +199,7 @@ impl Aside {
     /// # Safety
     ///
     /// No handle and no record there is used.
-    pub(crate) unsafe fn cut(&mut self, ends: Ends, brk: &mut impl Brk) {
+    pub(crate) unsafe fn truncate(&mut self, ends: Ends, brk: &mut impl Brk) {
         // SAFETY: the caller's promise.
         unsafe {
             self.handles.truncate(ends.handles, brk);

@@ -21,7 +21,7 @@
 //! the page tables for it. True arrays cost nothing in pairs and churns, 2 of the 590 of a large block, and 0.2 to 0.7 %
 //! where slabs come and go all the time.
 //!
-//! [Regions](Regions), which stand in for a break that cannot move, each have a page range and a leaf of their own.
+//! [Regions], which stand in for a break that cannot move, each have a page range and a leaf of their own.
 
 use crate::ground::aside::Aside;
 use crate::ground::header::{PAGE, PAGE_SHIFT, Span};
@@ -195,9 +195,9 @@ impl PageMap {
     }
 
     /// Whether a header is the record of the page it says its span starts at. What it reads of the header may be
-    /// anything, but it must be there to be read; see [`knows`](Self::knows).
+    /// anything, but it must be there to be read; see [`is_record`](Self::is_record).
     #[inline]
-    pub(crate) fn believes(&self, span: Span) -> bool {
+    pub(crate) fn is_own_record(&self, span: Span) -> bool {
         let start = span.start();
         let page = start.wrapping_sub(self.base) >> PAGE_SHIFT;
         if page < self.pages {
@@ -208,7 +208,7 @@ impl PageMap {
 
     /// Whether `span` is the record of a page and that page's owner, found without a look at what it leads to. Its cost
     /// grows with the number of leaves and regions.
-    pub(crate) fn knows(&self, span: Span) -> bool {
+    pub(crate) fn is_record(&self, span: Span) -> bool {
         let below_break = (0..self.leaf_count).find_map(|leaf| {
             // Where a room ends amid what a leaf would serve, regions may lie behind it.
             let page = self.leaves[leaf].page_of(span, pages_of(leaf)).filter(|&page| page < self.pages)?;

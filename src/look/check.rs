@@ -192,7 +192,7 @@ fn lists<B>(spans: &Spans<B>, tier: &Tier) -> Result<(), Corruption> {
         let (mut previous, mut next) = (None, tier.classes[index].listed);
         while let Some(slab) = next {
             found += 1;
-            ensure(spans.map.knows(slab.span()), 9, slab.address())?;
+            ensure(spans.map.is_record(slab.span()), 9, slab.address())?;
             let sound = slab.span().is(Kind::Slab)
                 && slab.is_listed()
                 && slab.links().left.get() == previous

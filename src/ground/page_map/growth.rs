@@ -113,7 +113,7 @@ impl PageMap {
         let lost = grown.is_err() && aside.bytes() == 0;
         let raised = grown.and_then(|()| raise(brk)).inspect_err(|_| {
             // SAFETY: what was mapped just now is not used yet.
-            unsafe { aside.cut(before, brk) };
+            unsafe { aside.truncate(before, brk) };
         });
         if lost {
             // Another heap may have found the same room while this one had nothing in it.
@@ -135,7 +135,7 @@ impl PageMap {
             self.use_last_in_line();
         }
         // SAFETY: I2: handles are followed for pages of the heap only, and records only for those of leaves aside.
-        unsafe { aside.cut(ends, brk) };
+        unsafe { aside.truncate(ends, brk) };
         if all && aside.handles_mapped() > 0 {
             // Refused: it has been true until now, and goes on.
             (self.handles, self.older, self.aside_from) = in_use;

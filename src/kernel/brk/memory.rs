@@ -1,4 +1,4 @@
-//! Memory by raw system calls: mappings, protection, the program break. [`advice`] returns pages, [`relocate`] moves
+//! Memory by raw system calls: mappings, protection, the program break. [`advice`] returns pages, [`mod@relocate`] moves
 //! them.
 
 mod advice;

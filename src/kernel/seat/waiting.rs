@@ -74,7 +74,7 @@ impl Seat {
         self.take_within(PATIENCE)
     }
 
-    /// As [`take`](Self::take), with the number of sleeps after which the waiter believes that it waits for itself.
+    /// As [`take`](Self::take), with the number of sleeps after which the waiter concludes that it waits for itself.
     #[cold]
     pub(crate) fn take_within(&self, patience: u32) -> Result<(), Endless> {
         for _ in 0..SPINS {

@@ -36,7 +36,7 @@ fn indexed<B>(spans: &Spans<B>) -> impl Iterator<Item = Span> {
 
 /// Checks that a link of the index leads to a span that belongs there.
 fn is_indexed<B>(spans: &Spans<B>, link: Span) -> Result<(), Corruption> {
-    let sound = spans.map.knows(link) && link.is(Kind::Free) && spans.top != Some(link);
+    let sound = spans.map.is_record(link) && link.is(Kind::Free) && spans.top != Some(link);
     ensure(sound, 4, link.address())
 }
 
