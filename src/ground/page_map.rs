@@ -18,7 +18,7 @@
 //! What other ways would cost, in instructions and in a tiny program's memory: if each leaf kept the handles of its own
 //! pages, look-ups would take 11 more (a pair of calls 91.7 for 80.7, slabs that come and go 8 to 10 % more); if all
 //! handles lay aside from the first page on, a tiny program would make one system call more and touch one page more, and
-//! the page tables for it. True arrays cost nothing in pairs and churns, 2 of the 590 of a large block, and 0.2 to 0.7 %
+//! the page tables for it. True arrays cost nothing in pairs, 0.2 % in churns, 2 of 590 for a large block, and 0.7 to 1.1 %
 //! where slabs come and go all the time.
 //!
 //! [Regions], which stand in for a break that cannot move, each have a page range and a leaf of their own.
