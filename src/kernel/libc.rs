@@ -32,45 +32,51 @@ pub(crate) fn is_linked() -> bool {
 /// # Safety
 ///
 /// The program [has a libc](is_linked): without one there may be no thread pointer, and on x86 reading it would fault.
+#[cfg(all(
+    not(miri),
+    any(
+        target_arch = "x86_64",
+        target_arch = "x86",
+        target_arch = "aarch64",
+        target_arch = "riscv64",
+        target_arch = "loongarch64"
+    )
+))]
 #[inline(always)]
 pub(crate) unsafe fn thread_pointer() -> usize {
-    #[cfg(all(
-        not(miri),
-        any(
-            target_arch = "x86_64",
-            target_arch = "x86",
-            target_arch = "aarch64",
-            target_arch = "riscv64",
-            target_arch = "loongarch64"
-        )
-    ))]
-    {
-        let pointer: usize;
-        // SAFETY: reads the thread pointer; on x86 through the word it points to, which holds it by the ABI.
-        unsafe {
-            #[cfg(target_arch = "x86_64")]
-            core::arch::asm!("mov {}, fs:0", out(reg) pointer, options(nostack, preserves_flags, readonly));
-            #[cfg(target_arch = "x86")]
-            core::arch::asm!("mov {}, gs:0", out(reg) pointer, options(nostack, preserves_flags, readonly));
-            #[cfg(target_arch = "aarch64")]
-            core::arch::asm!("mrs {}, tpidr_el0", out(reg) pointer, options(nostack, preserves_flags, nomem));
-            #[cfg(target_arch = "riscv64")]
-            core::arch::asm!("mv {}, tp", out(reg) pointer, options(nostack, preserves_flags, nomem));
-            #[cfg(target_arch = "loongarch64")]
-            core::arch::asm!("move {}, $tp", out(reg) pointer, options(nostack, preserves_flags, nomem));
-        }
-        pointer
+    let pointer: usize;
+    // SAFETY: reads the thread pointer; on x86 through the word it points to, which holds it by the ABI.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        core::arch::asm!("mov {}, fs:0", out(reg) pointer, options(nostack, preserves_flags, readonly));
+        #[cfg(target_arch = "x86")]
+        core::arch::asm!("mov {}, gs:0", out(reg) pointer, options(nostack, preserves_flags, readonly));
+        #[cfg(target_arch = "aarch64")]
+        core::arch::asm!("mrs {}, tpidr_el0", out(reg) pointer, options(nostack, preserves_flags, nomem));
+        #[cfg(target_arch = "riscv64")]
+        core::arch::asm!("mv {}, tp", out(reg) pointer, options(nostack, preserves_flags, nomem));
+        #[cfg(target_arch = "loongarch64")]
+        core::arch::asm!("move {}, $tp", out(reg) pointer, options(nostack, preserves_flags, nomem));
     }
-    #[cfg(not(all(
-        not(miri),
-        any(
-            target_arch = "x86_64",
-            target_arch = "x86",
-            target_arch = "aarch64",
-            target_arch = "riscv64",
-            target_arch = "loongarch64"
-        )
-    )))]
+    pointer
+}
+
+/// Not read on other architectures, nor by an interpreter, which has no registers.
+///
+/// # Safety
+///
+/// None is needed.
+#[cfg(not(all(
+    not(miri),
+    any(
+        target_arch = "x86_64",
+        target_arch = "x86",
+        target_arch = "aarch64",
+        target_arch = "riscv64",
+        target_arch = "loongarch64"
+    )
+)))]
+pub(crate) unsafe fn thread_pointer() -> usize {
     0
 }
 

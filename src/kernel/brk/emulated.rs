@@ -9,6 +9,7 @@ mod kernel;
 use super::room::Room;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
+use faults::Faults;
 use foreign::Foreign;
 use gaps::Gaps;
 
@@ -39,17 +40,8 @@ pub struct Emulated<'a> {
     raised: usize,
     foreign: Foreign,
     page: usize,
-    cap: usize,
+    faults: Faults,
     calls: usize,
-    /// Raises at or after this call number are refused.
-    refuse_from: usize,
-    /// The one call number that is refused, up or down.
-    refuse_at: usize,
-    refuse_lowering: bool,
-    dirty: bool,
-    discard: bool,
-    /// Relocations that are granted from now on.
-    relocations: usize,
     relocated: usize,
     /// Where the next mapping would start.
     map_end: usize,
@@ -59,7 +51,6 @@ pub struct Emulated<'a> {
     expected_use: usize,
     sealed: usize,
     now: Option<u64>,
-    locked: bool,
     arena: PhantomData<&'a mut [MaybeUninit<u8>]>,
 }
 
@@ -81,14 +72,8 @@ impl<'a> Emulated<'a> {
             raised: start,
             foreign: Foreign::NONE,
             page: 4096,
-            cap: usize::MAX,
+            faults: Faults::NONE,
             calls: 0,
-            refuse_from: usize::MAX,
-            refuse_at: usize::MAX,
-            refuse_lowering: false,
-            dirty: false,
-            discard: false,
-            relocations: 0,
             relocated: 0,
             map_end: end,
             gaps: Gaps::NONE,
@@ -96,7 +81,6 @@ impl<'a> Emulated<'a> {
             expected_use: 0,
             sealed: 0,
             now: None,
-            locked: false,
             arena: PhantomData,
         };
         let first_page_end = emulated.page_end(start);
@@ -121,7 +105,7 @@ impl<'a> Emulated<'a> {
         let (old_pages_end, new_pages_end) = (self.page_end(self.current), self.page_end(to));
         if to > self.current {
             self.fill(old_pages_end, new_pages_end, 0);
-        } else if self.dirty {
+        } else if self.faults.dirty {
             self.fill(to, new_pages_end, STALE);
         }
         self.current = to;

@@ -82,7 +82,7 @@ unsafe impl Brk for Emulated<'_> {
     }
 
     unsafe fn discard(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
-        if !self.discard || start < self.start || start + bytes > self.end {
+        if !self.faults.discard || start < self.start || start + bytes > self.end {
             return Err(Refused);
         }
         self.fill(start, start + bytes, 0);
@@ -92,10 +92,10 @@ unsafe impl Brk for Emulated<'_> {
     unsafe fn relocate(&mut self, from: usize, to: usize, bytes: usize) -> Result<(), Refused> {
         let inside = |start: usize| start >= self.start && start.checked_add(bytes).is_some_and(|end| end <= self.end);
         debug_assert!([from, to, bytes].iter().all(|number| number.is_multiple_of(self.page)));
-        if self.relocations == 0 || !inside(from) || !inside(to) || from.abs_diff(to) < bytes {
+        if self.faults.relocations == 0 || !inside(from) || !inside(to) || from.abs_diff(to) < bytes {
             return Err(Refused);
         }
-        self.relocations -= 1;
+        self.faults.relocations -= 1;
         self.relocated += bytes;
         let [source, target] = [from, to].map(core::ptr::with_exposed_provenance_mut::<u8>);
         // SAFETY: both ranges lie in the arena, which this value borrows exclusively, and do not overlap.
@@ -117,7 +117,7 @@ unsafe impl Brk for Emulated<'_> {
 
     fn is_locked(&mut self, start: usize) -> bool {
         assert!(start.is_multiple_of(self.page));
-        self.locked
+        self.faults.locked
     }
 
     fn now(&self) -> Option<u64> {
