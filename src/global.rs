@@ -3,12 +3,12 @@
 //! | file | what it is for |
 //! |---|---|
 //! | [`construct`] | making one, and taking it through a fork |
-//! | [`request`] | allocate, free, resize, for callers who hear what went wrong: the C library |
-//! | [`rust`] | the same for Rust programs: null for no, and misuse by the policy |
-//! | [`lend`] | the heap lent out, and looked at |
+//! | [`request`] | allocate, free, resize, for callers who are told what went wrong: the C library |
+//! | [`rust`] | the same for Rust programs: failure is null, and the policy decides about misuse |
+//! | [`lend`] | lending the heap out, and looking at it |
 //!
-//! The shape of the common paths matters: every way out of them that does more is the last thing they do, so that they
-//! need no stack frame and save no registers. What such a way out is called with, it holds the turn for.
+//! The shape of the common paths matters: whatever does more is a call in tail position, so that they need no stack frame
+//! and save no registers. A function that is called there takes over the caller's turn, and ends it.
 
 mod construct;
 mod lend;

@@ -1,5 +1,5 @@
 //! The heap: making one, and allocating. Control flow only; the work is done a layer below. [`free`] and
-//! [`resize`](crate::resize) are the other two stories, [`inspect`] is for those who look on.
+//! [`resize`](crate::resize) are the other two stories; [`inspect`] looks at a heap, and trims it.
 
 mod free;
 mod inspect;
@@ -17,7 +17,7 @@ use core::ptr::NonNull;
 /// A heap over a break, with one owner and no lock.
 ///
 /// Nothing happens before the first allocation. What it hands out stays valid until it is freed or the memory under
-/// `B` is gone; moving the `Heap` value moves none of it. Dropping a heap gives nothing back.
+/// `B` is gone; moving the `Heap` value moves none of it. Dropping a heap returns nothing to the kernel.
 ///
 /// # Examples
 ///
@@ -72,7 +72,7 @@ impl<B: Brk> Heap<B> {
     ///
     /// # Errors
     ///
-    /// [`OutOfMemory`] if neither the break nor a mapping could be had. Nothing has changed then.
+    /// [`OutOfMemory`] if the kernel refused both a higher break and a mapping. Nothing has changed then.
     #[inline(always)]
     pub fn allocate(&mut self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         match self.allocate_common(layout) {
@@ -125,7 +125,7 @@ impl<B: Brk> Heap<B> {
         self.tier.pop(class).ok_or(OutOfMemory)
     }
 
-    /// Sees to it that a class has a slot at hand for requests of `class`, and returns which.
+    /// Makes sure that some class has a slot at hand for requests of `class`, and returns that class.
     fn find_slot(&mut self, class: SizeClass) -> Result<SizeClass, OutOfMemory> {
         if self.tier.has_slot(class) {
             return Ok(class);
@@ -135,7 +135,7 @@ impl<B: Brk> Heap<B> {
         if self.tier.has_slot(host) || self.tier.refill(host, &mut self.spans).is_ok() {
             return Ok(host);
         }
-        // The last resort is a slot that a guest has given back, or what is free.
+        // The last resort is a slot that a guest has freed, or what is free.
         self.spans.end_asking();
         let coarse = class.coarse();
         let found = self.tier.has_slot(coarse) || self.tier.refill(coarse, &mut self.spans).is_ok();

@@ -74,8 +74,8 @@ pub(crate) struct Spans<B> {
     pub(crate) asked_idle: u32,
     /// Whether huge pages were asked for.
     pub(crate) has_huge_pages: bool,
-    /// The end of the highest memory that was handed out since and not returned: the rest of the huge page in which it lies
-    /// holds memory, too.
+    /// The end of the highest memory that was handed out since huge pages were asked for, and not returned: the rest of the
+    /// huge page in which it lies holds memory, too.
     pub(crate) handed_out_end: usize,
     pub(crate) counters: Counters,
     /// What is done about a break that was lowered below blocks in use.

@@ -1,4 +1,4 @@
-//! The heap lent out: to the program's own code, and to what looks at all of it.
+//! Lending the heap out: to the program's own code, and to what looks at all of it.
 
 use super::{Hmalloc, end};
 use crate::door::block::Block;
@@ -8,7 +8,7 @@ use crate::kernel::brk::Brk;
 use crate::look::check::Corruption;
 use crate::look::stats::Stats;
 
-/// Ends a turn when it goes out of scope, also by a panic of what the heap was lent to.
+/// Ends a turn when it goes out of scope, also when the code that borrowed the heap panics.
 struct Lent<'a, L: Lock> {
     lock: &'a L,
     turn: Turn,

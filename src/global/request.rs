@@ -1,4 +1,4 @@
-//! Requests of callers who hear what went wrong, in turn with other threads: a heap's own functions behind the lock.
+//! Requests of callers who are told what went wrong, in turn with other threads: a heap's own functions behind the lock.
 
 use super::{Hmalloc, end};
 use crate::central::spans::OutOfMemory;

@@ -1,4 +1,4 @@
-//! Requests of Rust programs: null for no, and misuse by the heap's policy.
+//! Requests of Rust programs: failure is null, and the heap's policy decides about misuse.
 
 use super::{Hmalloc, end};
 use crate::central::spans::OutOfMemory;

@@ -14,7 +14,7 @@
 //! they need no guards.
 //!
 //! From page 512 on records are [`GROUPED`], and are mapped and unmapped 512 at a time, 96 KiB. These are addresses: a heap
-//! that is all slabs of four pages touches a quarter of them. A last leaf that the room cuts short is in page order, so that
+//! that is all slabs of four pages touches a quarter of them. A last leaf for which the room is too short is in page order, so that
 //! a room of the least length serves all pages. So are the first leaves: a heap of less than 8 MiB has too few records for
 //! whole groups.
 
@@ -170,7 +170,7 @@ impl Aside {
         Ends { handles: self.handles.mapped, records: self.records.mapped }
     }
 
-    /// Where both start: to cut them there is to return everything.
+    /// Where both start: to truncate them there is to return everything.
     pub(crate) fn starts(&self) -> Ends {
         Ends { handles: self.handles.start, records: self.records.start }
     }
@@ -197,7 +197,7 @@ impl Aside {
     /// # Safety
     ///
     /// No handle and no record there is used.
-    pub(crate) unsafe fn cut(&mut self, ends: Ends, brk: &mut impl Brk) {
+    pub(crate) unsafe fn truncate(&mut self, ends: Ends, brk: &mut impl Brk) {
         // SAFETY: the caller's promise.
         unsafe {
             self.handles.truncate(ends.handles, brk);

@@ -1,4 +1,4 @@
-//! Freeing: through the one door, then to the tier or the central part; and what goes back to the kernel then.
+//! Freeing: through the one door, then to the tier or the central part; and what is returned to the kernel then.
 
 use super::Heap;
 use crate::door::misuse::Misuse;
@@ -130,11 +130,11 @@ impl<B: Brk> Heap<B> {
     }
 
     fn free_large(&mut self, span: Span) {
-        let free = self.spans.release(span);
+        let free = self.spans.free_span(span);
         self.return_due(free);
     }
 
-    /// Gives memory back to the kernel if a span that was just freed makes it worth while.
+    /// Returns memory to the kernel if a span that was just freed makes that worth while.
     pub(crate) fn return_due(&mut self, free: Span) {
         if self.spans.is_return_due() {
             self.return_due_slow(free.start());

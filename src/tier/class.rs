@@ -54,7 +54,8 @@ pub(crate) struct Class {
     pub(crate) listed: Option<Slab>,
 }
 
-/// What is known to be zero in a class's current slab, beyond what the slab's units say.
+/// What is known to be zero in a class's current slab, beyond what the slab's units say; and, in the bits above, how often
+/// the sweep has stopped at the present word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Zeros(u8);
 

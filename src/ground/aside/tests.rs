@@ -55,7 +55,7 @@ fn a_room_has_a_place_for_the_record_of_each_page_of_its_arena() {
         assert_eq!(aside.grow(capacity + 1, &mut brk), Err(Refused));
         for &pages in steps.iter().rev() {
             // SAFETY: nothing uses them.
-            unsafe { aside.cut(aside.shrunk(pages, pages, kernel_page), &mut brk) };
+            unsafe { aside.truncate(aside.shrunk(pages, pages, kernel_page), &mut brk) };
             assert!(aside.serves(pages, pages));
             records_have_addresses(&aside, pages);
         }

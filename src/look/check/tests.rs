@@ -212,7 +212,7 @@ fn i4_a_header_in_the_index_that_is_no_record() {
     sees(4, |heap| {
         let copy = Box::leak(Box::new(MaybeUninit::<Header>::uninit()));
         let address = core::ptr::from_mut(copy).expose_provenance();
-        // SAFETY: the copy is as long and as aligned as a record, and is never given back.
+        // SAFETY: the copy is as long and as aligned as a record, and is never freed.
         let forged = unsafe { Span::at(address) };
         forged.init(Kind::Free, address_of(tree_span(heap)), tree_span(heap).page_count(), 0);
         tree_span(heap).links().left.set(Some(forged));
@@ -523,7 +523,7 @@ fn i13_a_reciprocal_where_there_are_no_slots() {
 fn i14_a_byte_in_a_page_known_to_be_zero() {
     sees(14, |heap| {
         let span = find(heap, |span| span.is(Kind::Free) && span.zero_end() > 0);
-        // SAFETY: the last page of a free span is the heap's, and nobody's payload.
+        // SAFETY: the last page of a free span is the heap's, and no payload.
         unsafe { core::ptr::with_exposed_provenance_mut::<u8>(span.end() - PAGE).write(1) };
     });
 }
