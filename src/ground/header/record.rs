@@ -157,6 +157,19 @@ pub(crate) enum Place {
     Empty,
 }
 
+impl Place {
+    /// Whether a slab that was at `old` can be here next. A new slab is current from the start.
+    pub(super) fn may_follow(self, old: Self) -> bool {
+        match self {
+            Self::Current => !matches!(old, Self::Full | Self::Spent),
+            Self::Full => matches!(old, Self::Current | Self::Full),
+            Self::Spent => matches!(old, Self::Current | Self::Full),
+            Self::Listed => matches!(old, Self::Current | Self::Full | Self::Spent),
+            Self::Empty => old == Self::Listed,
+        }
+    }
+}
+
 /// How many slots of a slab are opened, and its place, in the highest three bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(transparent)]
