@@ -19,7 +19,7 @@ struct NewEnd {
 }
 
 impl<B: Brk> Spans<B> {
-    /// Handles a break found at `from`: if another user has lowered it below the heap's end, makes the heap agree again.
+    /// Handles a break found at `from`: if another user has lowered it below the heap's end, makes the heap agree again (I16).
     /// Returns where the break is then.
     ///
     /// Free pages at the top are dropped from the heap. The content of blocks is lost, and the policy decides: if the

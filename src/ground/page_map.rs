@@ -6,7 +6,7 @@
 //! double 25 times, and no record ever moves. The first leaf and its guard fit one page of metadata, which is what an
 //! empty heap keeps.
 //!
-//! Leaf 0 lies at the heap's base. Leaf 1 is stored right where the heap has to grow for it, in line, unless it grows
+//! Leaf 0 lies at the heap's base (I15). Leaf 1 is stored right where the heap has to grow for it, in line, unless it grows
 //! for a block at its end, which has to stay in one piece. All others lie [`aside`](crate::ground::aside), in one array of
 //! records and one of handles. Only where the source has no room aside do these come in line, too.
 //!
@@ -21,7 +21,7 @@
 //! the page tables for it. True arrays cost nothing in pairs and churns, 2 of the 590 of a large block, and 0.2 to 0.7 %
 //! where slabs come and go all the time.
 //!
-//! [Regions](Regions), which stand in for a break that cannot move, each have a page range and a leaf of their own.
+//! [Regions], which stand in for a break that cannot move, each have a page range and a leaf of their own.
 
 use crate::ground::aside::Aside;
 use crate::ground::header::{PAGE, PAGE_SHIFT, Span};

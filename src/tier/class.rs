@@ -44,7 +44,7 @@ pub(crate) struct Class {
     pub(crate) next: u8,
     /// How often the slab was swept since slots were last opened, up to [`SWEEPS_MAX`].
     pub(crate) sweeps: u8,
-    /// Pages in slabs of this class.
+    /// Pages in slabs of this class (I12).
     pub(crate) pages: u32,
     /// How many requests were served by the [host](crate::tier::Tier::host) instead.
     pub(crate) guests: u8,
