@@ -3,13 +3,13 @@
 //!
 //! | file | what it is for |
 //! |---|---|
-//! | [`construct`] | making one, and calls before and after a fork |
-//! | [`request`] | allocate, free, resize, with errors returned: for the C library |
-//! | [`rust`] | the same for Rust programs: null for an error, and misuse by the policy |
-//! | [`lend`] | lending the heap to the program's code, and walks |
+//! | [`construct`] | making one, and taking it through a fork |
+//! | [`request`] | allocate, free, resize, for callers who are told what went wrong: the C library |
+//! | [`rust`] | the same for Rust programs: failure is null, and the policy decides about misuse |
+//! | [`lend`] | lending the heap out, and looking at it |
 //!
-//! The shape of the common paths matters: they call the less common ones as their last step, so that they need no stack
-//! frame and save no registers. The function that is called so gets the turn, and has to end it.
+//! The shape of the common paths matters: whatever does more is a call in tail position, so that they need no stack frame
+//! and save no registers. A function that is called there takes over the caller's turn, and ends it.
 
 mod construct;
 mod lend;

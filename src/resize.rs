@@ -198,8 +198,8 @@ impl<B: Brk> Heap<B> {
         let (to, bytes) = (payload_of(moved), span.bytes().min(new.size()));
         let free = match self.spans.move_content(span, moved, bytes) {
             Content::ToCopy { zero_from } => return Ok(Begun::Moving(Move { from, to, bytes, zero_from })),
-            Content::Moved { left_zero: true } => self.spans.release_untouched(span),
-            Content::Moved { left_zero: false } => self.spans.release(span),
+            Content::Moved { left_zero: true } => self.spans.free_untouched(span),
+            Content::Moved { left_zero: false } => self.spans.free_span(span),
         };
         self.return_due(free);
         Ok(Begun::Done(to))

@@ -17,7 +17,7 @@ impl<B> Spans<B> {
         }
     }
 
-    /// The span after this one, if it is free. There is no gap between them: regions and the heap start with metadata,
+    /// The span after this one, if it is free. There is no gap between them: regions and the heap start with metadata (I15),
     /// so no free span follows a gap.
     pub(crate) fn free_next(&self, span: Span) -> Option<Span> {
         span.next().filter(|next| next.is(Kind::Free))

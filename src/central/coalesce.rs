@@ -7,24 +7,24 @@ use crate::ground::header::{Kind, Span};
 
 impl<B> Spans<B> {
     /// Frees a used span and coalesces it with free neighbours (I3). Returns the resulting free span.
-    pub(crate) fn release(&mut self, span: Span) -> Span {
-        self.release_with(span, Known::used(span.page_count()))
+    pub(crate) fn free_span(&mut self, span: Span) -> Span {
+        self.free_with(span, Known::used(span.page_count()))
     }
 
-    /// [`release`](Self::release) for a span whose content has been moved away: no kernel memory is left in it.
-    pub(crate) fn release_untouched(&mut self, span: Span) -> Span {
+    /// [`free_span`](Self::free_span) for a span whose content has been moved away: no kernel memory is left in it.
+    pub(crate) fn free_untouched(&mut self, span: Span) -> Span {
         let pages = span.page_count();
-        self.release_with(span, Known { pages, front: 0, dirty: 0, end: pages })
+        self.free_with(span, Known { pages, front: 0, dirty: 0, end: pages })
     }
 
-    fn release_with(&mut self, span: Span, known: Known) -> Span {
+    fn free_with(&mut self, span: Span, known: Known) -> Span {
         self.verify(span);
         self.coalesce(span, known)
     }
 
     /// Makes a used span free and coalesces it with its free neighbours.
     pub(crate) fn coalesce(&mut self, span: Span, known: Known) -> Span {
-        self.thrift.tick_release(span.page_count());
+        self.thrift.tick_free(span.page_count());
         span.change_kind(Kind::Large, Kind::Free);
         known.note(span);
         let mut free = span;
@@ -47,7 +47,7 @@ impl<B> Spans<B> {
     pub(crate) fn shorten(&mut self, span: Span, pages: usize) -> Span {
         self.verify(span);
         let rest = self.split(span, pages);
-        self.release(rest)
+        self.free_span(rest)
     }
 
     /// Lengthens a used span to `pages` pages with pages of the free span after it, if there are enough.

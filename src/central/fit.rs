@@ -16,7 +16,7 @@ use crate::ground::list;
 /// Spans of at most this many pages have a list for their exact length.
 pub(crate) const LISTED_MAX: usize = 64;
 
-/// The free spans of a heap by length, except the top.
+/// The free spans of a heap by length, except the top (I4).
 #[derive(Debug)]
 pub(crate) struct Fit {
     /// Bit `n - 1` is set while `lists[n - 1]`, the spans of `n` pages, is not empty.
@@ -25,7 +25,7 @@ pub(crate) struct Fit {
     pub(crate) tree: Treap,
     /// Spans held, in lists and tree together.
     count: usize,
-    /// Their pages, and how many of these may hold kernel memory.
+    /// Their pages, and how many of these may hold kernel memory (I12).
     pub(crate) pages: usize,
     pub(crate) dirty: usize,
 }

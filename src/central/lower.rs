@@ -19,8 +19,8 @@ struct NewEnd {
 }
 
 impl<B: Brk> Spans<B> {
-    /// Handles a break found at `from`: if another user has lowered it below the heap's end, makes the heap agree
-    /// again. Returns where the break is then.
+    /// Handles a break found at `from`: if another user has lowered it below the heap's end, makes the heap agree again (I16).
+    /// Returns where the break is then.
     ///
     /// Free pages at the top are dropped from the heap. The content of blocks is lost, and the policy decides: if the
     /// process is to go on, the break is raised over them again, so that at least their addresses belong to the heap.

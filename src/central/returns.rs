@@ -28,7 +28,7 @@ impl<B: Brk> Spans<B> {
         from..to.max(from)
     }
 
-    /// Whether memory may have to be returned, after a span was released.
+    /// Whether memory may have to be returned, after a span was freed.
     #[inline]
     pub(crate) fn is_return_due(&mut self) -> bool {
         let sums = self.sums();

@@ -5,7 +5,7 @@
 //! | needs a slab | [`take_slab`](Spans::take_slab) |
 //! | has one in which nothing is live | [`retire`](Spans::retire), or keeps it for a while unless the heap [is draining](Spans::is_draining) |
 //! | is about to relink one | [`verify_slab`](Spans::verify_slab) |
-//! | returns memory inside its slabs, or looks for its last free slots | [`visit_slabs`](Spans::visit_slabs), [`discard_in`](Spans::discard_in), [`spans_to_look_at`](Spans::spans_to_look_at) |
+//! | returns memory inside its slabs, or looks for its last free slots | [`visit_slabs`](Spans::visit_slabs), [`discard_in`](Spans::discard_in), [`kernel_page`](Spans::kernel_page), [`spans_to_look_at`](Spans::spans_to_look_at) |
 //!
 //! The central part asks one thing of the tiers: to retire what is idle, before the heap grows.
 

@@ -1,4 +1,4 @@
-//! The list of spans: every page of the heap belongs to one span, and the spans are linked in address order.
+//! The list of spans: every page of the heap belongs to one span, and the spans are linked in address order (I1).
 //!
 //! This is the central part of the heap. It hands out runs of pages, splits and coalesces free ones, and asks
 //! [`raise`](crate::central::raise) and [`regions`](crate::central::regions) for more;
@@ -34,7 +34,7 @@ impl core::fmt::Display for OutOfMemory {
 
 impl core::error::Error for OutOfMemory {}
 
-/// Counts that a walk over the heap could not recover, or not fast enough.
+/// Counts that a walk over the heap could not recover, or not fast enough (I12).
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) brk_calls: usize,
@@ -56,7 +56,7 @@ pub(crate) struct Spans<B> {
     pub(crate) fit: Fit,
     /// The span at the lowest address.
     pub(crate) first: Option<Span>,
-    /// The last span below the heap's end. Regions do not count: they may lie anywhere.
+    /// The last span below the heap's end (I11). Regions do not count: they may lie anywhere.
     pub(crate) last: Option<Span>,
     /// `last`, if it is free. It is not in [`Fit`], so that it is split only when no other span fits.
     pub(crate) top: Option<Span>,
@@ -74,8 +74,8 @@ pub(crate) struct Spans<B> {
     pub(crate) asked_idle: u32,
     /// Whether huge pages were asked for.
     pub(crate) has_huge_pages: bool,
-    /// The end of the highest memory that was handed out since and not returned: the rest of the huge page in which it
-    /// lies holds memory, too.
+    /// The end of the highest memory that was handed out since huge pages were asked for, and not returned: the rest of the
+    /// huge page in which it lies holds memory, too.
     pub(crate) handed_out_end: usize,
     pub(crate) counters: Counters,
     /// What is done about a break that was lowered below blocks in use.

@@ -63,9 +63,9 @@ const MOST_IDLE: usize = (64 << 20) / PAGE;
 /// What is known about when to return memory.
 #[derive(Debug)]
 pub(crate) struct Thrift {
-    /// Spans released and taken, modulo 2^32.
+    /// Spans freed and taken, modulo 2^32.
     operations: u32,
-    /// Pages of the span released last.
+    /// Pages of the span freed last.
     freed: usize,
     draining: bool,
     /// Whether kernel memory was needed after draining, which has not been judged yet.
@@ -120,8 +120,8 @@ impl Thrift {
         self.operations = self.operations.wrapping_add(1);
     }
 
-    /// Counts the release of a span of so many pages.
-    pub(crate) fn tick_release(&mut self, pages: usize) {
+    /// Counts that a span of so many pages was freed.
+    pub(crate) fn tick_free(&mut self, pages: usize) {
         self.tick();
         self.freed = pages;
     }
@@ -141,7 +141,7 @@ impl Thrift {
         self.draining
     }
 
-    /// Notes that kernel memory is needed, which ends draining. The clock is read when the next span is released.
+    /// Notes that kernel memory is needed, which ends draining. The clock is read when the next span is freed.
     pub(crate) fn note_needed(&mut self) {
         if self.draining {
             (self.draining, self.needed) = (false, self.returned > 0);
@@ -165,7 +165,7 @@ impl Thrift {
         BASE + sums.peak / PEAK_FRACTION + ((live / LIVE_FRACTION) << self.mistakes)
     }
 
-    /// Whether it is time to [plan](Self::plan), after a span was released: a few comparisons.
+    /// Whether it is time to [plan](Self::plan), after a span was freed: a few comparisons.
     #[inline]
     pub(crate) fn is_due(&mut self, sums: Sums) -> bool {
         self.stuck = self.stuck.min(sums.dirty);

@@ -13,7 +13,7 @@ pub enum MisuseKind {
     /// In the heap, but not a multiple of the smallest payload alignment, 16 bytes.
     Misaligned,
     /// In the heap and aligned, but no payload starts there: the interior of a block, metadata, a slab's tail, foreign
-    /// memory, a released span.
+    /// memory, a span that was freed.
     NotABlock,
     /// A payload started there and is free now. This is known as long as its slab or span stands.
     AlreadyFree,

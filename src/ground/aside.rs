@@ -172,7 +172,7 @@ impl Aside {
         Ends { handles: self.handles.mapped, records: self.records.mapped }
     }
 
-    /// Where both start: to cut them there is to return everything.
+    /// Where both start: to truncate them there is to return everything.
     pub(crate) fn starts(&self) -> Ends {
         Ends { handles: self.handles.start, records: self.records.start }
     }

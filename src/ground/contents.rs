@@ -1,12 +1,12 @@
-//! The contents of blocks: filled and copied here, and nowhere else. The time is proportional to a block's size, so it
-//! is done after the lock is released: nothing here needs the heap.
+//! The contents of blocks: filled and copied here, and nowhere else. The time is proportional to a block's size, so it is
+//! done after the lock is released: nothing here needs the heap. What an emulated kernel or a byte array clears when memory
+//! is taken from it is the source's work, as it is a kernel's.
 
+use crate::ground::units::UNIT;
 use core::ptr::NonNull;
 
 /// From this size on, in bytes, a copy skips zeros.
 const SKIP_MIN: usize = 1 << 20;
-/// How many bytes are checked for zeros at a time: the smallest kernel page.
-const UNIT: usize = 4096;
 
 /// A block that was requested zeroed, and whose first `dirty` bytes are not zero yet.
 #[must_use]

@@ -8,8 +8,8 @@
 //!
 //! | group | written by | read by |
 //! |---|---|---|
-//! | `Shared` | the central part, when it makes a span, cuts it into a slab, or retires that | all parts, on each free |
-//! | `Owner`, in a slab | the tier that owns the slab, through a [`Slab`] | all parts |
+//! | `Shared` | the central part, when it makes a span, cuts it into a slab, or retires that; the page map's [marks](Span::mark) in unused records | all parts, on each free |
+//! | `Owner`, in a slab | the tier that owns the slab, through a [`Slab`]; the central part, when it cuts the slab | all parts |
 //! | `Pages`, in any other span | the central part, through a [`Span`] | the central part |
 //! | `Central` | the central part, through a [`Span`] | the central part, and a tier about its slabs |
 //!

@@ -6,7 +6,7 @@
 //! double 25 times, and no record ever moves. The first leaf and its guard fit one page of metadata, which is what an
 //! empty heap keeps.
 //!
-//! Leaf 0 lies at the heap's base. Leaf 1 is stored right where the heap has to grow for it, in line, unless it grows
+//! Leaf 0 lies at the heap's base (I15). Leaf 1 is stored right where the heap has to grow for it, in line, unless it grows
 //! for a block at its end, which has to stay in one piece. All others lie [`aside`](crate::ground::aside), in one array of
 //! records and one of handles. Only where the source has no room aside do these come in line, too.
 //!
@@ -75,20 +75,21 @@ fn leaf_of(page: usize) -> usize {
 /// # What may be read without the central lock
 ///
 /// `pages`, then `base` and `handles`, then the handle of a page below `pages`, then the header that it leads to; and the
-/// [regions](Regions). All fields are plain as long as there is one reader, who holds the lock. These rules make it right
-/// for more:
+/// [regions](Regions). As long as there is one reader, who holds the lock, all fields are plain, and may be read in any order.
+/// These rules make it right for more:
 ///
 /// 1. `base` is written before `pages` is first other than 0, and does not change.
 /// 2. Growth completes the new array, then writes `handles`, then `pages`. So the array that a reader gets has room for each
-///    page below the `pages` that it has read before. `handles` leads only to longer arrays, also when the heap shrinks: a
-///    reader with the old `pages` would look past the end of a shorter one. It leads to a shorter one when the memory of
-///    the longer goes.
+///    page below the `pages` that it has read before. `handles` changes only to longer arrays, also when the heap shrinks: a
+///    reader with the old `pages` would look past the end of a shorter one. It changes to a shorter one only when the memory
+///    of the longer is returned (5).
 /// 3. Each array that stands is true: whichever a reader gets, it finds the owner that the page has, or had a moment ago.
-/// 4. A record is initialised before a handle leads to it. It is never moved, and no other page's. Who is on the way to it
-///    while its span ends finds a header all the same; what may be believed of it is the header's affair.
+/// 4. A record is initialised before a handle leads to it. It is never moved, and no other page's. A reader
+///    that is on its way to it while its span ends still finds a header there. What it may conclude from that header is for
+///    the header's own rules to say.
 /// 5. Memory with handles or records in it is returned only while there is one reader: by a break that is lowered over a
-///    leaf in line, by [`return_aside`](Self::return_aside), and with a region. A break that is lowered over other pages
-///    takes nothing from a reader, as their handles lead to nothing by then.
+///    leaf in line, by [`return_aside`](Self::return_aside), and with a region. Lowering a break over other pages takes
+///    nothing from a reader, as their handles lead to nothing by then; but each lowering calls `return_aside` afterwards.
 #[derive(Debug)]
 pub(crate) struct PageMap {
     /// Address of page 0, a multiple of [`PAGE`]; meaningless while there are no pages.
@@ -210,7 +211,7 @@ impl PageMap {
     /// grows with the number of leaves and regions.
     pub(crate) fn is_record(&self, span: Span) -> bool {
         let below_break = (0..self.leaf_count).find_map(|leaf| {
-            // Where a room ends amid what a leaf would serve, regions may lie behind it.
+            // Where a room is too short for all that a leaf would serve, regions may lie beyond it.
             let page = self.leaves[leaf].page_of(span, pages_of(leaf)).filter(|&page| page < self.pages)?;
             Some(self.base + page * PAGE)
         });

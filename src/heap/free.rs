@@ -131,7 +131,7 @@ impl<B: Brk> Heap<B> {
     }
 
     fn free_large(&mut self, span: Span) {
-        let free = self.spans.release(span);
+        let free = self.spans.free_span(span);
         self.return_due(free);
     }
 

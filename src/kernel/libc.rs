@@ -116,7 +116,7 @@ pub(crate) fn lock_streams() {
     }
 }
 
-/// Gives back what [`lock_streams`] took.
+/// Unlocks what [`lock_streams`] has locked.
 pub(crate) fn unlock_streams() {
     if let (Some(_), Some(unlock), Some(_)) =
         (linked!(hmalloc_libc_list_lock), linked!(hmalloc_libc_list_unlock), linked!(hmalloc_libc_list_reset))

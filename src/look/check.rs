@@ -35,9 +35,9 @@ pub(crate) fn check<B: Brk>(spans: &Spans<B>, tier: &Tier) -> Result<(), Corrupt
     let untrue = spans.map.untrue_handle();
     ensure(untrue.is_none(), 5, untrue.unwrap_or(0))?;
     for index in 0..CLASSES {
-        taken_word(tier, SizeClass::from_index(index))?;
+        claimed_word(spans, tier, SizeClass::from_index(index))?;
     }
-    empties(tier)?;
+    empties(spans, tier)?;
     lists(spans, tier)?;
     counters(spans, tier)
 }
@@ -83,6 +83,7 @@ fn ends<B>(spans: &Spans<B>) -> Result<(), Corruption> {
         ensure(spans.map.record(start).is(Kind::Metadata), 15, start)?;
     }
     let end = base.map(|_| spans.map.end());
+    ensure(spans.last.is_none_or(|last| spans.map.is_record(last)), 11, spans.last.map_or(0, Span::address))?;
     ensure(spans.last.map(Span::end) == end, 11, end.unwrap_or(0))?;
     ensure(spans.top == spans.last.filter(|last| last.is(Kind::Free)), 11, end.unwrap_or(0))
 }
@@ -149,9 +150,10 @@ fn zero_units(slab: Slab) -> Result<(), Corruption> {
 }
 
 /// I8.
-fn taken_word(tier: &Tier, size_class: SizeClass) -> Result<(), Corruption> {
+fn claimed_word<B>(spans: &Spans<B>, tier: &Tier, size_class: SizeClass) -> Result<(), Corruption> {
     let class = &tier.classes[size_class.index()];
     let Some(slab) = class.slab else { return ensure(class.word == 0, 8, class.base) };
+    ensure(spans.map.is_record(slab.span()), 8, slab.address())?;
     let start = slab.start();
     ensure(slab.span().is(Kind::Slab) && slab.size_class() == size_class, 8, start)?;
     if class.word == 0 {
@@ -176,7 +178,7 @@ fn is_in_its_place(tier: &Tier, slab: Slab) -> bool {
     match slab.place() {
         Place::Current => current && until_review >= (NEVER - FREES_MAX).into(),
         Place::Full | Place::Spent | Place::Listed => !current && until_review > 0 && until_review <= slab.capacity(),
-        Place::Empty => !current && slab.live_slots() == 0 && tier.empties().contains(&Some(slab)),
+        Place::Empty => !current,
     }
 }
 
@@ -204,14 +206,17 @@ fn lists<B>(spans: &Spans<B>, tier: &Tier) -> Result<(), Corruption> {
     ensure(found == listed, 9, 0)
 }
 
-/// I10.
-fn empties(tier: &Tier) -> Result<(), Corruption> {
-    for empty in tier.empties() {
+/// I10, both ways; that empty slabs are listed, too, is asserted with the lists.
+fn empties<B>(spans: &Spans<B>, tier: &Tier) -> Result<(), Corruption> {
+    for (index, empty) in tier.empties().iter().enumerate() {
         let Some(slab) = *empty else { return Err(Corruption { invariant: 10, address: 0 }) };
-        let sound = slab.span().is(Kind::Slab) && slab.place() == Place::Empty;
-        ensure(sound, 10, slab.start())?;
+        ensure(spans.map.is_record(slab.span()), 10, slab.address())?;
+        let sound = slab.span().is(Kind::Slab) && slab.place() == Place::Empty && slab.live_slots() == 0;
+        ensure(sound && !tier.empties()[..index].contains(empty), 10, slab.start())?;
     }
-    Ok(())
+    let mut empty = spans.iter().filter_map(Span::as_slab).filter(|slab| slab.place() == Place::Empty);
+    let forgotten = empty.find(|&slab| !tier.empties().contains(&Some(slab)));
+    ensure(forgotten.is_none(), 10, forgotten.map_or(0, Slab::start))
 }
 
 /// I12.

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`s1_minimal::Minimal`] | a header before every payload; first fit; freed blocks are used again |
 //! | [`s2_aligned::Aligned`] | payloads that any type can live in |
-//! | [`s3_linked::Linked`] | a list of headers: frees are verified, and the last block goes back to the kernel |
+//! | [`s3_linked::Linked`] | a list of headers: frees are verified, and the last block is returned to the kernel |
 //! | [`s4_splitting::Splitting`] | links both ways; blocks are split, and the top is trimmed as far down as it is free |
 //! | [`s5_coalescing::Coalescing`] | free neighbours become one block; calloc, realloc, reallocarray |
 //!
@@ -92,7 +92,7 @@ pub trait Stage {
     /// As for the stage's own `hmalloc`.
     unsafe fn hmalloc(&mut self, size: usize) -> *mut u8;
 
-    /// Gives a block back.
+    /// Frees a block.
     ///
     /// # Safety
     ///

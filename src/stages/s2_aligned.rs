@@ -66,7 +66,7 @@ impl<B: Brk> Aligned<B> {
     ///
     /// # Safety
     ///
-    /// Nobody writes outside of payloads (S2), and nobody else lowers the break below the heap's end.
+    /// The program writes only to payloads (S2), and no other user lowers the break below the heap's end.
     pub unsafe fn hmalloc(&mut self, size: usize) -> *mut u8 {
         let Ok(now) = self.brk.query() else { return null_mut() };
         if self.start == self.end {

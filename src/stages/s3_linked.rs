@@ -69,7 +69,7 @@ impl<B: Brk> Linked<B> {
     ///
     /// # Safety
     ///
-    /// Nobody writes outside of payloads (S3), and nobody else lowers the break below the heap's end.
+    /// The program writes only to payloads (S3), and no other user lowers the break below the heap's end.
     pub unsafe fn hmalloc(&mut self, size: usize) -> *mut u8 {
         let Some(size) = size.max(1).checked_next_multiple_of(ALIGN) else { return null_mut() };
         let fit = self.walk().find(|&(_, block, free)| free && block >= size).map(|(header, ..)| header);
@@ -81,11 +81,11 @@ impl<B: Brk> Linked<B> {
         }
     }
 
-    /// Gives a block back, and lowers the break if it is the last. What is no live block of this heap is ignored.
+    /// Frees a block, and lowers the break if it is the last. What is no live block of this heap is ignored.
     ///
     /// # Safety
     ///
-    /// Nobody uses the block again.
+    /// Nothing uses the block any more.
     pub unsafe fn hfree(&mut self, payload: *mut u8) {
         let found = self.walk().find(|&(header, _, free)| !free && header.addr() + HEADER == payload.addr());
         let Some((header, size, _)) = found else { return };

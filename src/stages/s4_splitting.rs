@@ -61,12 +61,12 @@ impl<B: Brk> Splitting<B> {
     ///
     /// # Safety
     ///
-    /// Nobody writes outside of payloads (S4), and nobody else lowers the break below the heap's end.
+    /// The program writes only to payloads (S4), and no other user lowers the break below the heap's end.
     pub unsafe fn hmalloc(&mut self, size: usize) -> *mut u8 {
         let Some(size) = size.max(1).checked_next_multiple_of(ALIGN) else { return null_mut() };
         let fit = self.walk().find(|&(_, block, free)| free && block >= size).map(|(header, ..)| header);
         let Some(header) = fit.or_else(|| self.raise(size)) else { return null_mut() };
-        // SAFETY: `header` is in the list, and its payload, at least `size` bytes, is nobody's (S4).
+        // SAFETY: `header` is in the list, and its payload, at least `size` bytes, is not in use (S4).
         unsafe {
             self.split(header, size);
             (*header).free = false;
@@ -74,11 +74,11 @@ impl<B: Brk> Splitting<B> {
         }
     }
 
-    /// Gives a block back, and trims the top. What is no live block of this heap is ignored.
+    /// Frees a block, and trims the top. What is no live block of this heap is ignored.
     ///
     /// # Safety
     ///
-    /// Nobody uses the block again.
+    /// Nothing uses the block any more.
     pub unsafe fn hfree(&mut self, payload: *mut u8) {
         let found = self.walk().find(|&(header, _, free)| !free && header.addr() + HEADER == payload.addr());
         let Some((mut header, ..)) = found else { return };
@@ -97,7 +97,7 @@ impl<B: Brk> Splitting<B> {
         }
     }
 
-    /// Cuts a block nobody uses down to `size` bytes, if what remains can hold a block.
+    /// Shortens a block that is not in use to `size` bytes, if what remains can hold a block.
     unsafe fn split(&mut self, header: *mut Header, size: usize) {
         // SAFETY: the remainder's header and payload lie in the payload of `header`, which is in the list (S4).
         unsafe {

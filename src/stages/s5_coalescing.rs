@@ -41,24 +41,24 @@ impl<B: Brk> Coalescing<B> {
         let Some(size) = size.max(1).checked_next_multiple_of(ALIGN) else { return null_mut() };
         let found = self.walk().find(|&(_, block, free)| free && block >= size).map(|(header, ..)| header);
         let Some(header) = found.or_else(|| self.raise(size)) else { return null_mut() };
-        // SAFETY: `header` is in the list, and its payload is nobody's (S5).
+        // SAFETY: `header` is in the list, and its payload is not in use (S5).
         unsafe { self.fit(header, size, false) };
         header.wrapping_byte_add(HEADER).cast()
     }
 
-    /// Gives a block back. What is no live block of this heap is ignored.
+    /// Frees a block. What is no live block of this heap is ignored.
     pub unsafe fn hfree(&mut self, payload: *mut u8) {
         let found = self.walk().find(|&(header, _, free)| !free && header.addr() + HEADER == payload.addr());
         let Some((header, ..)) = found else { return };
         let below = self.walk().find(|&(below, size, free)| free && below.wrapping_byte_add(HEADER + size) == header);
-        // SAFETY: both are in the list, and by the caller's promise nobody uses the payload any more (S5).
+        // SAFETY: both are in the list, and by the caller's promise nothing uses the payload any more (S5).
         unsafe {
             (*header).free = true; // So that a free block below takes it in like any other.
             self.fit(below.map_or(header, |(below, ..)| below), usize::MAX, true);
         }
     }
 
-    /// `count` times `size` zero bytes, or null. A product that overflows saturates, and nobody has so many bytes.
+    /// `count` times `size` zero bytes, or null. A product that overflows saturates, and no request of so many bytes succeeds.
     pub unsafe fn hcalloc(&mut self, count: usize, size: usize) -> *mut u8 {
         let bytes = count.saturating_mul(size);
         // SAFETY: the caller's promise; a block has `bytes` bytes, full of whatever was there before.

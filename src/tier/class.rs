@@ -45,7 +45,7 @@ pub(crate) struct Class {
     pub(crate) next: u8,
     /// How often the slab was swept since slots were last opened, up to [`SWEEPS_MAX`].
     pub(crate) sweeps: u8,
-    /// Pages in slabs of this class.
+    /// Pages in slabs of this class (I12).
     pub(crate) pages: u32,
     /// How many requests were served by the [host](crate::tier::Tier::host) instead.
     pub(crate) guests: u8,
@@ -55,7 +55,8 @@ pub(crate) struct Class {
     pub(crate) listed: Option<Slab>,
 }
 
-/// What is known to be zero in a class's current slab, beyond what the slab's units say.
+/// What is known to be zero in a class's current slab, beyond what the slab's units say; and, in the bits above, how often
+/// the sweep has stopped at the present word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Zeros(u8);
 

@@ -53,7 +53,7 @@ const GUESTS_MAX: u8 = 16;
 #[derive(Debug)]
 pub(crate) struct Tier {
     pub(crate) classes: [Class; CLASSES],
-    /// The first `empty_count` are the empty slabs.
+    /// The first `empty_count` are the empty slabs (I10).
     pub(crate) empties: [Option<Slab>; EMPTIES_MAX],
     pub(crate) empty_count: usize,
     pub(crate) shortage: Shortage,

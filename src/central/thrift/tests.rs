@@ -12,7 +12,7 @@ fn sums(live: usize, dirty: usize) -> Sums {
 
 /// Frees a MiB, which makes the sums these.
 fn release(thrift: &mut Thrift, sums: Sums, clock: Option<u64>) -> Option<Plan> {
-    thrift.tick_release(MIB);
+    thrift.tick_free(MIB);
     thrift.is_due(sums).then(|| thrift.plan(sums, || clock)).flatten()
 }
 

@@ -32,7 +32,7 @@ pub(super) struct Shared {
     /// [`SizeClass::reciprocal`](crate::ground::size_class::SizeClass::reciprocal) in a slab; otherwise 0, so that no
     /// offset passes the test for a slot (I13).
     pub(super) reciprocal: Cell<u32>,
-    /// Bytes in a slot of a slab.
+    /// Bytes in a slot of a slab (I6).
     pub(super) slot_size: Cell<u16>,
     /// How much larger than its request a slot may be for a layout to be accepted without a further check.
     pub(super) slack_max: Cell<u16>,
@@ -48,7 +48,7 @@ pub(super) struct Owner {
     pub(super) standing: Cell<Standing>,
     /// Which units are known to read as zero (I14), one bit each.
     pub(super) zero_units: Cell<u32>,
-    /// One bit a slot, set while a caller holds it.
+    /// One bit a slot, set while a caller holds it (I7).
     pub(super) live: [Cell<u64>; BITMAP_WORDS],
     /// On its class's list.
     pub(super) links: Links<Slab>,
@@ -64,7 +64,7 @@ pub(super) struct Central {
     pub(super) next: Cell<Option<Span>>,
     /// Length of the span.
     pub(super) pages: Cell<u32>,
-    /// Slots of a slab.
+    /// Slots of a slab (I6).
     pub(super) capacity: Cell<u16>,
     /// What the span is.
     pub(super) kind: Cell<Kind>,
@@ -155,6 +155,19 @@ pub(crate) enum Place {
     Listed,
     /// On its class's list, and remembered as one of the slabs without any live slot.
     Empty,
+}
+
+impl Place {
+    /// Whether a slab that was at `old` can be here next. A new slab is current from the start.
+    pub(super) fn may_follow(self, old: Self) -> bool {
+        match self {
+            Self::Current => !matches!(old, Self::Full | Self::Spent),
+            Self::Full => matches!(old, Self::Current | Self::Full),
+            Self::Spent => matches!(old, Self::Current | Self::Full),
+            Self::Listed => matches!(old, Self::Current | Self::Full | Self::Spent),
+            Self::Empty => old == Self::Listed,
+        }
+    }
 }
 
 /// How many slots of a slab are opened, and its place, in the highest three bits.

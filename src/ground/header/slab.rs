@@ -144,6 +144,7 @@ impl Slab {
 
     /// Sets the slab's place, and after how many frees that is reviewed.
     pub(crate) fn set_place(self, place: Place, until_review: usize) {
+        debug_assert!(place.may_follow(self.place()), "{:?} after {:?}", place, self.place());
         let standing = &self.owner().standing;
         standing.set(standing.get().with_place(place));
         self.set_until_review(until_review);

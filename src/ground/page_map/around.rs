@@ -28,8 +28,8 @@ impl PageMap {
     /// multiple of the next power. So that one is the page's own number, rounded down, and it is also the first after the
     /// start: it bears a mark.
     ///
-    /// Pages that are no span's first need no record of their own. A mark is not taken away when the span ends: who
-    /// finds one looks whether it is still true.
+    /// Pages that are no span's first need no record of their own. A mark is not removed when the span ends: whoever
+    /// finds one checks that it is still true.
     #[inline]
     pub(crate) fn mark(&self, span: Span) {
         if span.page_count() >= NEAR {

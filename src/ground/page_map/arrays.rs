@@ -7,8 +7,8 @@
 //!                       `-- older -------------'                         ^ pages
 //! ```
 //!
-//! A handle is written to each array that has room for its page. So a heap that shrinks has nothing to bring back, and who
-//! is on the way from the address of an array to a handle in it may be overtaken by growth.
+//! A handle is written to each array that has room for its page. So a heap that shrinks has nothing to bring back, and a
+//! reader on its way from the address of an array to a handle in it may be overtaken by growth.
 
 use super::{NONE_ASIDE, PageMap, leaf_of, pages_of, served_by};
 use crate::ground::header::{PAGE, Span};

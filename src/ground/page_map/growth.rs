@@ -20,7 +20,7 @@ pub(crate) struct Growth {
     pub(crate) pages: usize,
     /// Where new leaves in line are stored: from here on there are as many metadata pages as
     /// [`leaf_pages_missing`](PageMap::leaf_pages_missing) said, all of them the heap's and in no other use until
-    /// [`shrink`](PageMap::shrink) gives them up.
+    /// [`shrink`](PageMap::shrink) drops them.
     pub(crate) storage: usize,
     /// From where on the new memory is zero.
     pub(crate) zero_from: usize,
@@ -30,7 +30,7 @@ pub(crate) struct Growth {
 
 impl PageMap {
     /// The first leaf that is to lie aside when the heap grows to `pages` pages or more, for a block at its end or not.
-    /// Where leaves lie there already, later ones do, too; as long as the standing ones do, none.
+    /// Where leaves lie there already, later ones do, too. While the leaves that stand suffice, nothing changes.
     pub(crate) fn first_aside(&mut self, pages: usize, behind: bool, brk: &mut impl Brk) -> usize {
         if self.is_aside_in_use() || self.served_beyond(0, NONE_ASIDE) >= pages {
             return self.aside_from;
@@ -89,14 +89,14 @@ impl PageMap {
         if self.aside_from < self.leaf_count { self.pages } else { 0 }
     }
 
-    /// The end of leaf 0's storage, which is at the heap's base and serves what is left of a heap that gave all else
-    /// back.
+    /// The end of leaf 0's storage, which is at the heap's base and serves what is left of a heap that has returned
+    /// all else.
     pub(crate) fn least_end(&self, kernel_page: usize) -> usize {
         self.base + leaf_storage(0, kernel_page) * PAGE
     }
 
-    /// Maps what is missing aside for [`grow`](Self::grow) to `pages` pages, and has `raise` do the rest. If one of both is
-    /// refused, what is aside is as it was.
+    /// Maps what is missing aside for [`grow`](Self::grow) to `pages` pages, and has `raise` do the rest. If either is refused,
+    /// what is aside is as it was.
     pub(crate) fn grow_aside<B: Brk>(
         &mut self,
         pages: usize,
@@ -122,8 +122,8 @@ impl PageMap {
         raised
     }
 
-    /// Returns what is mapped aside and serves no page, but for a little. Where no leaf lies there and `unused` says so, all
-    /// of it goes: the array in use is then that of the last leaf in line. Returns how many bytes that were.
+    /// Returns what is mapped aside and serves no page, but for a little. If no leaf lies there and `unused` says so, all of it
+    /// is returned: the array in use is then that of the last leaf in line. Returns how many bytes that was.
     pub(crate) fn return_aside(&mut self, unused: bool, brk: &mut impl Brk) -> usize {
         let Some(mut aside) = self.aside else { return 0 };
         let (before, records) = (aside.bytes(), self.pages_with_records_aside());
@@ -154,7 +154,7 @@ impl PageMap {
     ///
     /// # Safety
     ///
-    /// What [`Growth`] says is so.
+    /// All that [`Growth`] says is true.
     pub(crate) unsafe fn grow(&mut self, growth: &Growth, kernel_page: usize, mut seal: impl FnMut(Range<usize>)) {
         debug_assert!(growth.pages >= self.pages);
         self.base = growth.base;
@@ -187,14 +187,14 @@ impl PageMap {
         self.leaves[last].records_end(&pages_of(last))
     }
 
-    /// The guards of the leaves that a heap that ends at `end` gives up.
+    /// The guards of the leaves that a heap loses by ending at `end`.
     pub(crate) fn guards_from(&self, end: usize, kernel_page: usize) -> impl Iterator<Item = Range<usize>> {
         let leaves = self.leaves;
         (self.leaves_below(end)..self.leaves_in_line())
             .flat_map(move |leaf| leaves[leaf].guards(&pages_of(leaf), kernel_page))
     }
 
-    /// Gives up the pages from `end` on, which no handle leads from any more, and the leaves that serve no others. What is
+    /// Drops the pages from `end` on, whose handles lead to nothing by now, and the leaves that serve no others. What is
     /// aside stays in use.
     pub(crate) fn shrink(&mut self, end: usize) {
         self.leaf_count = self.leaves_below(end);

@@ -10,9 +10,8 @@
 //!         +----------+----------+----------+----------+-
 //! ```
 //!
-//! An address is looked for in one slot after the other. For up to 20 regions, which a heap of some thousand times the
-//! first has, that takes no more instructions than a binary search through the list (4 each); with all 64 it takes twice
-//! as many.
+//! An address is looked for in one slot after the other. For up to 20 regions (by then a heap has grown some thousandfold)
+//! that takes no more instructions than a binary search through the list (4 each); with all 64 it takes twice as many.
 
 use super::PageMap;
 use crate::ground::corrupt::corrupt;
@@ -20,8 +19,8 @@ use crate::ground::header::{PAGE, PAGE_SHIFT, Span};
 use crate::ground::leaf::{Below, Leaf, storage_pages};
 use core::ops::Range;
 
-/// The most regions a heap can have. Each is at least a quarter of the heap before it, so this many are beyond any
-/// address space that refuses them no sooner.
+/// The most regions a heap can have. Unless the kernel refuses, each is at least a quarter of the heap before it, so this
+/// many exceed any address space.
 const MAX_REGIONS: usize = 64;
 
 /// A range of addresses that came from the kernel as a mapping.
@@ -68,9 +67,9 @@ impl Region {
 /// The regions of one heap.
 ///
 /// What may be read without the central lock, and why that is right: the first `reach` slots. A slot is filled before
-/// `reach` takes it in, and its `pages`, which are 0 until then, are written last. A region is
-/// [removed](Self::remove) only while there is one reader, as its leaf goes with it; so nobody reads a slot while it
-/// changes from one region to another. `order` and `count` are for the holder of the lock.
+/// `reach` takes it in, and its `pages`, which are 0 until then, are written last; so a reader reads them first. A region is
+/// [removed](Self::remove) only while there is one reader, as its leaf goes with it; so no reader sees a slot change
+/// from one region to another. `order` and `count` are for the holder of the lock.
 #[derive(Debug)]
 pub(crate) struct Regions {
     slots: [Region; MAX_REGIONS],

@@ -30,7 +30,7 @@ const NO_FILE: usize = usize::MAX;
 pub(super) enum Area {
     /// The program break's.
     ProgramBreak,
-    /// An own break's, or one of [`map`].
+    /// That of an own break, or one that [`map`] made.
     Mapping,
 }
 

@@ -4,7 +4,7 @@
 //! program break              start         break   mapped to         end         the next range, the stack, mappings
 //!       | - - - - 16 GiB - - - |     heap    |        |               | gap  room |                |
 //!       +                      +-------------+--------+ - - - - - - - + - - -+====+ - - - - - - - -+
-//!                               raised by mmap right behind,              metadata
+//!                               raised by mmap right after it,            metadata
 //!                               lowered by munmap
 //! ```
 //!

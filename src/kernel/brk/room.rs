@@ -56,7 +56,7 @@ impl Room {
         Ok(())
     }
 
-    /// Gives up a part of a piece, if what is left of it can be remembered.
+    /// Unmaps a part of a piece, if what is left of it can be remembered.
     pub(super) fn unmap(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
         let end = start.checked_add(bytes).ok_or(Refused)?;
         let around = |&(from, to): &(usize, usize)| from <= start && start < end && end <= to;
@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(room.map(start, 4096, 4096), Ok(()));
         assert_eq!(room.unmap(start + 8192, 4096), Ok(()), "the end of one");
         assert_eq!(room.map(start + 8192, 4096, 4096), Ok(()));
-        assert_eq!(room.unmap(start + 4096, 4096), Ok(()), "amid one");
+        assert_eq!(room.unmap(start + 4096, 4096), Ok(()), "the middle of one");
         assert_eq!(room.map(start + 4096, 8192, 4096), Err(Refused));
         for page in 0..3 {
             assert_eq!(room.unmap(start + page * 4096, 4096).is_ok(), page != 1);

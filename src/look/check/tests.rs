@@ -141,6 +141,11 @@ fn i1_a_list_that_ends_early() {
 }
 
 #[test]
+fn i1_a_span_after_the_last_one() {
+    sees(1, |heap| find(heap, |span| span.next().is_none()).set_next(heap.spans.first));
+}
+
+#[test]
 fn i1_a_start_that_is_another_page() {
     sees(1, |heap| a_large(heap).fields().start.set(address_of(a_large(heap)) + PAGE));
 }
@@ -438,7 +443,6 @@ fn i8_a_base_that_is_another_words() {
 fn i9_a_place_that_is_another() {
     let move_to = |slab: Slab, place| slab.set_place(place, slab.live_slots());
     sees(9, |heap| move_to(listed_slab(heap), Place::Current));
-    sees(9, |heap| move_to(listed_slab(heap), Place::Empty));
     sees(9, |heap| move_to(current_slab(heap), Place::Listed));
     sees(9, |heap| current_slab(heap).set_until_review(100));
 }
@@ -490,11 +494,51 @@ fn i10_a_slab_that_is_missing_among_the_empty_ones() {
 #[test]
 fn i10_a_slab_in_use_among_the_empty_ones() {
     sees(10, |heap| heap.tier.empties[0] = Some(listed_slab(heap)));
+    sees(10, |heap| {
+        let slab = listed_slab(heap);
+        slab.set_place(Place::Empty, slab.until_review());
+        heap.tier.empties[0] = Some(slab);
+    });
+}
+
+#[test]
+fn i10_a_slab_that_says_it_is_empty_and_is_not_remembered() {
+    sees(10, |heap| {
+        let slab = listed_slab(heap);
+        slab.set_place(Place::Empty, slab.until_review());
+    });
+    sees(10, |heap| heap.tier.empty_count = 0);
+}
+
+#[test]
+fn i10_a_slab_that_is_remembered_twice() {
+    sees(10, |heap| {
+        heap.tier.empties[1] = heap.tier.empties[0];
+        heap.tier.empty_count = 2;
+    });
+}
+
+#[test]
+fn a_handle_outside_of_headers_that_leads_to_no_memory_at_all_is_not_followed() {
+    // SAFETY: no record is there; the check may compare the handle with others, and no more.
+    let wild = || unsafe { Span::at(0x1000) };
+    sees(11, |heap| heap.spans.last = Some(wild()));
+    sees(10, |heap| heap.tier.empties[0] = Some(wild().as_slab_by_reciprocal()));
+    sees(8, |heap| {
+        let index = current_slab(heap).size_class().index();
+        heap.tier.classes[index].slab = Some(wild().as_slab_by_reciprocal());
+    });
 }
 
 #[test]
 fn i11_a_forgotten_top() {
     sees(11, |heap| heap.spans.top = None);
+}
+
+#[test]
+fn i11_a_top_that_is_not_the_last_span() {
+    sees(11, |heap| heap.spans.top = Some(indexed_free(heap)));
+    sees(11, |heap| heap.spans.top = Some(a_large(heap)));
 }
 
 #[test]
@@ -508,6 +552,8 @@ fn i12_a_counter_that_is_off() {
     sees(12, |heap| heap.spans.counters.region_pages -= 1);
     sees(12, |heap| heap.spans.counters.slab_pages -= 1);
     sees(12, |heap| heap.spans.counters.peak_bytes = 1);
+    sees(12, |heap| heap.spans.fit.pages += 1);
+    sees(12, |heap| heap.spans.fit.dirty += 1);
     sees(12, |heap| {
         let index = full_slab(heap).size_class().index();
         heap.tier.classes[index].pages += 1;
