@@ -7,7 +7,6 @@
 //!                       heap nor lock is needed
 //! ```
 
-use crate::central::raise::Where;
 use crate::central::relocate::{Content, room_to_grow};
 use crate::central::spans::OutOfMemory;
 use crate::door::misuse::Misuse;
@@ -224,16 +223,7 @@ impl<B: Brk> Heap<B> {
             let free = self.spans.shorten(span, pages);
             self.return_due(free);
         }
-        pages <= held || self.spans.lengthen(span, pages) || self.raise_adjacent(span, pages)
-    }
-
-    /// Lengthens a span that only the top follows, or nothing, by raising the break.
-    fn raise_adjacent(&mut self, span: Span, pages: usize) -> bool {
-        let last = self.spans.last;
-        let at_the_end = last == Some(span) || (self.spans.top.is_some() && span.next() == last);
-        let more = pages - span.page_count();
-        let raised = at_the_end && pages <= u32::MAX as usize && self.spans.raise(more, Where::Adjacent).is_ok();
-        raised && self.spans.lengthen(span, pages)
+        pages <= held || self.spans.lengthen(span, pages) || self.spans.raise_behind(span, pages)
     }
 }
 

@@ -55,6 +55,14 @@ impl<B: Brk> Spans<B> {
         self.take_top(roomy)
     }
 
+    /// Lengthens a used span that only the top follows, or nothing, to `pages` pages, by raising the break.
+    pub(crate) fn raise_behind(&mut self, span: Span, pages: usize) -> bool {
+        let at_the_end = self.last == Some(span) || (self.top.is_some() && span.next() == self.last);
+        let more = pages - span.page_count();
+        let raised = at_the_end && pages <= u32::MAX as usize && self.raise(more, Where::Adjacent).is_ok();
+        raised && self.lengthen(span, pages)
+    }
+
     /// Moves the first `bytes` bytes of one large block to another, if that is worth a system call and the kernel
     /// agrees.
     pub(crate) fn move_content(&mut self, from: Span, to: Span, bytes: usize) -> Content {

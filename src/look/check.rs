@@ -12,7 +12,8 @@ use crate::ground::size_class::{CLASSES, SizeClass};
 use crate::ground::units::{MAX_UNITS, UNIT};
 use crate::kernel::brk::Brk;
 use crate::tier::Tier;
-use crate::tier::class::{FREES_MAX, NEVER, slots_of_word};
+use crate::tier::class::{FREES_MAX, NEVER};
+use crate::tier::units::slots_of_word;
 
 fn ensure(holds: bool, invariant: u8, address: usize) -> Result<(), Corruption> {
     if holds { Ok(()) } else { Err(Corruption { invariant, address }) }

@@ -2,6 +2,7 @@
 //! of its current slab.
 
 use crate::ground::header::{MAX_SLOTS, Slab};
+use crate::tier::units::slots_of_word;
 use core::cell::Cell;
 use core::ptr::NonNull;
 
@@ -244,13 +245,4 @@ fn prefetch(address: usize) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = address;
-}
-
-/// The bits of a word that stand for slots, in the bitmap of a slab with `capacity` slots.
-pub(crate) fn slots_of_word(capacity: usize, index: usize) -> u64 {
-    match capacity.saturating_sub(index * 64) {
-        0 => 0,
-        slots @ 1..64 => (1 << slots) - 1,
-        _ => u64::MAX,
-    }
 }

@@ -33,7 +33,7 @@ mod shelf;
 pub(crate) mod shortage;
 pub(crate) mod slot;
 mod trim;
-mod units;
+pub(crate) mod units;
 
 use crate::central::slabs::SlabWish;
 use crate::central::spans::{OutOfMemory, Spans};

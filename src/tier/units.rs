@@ -13,7 +13,6 @@
 
 use crate::ground::header::Slab;
 use crate::ground::units::{UNIT, units_of_bytes};
-use crate::tier::class::slots_of_word;
 
 impl Slab {
     /// All units of a slab.
@@ -95,5 +94,14 @@ impl Slab {
     /// The free slots of a word, of those that are open.
     pub(crate) fn free_slots(self, index: usize) -> u64 {
         slots_of_word(self.opened(), index) & !self.live()[index].get()
+    }
+}
+
+/// The bits of a word that stand for slots, in the bitmap of a slab with `capacity` slots.
+pub(crate) fn slots_of_word(capacity: usize, index: usize) -> u64 {
+    match capacity.saturating_sub(index * 64) {
+        0 => 0,
+        slots @ 1..64 => (1 << slots) - 1,
+        _ => u64::MAX,
     }
 }
