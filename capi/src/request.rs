@@ -74,7 +74,7 @@ pub(crate) unsafe fn free(call: &str, payload: *mut c_void) {
         return;
     }
     // SAFETY: the caller is done with the block.
-    unsafe { HEAP.free_heard(payload.cast(), misuse::matters, |misuse| misuse::apply(call, misuse)) }
+    unsafe { HEAP.free_reporting(payload.cast(), misuse::matters, |misuse| misuse::apply(call, misuse)) }
 }
 
 /// As `free_aligned_sized`: the block was asked for with this size and alignment.
@@ -106,7 +106,7 @@ pub(crate) unsafe fn resize(call: &str, payload: *mut c_void, size: usize) -> *m
     // A size that no layout can have becomes the largest one, so that the pointer is still checked.
     let layout = layout(size, ALIGN).unwrap_or(LARGEST);
     // SAFETY: the caller uses the block only as the answer says.
-    match unsafe { HEAP.resize_heard(payload.cast(), layout, |misuse| misuse::apply(call, misuse)) } {
+    match unsafe { HEAP.resize_reporting(payload.cast(), layout, |misuse| misuse::apply(call, misuse)) } {
         Ok(moved) => moved.as_ptr().cast(),
         Err(ResizeError::OutOfMemory) => refuse(ENOMEM),
         Err(ResizeError::Misuse(misuse)) => {

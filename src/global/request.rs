@@ -61,42 +61,47 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[inline(always)]
     pub unsafe fn free(&self, payload: *mut u8, misused: impl FnOnce(&Misuse)) {
         // SAFETY: the caller's promise.
-        unsafe { self.free_heard(payload, || true, misused) }
+        unsafe { self.free_reporting(payload, || true, misused) }
     }
 
-    /// [`free`](Self::free), but a misuse is explained only if `hears` returns that this is wanted. `hears` must not
+    /// [`free`](Self::free), but a misuse is explained only if `wanted` returns that this is wanted. `wanted` must not
     /// use the heap.
     ///
     /// # Safety
     ///
     /// As for [`Heap::free`].
     #[inline(always)]
-    pub unsafe fn free_heard(&self, payload: *mut u8, hears: impl FnOnce() -> bool, misused: impl FnOnce(&Misuse)) {
+    pub unsafe fn free_reporting(
+        &self,
+        payload: *mut u8,
+        wanted: impl FnOnce() -> bool,
+        misused: impl FnOnce(&Misuse),
+    ) {
         if !self.lock.try_lock() {
-            return self.free_contended(payload.addr(), hears, misused);
+            return self.free_contended(payload.addr(), wanted, misused);
         }
         // SAFETY: it is the caller's turn.
         match unsafe { &*self.heap.get() }.slot_at(payload.addr()) {
             Some(slot) if slot.free() => self.review(slot.slab),
             Some(_) => end(&self.lock, Turn::Taken),
-            None => self.free_slow(payload.addr(), hears, misused),
+            None => self.free_slow(payload.addr(), wanted, misused),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn free_contended(&self, address: usize, hears: impl FnOnce() -> bool, misused: impl FnOnce(&Misuse)) {
-        self.finish_free(self.lock.wait(), address, hears, misused);
+    fn free_contended(&self, address: usize, wanted: impl FnOnce() -> bool, misused: impl FnOnce(&Misuse)) {
+        self.finish_free(self.lock.wait(), address, wanted, misused);
     }
 
     #[inline(never)]
-    fn free_slow(&self, address: usize, hears: impl FnOnce() -> bool, misused: impl FnOnce(&Misuse)) {
-        self.finish_free(Turn::Taken, address, hears, misused);
+    fn free_slow(&self, address: usize, wanted: impl FnOnce() -> bool, misused: impl FnOnce(&Misuse)) {
+        self.finish_free(Turn::Taken, address, wanted, misused);
     }
 
     #[inline(always)]
-    fn finish_free(&self, turn: Turn, address: usize, hears: impl FnOnce() -> bool, misused: impl FnOnce(&Misuse)) {
-        let explain = |heap: &Heap<B>| hears().then(|| heap.explain(address));
+    fn finish_free(&self, turn: Turn, address: usize, wanted: impl FnOnce() -> bool, misused: impl FnOnce(&Misuse)) {
+        let explain = |heap: &Heap<B>| wanted().then(|| heap.explain(address));
         if let Some(misuse) = self.end_with(turn, |heap| if heap.free_live_at(address) { None } else { explain(heap) })
         {
             misused(&misuse);
@@ -129,7 +134,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// As for [`Heap::resize`].
     pub unsafe fn resize(&self, payload: *mut u8, new: Layout) -> Result<NonNull<u8>, ResizeError> {
         // SAFETY: the caller's promise.
-        unsafe { self.resize_heard(payload, new, |misuse| self.policy.apply("realloc", misuse)) }
+        unsafe { self.resize_reporting(payload, new, |misuse| self.policy.apply("realloc", misuse)) }
     }
 
     /// [`resize`](Self::resize), but if another thread frees the block while it is copied, that misuse is passed to
@@ -142,7 +147,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// # Safety
     ///
     /// As for [`Heap::resize`].
-    pub unsafe fn resize_heard(
+    pub unsafe fn resize_reporting(
         &self,
         payload: *mut u8,
         new: Layout,

@@ -65,9 +65,9 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
 
     #[inline(always)]
     fn finish_dealloc(&self, turn: Turn, address: usize, layout: Layout) {
-        let hears = self.policy != Policy::Ignore;
+        let wanted = self.policy != Policy::Ignore;
         let misuse = self.end_with(turn, |heap| match heap.free_fitting(address, layout) {
-            Err(unfit) if hears => Some(heap.explain_unfit(address, unfit)),
+            Err(unfit) if wanted => Some(heap.explain_unfit(address, unfit)),
             _ => None,
         });
         if let Some(misuse) = misuse {
@@ -88,10 +88,10 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
 
     #[inline(always)]
     fn finish_realloc(&self, turn: Turn, payload: *mut u8, old: Layout, new: Layout) -> *mut u8 {
-        let hears = self.policy != Policy::Ignore;
+        let wanted = self.policy != Policy::Ignore;
         let begun = self.end_with(turn, |heap| {
             let begun = heap.begin_resize_fitting(payload.addr(), old, new);
-            begun.map_err(|unfit| hears.then(|| heap.explain_unfit(payload.addr(), unfit)))
+            begun.map_err(|unfit| wanted.then(|| heap.explain_unfit(payload.addr(), unfit)))
         });
         match begun {
             // SAFETY: the caller of `realloc` does not use the old block any more.

@@ -122,7 +122,7 @@ const RESIZES: [Resize; 3] = [
     },
     |heap, block, _, new| {
         // SAFETY: as above.
-        let answer = unsafe { heap.resize_heard(block.as_ptr(), layout(new), |misuse| panic!("{misuse}")) };
+        let answer = unsafe { heap.resize_reporting(block.as_ptr(), layout(new), |misuse| panic!("{misuse}")) };
         answer.expect("room").as_ptr()
     },
 ];
@@ -210,7 +210,7 @@ fn a_block_that_is_freed_while_it_is_copied_is_a_misuse_and_the_new_one_stays() 
                 NonNull::new(unsafe { heap.realloc(block.as_ptr(), layout(old), new) })
             } else {
                 // SAFETY: as above.
-                unsafe { heap.resize_heard(block.as_ptr(), layout(new), hear) }.ok()
+                unsafe { heap.resize_reporting(block.as_ptr(), layout(new), hear) }.ok()
             };
             let moved = moved.expect("room");
             let expected = (!silent).then_some((MisuseKind::AlreadyFree, block.addr().get()));

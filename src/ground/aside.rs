@@ -19,8 +19,9 @@
 //! order, so that a room of the least length serves all pages. So are the first leaves: a heap of less than 8 MiB has
 //! too few records for whole groups.
 
+use crate::ground::header::PAGE;
 use crate::ground::leaf::{GROUPED, HANDLE, Handles, Leaf, RECORD};
-use crate::kernel::brk::{Brk, ROOM_PER_PAGE, Refused};
+use crate::kernel::brk::{Brk, HEAP_PAGE, ROOM_PER_PAGE, Refused};
 use core::ops::Range;
 
 /// The least by which the handles grow if the kernel agrees, in bytes: those of 512 pages.
@@ -35,7 +36,7 @@ const KEPT: usize = 128 << 10;
 /// The least that an array in use returns: this fraction of itself.
 const RETURN_FRACTION: usize = 4;
 
-const _: () = assert!(HANDLE + RECORD <= ROOM_PER_PAGE, "sources keep enough room");
+const _: () = assert!(HANDLE + RECORD <= ROOM_PER_PAGE && PAGE == HEAP_PAGE, "sources keep enough room");
 
 /// An array in its part of the room.
 #[derive(Debug, Clone, Copy)]

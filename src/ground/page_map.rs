@@ -125,20 +125,30 @@ impl PageMap {
         }
     }
 
+    /// The number of the page of `address`, if it lies between the heap's base and its end. The length is read first: see
+    /// the rules above.
+    #[inline(always)]
+    fn page_of(&self, address: usize) -> Option<usize> {
+        let pages = self.pages;
+        let page = address.wrapping_sub(self.base) >> PAGE_SHIFT;
+        (page < pages).then_some(page)
+    }
+
     /// What [`find`](Self::find) answers for an address between the heap's base and its end.
     #[inline(always)]
     pub(crate) fn find_below_break(&self, address: usize) -> Option<Span> {
-        let page = address.wrapping_sub(self.base) >> PAGE_SHIFT;
         // SAFETY: I2: a page of the heap, so its handle is there.
-        if page < self.pages { unsafe { self.handles.of(page) }.get() } else { None }
+        self.page_of(address).and_then(|page| unsafe { self.handles.of(page) }.get())
     }
 
     /// The span that owns the page of `address`, if the page is the first of a span or any page of a slab (I5).
     #[inline]
     pub(crate) fn find(&self, address: usize) -> Option<Span> {
-        let page = address.wrapping_sub(self.base) >> PAGE_SHIFT;
-        // SAFETY: I2: a page of the heap, so its handle is there.
-        if page < self.pages { unsafe { self.handles.of(page) }.get() } else { self.find_in_regions(address) }
+        match self.page_of(address) {
+            // SAFETY: I2: a page of the heap, so its handle is there.
+            Some(page) => unsafe { self.handles.of(page) }.get(),
+            None => self.find_in_regions(address),
+        }
     }
 
     /// Whether `address` lies between the heap's first page and its end, or in a region.
@@ -149,8 +159,7 @@ impl PageMap {
     /// Sets what [`find`](Self::find) answers for the page of `address`, which is in the heap.
     #[inline]
     pub(crate) fn set(&self, address: usize, span: Option<Span>) {
-        let page = address.wrapping_sub(self.base) >> PAGE_SHIFT;
-        if page < self.pages {
+        if let Some(page) = self.page_of(address) {
             // SAFETY: I2: a page of the heap, so its handle is there.
             unsafe { self.handles.of(page) }.set(span);
             if page < self.older {
@@ -168,8 +177,7 @@ impl PageMap {
         if pages == 0 {
             return;
         }
-        let page = address.wrapping_sub(self.base) >> PAGE_SHIFT;
-        if page < self.pages {
+        if let Some(page) = self.page_of(address) {
             // SAFETY: I2: pages of the heap, as the span is, so their handles are there.
             unsafe { self.handles.set(page..page + pages, span) };
             if page < self.older {
@@ -185,8 +193,7 @@ impl PageMap {
     /// The record for a span that starts at `address`, which is in the heap.
     #[inline]
     pub(crate) fn record(&self, address: usize) -> Span {
-        let page = address.wrapping_sub(self.base) >> PAGE_SHIFT;
-        if page < self.pages {
+        if let Some(page) = self.page_of(address) {
             // SAFETY: I2: a page of the heap, so the leaf that serves it stands.
             return unsafe { self.leaves[leaf_of(page)].record(page) };
         }
@@ -200,8 +207,7 @@ impl PageMap {
     #[inline]
     pub(crate) fn is_own_record(&self, span: Span) -> bool {
         let start = span.start();
-        let page = start.wrapping_sub(self.base) >> PAGE_SHIFT;
-        if page < self.pages {
+        if let Some(page) = self.page_of(start) {
             return self.leaves[leaf_of(page)].record_address(page) == span.address();
         }
         self.is_record_in_region(start, span)

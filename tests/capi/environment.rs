@@ -69,15 +69,15 @@ fn a_program_with_more_rights_does_not_listen() {
     let installed = Installed::new();
     let log = installed.directory.path().join("log");
     // The control: where libc does not know of the entry, the numbers tell that there are no more rights.
-    for (secure, hears) in [(Some(1), false), (Some(0), true), (None, true)] {
+    for (secure, wanted) in [(Some(1), false), (Some(0), true), (None, true)] {
         let program = compile(&installed, secure);
         let _ = fs::remove_file(&log);
         let output = run(&mut logged(&installed, &program, "a_double_free", &log));
-        assert_eq!(output.status.success(), hears, "{secure:?}: {}", describe(&output));
-        assert!(hears || aborted(output.status), "{}", describe(&output));
-        assert_eq!(log.exists(), hears, "{secure:?}");
+        assert_eq!(output.status.success(), wanted, "{secure:?}: {}", describe(&output));
+        assert!(wanted || aborted(output.status), "{}", describe(&output));
+        assert_eq!(log.exists(), wanted, "{secure:?}");
         succeed(&mut logged(&installed, &program, "errno_is_left_alone", &log));
-        assert_eq!(log.exists(), hears, "{secure:?}");
+        assert_eq!(log.exists(), wanted, "{secure:?}");
     }
 }
 
@@ -119,10 +119,10 @@ fn a_program_that_is_set_user_or_group_id_does_not_listen() {
             "the file system does not let a program have other rights: {}",
             describe(&output)
         );
-        let hears = mode == "755";
+        let wanted = mode == "755";
         assert_eq!(
             (log.exists(), output.status.success(), said.ends_with("lived on\n")),
-            (hears, hears, hears),
+            (wanted, wanted, wanted),
             "{mode}"
         );
     }

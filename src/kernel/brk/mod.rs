@@ -36,6 +36,8 @@ pub use own::OwnBreak;
 
 /// Bytes of its [room](Brk::room) that the heap needs for each of its pages of 16 KiB.
 pub(crate) const ROOM_PER_PAGE: usize = 200;
+/// Bytes of one of these pages.
+pub(crate) const HEAP_PAGE: usize = 16 << 10;
 
 /// The kernel said no. What was asked for did not happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -41,7 +41,7 @@ const ROOM_FRACTION: usize = 64;
 const GAP: usize = 1 << 20;
 /// How many ranges above the program break the room for a heap on it lies, at best.
 const FAR: usize = if WIDE { STARTS } else { 3 };
-const _: () = assert!((16 << 10) / ROOM_FRACTION >= super::ROOM_PER_PAGE, "for each page of the heap");
+const _: () = assert!(super::HEAP_PAGE / ROOM_FRACTION >= super::ROOM_PER_PAGE, "for each page of the heap");
 /// What is mapped at first, untouched: enough for the heap's first step.
 const FIRST: usize = 512 << 10;
 

@@ -1,13 +1,10 @@
 //! A room in a byte array: which parts of it are mapped.
 
-use super::{ROOM_PER_PAGE, Refused};
+use super::{HEAP_PAGE, ROOM_PER_PAGE, Refused};
 use core::ops::Range;
 
 /// Parts that can be mapped at a time: the heap has two, each of which grows and shrinks at its end.
 const PIECES: usize = 4;
-
-/// What a heap calls a page.
-const PAGE: usize = 16 << 10;
 
 /// The last bytes of an array that a break shares with a room.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +23,7 @@ impl Room {
     pub(super) fn below(limit: usize, bytes: usize, current: usize, kernel_page: usize) -> Result<Self, Refused> {
         let end = limit & !(kernel_page - 1);
         // One more page and two more kernel pages make up for rounding.
-        let all = ((bytes / PAGE + 1) * ROOM_PER_PAGE).next_multiple_of(kernel_page) + 2 * kernel_page;
+        let all = ((bytes / HEAP_PAGE + 1) * ROOM_PER_PAGE).next_multiple_of(kernel_page) + 2 * kernel_page;
         let start = end.checked_sub(all).ok_or(Refused)?;
         if start < current.next_multiple_of(kernel_page) {
             return Err(Refused);
