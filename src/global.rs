@@ -45,7 +45,8 @@ use core::cell::UnsafeCell;
 /// Where a libc is linked, handlers make sure that the child of a `fork` in a program with threads gets a sound heap,
 /// even if a signal handler forks that interrupted a call to the heap. Without a libc, such a program calls
 /// [`before_fork`](Self::before_fork) and [`after_fork`](Self::after_fork). A child made by the bare system call while
-/// another thread was in the heap cannot use it: its first call dies with a line that says so. A shared library with a
+/// another thread was in the heap cannot use it: its first call dies with a line that says so. A large block that
+/// another thread was moving when the process forked stays allocated in the child. A shared library with a
 /// heap of its own must not be unloaded while another thread forks: glibc does not wait for handlers that are running.
 ///
 /// # Limits
@@ -54,8 +55,8 @@ use core::cell::UnsafeCell;
 /// too, after half a second if other threads live; without a libc, or where thread pointers are not read (they are on
 /// x86, x86_64, aarch64, riscv64 and loongarch64), the handler waits as long as other threads live. A thread of low
 /// priority that is interrupted inside the heap makes others wait, whatever their priority. A call holds the lock for
-/// some tens of nanoseconds, for a few microseconds if it makes a system call, and never while it fills or copies a
-/// block. Heaps that share one of the 31 locks (from the 31st heap on) must not be used inside each other's
+/// some tens of nanoseconds, for a few microseconds if it makes a system call, and never while it fills a block, or
+/// copies one of more than 56 KiB. Heaps that share one of the 31 locks (from the 31st heap on) must not be used inside each other's
 /// [`with`](Self::with).
 #[derive(Debug)]
 pub struct Hmalloc<L = Futex, B: Brk = Automatic> {

@@ -1,18 +1,21 @@
-//! Resizing a block: in place if its slot or span allows, else by moving it. A move has two halves, with the copy
-//! between.
+//! Resizing a block: in place if its slot or span allows, else by moving it. A large block moves in two halves, with the
+//! copy between them.
 //!
 //! ```text
-//! begin_resize          Move::copy                   finish_resize
-//! take the new block -> copy, for which neither   -> free the old block
-//!                       heap nor lock is needed
+//! begin_resize                     Move::copy                 finish_resize
+//! take the new block, and make     copy, for which neither    free the old block
+//! the old one one that moves       heap nor lock is needed
 //! ```
+//!
+//! Other threads may use the heap between the halves. If one frees the old block, that is a misuse, as it is later: the
+//! block is no longer live. Its memory is kept until it has been copied.
 
 use crate::central::relocate::{Content, room_to_grow};
 use crate::central::spans::OutOfMemory;
 use crate::door::misuse::Misuse;
 use crate::door::validate::{Live, admit, admit_slot};
 use crate::ground::contents::Move;
-use crate::ground::header::{PAGE, Span, pages_of};
+use crate::ground::header::{Kind, PAGE, Span, pages_of};
 use crate::ground::size_class::{SMALL_MAX, SizeClass};
 use crate::heap::{Heap, payload_of};
 use crate::kernel::brk::Brk;
@@ -56,8 +59,8 @@ impl From<Misuse> for ResizeError {
 pub(crate) enum Begun {
     /// The resize is complete, and this is the block.
     Done(NonNull<u8>),
-    /// The block moves: the new one exists, and the content has to be copied to it.
-    Moving(Move),
+    /// The large block that is this span moves: the new one exists, and the content has to be copied to it.
+    Moving(Move, Span),
 }
 
 impl<B: Brk> Heap<B> {
@@ -110,11 +113,10 @@ impl<B: Brk> Heap<B> {
     unsafe fn complete(&mut self, begun: Begun) -> NonNull<u8> {
         match begun {
             Begun::Done(payload) => payload,
-            Begun::Moving(moving) => {
+            Begun::Moving(moving, old) => {
                 // SAFETY: the caller's promise.
                 unsafe { moving.copy() };
-                let finished = self.finish_resize(&moving);
-                debug_assert!(finished.is_ok(), "this heap has one owner");
+                self.finish_resize(old);
                 moving.to
             }
         }
@@ -139,11 +141,10 @@ impl<B: Brk> Heap<B> {
         Ok(self.resize_live(live, address, new))
     }
 
-    /// The second half: frees the old block, once its content is in the new one. If another thread has freed the old
-    /// block meanwhile, that is a misuse. The new block is live in any case.
-    pub(crate) fn finish_resize(&mut self, moved: &Move) -> Result<(), Misuse> {
-        let address = moved.from.addr().get();
-        if self.free_live_at(address) { Ok(()) } else { Err(self.explain(address)) }
+    /// The second half: frees the old block, once its content is in the new one.
+    pub(crate) fn finish_resize(&mut self, old: Span) {
+        old.change_kind(Kind::Moving, Kind::Large);
+        self.free_live(Live::Large(old));
     }
 
     /// Whether `payload` is a live slot of which both layouts fill more than half, as when a vector grows by little.
@@ -163,7 +164,8 @@ impl<B: Brk> Heap<B> {
         let old_bytes = live.bytes();
         let begun = match live {
             Live::Large(span) if becomes_large(new) => self.move_large(span, same, new),
-            _ => self.move_copied(old_bytes, same, new),
+            Live::Large(span) => self.allocate(new).map(|to| hold_back(span, same, to, new)),
+            Live::Slot(_) => self.move_slot(live, same, new),
         };
         if begun.is_err() && aligned && new.size() <= old_bytes {
             self.slack_kept = true;
@@ -172,15 +174,20 @@ impl<B: Brk> Heap<B> {
         begun
     }
 
-    /// Allocates the block to which another one moves, if one of the two is a slot.
-    fn move_copied(&mut self, old_bytes: usize, from: NonNull<u8>, new: Layout) -> Result<Begun, OutOfMemory> {
+    /// Moves a slot with its content, which is at most 56 KiB: another thread that frees the slot meanwhile would have to be
+    /// told that it is free, and a free slot cannot be kept from others.
+    fn move_slot(&mut self, live: Live, from: NonNull<u8>, new: Layout) -> Result<Begun, OutOfMemory> {
+        let old_bytes = live.bytes();
         // A block that grows from a small size may not grow again, so it gets a slot if there is one.
         let to = if SizeClass::of(new).is_none() || (becomes_large(new) && old_bytes >= PAGE / 2) {
             payload_of(self.take_to_move(old_bytes, new)?)
         } else {
             self.allocate(with_room_to_grow(old_bytes, new)).or_else(|_| self.allocate(new))?
         };
-        Ok(Begun::Moving(Move { from, to, bytes: old_bytes.min(new.size()), zero_from: usize::MAX }))
+        // SAFETY: the old block is live and the new one is not it; each is at least as long as what is copied.
+        unsafe { to.copy_from_nonoverlapping(from, old_bytes.min(new.size())) };
+        self.free_live(live);
+        Ok(Begun::Done(to))
     }
 
     /// Takes a span to which a block of `old` bytes moves.
@@ -196,7 +203,10 @@ impl<B: Brk> Heap<B> {
         let moved = self.take_to_move(span.bytes(), new)?;
         let (to, bytes) = (payload_of(moved), span.bytes().min(new.size()));
         let free = match self.spans.move_content(span, moved, bytes) {
-            Content::ToCopy { zero_from } => return Ok(Begun::Moving(Move { from, to, bytes, zero_from })),
+            Content::ToCopy { zero_from } => {
+                span.change_kind(Kind::Large, Kind::Moving);
+                return Ok(Begun::Moving(Move { from, to, bytes, zero_from }, span));
+            }
             Content::Moved { left_zero: true } => self.spans.free_untouched(span),
             Content::Moved { left_zero: false } => self.spans.free_span(span),
         };
@@ -225,6 +235,12 @@ impl<B: Brk> Heap<B> {
         }
         pages <= held || self.spans.lengthen(span, pages) || self.spans.raise_behind(span, pages)
     }
+}
+
+/// Makes a large block one that moves, to the slot at `to`.
+fn hold_back(span: Span, from: NonNull<u8>, to: NonNull<u8>, new: Layout) -> Begun {
+    span.change_kind(Kind::Large, Kind::Moving);
+    Begun::Moving(Move { from, to, bytes: span.bytes().min(new.size()), zero_from: usize::MAX }, span)
 }
 
 /// Whether a block that is resized to `new` becomes, or stays, a large one. Beyond a page it does although there are

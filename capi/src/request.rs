@@ -106,7 +106,7 @@ pub(crate) unsafe fn resize(call: &str, payload: *mut c_void, size: usize) -> *m
     // A size that no layout can have becomes the largest one, so that the pointer is still checked.
     let layout = layout(size, ALIGN).unwrap_or(LARGEST);
     // SAFETY: the caller uses the block only as the answer says.
-    match unsafe { HEAP.resize_reporting(payload.cast(), layout, |misuse| misuse::apply(call, misuse)) } {
+    match unsafe { HEAP.resize(payload.cast(), layout) } {
         Ok(moved) => moved.as_ptr().cast(),
         Err(ResizeError::OutOfMemory) => refuse(ENOMEM),
         Err(ResizeError::Misuse(misuse)) => {

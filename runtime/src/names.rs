@@ -18,14 +18,20 @@ extern "C" fn _Unwind_Resume() -> ! {
     abort()
 }
 
-/// The compiler's helpers for atomic operations ask, in a constructor that does not run here, whether the processor has
-/// single instructions for them. 0 says that nothing is known: they use the instructions that every processor has.
-// SAFETY: no libc is linked, so the name is free.
+// The compiler's helpers for atomic operations ask, in a constructor that does not run here, whether the processor has
+// single instructions for them. 0 says that nothing is known: they use the instructions that every processor has. The name
+// is weak, as it is where the heap asks for it: a module may not say both.
 #[cfg(target_arch = "aarch64")]
-#[unsafe(no_mangle)]
-extern "C" fn getauxval(_: usize) -> usize {
-    0
-}
+core::arch::global_asm!(
+    ".pushsection .text.hmalloc_runtime_getauxval, \"ax\", %progbits",
+    ".weak getauxval",
+    ".type getauxval, %function",
+    ".balign 4",
+    "getauxval:",
+    "mov x0, #0",
+    "ret",
+    ".popsection",
+);
 
 /// The personalities of functions that have nothing to clean up.
 #[cfg(target_arch = "arm")]

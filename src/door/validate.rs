@@ -86,11 +86,11 @@ pub(crate) fn wrong_layout(live: Live, address: usize) -> Misuse {
 }
 
 /// Whether a payload starts at `address` now, or did since the span was made: it is an opened slot, or the first byte
-/// of a free span.
+/// of a span that is free, or that was a block which moves.
 fn was_a_payload(span: Span, address: usize) -> bool {
     match span.as_slab() {
         Some(slab) => Slot::starting_at(slab, address).is_some_and(Slot::is_opened),
-        None => span.is(Kind::Free) && span.start() == address,
+        None => state_of(span) == BlockState::Free && span.start() == address,
     }
 }
 
@@ -105,7 +105,7 @@ fn block_around(span: Span, address: usize) -> Block {
 /// The state of a span as a whole. A slab counts as used, although only some of its slots may be.
 pub(crate) fn state_of(span: Span) -> BlockState {
     match span.kind() {
-        Kind::Free => BlockState::Free,
+        Kind::Free | Kind::Moving => BlockState::Free,
         Kind::Large | Kind::Slab => BlockState::Used,
         Kind::Metadata => BlockState::Metadata,
         Kind::Foreign => BlockState::Foreign,

@@ -122,8 +122,8 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         self.in_turn(|heap| unsafe { heap.free_sized(payload, layout) })
     }
 
-    /// [`Heap::resize`] in turn with other threads, which do not wait for the content to be copied. The heap's own
-    /// policy is asked only about a block that another thread frees meanwhile; the new block is returned in any case.
+    /// [`Heap::resize`] in turn with other threads, which do not wait for the content of a large block to be copied. The
+    /// heap's own policy is not asked.
     ///
     /// # Errors
     ///
@@ -133,29 +133,9 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     ///
     /// As for [`Heap::resize`].
     pub unsafe fn resize(&self, payload: *mut u8, new: Layout) -> Result<NonNull<u8>, ResizeError> {
-        // SAFETY: the caller's promise.
-        unsafe { self.resize_reporting(payload, new, |misuse| self.policy.apply("realloc", misuse)) }
-    }
-
-    /// [`resize`](Self::resize), but if another thread frees the block while it is copied, that misuse is passed to
-    /// `misused`; the heap's own policy is not asked.
-    ///
-    /// # Errors
-    ///
-    /// [`ResizeError`].
-    ///
-    /// # Safety
-    ///
-    /// As for [`Heap::resize`].
-    pub unsafe fn resize_reporting(
-        &self,
-        payload: *mut u8,
-        new: Layout,
-        misused: impl FnOnce(&Misuse),
-    ) -> Result<NonNull<u8>, ResizeError> {
         let begun = self.in_turn(|heap| heap.begin_resize(payload.addr(), new))?;
         // SAFETY: the caller's promise.
-        Ok(unsafe { self.complete(begun, misused) })
+        Ok(unsafe { self.complete(begun) })
     }
 
     /// Completes a resize that has begun: copies outside of any turn, and frees the old block in a second one.
@@ -163,16 +143,14 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// # Safety
     ///
     /// As for [`Heap::resize`].
-    pub(super) unsafe fn complete(&self, begun: Begun, misused: impl FnOnce(&Misuse)) -> NonNull<u8> {
-        let moving = match begun {
+    pub(super) unsafe fn complete(&self, begun: Begun) -> NonNull<u8> {
+        let (moving, old) = match begun {
             Begun::Done(payload) => return payload,
-            Begun::Moving(moving) => moving,
+            Begun::Moving(moving, old) => (moving, old),
         };
         // SAFETY: the caller's promise.
         unsafe { moving.copy() };
-        if let Err(misuse) = self.in_turn(|heap| heap.finish_resize(&moving)) {
-            misused(&misuse);
-        }
+        self.in_turn(|heap| heap.finish_resize(old));
         moving.to
     }
 

@@ -95,7 +95,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         });
         match begun {
             // SAFETY: the caller of `realloc` does not use the old block any more.
-            Ok(Ok(begun)) => unsafe { self.complete(begun, |misuse| self.policy.apply("realloc", misuse)) }.as_ptr(),
+            Ok(Ok(begun)) => unsafe { self.complete(begun) }.as_ptr(),
             Ok(Err(OutOfMemory)) | Err(None) => null_mut(),
             Err(Some(misuse)) => {
                 self.policy.apply("realloc", &misuse);

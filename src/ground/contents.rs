@@ -31,7 +31,7 @@ impl Unfilled {
     }
 }
 
-/// A block that moves. The old block and the new one are both live until the content is copied and the old one freed.
+/// The content of a block that moves. The old block is no longer live, and its memory stays until it is copied.
 #[must_use]
 pub(crate) struct Move {
     pub(crate) from: NonNull<u8>,

@@ -9,6 +9,7 @@
 //! Leaf 0 lies at the heap's base (I15). Leaf 1 is stored right where the heap has to grow for it, in line, unless it grows
 //! for a block at its end, which has to stay in one piece. All others lie [`aside`](crate::ground::aside), in one array of
 //! records and one of handles. Only where the source has no room aside do these come in line, too.
+//! And what has once come into use aside stays so, also below page 60, until its memory is returned.
 //!
 //! A leaf in line also has room for the handles of all pages up to its last. So its records and handles serve no used page
 //! below its storage, and a lowered break takes whole leaves with it. [`leaf`](crate::ground::leaf) draws its bytes. A

@@ -14,7 +14,7 @@ pub struct Stats {
     pub live_blocks: usize,
     /// What callers may use of them: the sum of their usable sizes.
     pub live_bytes: usize,
-    /// Free spans, free slots and tails of slabs.
+    /// Free spans, free slots and tails of slabs; and a large block that was resized, while its content is copied.
     pub free_bytes: usize,
     /// Headers and page map.
     pub metadata_bytes: usize,

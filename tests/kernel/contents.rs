@@ -137,7 +137,7 @@ fn grow_what_is_freed(heap: &'static Hmalloc) {
     let block = block_of(heap);
     let address = block.expose_provenance();
     let intrude = move || {
-        // SAFETY: this is the mistake that the heap has to notice; it has the memory still, and it reads as before.
+        // SAFETY: this is the mistake that the heap has to notice.
         unsafe { heap.dealloc(std::ptr::with_exposed_provenance_mut(address), layout(OLD)) }
     };
     // SAFETY: the block is used only where the answer says it is.
@@ -151,14 +151,13 @@ fn grow_what_is_freed(heap: &'static Hmalloc) {
 fn a_block_that_is_freed_while_it_is_copied_is_reported() {
     let ended =
         observe(&a_block_that_is_freed_while_it_is_copied_is_reported, "", &[], |_| grow_what_is_freed(&REPORTS));
-    let line =
-        ended.stderr.lines().filter(|line| line.starts_with("hmalloc: realloc: ") && line.contains("already free"));
+    let line = ended.stderr.lines().filter(|line| line.starts_with("hmalloc: free: ") && line.contains("already free"));
     assert!(ended.finished && line.count() == 1, "{ended:#?}");
 }
 
 #[test]
 fn a_block_that_is_freed_while_it_is_copied_aborts() {
     let ended = observe(&a_block_that_is_freed_while_it_is_copied_aborts, "", &[], |_| grow_what_is_freed(&ABORTS));
-    let said = ended.stderr.contains("hmalloc: realloc: ") && ended.stderr.contains("already free");
+    let said = ended.stderr.contains("hmalloc: free: ") && ended.stderr.contains("already free");
     assert!(!ended.finished && ended.signal == Some(SIGABRT) && said, "{ended:#?}");
 }

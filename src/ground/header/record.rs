@@ -135,6 +135,8 @@ pub(crate) enum Kind {
     Slab,
     /// One block, whose payload starts where the span does.
     Large,
+    /// A block that was resized, while its content is copied to another one: no longer live, and not free yet.
+    Moving,
     /// Headers and a part of the page map.
     Metadata,
     /// Another user of the break raised it over this span.
