@@ -58,6 +58,21 @@ fn get(heap: &mut Subject, pages: usize) -> Option<NonNull<u8>> {
     heap.allocate(Layout::from_size_align(pages * PAGE, 16).expect("a small layout")).ok()
 }
 
+const CONTENT: u8 = 0x5A;
+
+fn filled(heap: &mut Subject, pages: usize) -> NonNull<u8> {
+    let block = get(heap, pages).expect("room");
+    // SAFETY: the block is new, and so long.
+    unsafe { block.write_bytes(CONTENT, pages * PAGE) };
+    block
+}
+
+fn holds_content(block: NonNull<u8>, pages: usize) -> bool {
+    // SAFETY: the block is live, was filled, and is not written to now.
+    let bytes = unsafe { core::slice::from_raw_parts(block.as_ptr(), pages * PAGE) };
+    bytes == std::vec![CONTENT; pages * PAGE]
+}
+
 fn free(heap: &mut Subject, block: NonNull<u8>) {
     // SAFETY: nothing uses the block.
     unsafe { heap.free(block.as_ptr()) }.expect("a live block");
@@ -141,8 +156,10 @@ fn what_is_aside_stays_in_use_until_it_is_returned() {
     assert!(heap.spans.map.pages < 10 && in_use(&heap.spans.map).0 == aside);
     let in_line = metadata(&heap);
     // Past the end of the first leaf, and of where the second would be.
-    let blocks: Vec<_> = (0..30).map(|_| get(&mut heap, 5).expect("room")).collect();
+    let blocks: Vec<_> = (0..30).map(|_| filled(&mut heap, 5)).collect();
     seen.step(&mut heap, |heap| assert_eq!(metadata(heap), in_line));
+    // No handle was written to where the array of the second leaf was.
+    assert!(blocks.iter().all(|&block| holds_content(block, 5)));
     blocks.into_iter().for_each(|block| free(&mut heap, block));
     // It is kept where the kernel does not take it.
     heap.brk_mut().keeps = true;
