@@ -10,9 +10,10 @@
 //! Other threads may use the heap between the halves. If one frees the old block, that is a misuse, as it is later: the
 //! block is no longer live. Its memory is kept until it has been copied.
 
+mod error;
+
 use crate::central::relocate::{Content, room_to_grow};
 use crate::central::spans::OutOfMemory;
-use crate::door::misuse::Misuse;
 use crate::door::validate::{Live, admit, admit_slot};
 use crate::ground::contents::Move;
 use crate::ground::header::{Kind, PAGE, Span, pages_of};
@@ -20,40 +21,8 @@ use crate::ground::size_class::{SMALL_MAX, SizeClass};
 use crate::heap::{Heap, payload_of};
 use crate::kernel::brk::Brk;
 use core::alloc::Layout;
-use core::fmt;
 use core::ptr::NonNull;
-
-/// Why a block could not be resized. The block is unchanged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ResizeError {
-    /// The pointer is not a live block's.
-    Misuse(Misuse),
-    /// There was no memory for the new size.
-    OutOfMemory,
-}
-
-impl fmt::Display for ResizeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Misuse(misuse) => misuse.fmt(f),
-            Self::OutOfMemory => OutOfMemory.fmt(f),
-        }
-    }
-}
-
-impl core::error::Error for ResizeError {}
-
-impl From<OutOfMemory> for ResizeError {
-    fn from(_: OutOfMemory) -> Self {
-        Self::OutOfMemory
-    }
-}
-
-impl From<Misuse> for ResizeError {
-    fn from(misuse: Misuse) -> Self {
-        Self::Misuse(misuse)
-    }
-}
+pub use error::ResizeError;
 
 /// The result of the first half of a resize.
 pub(crate) enum Begun {

@@ -28,7 +28,7 @@ impl PageMap {
     /// multiple of the next power. So that one is the page's own number, rounded down, and it is also the first after the
     /// start: it bears a mark.
     ///
-    /// Pages that are no span's first need no record of their own. A mark is not removed when the span ends: whoever
+    /// Pages that are no span's first need no record of their own. A mark is not removed when the span ends: a reader that
     /// finds one checks that it is still true.
     #[inline]
     pub(crate) fn mark(&self, span: Span) {

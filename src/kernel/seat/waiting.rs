@@ -124,10 +124,15 @@ impl Seat {
             }
         };
         if overtaken >= OVERTAKEN_MAX {
-            self.starving.store(0, Relaxed);
-            tasks::futex_wake_one(&self.starving);
+            self.end_starving();
         }
         answer
+    }
+
+    /// Tells a thread that stands back for the caller that it need not any more.
+    fn end_starving(&self) {
+        self.starving.store(0, Relaxed);
+        tasks::futex_wake_one(&self.starving);
     }
 
     /// What a waiter has reason to believe after so many sleeps in which no thread left the lock.
