@@ -19,8 +19,9 @@
 //! order, so that a room of the least length serves all pages. So are the first leaves: a heap of less than 8 MiB has
 //! too few records for whole groups.
 
+use crate::ground::handles::{HANDLE, Handles};
 use crate::ground::header::PAGE;
-use crate::ground::leaf::{GROUPED, HANDLE, Handles, Leaf, RECORD};
+use crate::ground::leaf::{GROUPED, Leaf, RECORD};
 use crate::kernel::brk::{Brk, HEAP_PAGE, ROOM_PER_PAGE, Refused};
 use core::ops::Range;
 

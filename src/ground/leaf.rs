@@ -23,12 +23,11 @@
 //! |---|---|---|---|---|---|---|
 //! | metadata pages | 1 | 2 | 3 | 4 | 7 | 14 |
 
+use crate::ground::handles::{HANDLE, Handles};
 use crate::ground::header::{Header, PAGE, Span};
-use core::cell::Cell;
 use core::ops::Range;
 
 pub(crate) const RECORD: usize = size_of::<Header>();
-pub(crate) const HANDLE: usize = size_of::<Option<Span>>();
 
 /// Pages whose records are permuted among themselves in a grouped leaf: a power of two.
 ///
@@ -97,7 +96,7 @@ pub(crate) struct Leaf {
 
 impl Leaf {
     /// No leaf: what an unused entry of a table of leaves holds.
-    pub(crate) const NONE: Self = Self { records: Records(0), handles: Handles(0) };
+    pub(crate) const NONE: Self = Self { records: Records(0), handles: Handles::NONE };
 
     /// Lays out a leaf for `pages` in the [metadata pages](storage_pages) at `storage`. Returns the leaf and its
     /// guards.
@@ -114,7 +113,7 @@ impl Leaf {
         let end = (storage + storage_pages(&pages, below, kernel_page) * PAGE) & !(kernel_page - 1);
         debug_assert!(high + kernel_page <= end);
         let records = Records::new(records.wrapping_sub(pages.start * RECORD), false);
-        let leaf = Self { records, handles: Handles(handles) };
+        let leaf = Self { records, handles: Handles::at(handles) };
         // The first is empty where there is none.
         (leaf, [low.min(handles)..handles, high..end])
     }
@@ -122,7 +121,7 @@ impl Leaf {
     /// A leaf whose handles and biased records lie aside. It can be grouped only if it serves whole multiples of
     /// [`GROUPED`] pages.
     pub(crate) fn aside(records: usize, handles: usize, grouped: bool) -> Self {
-        Self { records: Records::new(records, grouped), handles: Handles(handles) }
+        Self { records: Records::new(records, grouped), handles: Handles::at(handles) }
     }
 
     /// Address past the last record of a leaf in line for `pages`.
@@ -132,8 +131,8 @@ impl Leaf {
 
     /// The part of the guards that every leaf has with something below it: a kernel page on either side.
     pub(crate) fn guards(self, pages: &Range<usize>, kernel_page: usize) -> [Range<usize>; 2] {
-        let (low, high) = (self.handles.0 - kernel_page, self.records_end(pages).next_multiple_of(kernel_page));
-        [low..self.handles.0, high..high + kernel_page]
+        let (low, high) = (self.handles.address() - kernel_page, self.records_end(pages).next_multiple_of(kernel_page));
+        [low..self.handles.address(), high..high + kernel_page]
     }
 
     /// Address of the record of a page that the leaf serves.
@@ -186,77 +185,5 @@ impl Records {
     fn exchange(self, page: usize) -> usize {
         let differ = (page ^ page >> GROUP_SHIFT) & self.group_bits();
         page ^ differ ^ differ << GROUP_SHIFT
-    }
-}
-
-/// The address of an array of handles, from page 0 on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Handles(usize);
-
-impl Handles {
-    pub(crate) const NONE: Self = Self(0);
-
-    /// The array at an address.
-    pub(crate) fn at(address: usize) -> Self {
-        Self(address)
-    }
-
-    /// The handle of a page.
-    ///
-    /// # Safety
-    ///
-    /// The array has room for the page, and its memory stands for `'a` and holds a handle there, or zeros.
-    #[inline(always)]
-    pub(crate) unsafe fn of<'a>(self, page: usize) -> &'a Cell<Option<Span>> {
-        let address = self.0.wrapping_add(page * HANDLE);
-        // SAFETY: the caller's promise. Handles are always reached as cells, or written while there is no reference to
-        // them; a null one is `None`.
-        unsafe { &*core::ptr::with_exposed_provenance::<Cell<Option<Span>>>(address) }
-    }
-
-    /// Sets the handles of a run of pages.
-    ///
-    /// # Safety
-    ///
-    /// As for [`of`](Self::of), for each of the pages.
-    #[inline]
-    pub(crate) unsafe fn set(self, pages: Range<usize>, span: Option<Span>) {
-        for page in pages {
-            // SAFETY: the caller's promise.
-            unsafe { self.of(page) }.set(span);
-        }
-    }
-
-    /// Writes null handles over memory that may hold anything.
-    ///
-    /// # Safety
-    ///
-    /// The array has room for the pages, and its memory stands.
-    pub(crate) unsafe fn clear(self, pages: Range<usize>) {
-        let first = core::ptr::with_exposed_provenance_mut::<Option<Span>>(self.0.wrapping_add(pages.start * HANDLE));
-        // SAFETY: the caller's promise. Zeros are null handles.
-        unsafe { first.write_bytes(0, pages.len()) }
-    }
-
-    /// The first page whose handle lies at or above `address`.
-    pub(crate) fn first_from(self, address: usize) -> usize {
-        address.saturating_sub(self.0).div_ceil(HANDLE)
-    }
-
-    /// Copies the first `pages` handles to another array.
-    ///
-    /// # Safety
-    ///
-    /// The memory of both arrays stands, does not overlap, and has room for `pages` handles.
-    pub(crate) unsafe fn copy_to(self, other: Self, pages: usize) {
-        let (from, to) =
-            (core::ptr::with_exposed_provenance::<u8>(self.0), core::ptr::with_exposed_provenance_mut(other.0));
-        // SAFETY: the caller's promise.
-        unsafe { core::ptr::copy_nonoverlapping::<u8>(from, to, pages * HANDLE) }
-    }
-
-    /// Whether the array lies at or above `end`.
-    pub(crate) fn lies_above(self, end: usize) -> bool {
-        self.0 >= end
     }
 }

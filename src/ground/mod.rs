@@ -3,6 +3,7 @@
 pub(crate) mod aside;
 pub(crate) mod contents;
 pub(crate) mod corrupt;
+pub(crate) mod handles;
 pub(crate) mod header;
 pub(crate) mod leaf;
 pub(crate) mod list;

@@ -25,8 +25,9 @@
 //! [Regions], which stand in for a break that cannot move, each have a page range and a leaf of their own.
 
 use crate::ground::aside::Aside;
+use crate::ground::handles::Handles;
 use crate::ground::header::{PAGE, PAGE_SHIFT, Span};
-use crate::ground::leaf::{Below, Handles, Leaf, storage_pages};
+use crate::ground::leaf::{Below, Leaf, storage_pages};
 use core::ops::Range;
 
 /// Pages that leaf 0 serves.

@@ -11,8 +11,8 @@
 //! reader on its way from the address of an array to a handle in it may be overtaken by growth.
 
 use super::{NONE_ASIDE, PageMap, leaf_of, pages_of, served_by};
+use crate::ground::handles::Handles;
 use crate::ground::header::{PAGE, Span};
-use crate::ground::leaf::Handles;
 use core::ops::Range;
 
 impl PageMap {
