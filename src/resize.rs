@@ -2,9 +2,9 @@
 //! copy between them.
 //!
 //! ```text
-//! begin_resize                     Move::copy                 finish_resize
-//! take the new block, and make     copy, for which neither    free the old block
-//! the old one one that moves       heap nor lock is needed
+//! begin_resize                Move::copy                   finish_resize
+//! take the new block          copy the content, without    free the old block
+//! end the old one's life      heap or lock
 //! ```
 //!
 //! Other threads may use the heap between the halves. If one frees the old block, that is a misuse, as it is later: the
@@ -16,7 +16,7 @@ use crate::central::relocate::{Content, room_to_grow};
 use crate::central::spans::OutOfMemory;
 use crate::door::validate::{Live, admit, admit_slot};
 use crate::ground::contents::Move;
-use crate::ground::header::{Kind, PAGE, Span, pages_of};
+use crate::ground::header::{PAGE, Span, pages_of};
 use crate::ground::size_class::{SMALL_MAX, SizeClass};
 use crate::heap::{Heap, payload_of};
 use crate::kernel::brk::Brk;
@@ -112,8 +112,8 @@ impl<B: Brk> Heap<B> {
 
     /// The second half: frees the old block, once its content is in the new one.
     pub(crate) fn finish_resize(&mut self, old: Span) {
-        old.change_kind(Kind::Moving, Kind::Large);
-        self.free_live(Live::Large(old));
+        let free = self.spans.end_move(old);
+        self.return_due(free);
     }
 
     /// Whether `payload` is a live slot of which both layouts fill more than half, as when a vector grows by little.
@@ -133,7 +133,7 @@ impl<B: Brk> Heap<B> {
         let old_bytes = live.bytes();
         let begun = match live {
             Live::Large(span) if becomes_large(new) => self.move_large(span, same, new),
-            Live::Large(span) => self.allocate(new).map(|to| hold_back(span, same, to, new)),
+            Live::Large(span) => self.move_to_slot(span, same, new),
             Live::Slot(_) => self.move_slot(live, same, new),
         };
         if begun.is_err() && aligned && new.size() <= old_bytes {
@@ -143,8 +143,8 @@ impl<B: Brk> Heap<B> {
         begun
     }
 
-    /// Moves a slot with its content, which is at most 56 KiB: another thread that frees the slot meanwhile would have to be
-    /// told that it is free, and a free slot cannot be kept from others.
+    /// Moves a slot, with its content of at most 56 KiB: it cannot be copied after the turn, since a slot that is no longer
+    /// live may be handed out again.
     fn move_slot(&mut self, live: Live, from: NonNull<u8>, new: Layout) -> Result<Begun, OutOfMemory> {
         let old_bytes = live.bytes();
         // A block that grows from a small size may not grow again, so it gets a slot if there is one.
@@ -173,7 +173,7 @@ impl<B: Brk> Heap<B> {
         let (to, bytes) = (payload_of(moved), span.bytes().min(new.size()));
         let free = match self.spans.move_content(span, moved, bytes) {
             Content::ToCopy { zero_from } => {
-                span.change_kind(Kind::Large, Kind::Moving);
+                self.spans.begin_move(span);
                 return Ok(Begun::Moving(Move { from, to, bytes, zero_from }, span));
             }
             Content::Moved { left_zero: true } => self.spans.free_untouched(span),
@@ -181,6 +181,13 @@ impl<B: Brk> Heap<B> {
         };
         self.return_due(free);
         Ok(Begun::Done(to))
+    }
+
+    /// Takes the slot to which a large block moves that becomes small.
+    fn move_to_slot(&mut self, span: Span, from: NonNull<u8>, new: Layout) -> Result<Begun, OutOfMemory> {
+        let (to, bytes) = (self.allocate(new)?, span.bytes().min(new.size()));
+        self.spans.begin_move(span);
+        Ok(Begun::Moving(Move { from, to, bytes, zero_from: usize::MAX }, span))
     }
 
     /// Resizes in place: a slot if the request fills more than half of it, a large block if the request stays large and
@@ -204,12 +211,6 @@ impl<B: Brk> Heap<B> {
         }
         pages <= held || self.spans.lengthen(span, pages) || self.spans.raise_behind(span, pages)
     }
-}
-
-/// Makes a large block one that moves, to the slot at `to`.
-fn hold_back(span: Span, from: NonNull<u8>, to: NonNull<u8>, new: Layout) -> Begun {
-    span.change_kind(Kind::Large, Kind::Moving);
-    Begun::Moving(Move { from, to, bytes: span.bytes().min(new.size()), zero_from: usize::MAX }, span)
 }
 
 /// Whether a block that is resized to `new` becomes, or stays, a large one. Beyond a page it does although there are

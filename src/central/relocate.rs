@@ -6,7 +6,7 @@
 
 use crate::central::raise::Where;
 use crate::central::spans::Spans;
-use crate::ground::header::{PAGE, Span, pages_of};
+use crate::ground::header::{Kind, PAGE, Span, pages_of};
 use crate::kernel::brk::{Brk, Refused};
 
 /// From this size on, in bytes, memory is moved and not copied if the new span has none yet. Moving costs some
@@ -53,6 +53,18 @@ impl<B: Brk> Spans<B> {
         }
         self.raise(roomy, Where::Anywhere).ok()?;
         self.take_top(roomy)
+    }
+
+    /// Makes a large block one that moves: no longer live, but with its memory until [`end_move`](Self::end_move).
+    pub(crate) fn begin_move(&self, span: Span) {
+        self.verify(span);
+        span.change_kind(Kind::Large, Kind::Moving);
+    }
+
+    /// Frees a block that has moved. Returns the free span that contains its pages.
+    pub(crate) fn end_move(&mut self, span: Span) -> Span {
+        span.change_kind(Kind::Moving, Kind::Large);
+        self.free_span(span)
     }
 
     /// Lengthens a used span that only the top follows, or nothing, to `pages` pages, by raising the break.

@@ -1,8 +1,8 @@
 //! From a request to its size class: pure arithmetic on constants.
 //!
 //! Slots step by 16 bytes up to 128, by an eighth of a doubling up to 1 KiB and by a quarter beyond, up to 56 KiB. Each
-//! class in use holds at least one slab, so a program with few blocks each of many sizes pays for every class: beyond 1
-//! KiB, half as many classes save such programs a tenth of their memory. Two more classes fit a block of 4 or 8 KiB
+//! class in use holds at least one slab, so a program with a few blocks of each of many sizes pays for each class:
+//! beyond 1 KiB, half as many classes save such programs a tenth of their memory. Two more classes fit a block of 4 or 8 KiB
 //! with a header that the program adds, as databases do.
 //!
 //! The last classes exist because a span is whole pages: blocks of 20,000 bytes would take two each, and use only three
@@ -150,8 +150,8 @@ impl SizeClass {
     /// remainder by direct computation", 2019).
     ///
     /// The rounding error grows with the slot number. If it is below the reciprocal up to the last slot, the answer is
-    /// right for every offset up to the last slot's end, with one exception: the last bytes of the last slot can be
-    /// taken for the start of the slot after it. There is no such slot, so its bit is clear (I7).
+    /// right up to the last slot's end, except that the last bytes of the last slot may be taken for the start of the
+    /// slot after it. There is no such slot, so its bit is clear (I7).
     pub(crate) const fn reciprocal(self) -> u32 {
         (1u64 << 32).div_ceil(self.slot_size() as u64) as u32
     }

@@ -99,7 +99,7 @@ fn state() -> Option<*mut State> {
     }
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     let protection = libc::PROT_READ | libc::PROT_WRITE;
-    // SAFETY: a fresh mapping at an address of the kernel's choice.
+    // SAFETY: a fresh mapping at an address that the kernel chooses.
     let fresh = unsafe { libc::mmap(null_mut(), size_of::<State>(), protection, flags, -1, 0) };
     if fresh == libc::MAP_FAILED {
         return None;

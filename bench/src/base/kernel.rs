@@ -26,7 +26,7 @@ pub(crate) fn share(bytes: usize) -> NonNull<u8> {
 fn map(bytes: usize, kind: MapFlags) -> NonNull<u8> {
     let length = NonZeroUsize::new(bytes).expect("a mapping has a length");
     let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-    // SAFETY: a fresh anonymous mapping at an address of the kernel's choice disturbs nothing.
+    // SAFETY: the kernel chooses the address, so the mapping replaces nothing.
     unsafe { mmap_anonymous(None, length, access, kind | MapFlags::MAP_NORESERVE) }.expect("address space").cast()
 }
 

@@ -92,7 +92,7 @@ impl Comparison<'_> {
         if workload.slow && !self.options.all { (rounds - 1).max(1) } else { rounds }
     }
 
-    /// One process for every workload and allocator that did not give up. The allocators of one workload run one after
+    /// One process for each workload and allocator that has not failed before. The allocators of one workload run one after
     /// another, so that they see the same neighbours, in another order each time.
     fn times(&mut self, round: usize) {
         for (index, workload) in self.workloads.clone().into_iter().enumerate() {

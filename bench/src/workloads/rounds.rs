@@ -24,7 +24,7 @@ impl<P: Probe> Run<P> {
         }
     }
 
-    /// One function for everyone who counts its instructions.
+    /// One function, so that each count of its instructions is of the same loop.
     #[inline(never)]
     pub(crate) fn pairs(&mut self, count: usize) -> usize {
         for index in 0..count {

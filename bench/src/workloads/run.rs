@@ -11,7 +11,7 @@ use crate::base::random::{SEED, Sizes, next, shuffle};
 /// Pairs in one round of `pair`.
 pub(crate) const PAIRS: usize = 100_000;
 
-/// Tables sized to stay in the first-level cache, so that the loop's own cost is small and the same for everyone.
+/// Tables sized to stay in the first-level cache, so that the loop's own cost is small, and the same for all allocators.
 pub(super) const SIZES: usize = 1024;
 
 /// Kinds of requests. They are chosen at compile time, so that a workload's loop has no branch for them.

@@ -149,6 +149,15 @@ dies! {
         let large = forged(span(heap, blocks[3]));
         heap.spans.shorten(large, 2);
     };
+    a_block_that_moves_and_is_forged: 2, |heap, blocks| {
+        // Before the header is written to, and the content copied.
+        heap.spans.map.set(blocks[3], Some(forged(span(heap, blocks[3]))));
+        let _ = heap.begin_resize(blocks[3], layout(200 << 10));
+    };
+    a_block_that_becomes_small_and_is_forged: 2, |heap, blocks| {
+        heap.spans.map.set(blocks[3], Some(forged(span(heap, blocks[3]))));
+        let _ = heap.begin_resize(blocks[3], layout(100));
+    };
     a_link_of_a_free_span_that_does_not_lead_back: 4, |heap, blocks| {
         [1, 4, 7].into_iter().for_each(|index| free(heap, blocks[index]));
         span(heap, blocks[4]).links().left.set(Some(span(heap, blocks[20])));

@@ -18,7 +18,7 @@ pub fn cargo() -> Command {
     cargo
 }
 
-/// The release build of one program: static, at a fixed address or, if `pie`, at one of the kernel's choice.
+/// The release build of one program: static, at a fixed address or, if `pie`, at one that the kernel chooses.
 ///
 /// The first test to ask builds it, in a target directory of the tests' own: the one that these tests were built in may
 /// be locked.

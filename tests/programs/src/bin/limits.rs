@@ -68,7 +68,7 @@ fn others_have_room() {
     let thread = thread::Builder::new().stack_size(MIB).spawn(|| Pile::new(1).churn(20, 20 * KIB));
     thread.expect("a thread can be started").join().expect("it ends");
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-    // SAFETY: at an address of the kernel's choice it disturbs nothing.
+    // SAFETY: the kernel chooses the address, so the mapping replaces nothing.
     let mapping =
         unsafe { libc::mmap(std::ptr::null_mut(), 8 * MIB, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
     assert_ne!(mapping, libc::MAP_FAILED, "8 MiB can be mapped");

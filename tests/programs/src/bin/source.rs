@@ -35,7 +35,7 @@ static SHARED: Hmalloc<Futex, FileBreak> = Hmalloc::with_source(FileBreak { belo
 
 fn start() -> usize {
     *START.get_or_init(|| {
-        // SAFETY: a new file, mapped at an address of the kernel's choice.
+        // SAFETY: a new file, mapped at an address that the kernel chooses.
         let mapping = unsafe {
             let file = libc::memfd_create(c"heap".as_ptr(), 0);
             assert!(file >= 0 && libc::ftruncate(file, ROOM as _) == 0);
