@@ -1,4 +1,4 @@
-//! Pseudo-random numbers and sizes: the same sequence for every allocator.
+//! Pseudo-random numbers and sizes: each allocator gets the same sequence.
 
 /// Where a sequence begins.
 pub(crate) const SEED: u64 = 0x9E37_79B9_7F4A_7C15;

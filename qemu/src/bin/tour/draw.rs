@@ -35,7 +35,7 @@ fn owner(row: &Row, named: &[Named]) -> Option<char> {
     named.iter().find(|named| named.live && named.payload.addr() == row.payload()).map(|named| named.name)
 }
 
-/// Draws one sign for every `scale` bytes: it stands for the byte in their middle.
+/// Draws one sign for each `scale` bytes, by what the byte in their middle belongs to.
 fn picture<H: Shown>(heap: &H, named: &[Named], scale: usize, output: &mut impl Write) -> fmt::Result {
     write!(output, "\n    ")?;
     let mut middle = heap.rows().next().map_or(0, |first| first.start + scale / 2);

@@ -17,7 +17,7 @@ enum Call {
     Trim,
 }
 
-/// The same for every heap. Some sizes fit where other blocks were, and some do not.
+/// All heaps run this script. Some sizes fit where other blocks were, and some do not.
 const SCRIPT: [(Call, &str); 15] = [
     (Call::Allocate('a', 21), "The first block: the break is raised."),
     (Call::Allocate('b', 200), "21 is no round number. Where does the next payload start?"),
