@@ -1,23 +1,37 @@
-//! `Hmalloc`: the heap as a program's global allocator. Turns (exclusive use, one thread at a time) and the policy,
-//! nothing else.
+//! `Hmalloc`: the heap as a program's global allocator. Which tier is the caller's, turns (exclusive use of one tier, or of the
+//! central part), and the policy; nothing else.
 //!
 //! | file | what it is for |
 //! |---|---|
 //! | [`construct`] | making one, and taking it through a fork |
-//! | [`request`] | allocate, free, resize, for callers who are told what went wrong: the C library |
+//! | [`turn`] | turns: in the caller's own tier without a lock, in the central part under it |
+//! | [`request`], [`free`], [`resize`](mod@resize) | for callers who are told what went wrong: the C library |
+//! | [`stopped`] | what is done while all threads are stopped |
 //! | [`rust`] | the same for Rust programs: failure is null, and the policy decides about misuse |
+//! | [`thread`] | handles: a thread's own part, chosen by hand |
+//! | [`handler`] | calls of signal handlers that have interrupted one |
 //! | [`lend`] | lending the heap out, and looking at it |
+//! | [`lock`] | the lock of the central part |
 //!
 //! The shape of the common paths matters: whatever does more is a call in tail position, so that they need no stack frame
 //! and save no registers. A function that is called there takes over the caller's turn, and ends it.
 
 mod construct;
+mod free;
+mod handler;
 mod lend;
+pub(crate) mod lock;
 mod request;
+mod resize;
 mod rust;
+mod stopped;
+mod thread;
+mod turn;
 
-use crate::ground::header::Slab;
-use crate::ground::lock::{Futex, Lock, Turn};
+pub use thread::ThreadHeap;
+
+use crate::door::misuse::Misuse;
+use crate::global::lock::{Futex, Lock, Turn};
 use crate::ground::policy::Policy;
 use crate::heap::Heap;
 use crate::kernel::brk::{Automatic, Brk};
@@ -34,6 +48,24 @@ use core::cell::UnsafeCell;
 /// Any number of threads may use it, and it needs no thread-local storage. Running out of memory is an answer (null). A
 /// pointer or layout that cannot be a live block's is handled as its [`Policy`] says; nothing in the heap changes.
 ///
+/// # Threads
+///
+/// Where a libc is linked, each thread has a tier of its own, found by its thread pointer: it allocates and frees small
+/// blocks without a lock and without an atomic read-modify-write. A block may be freed, resized or measured by any thread;
+/// another thread's small block takes one or two atomic operations. Large blocks, and each new slab, take the lock. What a
+/// dead thread leaves is the next one's. Up to 255 threads have tiers; more take turns. Without a libc all threads take
+/// turns, unless the program promises that [thread pointers tell them apart](Self::with_thread_pointers), or uses
+/// [handles](Self::thread). Thread pointers are read on x86, x86_64, arm, aarch64, riscv64, loongarch64, powerpc, powerpc64
+/// and s390x. On arm that takes a kernel with the code that Linux maps for programs at 0xffff0fe0: one that was built
+/// without (`CONFIG_KUSER_HELPERS=n`) ends the program at its first call. On mips and mips64 they are not read, so threads
+/// take turns there, unless they use handles.
+///
+/// Every free is checked exactly, also beside others. Of two threads that free the same block, one is told at its call; of
+/// the owner and another thread in the same instant, both calls return, and the misuse is reported before any slot near it
+/// is handed out again, with `free` as the name of the call. The stopping of all threads, as for [`check`](Self::check),
+/// [`stats`](Self::stats), [`trim`](Self::trim) and at a fork, takes some microseconds (`membarrier`), and the first time in
+/// a process that has threads 15 milliseconds.
+///
 /// # Where the memory comes from
 ///
 /// From the [`Automatic`] source: the program break, or where a libc is linked, a break of its own. A program can
@@ -42,30 +74,39 @@ use core::cell::UnsafeCell;
 ///
 /// # Fork
 ///
-/// Where a libc is linked, handlers make sure that the child of a `fork` in a program with threads gets a sound heap,
-/// even if a signal handler forks that interrupted a call to the heap. Without a libc, such a program calls
+/// Where a libc is linked, handlers stop all threads between two of their calls, so that the child of a `fork` in a program
+/// with threads gets a sound heap, even if a signal handler forks that interrupted a call to the heap; what other threads
+/// held is used by the child's next threads. Without a libc, such a program calls
 /// [`before_fork`](Self::before_fork) and [`after_fork`](Self::after_fork). A child made by the bare system call while
-/// another thread was in the heap cannot use it: its first call dies with a line that says so. A large block that
-/// another thread was moving when the process forked stays allocated in the child. A shared library with a
+/// another thread was in the heap's central part cannot use it: its first call there dies with a line that says so. A large
+/// block that another thread was moving when the process forked stays allocated in the child. A shared library with a
 /// heap of its own must not be unloaded while another thread forks: glibc does not wait for handlers that are running.
+///
+/// # Signal handlers
+///
+/// Where threads have tiers, a signal handler may allocate and free, also if it has interrupted a call of its own thread: it
+/// gets a spare tier; or, if it has interrupted the central part, a mapping, and what it frees that is no other thread's
+/// slot is freed when the thread goes on. It must not use the heap if it may have interrupted code inside of
+/// [`with`](Self::with): the process then dies with a line. Where threads take turns, it must not use the heap if it may have
+/// interrupted a call: the process then dies with a line, after half a second if other threads live; without a libc, or
+/// where thread pointers are not read, the handler waits as long as other threads live.
 ///
 /// # Limits
 ///
-/// A signal handler must not use the heap if it may have interrupted a call to it: the process then dies with a line,
-/// too, after half a second if other threads live; without a libc, or where thread pointers are not read (they are on
-/// x86, x86_64, aarch64, riscv64 and loongarch64), the handler waits as long as other threads live. A thread of low
-/// priority that is interrupted inside the heap makes others wait, whatever their priority. A call holds the lock for
-/// some tens of nanoseconds, for a few microseconds if it makes a system call, and never while it fills a block, or
-/// copies one of more than 56 KiB. Heaps that share one of the 31 locks (from the 31st heap on) must not be used inside each other's
-/// [`with`](Self::with).
+/// A thread of low priority that is interrupted inside the central part makes others wait there, whatever their priority. A
+/// call holds the lock for some tens of nanoseconds, for a few microseconds if it makes a system call, and never while it
+/// fills a block, or copies one of more than 56 KiB. Heaps that share one of the 31 locks (from the 31st heap on) must not be
+/// used inside each other's [`with`](Self::with), and only the first of them has tiers for threads.
 #[derive(Debug)]
 pub struct Hmalloc<L = Futex, B: Brk = Automatic> {
     lock: L,
     policy: Policy,
+    /// What is told of a misuse that is found when no caller is there to be told, instead of the policy.
+    report: Option<fn(&str, &Misuse)>,
     heap: UnsafeCell<Heap<B>>,
 }
 
-// SAFETY: only the thread that has the turn touches the heap in the cell.
+// SAFETY: only the thread that has the turn touches the heap in the cell, but for what is atomic.
 unsafe impl<L: Lock + Sync, B: Brk + Send> Sync for Hmalloc<L, B> {}
 
 /// Ends the caller's turn.
@@ -80,40 +121,20 @@ fn end<L: Lock>(lock: &L, turn: Turn) {
 }
 
 impl<L: Lock, B: Brk> Hmalloc<L, B> {
+    /// Reports a misuse that was found later than its call: two threads have freed a block at the same instant, or a signal
+    /// handler has freed one that could not be looked at then.
+    #[cold]
+    fn report_late(&self, misuse: &Misuse) {
+        match self.report {
+            Some(report) => report("free", misuse),
+            None => self.policy.apply("free", misuse),
+        }
+    }
+
     /// Begins a turn.
     #[inline(always)]
     fn begin(&self) -> Turn {
         if self.lock.try_lock() { Turn::Taken } else { self.lock.wait() }
-    }
-
-    /// Calls `use_heap`, which must be the heap's own code, in a turn.
-    #[inline(always)]
-    fn in_turn<R>(&self, use_heap: impl FnOnce(&mut Heap<B>) -> R) -> R {
-        let turn = self.begin();
-        self.end_with(turn, use_heap)
-    }
-
-    /// Calls `use_heap` in a turn that the caller has, and ends it.
-    #[inline(always)]
-    fn end_with<R>(&self, turn: Turn, use_heap: impl FnOnce(&mut Heap<B>) -> R) -> R {
-        // SAFETY: it is the caller's turn, and references into the cell never outlive a turn.
-        let result = use_heap(unsafe { &mut *self.heap.get() });
-        end(&self.lock, turn);
-        result
-    }
-
-    /// Reviews a slab in which a slot was freed, and ends the turn.
-    #[cold]
-    #[inline(never)]
-    fn review(&self, slab: Slab) {
-        self.end_with(Turn::Taken, |heap| heap.review(slab));
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn wake_for<R>(&self, result: R) -> R {
-        self.lock.wake();
-        result
     }
 }
 

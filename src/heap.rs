@@ -6,11 +6,10 @@ mod inspect;
 
 use crate::central::spans::{OutOfMemory, Spans};
 use crate::ground::contents::Unfilled;
-use crate::ground::header::{Kind, PAGE, Span, pages_of};
 use crate::ground::policy::Policy;
-use crate::ground::size_class::{MIN_ALIGN, SizeClass};
 use crate::kernel::brk::Brk;
 use crate::tier::Tier;
+use crate::work::Work;
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
@@ -77,17 +76,27 @@ impl<B: Brk> Heap<B> {
     pub fn allocate(&mut self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         match self.allocate_common(layout) {
             Some(payload) => Ok(payload),
-            None => self.allocate_slow(layout),
+            None => self.work().allocate_slow(layout),
         }
     }
 
     /// A slot that the class of `layout` has at hand: nearly every request is served so.
     #[inline(always)]
     pub(crate) fn allocate_common(&mut self, layout: Layout) -> Option<NonNull<u8>> {
-        if layout.align() > MIN_ALIGN {
-            return None;
+        self.tier.allocate_common(layout)
+    }
+
+    /// What works on the heap.
+    #[inline(always)]
+    pub(crate) fn work(&mut self) -> Work<'_, B> {
+        Work {
+            tier: &mut self.tier,
+            spans: &mut self.spans,
+            slack_kept: &mut self.slack_kept,
+            world: None,
+            common: None,
+            wants_rest: false,
         }
-        self.tier.pop(SizeClass::of_size(layout.size())?)
     }
 
     /// Like [`allocate`](Self::allocate), and the first `layout.size()` bytes are zero. Fresh kernel memory, which is
@@ -97,62 +106,6 @@ impl<B: Brk> Heap<B> {
     ///
     /// As for [`allocate`](Self::allocate).
     pub fn allocate_zeroed(&mut self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        self.allocate_unfilled(layout).map(Unfilled::fill)
+        self.work().allocate_unfilled(layout).map(Unfilled::fill)
     }
-
-    /// The block for [`allocate_zeroed`](Self::allocate_zeroed), before the zeros are written.
-    pub(crate) fn allocate_unfilled(&mut self, layout: Layout) -> Result<Unfilled, OutOfMemory> {
-        let (payload, dirty) = match SizeClass::of(layout) {
-            Some(class) => {
-                let class = self.find_slot(class)?;
-                let payload = self.tier.pop(class).ok_or(OutOfMemory)?;
-                (payload, if self.tier.is_fresh(class) { 0 } else { layout.size() })
-            }
-            None => {
-                let span = self.take_large(layout)?;
-                (payload_of(span), (span.bytes() - span.zero_end() * PAGE).min(layout.size()))
-            }
-        };
-        // SAFETY: the block is new, and at least this long.
-        Ok(unsafe { Unfilled::new(payload, dirty) })
-    }
-
-    /// Allocates when the alignment is larger than usual, the class has no slot at hand, or no class serves the
-    /// request.
-    #[inline(never)]
-    pub(crate) fn allocate_slow(&mut self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        let Some(class) = SizeClass::of(layout) else { return self.take_large(layout).map(payload_of) };
-        let class = self.find_slot(class)?;
-        self.tier.pop(class).ok_or(OutOfMemory)
-    }
-
-    /// Makes sure that a class has a slot at hand that serves requests of `class`, and returns that class.
-    fn find_slot(&mut self, class: SizeClass) -> Result<SizeClass, OutOfMemory> {
-        if self.tier.has_slot(class) {
-            return Ok(class);
-        }
-        self.spans.begin_request();
-        let host = self.tier.host(class);
-        if self.tier.has_slot(host) || self.tier.refill(host, &mut self.spans).is_ok() {
-            return Ok(host);
-        }
-        // The last resort is the coarse class, without asking the kernel again.
-        self.spans.end_asking();
-        let coarse = class.coarse();
-        let found = self.tier.has_slot(coarse) || self.tier.refill(coarse, &mut self.spans).is_ok();
-        found.then_some(coarse).ok_or(OutOfMemory)
-    }
-
-    pub(crate) fn take_large(&mut self, layout: Layout) -> Result<Span, OutOfMemory> {
-        self.spans.begin_request();
-        let tier = &mut self.tier;
-        self.spans.take(pages_of(layout.size()), layout.align(), |spans| tier.retire_idle(spans))
-    }
-}
-
-pub(crate) fn payload_of(span: Span) -> NonNull<u8> {
-    debug_assert!(span.is(Kind::Large));
-    let payload = core::ptr::with_exposed_provenance_mut(span.start());
-    // SAFETY: a span starts at a page of the heap, which is never page 0.
-    unsafe { NonNull::new_unchecked(payload) }
 }

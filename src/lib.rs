@@ -38,8 +38,11 @@
 //! - **Architectures**: x86, x86_64, arm, aarch64, riscv64 and loongarch64 on stable Rust; mips, mips64, powerpc,
 //!   powerpc64 and s390x where the compiler's experimental assembly is enabled.
 #![no_std]
-// Assembly for MIPS is not stable yet; the `syscalls` crate needs it as much as `brk::Linux` does.
-#![cfg_attr(any(target_arch = "mips", target_arch = "mips64"), feature(asm_experimental_arch))]
+// Assembly for these is not stable in all compilers; the `syscalls` crate needs it as much as this crate does.
+#![cfg_attr(
+    any(target_arch = "mips", target_arch = "mips64", target_arch = "powerpc", target_arch = "powerpc64"),
+    feature(asm_experimental_arch)
+)]
 
 #[cfg(test)]
 extern crate std;
@@ -56,15 +59,17 @@ mod look;
 mod resize;
 #[cfg(feature = "stages")]
 pub mod stages;
+mod threads;
 mod tier;
+mod work;
 
 pub use central::spans::OutOfMemory;
 pub use door::block::{Block, BlockState};
 pub use door::misuse::{Misuse, MisuseKind};
-pub use global::Hmalloc;
+pub use global::lock::{Futex, Lock, SingleThreaded, Turn};
+pub use global::{Hmalloc, ThreadHeap};
 pub use ground::corrupt::Corruption;
 pub use ground::header::PAGE;
-pub use ground::lock::{Futex, Lock, SingleThreaded, Turn};
 pub use ground::policy::Policy;
 pub use heap::Heap;
 pub use kernel::brk;

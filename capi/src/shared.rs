@@ -3,4 +3,4 @@
 use hmalloc::Hmalloc;
 
 /// Its own policy is not used: `misuse` applies the one of `policy`.
-pub(crate) static HEAP: Hmalloc = Hmalloc::new();
+pub(crate) static HEAP: Hmalloc = Hmalloc::with_report(crate::misuse::apply);

@@ -94,7 +94,7 @@ impl<B: Brk> Spans<B> {
         }
         self.become_last(last, after, end);
         self.counters.foreign_pages -= fenced;
-        old_end - to + self.map.return_aside(false, &mut self.brk)
+        old_end - to + self.return_rest_aside()
     }
 
     /// What will be last in a heap that ends at `end`. If that is a fence, a foreign span, it is dropped too: the heap
@@ -110,6 +110,15 @@ impl<B: Brk> Spans<B> {
             }
             None => NewEnd { last, end, to: end, fenced: 0 },
         }
+    }
+
+    /// Returns metadata aside that serves no page any more, but for a little, unless there are readers.
+    fn return_rest_aside(&mut self) -> usize {
+        if self.has_readers {
+            self.kept_for_readers = true;
+            return 0;
+        }
+        self.map.return_aside(false, &mut self.brk)
     }
 
     /// Returns the metadata aside that serves no page any more, and says how many bytes that was.
@@ -161,7 +170,7 @@ impl<B: Brk> Spans<B> {
             }
             end = end.min((span.end() - free).saturating_add(keep));
             let below = if free > 0 { span.prev()? } else { span };
-            if !below.is(Kind::Metadata) {
+            if !below.is(Kind::Metadata) || self.has_readers {
                 return Some(end);
             }
             if Some(below.start()) == self.map.base() {

@@ -156,6 +156,10 @@ impl<B: Brk> Spans<B> {
     /// Unmaps a region if nothing in it is used. Returns whether it is gone.
     fn return_region(&mut self, region: &Region) -> bool {
         let Some((metadata, free)) = self.spans_if_idle(region) else { return false };
+        if self.has_readers {
+            self.kept_for_readers = true;
+            return false;
+        }
         self.verify(metadata);
         self.verify(free);
         // Before the region goes, and both headers with it.

@@ -27,6 +27,8 @@ pub(crate) struct SlabWish {
     pub(crate) least: usize,
     /// Whether slots of a class fill so many pages with little left over.
     pub(crate) fills: fn(SizeClass, usize) -> bool,
+    /// The number of the tier.
+    pub(crate) owner: u16,
 }
 
 impl<B: Brk> Spans<B> {
@@ -45,7 +47,7 @@ impl<B: Brk> Spans<B> {
         let grown = (1..=left).rev().find(fills).unwrap_or(wish.grown);
         let pages = self.longest_free(wish.pages).filter(fills).unwrap_or(grown);
         let span = self.take(pages, 1, retire_idle).or_else(|_| self.take_least(wish.least))?;
-        Ok(self.cut_slab(span, wish.size_class))
+        Ok(self.cut_slab(span, wish.size_class, wish.owner))
     }
 }
 
@@ -111,8 +113,8 @@ impl<B> Spans<B> {
 
     /// Cuts a used span into a slab, all of whose slots are free, and enters it in the page map for each of its pages
     /// (I5).
-    fn cut_slab(&mut self, span: Span, size_class: SizeClass) -> Slab {
-        let slab = span.cut_into_slots(size_class.shape());
+    fn cut_slab(&mut self, span: Span, size_class: SizeClass, owner: u16) -> Slab {
+        let slab = span.cut_into_slots(size_class.shape(), owner);
         self.counters.slab_pages += span.page_count();
         self.map.set_run(span.start() + PAGE, span.page_count() - 1, Some(span));
         slab

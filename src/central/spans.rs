@@ -46,6 +46,8 @@ pub(crate) struct Counters {
     pub(crate) region_pages: usize,
     /// Pages in slabs.
     pub(crate) slab_pages: usize,
+    /// Bytes mapped for what threads share.
+    pub(crate) thread_bytes: usize,
 }
 
 /// All spans of a heap, and the kernel they come from.
@@ -77,6 +79,11 @@ pub(crate) struct Spans<B> {
     /// The end of the highest memory that was handed out since huge pages were asked for, and not returned: the rest of the
     /// huge page in which it lies holds memory, too.
     pub(crate) handed_out_end: usize,
+    /// Whether other threads may be reading the page map and headers now, without the lock: then no memory that holds any is
+    /// returned.
+    pub(crate) has_readers: bool,
+    /// Whether memory was kept for their sake that is worth stopping them.
+    pub(crate) kept_for_readers: bool,
     pub(crate) counters: Counters,
     /// What is done about a break that was lowered below blocks in use.
     pub(crate) policy: Policy,
@@ -101,6 +108,8 @@ impl<B> Spans<B> {
             has_huge_pages: false,
             handed_out_end: 0,
             policy,
+            has_readers: false,
+            kept_for_readers: false,
             counters: Counters {
                 brk_calls: 0,
                 map_calls: 0,
@@ -108,6 +117,7 @@ impl<B> Spans<B> {
                 foreign_pages: 0,
                 region_pages: 0,
                 slab_pages: 0,
+                thread_bytes: 0,
             },
         }
     }
@@ -117,9 +127,9 @@ impl<B> Spans<B> {
         self.map.pages() - self.counters.foreign_pages + self.counters.region_pages
     }
 
-    /// All bytes that the heap has from the kernel: [these pages](Self::heap_pages) and metadata aside.
+    /// All bytes that the heap has from the kernel: [these pages](Self::heap_pages), metadata aside, and what threads share.
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.heap_pages() * PAGE + self.map.aside_bytes()
+        self.heap_pages() * PAGE + self.map.aside_bytes() + self.counters.thread_bytes
     }
 
     /// All spans in address order.

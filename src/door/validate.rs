@@ -8,7 +8,7 @@
 use crate::door::block::{Block, BlockState};
 use crate::door::misuse::{Misuse, MisuseKind};
 use crate::ground::header::{Kind, Slab, Span, pages_of};
-use crate::ground::page_map::PageMap;
+use crate::ground::page_map::{Lookup, PageMap};
 use crate::ground::size_class::{MIN_ALIGN, SizeClass};
 use crate::tier::slot::Slot;
 use core::alloc::Layout;
@@ -49,8 +49,8 @@ impl Live {
 /// The live slot that starts at exactly `address`, if it is not in a region. Most blocks are such slots, so this part
 /// is inlined.
 #[inline(always)]
-pub(crate) fn admit_slot(map: &PageMap, address: usize) -> Option<Slot> {
-    Slot::live_at(map.find_below_break(address)?, address)
+pub(crate) fn admit_slot(lookup: &Lookup, address: usize) -> Option<Slot> {
+    Slot::live_at(lookup.find_below_break(address)?, address)
 }
 
 /// The live block whose payload starts at exactly `address`.
@@ -61,13 +61,17 @@ pub(crate) fn admit(map: &PageMap, address: usize) -> Option<Live> {
     }
 }
 
-/// Why `address` was not admitted, and what was found there. `span` is the one that contains it, if any does.
+/// Why `address` was not admitted, and what was found there. `span` is the one that contains it, if any does. `freed` says
+/// that a slot there has been freed by another thread, and its owner does not know yet.
 #[cold]
-pub(crate) fn explain(span: Option<Span>, address: usize) -> Misuse {
+pub(crate) fn explain(span: Option<Span>, address: usize, freed: bool) -> Misuse {
     let Some(span) = span else {
         return Misuse { kind: MisuseKind::OutsideHeap, address, found: None };
     };
-    let found = block_around(span, address);
+    let mut found = block_around(span, address);
+    if freed {
+        found.state = BlockState::Free;
+    }
     let kind = if !address.is_multiple_of(MIN_ALIGN) {
         MisuseKind::Misaligned
     } else if was_a_payload(span, address) && found.state == BlockState::Free {

@@ -1,7 +1,8 @@
 //! Making a program's heap, and the calls before and after a fork.
 
 use super::Hmalloc;
-use crate::ground::lock::{Futex, SingleThreaded};
+use crate::door::misuse::Misuse;
+use crate::global::lock::{Futex, SingleThreaded};
 use crate::ground::policy::Policy;
 use crate::heap::Heap;
 use crate::kernel::brk::{Automatic, Brk};
@@ -19,6 +20,28 @@ impl Hmalloc {
     }
 }
 
+impl Hmalloc {
+    /// A heap that aborts if its break is lowered, and passes to `report` the misuses for which it finds no caller to pass
+    /// them to: `report` gets the name of the function and what was found, and must not use the heap.
+    pub const fn with_report(report: fn(&str, &Misuse)) -> Self {
+        let heap = UnsafeCell::new(Heap::with_policy(Automatic::new(), Policy::Abort));
+        Self { lock: Futex::new(), policy: Policy::Abort, report: Some(report), heap }
+    }
+
+    /// A heap whose threads use it without a lock although there is no libc, and that handles misuse as `policy` says. With
+    /// a libc, [`new`](Self::new) does the same.
+    ///
+    /// # Safety
+    ///
+    /// Each thread that ever uses the heap has a thread pointer of its own while it lives, as one made by `clone` with
+    /// `CLONE_SETTLS` has, or by `set_thread_area` or `arch_prctl` at its start; it does not change it while it lives; and
+    /// on x86 and x86_64 the word to which it points holds that address itself, as the ABI of thread-local storage says.
+    pub const unsafe fn with_thread_pointers(policy: Policy) -> Self {
+        let heap = UnsafeCell::new(Heap::with_policy(Automatic::new(), policy));
+        Self { lock: Futex::with_thread_pointers(true), policy, report: None, heap }
+    }
+}
+
 impl<B: Brk> Hmalloc<Futex, B> {
     /// A heap that takes its memory from `source`, and aborts the process on misuse.
     pub const fn with_source(source: B) -> Self {
@@ -27,7 +50,7 @@ impl<B: Brk> Hmalloc<Futex, B> {
 
     /// A heap that takes its memory from `source`, and handles misuse as `policy` says.
     pub const fn with_source_and_policy(source: B, policy: Policy) -> Self {
-        Self { lock: Futex::new(), policy, heap: UnsafeCell::new(Heap::with_policy(source, policy)) }
+        Self { lock: Futex::new(), policy, report: None, heap: UnsafeCell::new(Heap::with_policy(source, policy)) }
     }
 
     /// Waits until no other thread is using the heap, and keeps other threads out. To be called right before `fork` in
@@ -86,6 +109,6 @@ impl<B: Brk> Hmalloc<SingleThreaded, B> {
     pub const unsafe fn single_threaded_with_source(source: B) -> Self {
         // SAFETY: the caller's promise.
         let lock = unsafe { SingleThreaded::new() };
-        Self { lock, policy: Policy::Abort, heap: UnsafeCell::new(Heap::new(source)) }
+        Self { lock, policy: Policy::Abort, report: None, heap: UnsafeCell::new(Heap::new(source)) }
     }
 }

@@ -2,22 +2,43 @@
 
 use super::{Hmalloc, end};
 use crate::door::block::Block;
-use crate::ground::lock::{Lock, Turn};
+use crate::global::lock::{Lock, Turn};
 use crate::heap::Heap;
 use crate::kernel::brk::Brk;
 use crate::look::check::Corruption;
 use crate::look::stats::Stats;
+use crate::threads::World;
+use crate::threads::gather::gather;
 
-/// Ends a turn when it goes out of scope, also if the code to which the heap was lent panics.
-struct Lent<'a, L: Lock> {
-    lock: &'a L,
+/// A turn in which the heap is lent out and no other thread is in the middle of an operation. Ends when it goes out of scope,
+/// also if the code to which the heap was lent panics.
+struct Lent<'a, L: Lock, B: Brk> {
+    owner: &'a Hmalloc<L, B>,
     turn: Turn,
 }
 
-impl<L: Lock> Drop for Lent<'_, L> {
+impl<'a, L: Lock, B: Brk> Lent<'a, L, B> {
+    /// Stops all threads, and gives all slabs to the heap's own tier. `lent` says that the program's own code gets the heap.
+    fn new(owner: &'a Hmalloc<L, B>, lent: bool) -> Self {
+        let result = Self { turn: owner.stop(), owner };
+        owner.lock.lend(lent);
+        if let Some(world) = owner.lock.world() {
+            // SAFETY: it is the caller's turn.
+            let heap = unsafe { &mut *owner.heap.get() };
+            heap.spans.has_readers = false;
+            gather(world, &mut heap.tier, &mut heap.spans, |_| true);
+        }
+        result
+    }
+}
+
+impl<L: Lock, B: Brk> Drop for Lent<'_, L, B> {
     fn drop(&mut self) {
-        self.lock.lend(false);
-        end(self.lock, self.turn);
+        let lock = &self.owner.lock;
+        lock.lend(false);
+        lock.world().into_iter().for_each(World::restore);
+        end(lock, self.turn);
+        self.owner.report_twice(None);
     }
 }
 
@@ -25,10 +46,18 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// Lends the heap to `use_heap` while nothing else can use it. `use_heap` must not use this heap in another way: if
     /// it does, for instance by growing a `Vec` or by its first `println!` where this is the global allocator, the
     /// process dies with one line. A panic that unwinds ends the turn.
+    ///
+    /// All other threads are stopped meanwhile, between two of their calls, and what their tiers hold becomes the heap's.
     pub fn with<R>(&self, use_heap: impl FnOnce(&mut Heap<B>) -> R) -> R {
-        let lent = Lent { lock: &self.lock, turn: self.begin() };
-        lent.lock.lend(true);
+        let _lent = Lent::new(self, true);
         // SAFETY: it is the caller's turn, and references into the cell never outlive a turn.
+        use_heap(unsafe { &mut *self.heap.get() })
+    }
+
+    /// Calls `use_heap`, which must be the heap's own code, while no thread is in the middle of an operation.
+    pub(super) fn while_stopped<R>(&self, use_heap: impl FnOnce(&mut Heap<B>) -> R) -> R {
+        let _lent = Lent::new(self, false);
+        // SAFETY: as above.
         use_heap(unsafe { &mut *self.heap.get() })
     }
 
@@ -51,7 +80,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// }
     /// ```
     pub fn snapshot(&self, into: &mut [Block]) -> usize {
-        self.with(|heap| {
+        self.while_stopped(|heap| {
             let mut count = 0;
             for block in heap.blocks() {
                 if let Some(entry) = into.get_mut(count) {
@@ -65,7 +94,13 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
 
     /// The heap in numbers.
     pub fn stats(&self) -> Stats {
-        self.in_turn(|heap| heap.stats())
+        let mut stats = self.while_stopped(|heap| heap.stats());
+        let (blocks, bytes) = self.lock.world().map_or((0, 0), |world| world.handlers.sum());
+        stats.live_blocks += blocks;
+        stats.live_bytes += bytes;
+        stats.heap_bytes += bytes;
+        stats.peak_heap_bytes = stats.peak_heap_bytes.max(stats.heap_bytes);
+        stats
     }
 
     /// Checks every invariant of the heap.
@@ -74,12 +109,18 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     ///
     /// The first [`Corruption`] found.
     pub fn check(&self) -> Result<(), Corruption> {
-        self.with(|heap| heap.check())
+        self.while_stopped(|heap| heap.check())
     }
 
     /// Returns free memory to the kernel, except for `keep` bytes below the break, and says how many bytes that was.
     /// See [`Heap::trim`].
     pub fn trim(&self, keep: usize) -> usize {
-        self.with(|heap| heap.trim(keep))
+        self.while_stopped(|heap| {
+            if let Some(world) = self.lock.world() {
+                // SAFETY: no slot is freed and not taken, no page in an inbox, and no thread in the middle of an operation.
+                world.directory.chunks.discard(|start, bytes| unsafe { heap.spans.discard_for_threads(start, bytes) });
+            }
+            heap.trim(keep)
+        })
     }
 }

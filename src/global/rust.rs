@@ -1,8 +1,10 @@
 //! Requests of Rust programs: null for an error, and misuse by the heap's policy.
 
-use super::{Hmalloc, end};
+use super::Hmalloc;
+use super::turn::Mine;
 use crate::central::spans::OutOfMemory;
-use crate::ground::lock::{Lock, Turn};
+use crate::door::validate::admit_slot;
+use crate::global::lock::Lock;
 use crate::ground::policy::Policy;
 use crate::kernel::brk::Brk;
 use core::alloc::{GlobalAlloc, Layout};
@@ -22,52 +24,55 @@ unsafe impl<L: Lock, B: Brk> GlobalAlloc for Hmalloc<L, B> {
 
     #[inline]
     unsafe fn dealloc(&self, payload: *mut u8, layout: Layout) {
-        if !self.lock.try_lock() {
-            return self.dealloc_contended(payload.addr(), layout);
-        }
-        // SAFETY: it is the caller's turn.
-        match unsafe { &*self.heap.get() }.common_slot(payload.addr(), layout) {
-            Some(slot) if slot.free() => self.review(slot.slab),
-            Some(_) => end(&self.lock, Turn::Taken),
-            None => self.dealloc_slow(payload.addr(), layout),
+        let address = payload.addr();
+        let Some(mine) = self.enter() else { return self.dealloc_centrally(address, layout) };
+        match admit_slot(self.lookup(), address) {
+            Some(slot) if mine.owns(slot.slab.owner_word()) && slot.fits_closely(address, layout) => {
+                if slot.free() {
+                    return self.review(mine, None, slot.slab);
+                }
+                mine.leave();
+            }
+            _ => self.dealloc_slow(mine, address, layout),
         }
     }
 
     #[inline]
     unsafe fn realloc(&self, payload: *mut u8, old: Layout, new_size: usize) -> *mut u8 {
         let Ok(new) = Layout::from_size_align(new_size, old.align()) else { return null_mut() };
-        if !self.lock.try_lock() {
-            return self.realloc_contended(payload, old, new);
+        let Some(mine) = self.enter() else { return self.realloc_centrally(payload, old, new) };
+        let address = payload.addr();
+        match admit_slot(self.lookup(), address) {
+            Some(slot)
+                if mine.owns(slot.slab.owner_word())
+                    && slot.fits_closely(address, old)
+                    && slot.fits_closely(address, new) =>
+            {
+                mine.leave();
+                payload
+            }
+            _ => self.realloc_slow(mine, payload, old, new),
         }
-        // SAFETY: it is the caller's turn.
-        if !unsafe { &*self.heap.get() }.resize_common(payload, old, new) {
-            return self.realloc_slow(payload, old, new);
-        }
-        // SAFETY: as above.
-        if unsafe { self.lock.unlock() } {
-            return self.wake_for(payload);
-        }
-        payload
     }
 }
 
 impl<L: Lock, B: Brk> Hmalloc<L, B> {
+    #[inline(never)]
+    fn dealloc_slow(&self, mine: Mine<'_>, address: usize, layout: Layout) {
+        if !self.free_of_another(mine, None, address, |slot| slot.fits_closely(address, layout)) {
+            self.dealloc_centrally(address, layout);
+        }
+    }
+
     #[cold]
     #[inline(never)]
-    fn dealloc_contended(&self, address: usize, layout: Layout) {
-        self.finish_dealloc(self.lock.wait(), address, layout);
-    }
-
-    #[inline(never)]
-    fn dealloc_slow(&self, address: usize, layout: Layout) {
-        self.finish_dealloc(Turn::Taken, address, layout);
-    }
-
-    #[inline(always)]
-    fn finish_dealloc(&self, turn: Turn, address: usize, layout: Layout) {
+    fn dealloc_centrally(&self, address: usize, layout: Layout) {
+        if self.free_in_handler(address) || self.free_alone(address) {
+            return;
+        }
         let wanted = self.policy != Policy::Ignore;
-        let misuse = self.end_with(turn, |heap| match heap.free_fitting(address, layout) {
-            Err(unfit) if wanted => Some(heap.explain_unfit(address, unfit)),
+        let misuse = self.in_center(None, |work| match work.free_fitting(address, layout) {
+            Err(unfit) if wanted => Some(work.explain_unfit(address, unfit)),
             _ => None,
         });
         if let Some(misuse) = misuse {
@@ -75,27 +80,37 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         }
     }
 
+    /// Moves a slot of the caller's tier to another, or does what that cannot.
     #[inline(never)]
-    fn realloc_slow(&self, payload: *mut u8, old: Layout, new: Layout) -> *mut u8 {
-        self.finish_realloc(Turn::Taken, payload, old, new)
+    fn realloc_slow(&self, mine: Mine<'_>, payload: *mut u8, old: Layout, new: Layout) -> *mut u8 {
+        let address = payload.addr();
+        let slot = admit_slot(self.lookup(), address).filter(|slot| slot.fits_closely(address, old));
+        let moved = match slot {
+            // SAFETY: the caller of `realloc` does not use the old block any more.
+            Some(_) => unsafe { self.resize_alone(mine, None, address, new) },
+            None => {
+                mine.leave();
+                None
+            }
+        };
+        moved.map_or_else(|| self.realloc_centrally(payload, old, new), NonNull::as_ptr)
     }
 
     #[cold]
     #[inline(never)]
-    fn realloc_contended(&self, payload: *mut u8, old: Layout, new: Layout) -> *mut u8 {
-        self.finish_realloc(self.lock.wait(), payload, old, new)
-    }
-
-    #[inline(always)]
-    fn finish_realloc(&self, turn: Turn, payload: *mut u8, old: Layout, new: Layout) -> *mut u8 {
+    fn realloc_centrally(&self, payload: *mut u8, old: Layout, new: Layout) -> *mut u8 {
+        // SAFETY: the caller of `realloc` does not use the old block any more.
+        if let Some(moved) = unsafe { self.resize_alone_or_inside(payload.addr(), new) } {
+            return or_null(moved);
+        }
         let wanted = self.policy != Policy::Ignore;
-        let begun = self.end_with(turn, |heap| {
-            let begun = heap.begin_resize_fitting(payload.addr(), old, new);
-            begun.map_err(|unfit| wanted.then(|| heap.explain_unfit(payload.addr(), unfit)))
+        let begun = self.in_center(None, |work| {
+            let begun = work.begin_resize_fitting(payload.addr(), old, new);
+            begun.map_err(|unfit| wanted.then(|| work.explain_unfit(payload.addr(), unfit)))
         });
         match begun {
             // SAFETY: the caller of `realloc` does not use the old block any more.
-            Ok(Ok(begun)) => unsafe { self.complete(begun) }.as_ptr(),
+            Ok(Ok(begun)) => unsafe { self.complete(None, begun) }.as_ptr(),
             Ok(Err(OutOfMemory)) | Err(None) => null_mut(),
             Err(Some(misuse)) => {
                 self.policy.apply("realloc", &misuse);

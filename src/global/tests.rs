@@ -11,6 +11,8 @@ use std::boxed::Box;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+mod threads;
+
 const KIB: usize = 1 << 10;
 /// A block of many pages, and what it grows to. An interpreter takes minutes for more.
 const LARGE: (usize, usize) = if cfg!(miri) { (60 * KIB, 80 * KIB) } else { (100 * KIB, 200 * KIB) };
@@ -67,7 +69,7 @@ fn arena() -> Box<[MaybeUninit<u8>]> {
 
 fn subject(arena: &mut [MaybeUninit<u8>]) -> Subject<'_> {
     let heap = UnsafeCell::new(Heap::new(Emulated::new(arena)));
-    Rc::new(Hmalloc { lock: Stepping::default(), policy: Policy::Ignore, heap })
+    Rc::new(Hmalloc { lock: Stepping::default(), policy: Policy::Ignore, report: None, heap })
 }
 
 fn layout(size: usize) -> Layout {

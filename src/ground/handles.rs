@@ -1,7 +1,6 @@
 //! An array of handles: for each page the header of the span that owns it, or null.
 
-use crate::ground::header::Span;
-use core::cell::Cell;
+use crate::ground::header::{Handle, Span};
 use core::ops::Range;
 
 /// Bytes of a handle.
@@ -30,11 +29,11 @@ impl Handles {
     ///
     /// The array has room for the page, and its memory stands for `'a` and holds a handle there, or zeros.
     #[inline(always)]
-    pub(crate) unsafe fn of<'a>(self, page: usize) -> &'a Cell<Option<Span>> {
+    pub(crate) unsafe fn of<'a>(self, page: usize) -> &'a Handle {
         let address = self.0.wrapping_add(page * HANDLE);
         // SAFETY: the caller's promise. Handles are always reached as cells, or written while there is no reference to
         // them; a null one is `None`.
-        unsafe { &*core::ptr::with_exposed_provenance::<Cell<Option<Span>>>(address) }
+        unsafe { &*core::ptr::with_exposed_provenance::<Handle>(address) }
     }
 
     /// Sets the handles of a run of pages.

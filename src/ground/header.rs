@@ -9,26 +9,30 @@
 //! | group | written by | read by |
 //! |---|---|---|
 //! | `Shared` | the central part, when it makes a span, cuts it into a slab, or retires that; the page map's [marks](Span::mark) in unused records | all parts, on each free |
+//! | `State` | the owner's word: the central part, and other threads that free; the kind: the central part; the rest: the tier that owns the slab | all parts |
 //! | `Owner`, in a slab | the tier that owns the slab, through a [`Slab`]; the central part, when it cuts the slab | all parts |
 //! | `Pages`, in any other span | the central part, through a [`Span`] | the central part |
-//! | `Central` | the central part, through a [`Span`] | the central part, and a tier about its slabs |
+//! | `Central` | the central part, through a [`Span`]; the zero units: the slab's owner | the central part, and a tier about its slabs |
 //!
 //! ```text
 //! one record, 192 bytes = three cache lines (64-bit)
-//! +-------------------------------+--------------------------------------------------------+-------------------------+
-//! | shared                        | owner: in a slab                                       | central                 |
-//! | start | reciprocal | slot_    | until_ | opened, | zero_ | live: 16 words, | links on  | prev | next | pages,    |
-//! |       |            | size,    | review | place   | units | one bit a slot, | its       |      |      | capacity, |
-//! |       |            | slack    |        |         |       | 1 = held        | class's   |      |      | kind      |
-//! |       |            |          |        |         |       |                 | list      |      |      |           |
-//! +-------------------------------+--------------------------------------------------------+-------------------------+
-//! 0       8            12         16       18        20      24                152         168    176    184       192
-//!                                 +------------------------------+-------------------------+
-//!                                 | pages: in any other span     | links in the index of free spans, the break that a |
-//!                                 | (not used)                   | foreign owner left, pages that are zero or dirty   |
-//!                                 +------------------------------+-------------------------+
-//!                                 16                             128                       168
+//! +-------------------------------+------------------------------+------------------------+------------------------+
+//! | shared                        | state                        | owner: in a slab       | central                |
+//! | start | reciprocal | slot_    | owner | kind | until_ | open-| live: 16 words,| links | prev | next | pages,   |
+//! |       |            | size,    |       |      | review | ed,  | one bit a slot,| on its|      |      | zero     |
+//! |       |            | slack    |       |      |        | place| 1 = held       | list  |      |      | units    |
+//! +-------------------------------+------------------------------+------------------------+------------------------+
+//! 0       8            12         16      18     20       22     24               152     168    176    184      192
+//!                                                                +----------------+-------+
+//!                                                                | in other spans | links in the index of free
+//!                                                                | (not used)     | spans, the break that a foreign
+//!                                                                |                | owner left, pages that are zero
+//!                                                                +----------------+ or dirty
+//!                                                                24               128     168
 //! ```
+//!
+//! What other threads may read without the lock are atomics, loaded and stored in the relaxed way; the orderings that make
+//! that right are in the handles of the [page map](crate::ground::page_map) and in [`freed`](crate::ground::freed).
 //!
 //! What a free reads and writes lies in the first cache line, if the slab has no more than 320 slots; what coalescing
 //! reads and writes, except for `start`, lies in the third.
@@ -42,5 +46,5 @@ mod span;
 
 pub use page::PAGE;
 pub(crate) use page::{PAGE_SHIFT, pages_of};
-pub(crate) use record::{Header, Kind, MAX_SLOTS, Place, Slab, Span};
+pub(crate) use record::{Handle, Header, Kind, MAX_SLOTS, Place, Slab, Span};
 pub(crate) use slab::Shape;

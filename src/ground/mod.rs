@@ -1,14 +1,19 @@
 //! What the other folders build on: headers, the page map, size classes, and the lock.
 
 pub(crate) mod aside;
+pub(crate) mod atomic;
+pub(crate) mod chunks;
 pub(crate) mod contents;
 pub(crate) mod corrupt;
+pub(crate) mod freed;
 pub(crate) mod handles;
 pub(crate) mod header;
+pub(crate) mod inbox;
 pub(crate) mod leaf;
+pub(crate) mod lease;
 pub(crate) mod list;
-pub(crate) mod lock;
 pub(crate) mod page_map;
 pub(crate) mod policy;
+pub(crate) mod shared;
 pub(crate) mod size_class;
 pub(crate) mod units;

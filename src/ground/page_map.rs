@@ -28,6 +28,8 @@ use crate::ground::aside::Aside;
 use crate::ground::handles::Handles;
 use crate::ground::header::{PAGE, PAGE_SHIFT, Span};
 use crate::ground::leaf::{Below, Leaf, storage_pages};
+use crate::ground::shared::SharedUsize;
+use core::marker::PhantomPinned;
 use core::ops::Range;
 
 /// Pages that leaf 0 serves.
@@ -35,7 +37,7 @@ const FIRST_LEAF: usize = 60;
 /// Leaf k serves the pages below 2^k times so many.
 const DOUBLED: usize = 64;
 /// Size of the table of leaves: a power of two, so that masking an index keeps it in bounds.
-const LEAF_TABLE: usize = 32;
+pub(crate) const LEAF_TABLE: usize = 32;
 /// Leaves that a page number of 31 bits can reach.
 const LEAVES: usize = 26;
 /// No leaf lies aside.
@@ -50,7 +52,7 @@ const fn served_by(leaf: usize) -> usize {
 }
 
 /// The pages that a leaf serves.
-const fn pages_of(leaf: usize) -> Range<usize> {
+pub(crate) const fn pages_of(leaf: usize) -> Range<usize> {
     if leaf == 0 { 0..FIRST_LEAF } else { served_by(leaf - 1)..served_by(leaf) }
 }
 
@@ -62,9 +64,63 @@ const fn leaf_storage(leaf: usize, kernel_page: usize) -> usize {
 
 /// The leaf that serves a page.
 #[inline(always)]
-fn leaf_of(page: usize) -> usize {
+pub(crate) fn leaf_of(page: usize) -> usize {
     let doublings = (page | (DOUBLED - 1)).ilog2() - (DOUBLED - 1).ilog2();
     (doublings as usize).max((page >= FIRST_LEAF) as usize) % LEAF_TABLE
+}
+
+/// The part of a page map that is read without the central lock.
+///
+/// It is never uniquely borrowed while another thread may read it, although what it is part of is: a type that is not `Unpin`
+/// opts out of that.
+#[derive(Debug)]
+pub(crate) struct Lookup {
+    /// Address of page 0, a multiple of [`PAGE`]; meaningless while there are no pages.
+    base: SharedUsize,
+    /// Pages from `base` to the heap's end, foreign ones included.
+    pages: SharedUsize,
+    /// Address of the array in use.
+    handles: SharedUsize,
+    _pinned: PhantomPinned,
+}
+
+impl Lookup {
+    const fn new() -> Self {
+        Self {
+            base: SharedUsize::new(0),
+            pages: SharedUsize::new(0),
+            handles: SharedUsize::new(0),
+            _pinned: PhantomPinned,
+        }
+    }
+
+    /// The number of the page of `address`, if it lies between the heap's base and its end. The length is read first: see
+    /// [`PageMap`].
+    #[inline(always)]
+    pub(crate) fn page_of(&self, address: usize) -> Option<usize> {
+        let pages = self.pages.observe();
+        let page = address.wrapping_sub(self.base.get()) >> PAGE_SHIFT;
+        (page < pages).then_some(page)
+    }
+
+    /// The array of handles in use.
+    #[inline(always)]
+    fn array(&self) -> Handles {
+        Handles::at(self.handles.get())
+    }
+
+    /// Whether a header is the record of the page at which it says its span starts. If that is in a region, this is not known
+    /// here, and the answer is no.
+    pub(crate) fn is_own_record(&self, span: Span) -> bool {
+        self.find_below_break(span.start()) == Some(span)
+    }
+
+    /// What [`PageMap::find`] answers for an address between the heap's base and its end.
+    #[inline(always)]
+    pub(crate) fn find_below_break(&self, address: usize) -> Option<Span> {
+        // SAFETY: I2: a page of the heap, so its handle is there.
+        self.page_of(address).and_then(|page| unsafe { self.array().of(page) }.get())
+    }
 }
 
 /// The page map of one heap.
@@ -76,9 +132,8 @@ fn leaf_of(page: usize) -> usize {
 ///
 /// # What may be read without the central lock
 ///
-/// `pages`, then `base` and `handles`, then the handle of a page below `pages`, then the header that it leads to; and the
-/// [regions](Regions). As long as there is one reader, who holds the lock, all fields are plain, and may be read in any order.
-/// These rules make it right for more:
+/// What is in [`Lookup`]: `pages`, then `base` and `handles`, then the handle of a page below `pages`, then the header that it
+/// leads to. [Regions](Regions) are looked up under the lock. These rules make that right:
 ///
 /// 1. `base` is written before `pages` is first other than 0, and does not change.
 /// 2. Growth completes the new array, then writes `handles`, then `pages`. So the array that a reader gets has room for each
@@ -89,17 +144,19 @@ fn leaf_of(page: usize) -> usize {
 /// 4. A record is initialised before a handle leads to it. It is never moved, and no other page's. A reader
 ///    that is on its way to it while its span ends still finds a header there. What it may conclude from that header is for
 ///    the header's own rules to say.
-/// 5. Memory with handles or records in it is returned only while there is one reader: by a break that is lowered over a
-///    leaf in line, by [`return_aside`](Self::return_aside), and with a region. Lowering a break over other pages takes
-///    nothing from a reader, as their handles lead to nothing by then; but each lowering calls `return_aside` afterwards.
+/// 5. Memory with handles or records in it is returned only while all other threads are stopped, so that none is on its way:
+///    by a break that is lowered over a leaf in line, by [`return_aside`](Self::return_aside), and with a region
+///    (`Spans::has_readers`). Lowering a break over other pages takes nothing from a reader, as their handles lead to nothing
+///    by then.
+///
+/// | ordering | its partner | what breaks without it |
+/// |---|---|---|
+/// | `pages`, Release | `page_of`, Acquire | a reader gets an array that is too short for the page |
+/// | a handle, Release | `find_below_break`, Acquire | a reader finds a header that is not initialised yet |
 #[derive(Debug)]
 pub(crate) struct PageMap {
-    /// Address of page 0, a multiple of [`PAGE`]; meaningless while there are no pages.
-    base: usize,
-    /// Pages from `base` to the heap's end, foreign ones included.
-    pages: usize,
-    /// The array in use.
-    handles: Handles,
+    /// The part for readers.
+    pub(crate) lookup: Lookup,
     /// How many handles the longest older array has: that of the last leaf in line but for the one in use, or 0.
     older: usize,
     leaves: [Leaf; LEAF_TABLE],
@@ -115,9 +172,7 @@ pub(crate) struct PageMap {
 impl PageMap {
     pub(crate) const fn new() -> Self {
         Self {
-            base: 0,
-            pages: 0,
-            handles: Handles::NONE,
+            lookup: Lookup::new(),
             older: 0,
             leaves: [Leaf::NONE; LEAF_TABLE],
             leaf_count: 0,
@@ -127,20 +182,9 @@ impl PageMap {
         }
     }
 
-    /// The number of the page of `address`, if it lies between the heap's base and its end. The length is read first: see
-    /// the rules above.
     #[inline(always)]
     fn page_of(&self, address: usize) -> Option<usize> {
-        let pages = self.pages;
-        let page = address.wrapping_sub(self.base) >> PAGE_SHIFT;
-        (page < pages).then_some(page)
-    }
-
-    /// What [`find`](Self::find) answers for an address between the heap's base and its end.
-    #[inline(always)]
-    pub(crate) fn find_below_break(&self, address: usize) -> Option<Span> {
-        // SAFETY: I2: a page of the heap, so its handle is there.
-        self.page_of(address).and_then(|page| unsafe { self.handles.of(page) }.get())
+        self.lookup.page_of(address)
     }
 
     /// The span that owns the page of `address`, if the page is the first of a span or any page of a slab (I5).
@@ -148,14 +192,14 @@ impl PageMap {
     pub(crate) fn find(&self, address: usize) -> Option<Span> {
         match self.page_of(address) {
             // SAFETY: I2: a page of the heap, so its handle is there.
-            Some(page) => unsafe { self.handles.of(page) }.get(),
+            Some(page) => unsafe { self.array().of(page) }.get(),
             None => self.find_in_regions(address),
         }
     }
 
     /// Whether `address` lies between the heap's first page and its end, or in a region.
     pub(crate) fn contains(&self, address: usize) -> bool {
-        address.wrapping_sub(self.base) < self.pages * PAGE || self.regions.find(address).is_some()
+        address.wrapping_sub(self.first_page()) < self.pages() * PAGE || self.regions.find(address).is_some()
     }
 
     /// Sets what [`find`](Self::find) answers for the page of `address`, which is in the heap.
@@ -163,7 +207,7 @@ impl PageMap {
     pub(crate) fn set(&self, address: usize, span: Option<Span>) {
         if let Some(page) = self.page_of(address) {
             // SAFETY: I2: a page of the heap, so its handle is there.
-            unsafe { self.handles.of(page) }.set(span);
+            unsafe { self.array().of(page) }.set(span);
             if page < self.older {
                 self.set_older(page..page + 1, span);
             }
@@ -181,7 +225,7 @@ impl PageMap {
         }
         if let Some(page) = self.page_of(address) {
             // SAFETY: I2: pages of the heap, as the span is, so their handles are there.
-            unsafe { self.handles.set(page..page + pages, span) };
+            unsafe { self.array().set(page..page + pages, span) };
             if page < self.older {
                 self.set_older(page..page + pages, span);
             }
@@ -220,8 +264,8 @@ impl PageMap {
     pub(crate) fn is_record(&self, span: Span) -> bool {
         let below_break = (0..self.leaf_count).find_map(|leaf| {
             // Where a room is too short for all that a leaf would serve, regions may lie beyond it.
-            let page = self.leaves[leaf].page_of(span, pages_of(leaf)).filter(|&page| page < self.pages)?;
-            Some(self.base + page * PAGE)
+            let page = self.leaves[leaf].page_of(span, pages_of(leaf)).filter(|&page| page < self.pages())?;
+            Some(self.first_page() + page * PAGE)
         });
         let in_region = |region: &Region| Some(region.start + region.leaf.page_of(span, 0..region.pages)? * PAGE);
         let page = below_break.or_else(|| self.regions().iter().find_map(in_region));
@@ -230,17 +274,28 @@ impl PageMap {
 
     /// Address of page 0, or `None` before the heap has any page from the break.
     pub(crate) fn base(&self) -> Option<usize> {
-        (self.pages > 0).then_some(self.base)
+        (self.pages() > 0).then_some(self.first_page())
     }
 
     /// Pages from the base to the heap's end.
     pub(crate) fn pages(&self) -> usize {
-        self.pages
+        self.lookup.pages.get()
+    }
+
+    /// Address of page 0, if there is one.
+    fn first_page(&self) -> usize {
+        self.lookup.base.get()
+    }
+
+    /// The array of handles in use.
+    #[inline(always)]
+    fn array(&self) -> Handles {
+        self.lookup.array()
     }
 
     /// Address past the heap's last page.
     pub(crate) fn end(&self) -> usize {
-        self.base + self.pages * PAGE
+        self.first_page() + self.pages() * PAGE
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Heap;
 use crate::door::misuse::Misuse;
-use crate::door::validate::{Live, admit};
+use crate::door::validate::{Live, admit, explain};
 use crate::ground::corrupt::Corruption;
 use crate::kernel::brk::Brk;
 use crate::look::blocks::{Blocks, SpanInfos};
@@ -17,7 +17,7 @@ impl<B: Brk> Heap<B> {
     /// The [`Misuse`], if no live block starts there.
     pub fn usable_size(&self, payload: *const u8) -> Result<usize, Misuse> {
         let live = admit(&self.spans.map, payload.addr());
-        live.map(Live::bytes).ok_or_else(|| self.explain(payload.addr()))
+        live.map(Live::bytes).ok_or_else(|| explain(self.spans.find_around(payload.addr()), payload.addr(), false))
     }
 
     /// Returns free memory to the kernel: lowers the break until at most `keep` bytes, rounded up to whole pages, are

@@ -9,6 +9,8 @@
 //! child    leave every lock, then make the list anew
 //! ```
 //!
+//! Where threads have tiers of their own, they are stopped between two operations while the locks are held.
+//!
 //! Between the first and the others, handlers of the program's own may allocate: the thread that forks is remembered,
 //! and gets its turn without a lock. A lock that it holds already, because it forks in a signal handler that
 //! interrupted a call, or inside of `with`, is left to it, in the child as well: that call goes on when the handler
@@ -18,7 +20,67 @@ use crate::kernel::seat::{self, Endless, FORK_PATIENCE, Seat};
 use crate::kernel::seats::{self, SEATS};
 use crate::kernel::{libc, tasks};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize};
+
+/// What a heap whose threads work without its lock does around a fork, while all locks are held.
+pub(crate) struct Around {
+    /// Stops the threads. False if one cannot be stopped now: then the locks are left for a moment.
+    pub(crate) stop: fn(*const ()) -> bool,
+    /// Lets them go on, in the parent or in the child, where they are no more.
+    pub(crate) go_on: fn(*const (), Side),
+}
+
+/// On which side of a fork a handler runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Parent,
+    Child,
+}
+
+/// For each seat, what its heap does and with what.
+static AROUND: [(AtomicPtr<Around>, AtomicPtr<()>); SEATS.len()] =
+    [const { (AtomicPtr::new(core::ptr::null_mut()), AtomicPtr::new(core::ptr::null_mut())) }; SEATS.len()];
+
+/// Has `around` called with `subject` around each fork, for the heap that has this seat. False if another heap that shares
+/// the seat has that done already.
+pub(crate) fn call_around(seat: &Seat, around: &'static Around, subject: *const ()) -> bool {
+    let Some((hook, place)) = seats::number(seat).and_then(|at| AROUND.get(at)) else { return false };
+    if !hook.load(Relaxed).is_null() {
+        return false;
+    }
+    place.store(subject.cast_mut(), Relaxed);
+    hook.store(core::ptr::from_ref(around).cast_mut(), Release);
+    true
+}
+
+/// Ends what [`call_around`] began, for the heap of this subject.
+pub(crate) fn end_around(seat: &Seat, subject: *const ()) {
+    let hook = seats::number(seat).and_then(|at| AROUND.get(at));
+    if let Some((hook, _)) = hook.filter(|(_, place)| core::ptr::eq(place.load(Relaxed), subject)) {
+        hook.store(core::ptr::null_mut(), Relaxed);
+    }
+}
+
+fn hooks() -> impl Iterator<Item = (&'static Around, *const ())> {
+    // SAFETY: null, or a static.
+    AROUND.iter().filter_map(|(hook, place)| unsafe {
+        hook.load(Acquire).as_ref().map(|hook| (hook, place.load(Relaxed).cast_const()))
+    })
+}
+
+/// Stops the threads of all heaps. False if one could not be stopped: then all go on.
+fn stop_all() -> bool {
+    let stopped = hooks().take_while(|(hook, subject)| (hook.stop)(*subject)).count();
+    let all = stopped == hooks().count();
+    if !all {
+        go_on(Side::Parent);
+    }
+    all
+}
+
+fn go_on(side: Side) {
+    hooks().for_each(|(hook, subject)| (hook.go_on)(subject, side));
+}
 
 static REGISTERED: AtomicBool = AtomicBool::new(false);
 /// Held while a heap gets its seat, and by the thread that forks.
@@ -70,6 +132,11 @@ fn is_forker() -> bool {
     forker != 0
         && FORKER_POINTER.load(Relaxed) == seat::this_thread()
         && (forker == tasks::thread_id() || FORKER_PROCESS.load(Relaxed) != tasks::process_id())
+}
+
+/// The thread id that the forking thread has, or had in the parent.
+pub(crate) fn forker() -> u32 {
+    FORKER.load(Relaxed)
 }
 
 /// Whether the caller is the thread that forks, and has taken this seat for that.
@@ -141,7 +208,13 @@ extern "C" fn before() {
     // Not taken if a signal handler forks that interrupted the first use of a heap. That goes on when it returns, and
     // keeps other threads from forking meanwhile.
     let claim = if take_for_fork(&CLAIM) { bit(0) } else { 0 };
-    let taken = take_all() | claim;
+    let mut taken = take_all() | claim;
+    while !stop_all() {
+        // SAFETY: taken above.
+        unsafe { leave_all(taken) };
+        tasks::sleep(1);
+        taken = take_all() | claim;
+    }
     FORKER_POINTER.store(seat::this_thread(), Relaxed);
     FORKER_PROCESS.store(tasks::process_id(), Relaxed);
     FORKER.store(tasks::thread_id(), Release);
@@ -149,22 +222,23 @@ extern "C" fn before() {
 }
 
 extern "C" fn parent() {
-    after();
+    after(Side::Parent);
     libc::unlock_streams();
 }
 
 extern "C" fn child() {
     // A thread that lent a heap out before the fork still does, under another id.
     SEATS.iter().for_each(Seat::renew_lender);
-    after();
+    after(Side::Child);
     libc::reset_streams();
 }
 
-fn after() {
+fn after(side: Side) {
     if NESTED.load(Relaxed) > 0 {
         NESTED.fetch_sub(1, Relaxed);
         return;
     }
+    go_on(side);
     let taken = TAKEN.swap(0, AcqRel);
     FORKER.store(0, Release);
     // SAFETY: `before` has taken them, in this thread or the one that it is a copy of.

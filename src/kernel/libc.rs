@@ -27,57 +27,59 @@ pub(crate) fn is_linked() -> bool {
 }
 
 /// The calling thread's thread pointer: no other thread of a program with a libc has it, and a thread keeps it through
-/// `fork`. 0 on architectures where it is not read.
+/// `fork`. 0 where it is not read: on other architectures than these, and by an interpreter, which has no registers.
 ///
 /// # Safety
 ///
-/// The program [has a libc](is_linked): without one there may be no thread pointer, and on x86 reading it would fault.
-#[cfg(all(
-    not(miri),
-    any(
-        target_arch = "x86_64",
-        target_arch = "x86",
-        target_arch = "aarch64",
-        target_arch = "riscv64",
-        target_arch = "loongarch64"
-    )
-))]
+/// Each thread has a thread pointer, as in a program [with a libc](is_linked): without one, reading it on x86 and x86_64
+/// may fault. On arm the kernel has its helpers for programs.
+#[allow(unused, reason = "0 stays where no line below is for the architecture")]
 #[inline(always)]
 pub(crate) unsafe fn thread_pointer() -> usize {
-    let pointer: usize;
-    // SAFETY: reads the thread pointer; on x86 through the word it points to, which holds it by the ABI.
+    use core::arch::asm;
+    let mut pointer = 0;
+    // SAFETY: reads the thread pointer; on x86 and x86_64 through the word to which it points, which holds it by the ABI.
+    #[cfg(not(miri))]
     unsafe {
         #[cfg(target_arch = "x86_64")]
-        core::arch::asm!("mov {}, fs:0", out(reg) pointer, options(nostack, preserves_flags, readonly));
+        asm!("mov {}, fs:0", out(reg) pointer, options(nostack, preserves_flags, readonly));
         #[cfg(target_arch = "x86")]
-        core::arch::asm!("mov {}, gs:0", out(reg) pointer, options(nostack, preserves_flags, readonly));
+        asm!("mov {}, gs:0", out(reg) pointer, options(nostack, preserves_flags, readonly));
         #[cfg(target_arch = "aarch64")]
-        core::arch::asm!("mrs {}, tpidr_el0", out(reg) pointer, options(nostack, preserves_flags, nomem));
+        asm!("mrs {}, tpidr_el0", out(reg) pointer, options(nostack, preserves_flags, nomem));
+        #[cfg(target_arch = "arm")]
+        (pointer = kernel_helper());
         #[cfg(target_arch = "riscv64")]
-        core::arch::asm!("mv {}, tp", out(reg) pointer, options(nostack, preserves_flags, nomem));
+        asm!("mv {}, tp", out(reg) pointer, options(nostack, preserves_flags, nomem));
         #[cfg(target_arch = "loongarch64")]
-        core::arch::asm!("move {}, $tp", out(reg) pointer, options(nostack, preserves_flags, nomem));
+        asm!("move {}, $tp", out(reg) pointer, options(nostack, preserves_flags, nomem));
+        #[cfg(target_arch = "powerpc")]
+        asm!("mr {}, 2", out(reg) pointer, options(nostack, preserves_flags, nomem));
+        #[cfg(target_arch = "powerpc64")]
+        asm!("mr {}, 13", out(reg) pointer, options(nostack, preserves_flags, nomem));
+        #[cfg(target_arch = "s390x")]
+        asm!("ear {0}, %a0", "sllg {0}, {0}, 32", "ear {0}, %a1", out(reg) pointer, options(nostack, nomem));
     }
     pointer
 }
 
-/// Not read on other architectures, nor by an interpreter, which has no registers.
+/// The thread pointer on arm, from the code that the kernel maps for programs at a fixed address (`kuser_get_tls`).
+///
+/// Processors before ARMv6K have no register for it, and stable Rust does not tell a program which ones it is built for. The
+/// call costs more than reading the register would, and is right on all of them.
 ///
 /// # Safety
 ///
-/// None is needed.
-#[cfg(not(all(
-    not(miri),
-    any(
-        target_arch = "x86_64",
-        target_arch = "x86",
-        target_arch = "aarch64",
-        target_arch = "riscv64",
-        target_arch = "loongarch64"
-    )
-)))]
-pub(crate) unsafe fn thread_pointer() -> usize {
-    0
+/// The kernel has mapped the code: all Linux kernels for arm do, but for those that were built without it
+/// (`CONFIG_KUSER_HELPERS=n`), on which the call faults.
+#[cfg(all(target_arch = "arm", not(miri)))]
+#[inline(always)]
+unsafe fn kernel_helper() -> usize {
+    const GET_TLS: usize = 0xffff_0fe0;
+    let code = core::ptr::with_exposed_provenance::<()>(GET_TLS);
+    // SAFETY: a function of the procedure call standard stands there, without arguments and without effects.
+    let get_tls = unsafe { core::mem::transmute::<*const (), extern "C" fn() -> usize>(code) };
+    get_tls()
 }
 
 type Handler = extern "C" fn();

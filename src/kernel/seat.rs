@@ -54,6 +54,18 @@ pub(crate) fn use_thread_pointers() {
     }
 }
 
+/// Whether thread pointers tell threads apart.
+pub(crate) fn tells_threads() -> bool {
+    THREAD_POINTERS.load(Relaxed)
+}
+
+/// The calling thread's pointer, for callers who know that [it tells threads apart](tells_threads).
+#[inline(always)]
+pub(crate) fn thread_pointer() -> usize {
+    // SAFETY: known only where there is a libc, or where the program has promised it.
+    unsafe { libc::thread_pointer() }
+}
+
 /// The calling thread's pointer, or 0 where pointers do not tell threads apart.
 #[inline(always)]
 pub(crate) fn this_thread() -> usize {
@@ -125,6 +137,13 @@ impl Seat {
     #[inline(always)]
     pub(crate) unsafe fn leave(&self) -> bool {
         self.word.swap(FREE, Release) & CONTENDED != 0
+    }
+
+    /// Whether the caller's thread holds the lock, as far as thread pointers tell, and has not lent out what it protects: then
+    /// the caller is a signal handler.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        let mine = held_by_caller();
+        mine != HELD && self.word.load(Relaxed) & !CONTENDED == mine && !self.is_lent()
     }
 
     /// Whether what the lock protects is lent out.

@@ -1,4 +1,5 @@
-//! System calls about tasks: which one the caller is, whether there are others, waiting for one of them; and the clock.
+//! System calls about tasks: which one the caller is, whether there are others, waiting for one of them; and the clock. An
+//! interpreter makes none: its threads wait by spinning.
 
 use core::sync::atomic::AtomicU32;
 use syscalls::{Errno, Sysno, syscall};
@@ -10,12 +11,18 @@ const PR_GET_SECCOMP: usize = 21;
 
 /// The calling thread's id, never 0.
 pub(crate) fn thread_id() -> u32 {
+    if cfg!(miri) {
+        return 1;
+    }
     // SAFETY: no arguments, no effects.
     unsafe { syscall!(Sysno::gettid) }.map_or(u32::MAX, |id| id as u32)
 }
 
 /// The calling process's id.
 pub(crate) fn process_id() -> u32 {
+    if cfg!(miri) {
+        return 1;
+    }
     // SAFETY: no arguments, no effects.
     unsafe { syscall!(Sysno::getpid) }.map_or(0, |id| id as u32)
 }
@@ -24,6 +31,9 @@ pub(crate) fn process_id() -> u32 {
 /// cannot be known, as under a filter that refuses the question.
 #[cold]
 pub(crate) fn is_alone() -> bool {
+    if cfg!(miri) {
+        return false;
+    }
     // SAFETY: a task that shares its memory with none has nothing to give up by no longer sharing it; for any other
     // this flag is refused. Either way nothing changes.
     unsafe { syscall!(Sysno::unshare, CLONE_VM) }.is_ok()
@@ -33,6 +43,9 @@ pub(crate) fn is_alone() -> bool {
 /// where there is one, only calls are made that every libc's own `malloc` needs.
 #[cold]
 pub(crate) fn is_filtered() -> bool {
+    if cfg!(miri) {
+        return true;
+    }
     // SAFETY: a question without effects. A kernel without filters answers EINVAL; another error is a filter's.
     !matches!(unsafe { syscall!(Sysno::prctl, PR_GET_SECCOMP) }, Ok(0) | Err(Errno::EINVAL))
 }
@@ -95,7 +108,15 @@ pub(crate) enum Awake {
 /// Sleeps for at most some milliseconds while `word` holds `value`; may return at any time.
 #[cold]
 pub(crate) fn futex_wait(word: &AtomicU32, value: u32, milliseconds: usize) -> Awake {
-    let time = [milliseconds / 1000, milliseconds % 1000 * 1_000_000];
+    futex_wait_for(word, value, [milliseconds / 1000, milliseconds % 1000 * 1_000_000])
+}
+
+/// The same for a time in seconds and nanoseconds.
+fn futex_wait_for(word: &AtomicU32, value: u32, time: [usize; 2]) -> Awake {
+    if cfg!(miri) {
+        core::hint::spin_loop();
+        return Awake::Called;
+    }
     // SAFETY: the kernel reads the word, compares it, and reads the time: seconds and nanoseconds of one word each. The
     // caller looks again after any other answer.
     let answer = unsafe { syscall!(Sysno::futex, word.as_ptr(), FUTEX_WAIT_PRIVATE, value, time.as_ptr()) };
@@ -109,6 +130,34 @@ pub(crate) fn futex_wait(word: &AtomicU32, value: u32, milliseconds: usize) -> A
 /// Wakes one sleeper on `word`.
 #[cold]
 pub(crate) fn futex_wake_one(word: &AtomicU32) {
+    if cfg!(miri) {
+        return;
+    }
     // SAFETY: the address only names the queue of sleepers.
     let _ = unsafe { syscall!(Sysno::futex, word.as_ptr(), FUTEX_WAKE_PRIVATE, 1) };
+}
+
+/// Sleeps for about so many milliseconds; a signal may end it sooner.
+#[cold]
+pub(crate) fn sleep(milliseconds: usize) {
+    let word = AtomicU32::new(0);
+    futex_wait(&word, 0, milliseconds);
+}
+
+/// Leaves the processor to others for a moment: some 100 us.
+#[cold]
+pub(crate) fn nap() {
+    let word = AtomicU32::new(0);
+    futex_wait_for(&word, 0, [0, 50_000]);
+}
+
+/// Whether there is no task with this thread id. False where that cannot be known.
+#[cold]
+pub(crate) fn is_gone(thread: u32) -> bool {
+    if cfg!(miri) {
+        return false;
+    }
+    // SAFETY: signal 0 is not sent.
+    let answer = unsafe { syscall!(Sysno::tkill, thread, 0) };
+    answer == Err(Errno::ESRCH)
 }

@@ -130,7 +130,7 @@ fn constants_and_bits(slab: Slab) -> Result<(), Corruption> {
     let sizes = (slab.slot_size(), slab.slack_max());
     ensure(sizes == (class.slot_size(), class.slack_max()), 6, start)?;
     let mut live = 0;
-    for (index, word) in slab.live().iter().map(core::cell::Cell::get).enumerate() {
+    for (index, word) in slab.live().iter().map(crate::ground::shared::SharedBits::get).enumerate() {
         ensure(word & !slots_of_word(slab.opened(), index) == 0, 7, start)?;
         live += word.count_ones() as usize;
     }

@@ -18,7 +18,7 @@ pub struct Stats {
     pub free_bytes: usize,
     /// Headers and page map.
     pub metadata_bytes: usize,
-    /// The part of `metadata_bytes` that is mapped aside, away from all blocks.
+    /// The part of `metadata_bytes` that is mapped aside, away from all blocks: also the tiers of threads.
     pub aside_bytes: usize,
     /// Memory between the heap's start and its end over which another user raised the break. Not part of `heap_bytes`.
     pub foreign_bytes: usize,
@@ -40,8 +40,8 @@ impl Stats {
     pub(crate) fn of<B: Brk>(spans: &Spans<B>, infos: SpanInfos<'_>) -> Self {
         let mut stats = Self {
             heap_bytes: spans.heap_bytes(),
-            metadata_bytes: spans.map.aside_bytes(),
-            aside_bytes: spans.map.aside_bytes(),
+            metadata_bytes: spans.map.aside_bytes() + spans.counters.thread_bytes,
+            aside_bytes: spans.map.aside_bytes() + spans.counters.thread_bytes,
             mapped_bytes: spans.counters.region_pages * PAGE,
             peak_heap_bytes: spans.counters.peak_bytes,
             brk_calls: spans.counters.brk_calls,

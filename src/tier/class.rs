@@ -2,8 +2,9 @@
 //! of its current slab.
 
 use crate::ground::header::{MAX_SLOTS, Slab};
+use crate::ground::shared::SharedBits;
+use crate::tier::others::Others;
 use crate::tier::units::slots_of_word;
-use core::cell::Cell;
 use core::ptr::NonNull;
 
 /// How much fresh memory a class opens at first, in bytes: mostly one kernel page.
@@ -23,6 +24,9 @@ pub(crate) const FREES_MAX: u16 = (1 + VISITS_MAX as u16) * MAX_SLOTS as u16;
 
 const _: () = assert!(FREES_MAX < NEVER);
 
+/// What other threads do to the tier's slabs, if there are any.
+pub(crate) type Company = Option<&'static Others>;
+
 /// The state of one size class, all that most allocations use: one cache line.
 #[derive(Debug)]
 #[repr(align(64))]
@@ -35,7 +39,7 @@ pub(crate) struct Class {
     /// Address of the slot that bit 0 of `word` stands for.
     pub(crate) base: usize,
     /// The live bits of the 64 slots of `word`; stale while `word` is 0.
-    pub(crate) live: *const Cell<u64>,
+    pub(crate) live: *const SharedBits,
     /// Bytes in a slot.
     pub(crate) slot_size: u32,
     /// The units of the slab that were known to be zero before `word` was claimed.
@@ -114,6 +118,11 @@ impl Class {
         }
     }
 
+    /// Forgets its slabs, but not whether it is worth one.
+    pub(crate) fn forget_slabs(&mut self) {
+        *self = Self { guests: self.guests, ..Self::new() };
+    }
+
     /// A slot that was at hand, if there is one. It is live from now on.
     #[inline(always)]
     pub(crate) fn pop(&mut self) -> Option<NonNull<u8>> {
@@ -141,16 +150,16 @@ impl Class {
 
     /// Claims the next word with free slots among the opened ones, if there is one.
     #[inline]
-    pub(crate) fn sweep(&mut self, slab: Slab) -> bool {
+    pub(crate) fn sweep(&mut self, slab: Slab, others: Company) -> bool {
         let opened = slab.opened();
         for index in self.next as usize..opened.div_ceil(64) {
             let free = slab.free_slots(index);
             if free != 0 {
                 if slab.zero_units() == 0 {
-                    self.claim(slab, index, free);
+                    self.claim(slab, index, free, others);
                     self.zeros = Zeros::new(false, self.zeros.ahead());
                 } else {
-                    self.claim_some(slab, index, free);
+                    self.claim_some(slab, index, free, others);
                 }
                 return true;
             }
@@ -160,7 +169,7 @@ impl Class {
 
     /// Sweeps from the start again, if that pays: if many slots were freed since the sweep began, or there is no other
     /// slab. A slab with less than a word of opened slots is swept often, so after some sweeps more are opened instead.
-    pub(crate) fn sweep_again(&mut self, slab: Slab) -> bool {
+    pub(crate) fn sweep_again(&mut self, slab: Slab, others: Company) -> bool {
         let (opened, capacity) = (slab.opened(), slab.capacity());
         let freed = NEVER as usize - slab.until_review();
         let enough = freed >= (opened / RELIST_FRACTION).max(1) || (opened == capacity && self.listed.is_none());
@@ -170,12 +179,12 @@ impl Class {
         self.next = 0;
         self.sweeps = (self.sweeps + 1).min(SWEEPS_MAX);
         slab.set_until_review(NEVER as usize);
-        self.sweep(slab)
+        self.sweep(slab, others)
     }
 
     /// Opens slots that were never handed out, if there are any: in fresh memory first as many as one kernel page
     /// holds, then as many as are open already, up to whole words.
-    pub(crate) fn open(&mut self, slab: Slab) -> bool {
+    pub(crate) fn open(&mut self, slab: Slab, others: Company) -> bool {
         let (opened, capacity) = (slab.opened(), slab.capacity());
         if opened == capacity {
             return false;
@@ -188,18 +197,20 @@ impl Class {
         slab.open(open);
         self.sweeps = 0;
         let (fresh, ahead) = (is_zero(opened, open), is_zero(open - 1, open));
-        self.claim(slab, index, slots_of_word(open, index) & !slots_of_word(opened, index));
+        let more = slots_of_word(open, index) & !slots_of_word(opened, index);
+        let fresh = self.claim(slab, index, more, others) && fresh;
         self.zeros = Zeros::new(fresh, ahead);
         true
     }
 
     /// Claims the free slots of a word that have kernel memory; the others at the next visits.
     #[inline(never)]
-    fn claim_some(&mut self, slab: Slab, index: usize, free: u64) {
+    fn claim_some(&mut self, slab: Slab, index: usize, free: u64, others: Company) {
         let (some, fresh) = slab.prefer(index, free);
         let visits = self.zeros.visits() + 1;
         let all = some == free || visits == VISITS_MAX;
-        self.claim(slab, index, if all { free } else { some });
+        let wanted = if all { free } else { some };
+        let fresh = self.claim(slab, index, wanted, others) && fresh;
         self.zeros = Zeros::new(fresh, self.zeros.ahead());
         if !all {
             self.next = index as u8;
@@ -207,8 +218,13 @@ impl Class {
         }
     }
 
+    /// Claims the free slots `free` of a word, and those that others have freed. Whether there were none of these.
     #[inline(always)]
-    fn claim(&mut self, slab: Slab, index: usize, free: u64) {
+    fn claim(&mut self, slab: Slab, index: usize, wanted: u64, others: Company) -> bool {
+        let free = match others.filter(|others| others.is_shared()) {
+            Some(others) => others.take_word(slab, index, wanted),
+            None => wanted,
+        };
         self.claimed_units = slab.use_units(index, free);
         self.word = free;
         self.live = &raw const slab.live()[index];
@@ -216,6 +232,7 @@ impl Class {
         self.base = slab.start() + index * 64 * self.slot_size as usize;
         self.next_slot = self.first_slot(free);
         self.next = index as u8 + 1;
+        free == wanted
     }
 
     /// Reverses the claim of the slots at hand. The next refill sweeps the slab from the start.

@@ -39,7 +39,7 @@ impl Tier {
             Look::UpTo(address) => Some(address),
         };
         let seen = spans.visit_slabs(after, most, |_, slab| {
-            if slab.place() == Place::Full {
+            if slab.owner_number() == self.number && slab.place() == Place::Full {
                 self.find_slots_of(slab, slab.relist_at() - slab.until_review());
             }
         });

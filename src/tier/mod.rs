@@ -21,14 +21,20 @@
 //! | [`shelf`] | the places of slabs that are not current: full, listed, empty; and retiring them |
 //! | [`length`] | how long a new slab is |
 //! | [`units`], [`trim`] | what is known to be zero between live slots, and returning it |
+//! | [`others`], [`directory`], [`drain`] | slots that other threads have freed |
+//! | [`resize`] | moving a block from slot to slot |
 //! | [`shortage`], [`last_slots`] | finding the last free slots where memory is short |
 //!
 //! What a tier asks of the central part is listed in [`central::slabs`](crate::central::slabs). The central part asks
 //! one thing of a tier: to retire what is idle ([`Tier::retire_idle`]), before the heap grows.
 
 pub(crate) mod class;
+pub(crate) mod directory;
+mod drain;
 mod last_slots;
 mod length;
+pub(crate) mod others;
+pub(crate) mod resize;
 mod shelf;
 pub(crate) mod shortage;
 pub(crate) mod slot;
@@ -37,15 +43,22 @@ pub(crate) mod units;
 
 use crate::central::slabs::SlabWish;
 use crate::central::spans::{OutOfMemory, Spans};
+use crate::ground::contents::Unfilled;
 use crate::ground::header::{Place, Slab};
-use crate::ground::size_class::{CLASSES, SizeClass};
+use crate::ground::page_map::Lookup;
+use crate::ground::size_class::{CLASSES, MIN_ALIGN, SizeClass};
 use crate::kernel::brk::Brk;
-use class::{Class, NEVER, Zeros};
+use class::{Class, Company, NEVER, Zeros};
+use core::alloc::Layout;
 use core::ptr::NonNull;
+use directory::Directory;
 use shortage::Shortage;
 
 /// The most empty slabs that are kept for their classes.
 const EMPTIES_MAX: usize = 4;
+/// How many slabs a tier takes in advance, and from how many pages of the class on.
+const STOCK: usize = EMPTIES_MAX - 1;
+const STOCK_FROM: usize = 32;
 /// How many requests of a class are served by its host before it gets a slab of its own.
 const GUESTS_MAX: u8 = 16;
 
@@ -57,6 +70,17 @@ pub(crate) struct Tier {
     pub(crate) empties: [Option<Slab>; EMPTIES_MAX],
     pub(crate) empty_count: usize,
     pub(crate) shortage: Shortage,
+    /// Its number: 0 is that of the tier which all use in turns, under the lock.
+    pub(crate) number: u16,
+    /// What others do to it, if a thread can own it.
+    pub(crate) others: Company,
+    /// All such tiers.
+    pub(crate) directory: Option<&'static Directory>,
+    /// Slabs in which nothing is live and which are on no list, to be retired at the next visit to the central part: linked
+    /// by their right links.
+    idle: Option<Slab>,
+    /// Whether the heap was draining at the last visit to the central part, so that no empty slab is kept.
+    pub(crate) draining: bool,
     /// Whether a class may have a current slab, or a slab may be empty: set since all classes were last
     /// [detached](Self::detach_classes).
     attached: bool,
@@ -69,14 +93,47 @@ impl Tier {
             empties: [None; EMPTIES_MAX],
             empty_count: 0,
             shortage: Shortage::new(),
+            number: 0,
+            others: None,
+            directory: None,
+            idle: None,
+            draining: false,
             attached: false,
         }
+    }
+
+    /// Makes it a tier without slabs, which others own from now on. What is kept: whose it is, and which classes are worth a
+    /// slab.
+    pub(crate) fn forget_slabs(&mut self) {
+        for class in &mut self.classes {
+            class.forget_slabs();
+        }
+        self.empties = [None; EMPTIES_MAX];
+        (self.empty_count, self.idle, self.attached) = (0, None, false);
+        self.shortage = Shortage::new();
+    }
+
+    /// A slot that the class of `layout` has at hand: nearly every request is served so.
+    #[inline(always)]
+    pub(crate) fn allocate_common(&mut self, layout: Layout) -> Option<NonNull<u8>> {
+        if layout.align() > MIN_ALIGN {
+            return None;
+        }
+        self.pop(SizeClass::of_size(layout.size())?)
     }
 
     /// A slot that the class has at hand, if there is one. It is live from now on.
     #[inline(always)]
     pub(crate) fn pop(&mut self, size_class: SizeClass) -> Option<NonNull<u8>> {
         self.classes[size_class.index()].pop()
+    }
+
+    /// A slot that the class has at hand, whose first `size` bytes are to be filled with zeros.
+    pub(crate) fn pop_unfilled(&mut self, size_class: SizeClass, size: usize) -> Option<Unfilled> {
+        let payload = self.pop(size_class)?;
+        let dirty = if self.is_fresh(size_class) { 0 } else { size };
+        // SAFETY: the slot is new, and at least this long.
+        Some(unsafe { Unfilled::new(payload, dirty) })
     }
 
     /// Whether [`pop`](Self::pop) has a slot.
@@ -95,6 +152,20 @@ impl Tier {
         size_class.coarse()
     }
 
+    /// Makes sure, without the central part, that a class has a slot at hand that serves requests of `size_class`, and returns
+    /// that class; or nothing.
+    pub(crate) fn find_alone(&mut self, size_class: SizeClass, lookup: &Lookup) -> Option<SizeClass> {
+        if self.has_slot(size_class) {
+            return Some(size_class);
+        }
+        let class = &self.classes[size_class.index()];
+        let guest = class.slab.is_none() && class.listed.is_none() && class.guests < GUESTS_MAX;
+        let host = if guest { size_class.coarse() } else { size_class };
+        let found = self.has_slot(host) || self.refill_alone(host, lookup);
+        self.classes[size_class.index()].guests += u8::from(found && guest);
+        found.then_some(host)
+    }
+
     /// Whether the slot that [`pop`](Self::pop) returned last in this class reads as zero.
     pub(crate) fn is_fresh(&self, size_class: SizeClass) -> bool {
         self.classes[size_class.index()].zeros.word()
@@ -107,23 +178,43 @@ impl Tier {
     /// with few free slots are soon used up; unless enough slots were freed since the sweep began, or there is no other
     /// slab.
     pub(crate) fn refill<B: Brk>(&mut self, size_class: SizeClass, spans: &mut Spans<B>) -> Result<(), OutOfMemory> {
-        loop {
-            let class = &mut self.classes[size_class.index()];
-            if let Some(slab) = class.slab {
-                if class.sweep(slab) || class.sweep_again(slab) || class.open(slab) {
-                    return Ok(());
-                }
-                class.slab = None;
-                self.leave(slab);
-            }
-            let class = &self.classes[size_class.index()];
-            let next = match class.listed {
+        while !self.claim_more(size_class) {
+            let next = match self.classes[size_class.index()].listed {
                 Some(slab) => slab,
                 None => self.new_slab(size_class, spans)?,
             };
             spans.verify_slab(next);
             self.make_current(next);
         }
+        Ok(())
+    }
+
+    /// [`refill`](Self::refill) from the slabs that the tier has, without the central part. Whether that was possible.
+    pub(crate) fn refill_alone(&mut self, size_class: SizeClass, lookup: &Lookup) -> bool {
+        if self.claim_more(size_class) {
+            return true;
+        }
+        // Not before every claim: the longer others have freed in a slab, the less often they have to tell.
+        self.drain(lookup);
+        while !self.claim_more(size_class) {
+            let listed = self.classes[size_class.index()].listed;
+            let Some(next) = listed.filter(|slab| lookup.is_own_record(slab.span())) else { return false };
+            self.make_current(next);
+        }
+        true
+    }
+
+    /// Claims a word of the class's current slab. If that has none, the class leaves the slab.
+    fn claim_more(&mut self, size_class: SizeClass) -> bool {
+        let others = self.others;
+        let class = &mut self.classes[size_class.index()];
+        let Some(slab) = class.slab else { return false };
+        if class.sweep(slab, others) || class.sweep_again(slab, others) || class.open(slab, others) {
+            return true;
+        }
+        class.slab = None;
+        self.leave(slab);
+        false
     }
 
     /// Makes a slab, which may be listed, the current one of its class.
@@ -145,14 +236,36 @@ impl Tier {
         class.zeros = Zeros::NOTHING;
     }
 
+    /// Takes some more slabs for a class that grows, so that threads which grow at the same time meet less often in the
+    /// central part. They are addresses until they are used, and retired like other empty slabs.
+    pub(crate) fn stock<B: Brk>(&mut self, size_class: SizeClass, spans: &mut Spans<B>) {
+        let held = self.classes[size_class.index()].pages as usize;
+        if held < STOCK_FROM || self.empty_count > 0 || self.draining || self.shortage.is_there() {
+            return;
+        }
+        for _ in 0..STOCK {
+            let wish = self.wish(size_class, size_class.slab_pages(held));
+            let Ok(slab) = spans.take_slab(&wish, |_| {}) else { return };
+            self.classes[size_class.index()].pages += slab.span().page_count() as u32;
+            slab.set_place(Place::Full, slab.relist_at());
+            self.list_with(slab, slab.capacity());
+            self.become_empty(slab);
+        }
+    }
+
+    fn wish(&self, size_class: SizeClass, pages: usize) -> SlabWish {
+        // While memory is short, the kernel is asked for as little as possible.
+        let grown = if self.shortage.is_there() { size_class.slab_pages(0) } else { pages };
+        let (least, fills) = (size_class.slab_pages_min(), SizeClass::fills);
+        SlabWish { size_class, pages, grown, least, fills, owner: self.number }
+    }
+
     /// A slab for a class that has none with free slots: a new one, or if there is no memory for it, a nearly full one
     /// of its own.
     fn new_slab<B: Brk>(&mut self, size_class: SizeClass, spans: &mut Spans<B>) -> Result<Slab, OutOfMemory> {
         let pages = size_class.slab_pages(self.classes[size_class.index()].pages as usize);
         self.look_ahead(spans);
-        // While memory is short, the kernel is asked for as little as possible.
-        let grown = if self.shortage.is_there() { size_class.slab_pages(0) } else { pages };
-        let wish = SlabWish { size_class, pages, grown, least: size_class.slab_pages_min(), fills: SizeClass::fills };
+        let wish = self.wish(size_class, pages);
         match spans.take_slab(&wish, |spans| self.retire_idle(spans)) {
             Ok(slab) => {
                 self.classes[size_class.index()].pages += slab.span().page_count() as u32;

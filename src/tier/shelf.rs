@@ -11,8 +11,8 @@
 use super::{EMPTIES_MAX, Tier};
 use crate::central::spans::Spans;
 use crate::ground::header::{Place, Slab, Span};
-use crate::ground::list;
-use crate::ground::size_class::CLASSES;
+use crate::ground::list::{self, Linked};
+use crate::ground::size_class::{CLASSES, SizeClass};
 use crate::tier::class::RELIST_FRACTION;
 
 impl Slab {
@@ -42,26 +42,59 @@ impl Tier {
     /// contains a retired slab.
     pub(crate) fn review<B>(&mut self, slab: Slab, spans: &mut Spans<B>) -> Option<Span> {
         spans.verify_slab(slab);
+        self.draining = spans.is_draining();
+        self.review_alone(slab);
+        self.retire_queued(spans)
+    }
+
+    /// [`review`](Self::review) without the central part: a slab that must be retired is queued. The caller has verified the
+    /// slab.
+    pub(crate) fn review_alone(&mut self, slab: Slab) {
         if matches!(slab.place(), Place::Full | Place::Spent) {
             self.list_with(slab, slab.relist_at());
             if slab.until_review() > 0 {
-                return None;
+                return;
             }
         }
+        self.become_empty(slab);
+    }
+
+    /// Remembers a listed slab in which nothing is live any more, or queues it to be retired.
+    pub(super) fn become_empty(&mut self, slab: Slab) {
         // While the heap is draining no empty slab is kept.
-        if self.empty_count < EMPTIES_MAX && !spans.is_draining() {
+        if self.empty_count < EMPTIES_MAX && !self.draining {
             slab.set_place(Place::Empty, 0);
             self.empties[self.empty_count] = Some(slab);
             self.empty_count += 1;
             self.attached = true;
-            return None;
+            return;
         }
         self.unlist(slab);
-        Some(self.retire(slab, spans))
+        slab.links().right.set(self.idle);
+        self.idle = Some(slab);
+    }
+
+    /// Whether slabs are queued to be retired.
+    pub(crate) fn has_queued(&self) -> bool {
+        self.idle.is_some()
+    }
+
+    /// Retires the queued slabs. Returns the free span that contains the last of them.
+    pub(crate) fn retire_queued<B>(&mut self, spans: &mut Spans<B>) -> Option<Span> {
+        let mut free = None;
+        while let Some(slab) = self.idle {
+            spans.verify_slab(slab);
+            self.idle = slab.links().right.get();
+            free = Some(self.retire(slab, spans));
+        }
+        free
     }
 
     /// Retires a slab in which nothing is live and which is on no list. Returns the free span that contains it.
     fn retire<B>(&mut self, slab: Slab, spans: &mut Spans<B>) -> Span {
+        if let Some(others) = self.others {
+            others.end_generation(slab);
+        }
         self.classes[slab.size_class().index()].pages -= slab.span().page_count() as u32;
         spans.retire(slab)
     }
@@ -104,6 +137,66 @@ impl Tier {
                 }
             }
         }
+    }
+
+    /// Takes in a slab that was another tier's, or that is in no place any more, by its live bits. If nothing in it is live
+    /// it is retired, and the free span that contains it returned.
+    pub(crate) fn receive<B>(&mut self, slab: Slab, spans: &mut Spans<B>) -> Option<Span> {
+        self.classes[slab.size_class().index()].pages += slab.span().page_count() as u32;
+        slab.reset_place();
+        let free = slab.capacity() - slab.live_slots();
+        if free == slab.capacity() {
+            return Some(self.retire(slab, spans));
+        }
+        slab.set_place(Place::Full, slab.relist_at());
+        if self.shortage.is_there() {
+            self.find_slots_of(slab, free);
+        } else if free < slab.relist_at() {
+            slab.set_place(Place::Full, slab.relist_at() - free);
+        } else {
+            self.list_with(slab, free);
+        }
+        None
+    }
+
+    /// Whether a class has no slab from which it could take more slots.
+    pub(crate) fn needs_slab(&self, size_class: SizeClass) -> bool {
+        self.classes[size_class.index()].listed.is_none()
+    }
+
+    /// A slab with free slots that its class does not use now.
+    pub(crate) fn first_listed(&self, size_class: SizeClass) -> Option<Slab> {
+        self.classes[size_class.index()].listed
+    }
+
+    /// Takes in a slab that another tier has [given up](Self::give_up).
+    pub(crate) fn adopt(&mut self, slab: Slab) {
+        let free = slab.capacity() - slab.live_slots();
+        self.classes[slab.size_class().index()].pages += slab.span().page_count() as u32;
+        slab.set_owner(self.number);
+        slab.reset_place();
+        slab.set_place(Place::Full, slab.relist_at());
+        self.list_with(slab, free);
+        if free == slab.capacity() {
+            self.become_empty(slab);
+        }
+    }
+
+    /// Gives up a listed slab, for another tier.
+    pub(crate) fn give_up(&mut self, slab: Slab) {
+        self.unlist(slab);
+        if slab.place() == Place::Empty {
+            self.forget_empty(slab);
+        }
+        self.classes[slab.size_class().index()].pages -= slab.span().page_count() as u32;
+    }
+
+    /// Takes what other threads have freed, and retires or lists what the tier does not use now.
+    pub(crate) fn give_up_unused<B>(&mut self, spans: &mut Spans<B>) {
+        self.drain(&spans.map.lookup);
+        self.detach_classes(spans);
+        self.retire_idle(spans);
+        self.retire_queued(spans);
     }
 
     /// Sets the place of a slab that its class has left, by its free slots.

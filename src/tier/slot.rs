@@ -1,12 +1,12 @@
 //! One slot: from an address to the slot's number, and from there to its bit.
 
 use crate::ground::header::{MAX_SLOTS, PAGE, Slab, Span};
+use crate::ground::shared::SharedBits;
 use crate::ground::size_class::MIN_ALIGN;
 use core::alloc::Layout;
-use core::cell::Cell;
 
 /// A slot of a slab, whether it is free or not.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Slot {
     pub(crate) slab: Slab,
     number: usize,
@@ -30,6 +30,11 @@ impl Slot {
         ((product as u32) < reciprocal && slot.is_live()).then_some(slot)
     }
 
+    /// Its number in the slab.
+    pub(crate) fn number(self) -> usize {
+        self.number
+    }
+
     /// The slot that starts at exactly `address`, live or not.
     pub(crate) fn starting_at(slab: Slab, address: usize) -> Option<Self> {
         let (offset, size) = (address - slab.start(), slab.size_class().slot_size());
@@ -38,7 +43,7 @@ impl Slot {
 
     /// The word of the bitmap that contains the slot's bit.
     #[inline(always)]
-    fn word<'a>(self) -> &'a Cell<u64> {
+    fn word<'a>(self) -> &'a SharedBits {
         debug_assert!(self.number < MAX_SLOTS);
         // SAFETY: I6: the bitmap has room for as many slots as the slab has bytes for, and the slot starts in the slab.
         unsafe { self.slab.word(self.number / 64) }
@@ -54,7 +59,10 @@ impl Slot {
     pub(crate) fn is_live(self) -> bool {
         // Flipping the bit makes the word smaller if it was set. A free makes the same flip, so it costs nothing more
         // there.
-        self.word().get() ^ self.bit() < self.word().get()
+        {
+            let word = self.word().get();
+            word ^ self.bit() < word
+        }
     }
 
     /// Whether `layout` fits the slot at `address` and fills more than half of it, or the slot is of the smallest

@@ -15,9 +15,11 @@ impl Tier {
     /// that was.
     pub(crate) fn return_inside<B: Brk>(&mut self, spans: &mut Spans<B>) -> usize {
         (0..CLASSES).for_each(|class| self.classes[class].unclaim());
-        let (mut returned, mut patience) = (0, Patience::new());
+        let (mut returned, mut patience, number) = (0, Patience::new(), self.number);
         spans.visit_slabs(None, usize::MAX, |spans, slab| {
-            returned += return_inside(slab, spans, &mut patience);
+            if slab.owner_number() == number {
+                returned += return_inside(slab, spans, &mut patience);
+            }
         });
         returned
     }

@@ -116,7 +116,7 @@ dies! {
     a_header_that_says_it_starts_elsewhere: 2, |heap, blocks| {
         let large = span(heap, blocks[3]);
         large.fields().start.set(0x10000);
-        heap.free_live(crate::door::validate::Live::Large(large));
+        heap.work().free_live(crate::door::validate::Live::Large(large));
     };
     a_free_neighbour_that_is_forged: 2, |heap, blocks| {
         free(heap, blocks[4]);
@@ -152,11 +152,11 @@ dies! {
     a_block_that_moves_and_is_forged: 2, |heap, blocks| {
         // Before the header is written to, and the content copied.
         heap.spans.map.set(blocks[3], Some(forged(span(heap, blocks[3]))));
-        let _ = heap.begin_resize(blocks[3], layout(200 << 10));
+        let _ = heap.work().begin_resize(blocks[3], layout(200 << 10));
     };
     a_block_that_becomes_small_and_is_forged: 2, |heap, blocks| {
         heap.spans.map.set(blocks[3], Some(forged(span(heap, blocks[3]))));
-        let _ = heap.begin_resize(blocks[3], layout(100));
+        let _ = heap.work().begin_resize(blocks[3], layout(100));
     };
     a_link_of_a_free_span_that_does_not_lead_back: 4, |heap, blocks| {
         [1, 4, 7].into_iter().for_each(|index| free(heap, blocks[index]));

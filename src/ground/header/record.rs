@@ -2,9 +2,11 @@
 //! [`slab`](super::slab).
 
 use crate::ground::list::Links;
+use crate::ground::shared::{SharedBits, SharedPointer, SharedU8, SharedU16, SharedU32, SharedUsize};
 use core::cell::Cell;
 use core::mem::{ManuallyDrop, MaybeUninit, offset_of};
 use core::ptr::NonNull;
+use core::sync::atomic::AtomicU16;
 
 /// Words in a header's bitmap.
 pub(crate) const BITMAP_WORDS: usize = 16;
@@ -17,6 +19,7 @@ pub(crate) const MAX_SLOTS: usize = BITMAP_WORDS * 64;
 #[repr(C, align(64))]
 pub(crate) struct Header {
     pub(super) shared: Shared,
+    pub(super) state: State,
     pub(super) body: Body,
     pub(super) central: Central,
 }
@@ -28,28 +31,37 @@ const _: () = assert!(size_of::<Header>() == 192, "three cache lines");
 #[repr(C)]
 pub(super) struct Shared {
     /// Address of the span's first byte, a multiple of [`PAGE`](super::PAGE).
-    pub(super) start: Cell<usize>,
+    pub(super) start: SharedUsize,
     /// [`SizeClass::reciprocal`](crate::ground::size_class::SizeClass::reciprocal) in a slab; otherwise 0, so that no
     /// offset passes the test for a slot (I13).
-    pub(super) reciprocal: Cell<u32>,
+    pub(super) reciprocal: SharedU32,
     /// Bytes in a slot of a slab (I6).
-    pub(super) slot_size: Cell<u16>,
+    pub(super) slot_size: SharedU16,
     /// How much larger than its request a slot may be for a layout to be accepted without a further check.
-    pub(super) slack_max: Cell<u16>,
+    pub(super) slack_max: SharedU16,
+}
+
+/// What changes more often than [`Shared`], and is small.
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct State {
+    /// In a slab: whose it is, and whether other threads have freed slots of it; see [`Owned`](super::Owned).
+    pub(super) owner: AtomicU16,
+    /// What the span is.
+    pub(super) kind: SharedU8,
+    /// In a slab: how many slots must be freed before the slab's place in its class is reviewed. Written by its owner, as
+    /// the next.
+    pub(super) until_review: SharedU16,
+    /// How many slots have been opened (later ones were never handed out), and the slab's place in its class.
+    pub(super) standing: SharedU16,
 }
 
 /// What the tier that owns a slab writes.
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct Owner {
-    /// How many slots must be freed before the slab's place in its class is reviewed.
-    pub(super) until_review: Cell<u16>,
-    /// How many slots have been opened (later ones were never handed out), and the slab's place in its class.
-    pub(super) standing: Cell<Standing>,
-    /// Which units are known to read as zero (I14), one bit each.
-    pub(super) zero_units: Cell<u32>,
     /// One bit a slot, set while a caller holds it (I7).
-    pub(super) live: [Cell<u64>; BITMAP_WORDS],
+    pub(super) live: [SharedBits; BITMAP_WORDS],
     /// On its class's list.
     pub(super) links: Links<Slab>,
 }
@@ -63,11 +75,9 @@ pub(super) struct Central {
     /// The span after this one in address order.
     pub(super) next: Cell<Option<Span>>,
     /// Length of the span.
-    pub(super) pages: Cell<u32>,
-    /// Slots of a slab (I6).
-    pub(super) capacity: Cell<u16>,
-    /// What the span is.
-    pub(super) kind: Cell<Kind>,
+    pub(super) pages: SharedU32,
+    /// In a slab: which units are known to read as zero (I14), one bit each. Its owner's.
+    pub(super) zero_units: Cell<u32>,
 }
 
 /// What the central part keeps of a span that is not a slab.
@@ -96,13 +106,14 @@ pub(super) union Body {
 /// The end of the body, in the cache line that the central part reads anyway.
 #[repr(C)]
 pub(super) struct Others {
-    pub(super) unused: [MaybeUninit<u64>; 14],
+    pub(super) unused: [MaybeUninit<u64>; 13],
     pub(super) pages: Pages,
 }
 
 #[cfg(target_pointer_width = "64")]
 const _: () = {
     let body = offset_of!(Header, body);
+    assert!(size_of::<State>() == 8, "no padding");
     assert!(offset_of!(Owner, live) + body <= 24, "the bits of 320 slots lie in the first line");
     assert!(body + offset_of!(Others, pages) == 128, "the third line");
     assert!(size_of::<Owner>() == size_of::<Others>(), "neither is longer than the other");
@@ -117,6 +128,23 @@ const _: () = {
 pub(crate) struct Span(pub(super) NonNull<Header>);
 
 const _: () = assert!(size_of::<Option<Span>>() == size_of::<usize>(), "fresh kernel memory reads as null handles");
+
+/// A place that holds a handle, or none, and that several threads may read.
+#[repr(transparent)]
+pub(crate) struct Handle(SharedPointer<Header>);
+
+impl Handle {
+    /// The handle here: what it leads to was written before it was [set](Self::set).
+    #[inline(always)]
+    pub(crate) fn get(&self) -> Option<Span> {
+        NonNull::new(self.0.observe()).map(Span)
+    }
+
+    #[inline(always)]
+    pub(crate) fn set(&self, span: Option<Span>) {
+        self.0.publish(span.map_or(core::ptr::null_mut(), |span| span.0.as_ptr()));
+    }
+}
 
 /// A handle to the header of a span that is a slab, with what the slab's owner may do with it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -141,6 +169,15 @@ pub(crate) enum Kind {
     Metadata,
     /// Another user of the break raised it over this span.
     Foreign,
+}
+
+impl Kind {
+    const ALL: [Self; 6] = [Self::Free, Self::Slab, Self::Large, Self::Moving, Self::Metadata, Self::Foreign];
+
+    /// The kind that a byte stands for.
+    pub(super) fn of(byte: u8) -> Self {
+        Self::ALL.get(byte as usize).copied().unwrap_or(Self::Foreign)
+    }
 }
 
 /// Where a slab stands in its size class (I9).

@@ -1,10 +1,15 @@
 //! A slab as its owner sees it: which slots are live, and its place in its class.
 
 use super::page::PAGE;
-use super::record::{BITMAP_WORDS, Header, Kind, MAX_SLOTS, Owner, Pages, Place, Slab, Span, Standing};
+use super::record::{BITMAP_WORDS, Header, Kind, Owner, Pages, Place, Slab, Span, Standing, State};
+use crate::ground::atomic::fence_after_update;
 use crate::ground::list::{Linked, Links};
+use crate::ground::shared::SharedBits;
 use crate::ground::units::units_of_bytes;
-use core::cell::Cell;
+use core::sync::atomic::Ordering::{AcqRel, Relaxed};
+
+/// In an owner's word: other threads may have freed slots.
+const FREED_BY_OTHERS: u16 = 1 << 15;
 
 /// The constants of a size class that its slabs' headers hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,39 +36,79 @@ impl Span {
 
     /// Cuts a large span into slots that are all free and unopened. The slab inherits which pages at its end are known
     /// to read as zero.
-    pub(crate) fn cut_into_slots(self, shape: Shape) -> Slab {
+    pub(crate) fn cut_into_slots(self, shape: Shape, owner: u16) -> Slab {
         debug_assert!(self.is(Kind::Large) && self.reciprocal() == 0);
         let (zero_end, bytes) = (self.zero_end() * PAGE, self.bytes());
         let zero_units = if zero_end == 0 { 0 } else { units_of_bytes(bytes - zero_end, bytes) };
-        let owner = Owner {
-            until_review: Cell::new(u16::MAX),
-            standing: Cell::new(Standing(0).with_place(Place::Current)),
-            zero_units: Cell::new(zero_units),
-            live: [const { Cell::new(0) }; BITMAP_WORDS],
-            links: Links::none(),
-        };
-        // SAFETY: I2: the record is there, and no reference into its body is kept; the fields that it had as another
-        // kind of span are not used any more.
-        unsafe { (&raw mut (*self.0.as_ptr()).body).cast::<Owner>().write(owner) };
-        let Header { shared, central, .. } = self.record();
-        central.capacity.set((bytes / shape.slot_size as usize).min(MAX_SLOTS) as u16);
-        central.kind.set(Kind::Slab);
+        let slab = Slab(self);
+        slab.owner().live.iter().for_each(|word| word.set(0));
+        // SAFETY: I2: the record is there. What it held as another kind of span may be no links.
+        unsafe { (&raw mut (*(&raw mut (*self.0.as_ptr()).body).cast::<Owner>()).links).write(Links::none()) };
+        let Header { shared, state, central, .. } = self.record();
+        state.until_review.set(u16::MAX);
+        state.standing.set(Standing(0).with_place(Place::Current).0);
+        state.owner.store(owner, Relaxed);
+        state.kind.set(Kind::Slab as u8);
+        central.zero_units.set(zero_units);
         shared.slot_size.set(shape.slot_size);
         shared.slack_max.set(shape.slack_max);
         // Last: from now on its addresses are accepted as slots.
-        shared.reciprocal.set(shape.reciprocal);
-        Slab(self)
+        shared.reciprocal.publish(shape.reciprocal);
+        slab
     }
 }
 
 impl Slab {
+    /// Whose slab it is, and in the highest bit whether other threads may have freed slots of it since its owner last
+    /// looked. An owner compares this with its own number, and so learns both at once.
+    #[inline(always)]
+    pub(crate) fn owner_word(self) -> u16 {
+        self.state().owner.load(Relaxed)
+    }
+
+    /// The number of the tier that owns it.
+    pub(crate) fn owner_number(self) -> u16 {
+        self.owner_word() & !FREED_BY_OTHERS
+    }
+
+    /// Whether other threads may have freed slots of it since its owner last looked.
+    pub(crate) fn is_freed_by_others(self) -> bool {
+        self.owner_word() & FREED_BY_OTHERS != 0
+    }
+
+    /// Notes that another thread has freed a slot, before it looks whether the owner has been told.
+    pub(crate) fn note_freed_by_others(self) {
+        if !self.is_freed_by_others() {
+            self.state().owner.fetch_or(FREED_BY_OTHERS, Relaxed);
+            fence_after_update();
+        }
+    }
+
+    /// Forgets that other threads have freed slots, before the owner looks which.
+    pub(crate) fn forget_freed_by_others(self) {
+        self.state().owner.fetch_and(!FREED_BY_OTHERS, Relaxed);
+    }
+
+    /// Gives the slab to another tier. The caller has the old one at rest, and holds the central lock.
+    pub(crate) fn set_owner(self, number: u16) {
+        debug_assert!(number & FREED_BY_OTHERS == 0);
+        let _ = self.state().owner.fetch_update(AcqRel, Relaxed, |word| Some(word & FREED_BY_OTHERS | number));
+    }
+
+    /// Makes the slab current whatever its place was, for an owner that is to put it in another one.
+    pub(crate) fn reset_place(self) {
+        self.state().standing.set(self.standing().with_place(Place::Current).0);
+        self.owner().links.left.set(None);
+        self.owner().links.right.set(None);
+    }
+
     /// Turns a slab in which nothing is live, and which is neither current nor listed, into a large span again.
     pub(crate) fn retire(self) -> Span {
         debug_assert!(self.0.is(Kind::Slab) && self.live_slots() == 0);
-        let Header { shared, central, .. } = self.0.record();
+        let Header { shared, state, .. } = self.0.record();
         shared.reciprocal.set(0);
-        central.kind.set(Kind::Large);
-        // SAFETY: as in `cut_into_slots`.
+        state.kind.set(Kind::Large as u8);
+        // SAFETY: I2: the record is there, and no reference into these fields of another kind of span is kept.
         unsafe { Pages::at(self.0.0.as_ptr()).write(Pages::new(0)) };
         self.0
     }
@@ -72,6 +117,14 @@ impl Slab {
         let record: &'a Header = self.0.record();
         // SAFETY: any bits are values of these fields, and all were written when the span was made or cut.
         unsafe { &record.body.slab }
+    }
+
+    pub(super) fn state<'a>(self) -> &'a State {
+        &self.0.record().state
+    }
+
+    fn standing(self) -> Standing {
+        Standing(self.state().standing.get())
     }
 
     /// The span that is the slab.
@@ -98,9 +151,9 @@ impl Slab {
         self.0.record().shared.slack_max.get().into()
     }
 
-    /// How many slots there are.
+    /// How many slots there are: as many as fit.
     pub(crate) fn capacity(self) -> usize {
-        self.0.record().central.capacity.get().into()
+        ((self.0.bytes() as u64 * u64::from(self.0.reciprocal())) >> 32) as usize
     }
 
     /// A word of the bitmap.
@@ -109,13 +162,13 @@ impl Slab {
     ///
     /// `index` is below [`BITMAP_WORDS`].
     #[inline(always)]
-    pub(crate) unsafe fn word<'a>(self, index: usize) -> &'a Cell<u64> {
+    pub(crate) unsafe fn word<'a>(self, index: usize) -> &'a SharedBits {
         // SAFETY: the caller's promise.
         unsafe { self.owner().live.get_unchecked(index) }
     }
 
     /// The bitmap: 64 slots a word, set while a caller holds one.
-    pub(crate) fn live<'a>(self) -> &'a [Cell<u64>; BITMAP_WORDS] {
+    pub(crate) fn live<'a>(self) -> &'a [SharedBits; BITMAP_WORDS] {
         &self.owner().live
     }
 
@@ -127,64 +180,67 @@ impl Slab {
 
     /// How many slots have been opened.
     pub(crate) fn opened(self) -> usize {
-        self.owner().standing.get().opened()
+        self.standing().opened()
     }
 
     /// Opens slots, so that the first `slots` are open.
     pub(crate) fn open(self, slots: usize) {
         debug_assert!(self.opened() < slots && slots <= self.capacity());
-        let standing = &self.owner().standing;
-        standing.set(standing.get().with_opened(slots));
+        self.state().standing.set(self.standing().with_opened(slots).0);
     }
 
     /// Where the slab stands in its class.
     pub(crate) fn place(self) -> Place {
-        self.owner().standing.get().place()
+        self.standing().place()
     }
 
     /// Sets the slab's place, and after how many frees that is reviewed.
     pub(crate) fn set_place(self, place: Place, until_review: usize) {
         debug_assert!(place.may_follow(self.place()), "{:?} after {:?}", place, self.place());
-        let standing = &self.owner().standing;
-        standing.set(standing.get().with_place(place));
+        self.state().standing.set(self.standing().with_place(place).0);
         self.set_until_review(until_review);
     }
 
     /// How many slots must be freed before the slab's place is reviewed.
     #[inline(always)]
     pub(crate) fn until_review(self) -> usize {
-        self.owner().until_review.get().into()
+        self.state().until_review.get().into()
     }
 
     /// Sets after how many frees the slab's place is reviewed.
     pub(crate) fn set_until_review(self, frees: usize) {
         debug_assert!(frees <= u16::MAX as usize);
-        self.owner().until_review.set(frees as u16);
+        self.state().until_review.set(frees as u16);
     }
 
     /// Counts a free. True if the slab's place must be reviewed.
     #[inline(always)]
     pub(crate) fn count_free(self) -> bool {
-        let left = self.owner().until_review.get() - 1;
-        self.owner().until_review.set(left);
+        let left = self.state().until_review.get().wrapping_sub(1);
+        self.state().until_review.set(left);
         left == 0
+    }
+
+    /// Counts frees that do not let the count run down, or that the caller reviews.
+    pub(crate) fn count_frees(self, frees: usize) {
+        self.set_until_review(self.until_review() - frees);
     }
 
     /// Which units are known to read as zero (I14), one bit each.
     #[inline(always)]
     pub(crate) fn zero_units(self) -> u32 {
-        self.owner().zero_units.get()
+        self.0.record().central.zero_units.get()
     }
 
     /// Notes that units read as zero.
     pub(crate) fn add_zero_units(self, units: u32) {
-        self.owner().zero_units.set(self.zero_units() | units);
+        self.0.record().central.zero_units.set(self.zero_units() | units);
     }
 
     /// Notes that units which were known to read as zero may be written from now on.
     pub(crate) fn remove_zero_units(self, units: u32) {
         debug_assert!(units & !self.zero_units() == 0);
-        self.owner().zero_units.set(self.zero_units() & !units);
+        self.0.record().central.zero_units.set(self.zero_units() & !units);
     }
 }
 

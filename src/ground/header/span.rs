@@ -1,19 +1,19 @@
 //! A span as the central part sees it: where it is, its neighbours, and what its pages hold.
 
 use super::page::PAGE;
-use super::record::{Central, Header, Kind, Others, Pages, Shared, Span};
+use super::record::{Central, Header, Kind, Others, Pages, Span};
 use crate::ground::list::{Linked, Links};
+use crate::ground::shared::SharedU32;
 use core::cell::Cell;
 use core::ptr::NonNull;
 
 impl Central {
-    pub(super) fn new(kind: Kind, pages: usize) -> Self {
+    pub(super) fn new(pages: usize) -> Self {
         Self {
             prev: Cell::new(None),
             next: Cell::new(None),
-            pages: Cell::new(pages as u32),
-            capacity: Cell::new(0),
-            kind: Cell::new(kind),
+            pages: SharedU32::new(pages as u32),
+            zero_units: Cell::new(0),
         }
     }
 }
@@ -57,7 +57,8 @@ impl Span {
     /// The record. The reference is valid as long as its metadata stands, however long the handle lives.
     #[inline(always)]
     pub(super) fn record<'a>(self) -> &'a Header {
-        // SAFETY: I2; all fields are cells, so shared references are all there ever are.
+        // SAFETY: I2; all fields are cells or atomics, so shared references are all there ever are, and any bits are values of
+        // them.
         unsafe { self.0.as_ref() }
     }
 
@@ -66,30 +67,26 @@ impl Span {
     pub(crate) fn init(self, kind: Kind, start: usize, pages: usize, zero_pages: usize) {
         debug_assert!(start.is_multiple_of(PAGE) && zero_pages <= pages && kind != Kind::Slab);
         let record = self.0.as_ptr();
-        let shared = Shared {
-            start: Cell::new(start),
-            reciprocal: Cell::new(0),
-            slot_size: Cell::new(0),
-            slack_max: Cell::new(0),
-        };
-        // SAFETY: I2: the record is there. It may hold anything, so no reference to it is made before all is written.
+        // What other threads may be reading is stored field by field; the rest may hold anything.
+        let Header { shared, state, .. } = self.record();
+        shared.reciprocal.set(0);
+        shared.start.set(start);
+        state.kind.set(kind as u8);
+        // SAFETY: I2: the record is there, and these groups are the central part's.
         unsafe {
-            (&raw mut (*record).shared).write(shared);
             Pages::at(record).write(Pages::new(zero_pages));
-            (&raw mut (*record).central).write(Central::new(kind, pages));
+            (&raw mut (*record).central).write(Central::new(pages));
         }
     }
 
     /// Writes a [mark](crate::ground::page_map::PageMap::mark) into the record of a page that is no span's first.
     pub(crate) fn set_mark(self, start: usize) {
-        // SAFETY: I2: the record is there. It may hold anything, so no reference to it is made.
-        unsafe { (&raw mut (*self.0.as_ptr()).shared.start).write(Cell::new(start)) }
+        self.record().shared.start.set(start);
     }
 
     /// Reads a mark where there may be none: the value may be anything.
     pub(crate) fn mark(self) -> usize {
-        // SAFETY: I2: the record is there, and any bits are a number.
-        unsafe { (&raw const (*self.0.as_ptr()).shared.start).read() }.get()
+        self.record().shared.start.get()
     }
 
     /// Address of the record.
@@ -130,7 +127,7 @@ impl Span {
 
     /// What the span is.
     pub(crate) fn kind(self) -> Kind {
-        self.central().kind.get()
+        Kind::of(self.record().state.kind.get())
     }
 
     /// Whether the span is of this kind.
@@ -141,7 +138,7 @@ impl Span {
     /// Changes the span's kind; neither the old one nor the new one is a slab.
     pub(crate) fn change_kind(self, from: Kind, to: Kind) {
         debug_assert!(self.is(from) && to != Kind::Slab && from != Kind::Slab);
-        self.central().kind.set(to);
+        self.record().state.kind.set(to as u8);
     }
 
     /// Length in pages.

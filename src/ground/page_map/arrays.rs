@@ -36,24 +36,26 @@ impl PageMap {
     /// The memory of both arrays stands. What is in line is zero from `zero_from` on, and what is aside all of it, if it is
     /// not in use.
     pub(super) unsafe fn use_array_of(&mut self, leaf: usize, zero_from: usize) {
-        let (handles, pages) = (self.leaves[leaf].handles, self.pages);
-        if handles == self.handles {
+        let (handles, pages) = (self.leaves[leaf].handles, self.pages());
+        if handles == self.array() {
             return;
         }
         // SAFETY: leaves up to this one serve these pages, so there is room; new memory is not the old one's.
-        unsafe { self.handles.copy_to(handles, pages) };
+        unsafe { self.array().copy_to(handles, pages) };
         if leaf < self.aside_from {
             let stale = handles.first_from(zero_from).clamp(pages, served_by(leaf));
             // SAFETY: as above.
             unsafe { handles.clear(pages..stale) };
         }
-        (self.handles, self.older) = (handles, pages_of(leaf).start);
+        self.older = pages_of(leaf).start;
+        self.lookup.handles.publish(handles.address());
     }
 
     /// Brings the longest array in line into use, which is as true as the one in use now.
     pub(super) fn use_last_in_line(&mut self) {
         let last = self.leaves_in_line() - 1;
-        (self.handles, self.older, self.aside_from) = (self.leaves[last].handles, pages_of(last).start, NONE_ASIDE);
+        (self.older, self.aside_from) = (pages_of(last).start, NONE_ASIDE);
+        self.lookup.handles.publish(self.leaves[last].handles.address());
     }
 
     pub(super) fn leaves_in_line(&self) -> usize {
@@ -71,24 +73,25 @@ impl PageMap {
     pub(crate) fn untrue_handle(&self) -> Option<usize> {
         let untrue = self.arrays().find_map(|(handles, room)| {
             let in_use = self.is_aside_in_use() || self.aside.is_none_or(|aside| aside.array() != handles);
-            let pages = if in_use { self.pages } else { 0 };
+            let pages = if in_use { self.pages() } else { 0 };
             // SAFETY: I2: the array in use has room for all pages of the heap, and this one for these.
             let is_untrue = |&page: &usize| unsafe {
-                let owner = if page < pages { self.handles.of(page).get() } else { None };
+                let owner = if page < pages { self.array().of(page).get() } else { None };
                 handles.of(page).get() != owner
             };
             (0..room).find(is_untrue)
         });
-        untrue.map(|page| self.base + page * PAGE)
+        untrue.map(|page| self.first_page() + page * PAGE)
     }
 
     /// Whether the array in use is the longest that stands, and what lies aside serves all pages of the heap (for `check`).
     pub(crate) fn stands(&self) -> bool {
         if self.is_aside_in_use() {
-            let serves = |aside: crate::ground::aside::Aside| aside.serves(self.pages, self.pages_with_records_aside());
-            return self.aside.is_some_and(|aside| aside.array() == self.handles && serves(aside));
+            let serves =
+                |aside: crate::ground::aside::Aside| aside.serves(self.pages(), self.pages_with_records_aside());
+            return self.aside.is_some_and(|aside| aside.array() == self.array() && serves(aside));
         }
-        self.leaf_count == 0 || self.leaves[self.leaf_count - 1].handles == self.handles
+        self.leaf_count == 0 || self.leaves[self.leaf_count - 1].handles == self.array()
     }
 }
 
@@ -96,7 +99,7 @@ impl PageMap {
 #[cfg(test)]
 impl PageMap {
     /// The handle of a page in the array aside, or in that of a leaf in line, if it has room for it.
-    pub(crate) fn handle_in(&self, leaf: Option<usize>, page: usize) -> &core::cell::Cell<Option<Span>> {
+    pub(crate) fn handle_in(&self, leaf: Option<usize>, page: usize) -> &crate::ground::header::Handle {
         let (handles, room) = match leaf {
             Some(leaf) => self.arrays().take(self.leaves_in_line()).nth(leaf).expect("a leaf in line"),
             None => self.arrays().last().expect("an array aside"),
@@ -108,7 +111,7 @@ impl PageMap {
 
     /// Brings the first array into use, whether it is long enough or not.
     pub(crate) fn use_first(&mut self) {
-        self.handles = self.leaves[0].handles;
+        self.lookup.handles.set(self.leaves[0].handles.address());
     }
 
     /// Forgets what is mapped aside.

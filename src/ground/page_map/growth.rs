@@ -74,7 +74,7 @@ impl PageMap {
     /// Pages that the standing leaves can still take in, if the next one may lie in line.
     pub(crate) fn served_in_line(&self) -> usize {
         match self.leaf_count {
-            leaves if leaves > 0 && !self.is_aside_in_use() => served_by(leaves - 1) - self.pages,
+            leaves if leaves > 0 && !self.is_aside_in_use() => served_by(leaves - 1) - self.pages(),
             _ => served_by(LEAVES - 1),
         }
     }
@@ -86,13 +86,13 @@ impl PageMap {
 
     /// Pages whose records may lie aside: all, or none if no leaf does.
     pub(super) fn pages_with_records_aside(&self) -> usize {
-        if self.aside_from < self.leaf_count { self.pages } else { 0 }
+        if self.aside_from < self.leaf_count { self.pages() } else { 0 }
     }
 
     /// The end of leaf 0's storage, which is at the heap's base and serves what is left of a heap that has returned
     /// all else.
     pub(crate) fn least_end(&self, kernel_page: usize) -> usize {
-        self.base + leaf_storage(0, kernel_page) * PAGE
+        self.first_page() + leaf_storage(0, kernel_page) * PAGE
     }
 
     /// Maps what is missing aside for [`grow`](Self::grow) to `pages` pages, and has `raise` do the rest. If either is refused,
@@ -127,9 +127,9 @@ impl PageMap {
     pub(crate) fn return_aside(&mut self, unused: bool, brk: &mut impl Brk) -> usize {
         let Some(mut aside) = self.aside else { return 0 };
         let (before, records) = (aside.bytes(), self.pages_with_records_aside());
-        let handles = if self.is_aside_in_use() { self.pages } else { 0 };
+        let handles = if self.is_aside_in_use() { self.pages() } else { 0 };
         let all = unused && records == 0;
-        let in_use = (self.handles, self.older, self.aside_from);
+        let in_use = (self.array(), self.older, self.aside_from);
         let ends = if all { aside.starts() } else { aside.shrunk(handles, records, brk.page_size()) };
         if all && self.leaf_count > 0 {
             self.use_last_in_line();
@@ -138,7 +138,8 @@ impl PageMap {
         unsafe { aside.truncate(ends, brk) };
         if all && aside.handles_mapped() > 0 {
             // Refused: it has been true until now, and goes on.
-            (self.handles, self.older, self.aside_from) = in_use;
+            (self.older, self.aside_from) = (in_use.1, in_use.2);
+            self.lookup.handles.publish(in_use.0.address());
         }
         self.aside = Some(aside);
         before - aside.bytes()
@@ -156,8 +157,8 @@ impl PageMap {
     ///
     /// All that [`Growth`] says is true.
     pub(crate) unsafe fn grow(&mut self, growth: &Growth, kernel_page: usize, mut seal: impl FnMut(Range<usize>)) {
-        debug_assert!(growth.pages >= self.pages);
-        self.base = growth.base;
+        debug_assert!(growth.pages >= self.pages());
+        self.lookup.base.set(growth.base);
         let mut storage = growth.storage;
         while self.leaf_count == 0 || served_by(self.leaf_count - 1) < growth.pages {
             let number = self.leaf_count;
@@ -178,7 +179,8 @@ impl PageMap {
             // SAFETY: I2: the array in use stands, or there are no pages; the leaf's is the caller's.
             unsafe { self.use_array_of(number, growth.zero_from) };
         }
-        self.pages = growth.pages;
+        // After the arrays and the handles: rule 2.
+        self.lookup.pages.publish(growth.pages);
     }
 
     /// Address past the records of the last leaf in line, which are the highest that the heap has below its end.
@@ -198,7 +200,7 @@ impl PageMap {
     /// aside stays in use.
     pub(crate) fn shrink(&mut self, end: usize) {
         self.leaf_count = self.leaves_below(end);
-        self.pages = (end - self.base) / PAGE;
+        self.lookup.pages.publish((end - self.first_page()) / PAGE);
         if self.is_aside_in_use() {
             self.aside_from = self.aside_from.min(self.leaf_count);
             self.older = pages_of(self.aside_from).start;
@@ -221,6 +223,6 @@ impl PageMap {
         if leaf < self.aside_from {
             return self.leaves[leaf].handles.lies_above(end);
         }
-        pages_of(leaf).start >= (end - self.base) / PAGE
+        pages_of(leaf).start >= (end - self.first_page()) / PAGE
     }
 }

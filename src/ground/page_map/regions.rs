@@ -66,10 +66,7 @@ impl Region {
 
 /// The regions of one heap.
 ///
-/// What may be read without the central lock, and why that is right: the first `reach` slots. A slot is filled before
-/// `reach` takes it in, and its `pages`, which are 0 until then, are written last; so a reader reads them first. A region is
-/// [removed](Self::remove) only while there is one reader, as its leaf goes with it; so no reader sees a slot change
-/// from one region to another. `order` and `count` are for the holder of the lock.
+/// All of it is for the holder of the central lock.
 #[derive(Debug)]
 pub(crate) struct Regions {
     slots: [Region; MAX_REGIONS],

@@ -34,6 +34,26 @@ pub use emulated::Emulated;
 pub use linux::Linux;
 pub use own::OwnBreak;
 
+/// A mapping away from the break, by the kernel itself whatever the source is.
+pub(crate) fn map_alone(bytes: usize) -> Result<usize, Refused> {
+    memory::map(bytes)
+}
+
+/// Bytes of a kernel page, for [`map_alone`].
+pub(crate) fn page_alone() -> usize {
+    page_size::page_size()
+}
+
+/// Unmaps what [`map_alone`] mapped.
+///
+/// # Safety
+///
+/// Nothing in it is used.
+pub(crate) unsafe fn unmap_alone(start: usize, bytes: usize) {
+    // SAFETY: the caller's promise. Refused, it stays.
+    let _ = unsafe { memory::unmap(start, bytes) };
+}
+
 /// Bytes of its [room](Brk::room) that the heap needs for each of its pages of 16 KiB.
 pub(crate) const ROOM_PER_PAGE: usize = 200;
 /// Bytes of one of these pages.

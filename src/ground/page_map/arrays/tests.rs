@@ -80,7 +80,7 @@ fn free(heap: &mut Subject, block: NonNull<u8>) {
 
 /// The array in use, and how many handles it has.
 fn in_use(map: &PageMap) -> (Handles, usize) {
-    map.arrays().find(|(handles, _)| *handles == map.handles).unwrap_or((map.handles, 0))
+    map.arrays().find(|(handles, _)| *handles == map.array()).unwrap_or((map.array(), 0))
 }
 
 /// What was seen of the array in use.
@@ -105,7 +105,7 @@ impl Seen {
             assert!(room == 0 || room_now > room || !stands, "{room_now} handles instead of {room}");
             *(if room_now > room { &mut self.longer } else { &mut self.shorter }) += 1;
         }
-        self.within_older += usize::from(map.pages < map.older);
+        self.within_older += usize::from(map.pages() < map.older);
     }
 }
 
@@ -153,7 +153,7 @@ fn what_is_aside_stays_in_use_until_it_is_returned() {
     let aside = in_use(&heap.spans.map).0;
     seen.step(&mut heap, |heap| free(heap, large));
     seen.step(&mut heap, |heap| _ = heap.spans.lower(0));
-    assert!(heap.spans.map.pages < 10 && in_use(&heap.spans.map).0 == aside);
+    assert!(heap.spans.map.pages() < 10 && in_use(&heap.spans.map).0 == aside);
     let in_line = metadata(&heap);
     // Past the end of the first leaf, and of where the second would be.
     let blocks: Vec<_> = (0..30).map(|_| filled(&mut heap, 5)).collect();

@@ -4,10 +4,11 @@
 //! taken, so that the lock's first use goes to the slow path, where it gets a seat of its own.
 
 use crate::kernel::fork;
-use crate::kernel::seat::{Endless, Seat};
+use crate::kernel::seat::{self, Endless, Seat};
 use crate::kernel::seats::{self, SEATS};
-use core::sync::atomic::AtomicUsize;
+use crate::threads::World;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize};
 
 /// How the caller got its turn in a heap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,46 @@ pub unsafe trait Lock {
     fn wake(&self);
     /// Notes that what the lock protects is lent out to the program's own code, or no longer is.
     fn lend(&self, lent: bool);
+
+    /// Whether there is one thread, so that nothing is locked at all.
+    #[doc(hidden)]
+    const ALONE: bool = false;
+
+    /// The tiers of threads, if there are any.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn world(&self) -> Option<&World> {
+        None
+    }
+
+    /// The same, if a thread finds its own by its thread pointer.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn world_of_threads(&self) -> Option<&World> {
+        None
+    }
+
+    /// The calling thread's pointer, or 0 where pointers do not tell threads apart.
+    #[doc(hidden)]
+    fn thread(&self) -> usize {
+        0
+    }
+
+    /// Whether the caller is a signal handler that has interrupted its own thread while that has the turn.
+    #[doc(hidden)]
+    fn is_interrupted(&self) -> bool {
+        false
+    }
+
+    /// Whether there can be tiers of threads. The caller has the turn.
+    #[doc(hidden)]
+    fn may_have_world(&self) -> bool {
+        false
+    }
+
+    /// Sets the tiers of threads, or that there is no room for any. The caller has the turn.
+    #[doc(hidden)]
+    fn set_world(&self, _: Option<&'static World>) {}
 }
 
 /// The futex lock: safe from any number of threads, across `fork`, and from one heap inside another.
@@ -46,11 +87,30 @@ pub unsafe trait Lock {
 pub struct Futex {
     /// Bytes from the table's start to this lock's seat.
     seat: AtomicUsize,
+    /// Null until a thread has a tier.
+    world: AtomicPtr<World>,
+    /// The same if threads find theirs by their thread pointers, else null.
+    world_of_threads: AtomicPtr<World>,
+    /// Whether there can be no world.
+    is_without: AtomicBool,
+    /// Whether the program has promised that thread pointers tell threads apart.
+    tells_threads: bool,
 }
 
 impl Futex {
     pub(crate) const fn new() -> Self {
-        Self { seat: AtomicUsize::new(0) }
+        Self::with_thread_pointers(false)
+    }
+
+    /// A lock for a program that promises, if `promised`, that each thread has a thread pointer of its own.
+    pub(crate) const fn with_thread_pointers(promised: bool) -> Self {
+        Self {
+            seat: AtomicUsize::new(0),
+            world: AtomicPtr::new(core::ptr::null_mut()),
+            world_of_threads: AtomicPtr::new(core::ptr::null_mut()),
+            is_without: AtomicBool::new(false),
+            tells_threads: promised,
+        }
     }
 
     #[inline(always)]
@@ -99,6 +159,7 @@ impl Futex {
 impl Drop for Futex {
     fn drop(&mut self) {
         if self.seat.load(Relaxed) != 0 {
+            self.world().into_iter().for_each(|world| world.forget_forks(self.seat()));
             self.seat().part();
         }
     }
@@ -145,6 +206,43 @@ unsafe impl Lock for Futex {
     fn lend(&self, lent: bool) {
         self.seat().set_lender(if lent { crate::kernel::tasks::thread_id() } else { 0 });
     }
+
+    #[inline(always)]
+    fn world(&self) -> Option<&World> {
+        // SAFETY: null, or a world that stays.
+        unsafe { self.world.load(Acquire).as_ref() }
+    }
+
+    #[inline(always)]
+    fn world_of_threads(&self) -> Option<&World> {
+        // SAFETY: as above.
+        unsafe { self.world_of_threads.load(Acquire).as_ref() }
+    }
+
+    fn thread(&self) -> usize {
+        if self.tells_threads || seat::tells_threads() { seat::thread_pointer() } else { 0 }
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.seat().is_interrupted()
+    }
+
+    fn may_have_world(&self) -> bool {
+        !self.is_without.load(Relaxed)
+    }
+
+    fn set_world(&self, world: Option<&'static World>) {
+        match world.filter(|world| world.watch_forks(self.seat())) {
+            Some(world) => {
+                let world = core::ptr::from_ref(world).cast_mut();
+                self.world.store(world, Release);
+                if self.thread() != 0 {
+                    self.world_of_threads.store(world, Release);
+                }
+            }
+            None => self.is_without.store(true, Relaxed),
+        }
+    }
 }
 
 /// No lock at all, for programs with one thread.
@@ -179,4 +277,6 @@ unsafe impl Lock for SingleThreaded {
     fn wake(&self) {}
 
     fn lend(&self, _: bool) {}
+
+    const ALONE: bool = true;
 }

@@ -1,0 +1,34 @@
+//! Memory for what threads share: their tiers, and what they free of each other's.
+
+use crate::central::raise::seal;
+use crate::central::spans::Spans;
+use crate::kernel::brk::{Brk, Refused};
+
+impl<B: Brk> Spans<B> {
+    /// Returns the memory of `bytes` bytes that [`map_for_threads`](Self::map_for_threads) has mapped at `start`, and keeps
+    /// their addresses: they read as zero then, or stay as they are.
+    ///
+    /// # Safety
+    ///
+    /// Their content is not needed any more.
+    pub(crate) unsafe fn discard_for_threads(&mut self, start: usize, bytes: usize) {
+        let bytes = bytes.next_multiple_of(self.brk.page_size());
+        // SAFETY: the caller's promise; the rest of the last kernel page is not used.
+        let _ = unsafe { self.brk.discard(start, bytes) };
+    }
+
+    /// Maps `bytes` bytes of zeros, between two guards, that stay as long as the process. Returns their address.
+    pub(crate) fn map_for_threads(&mut self, bytes: usize) -> Result<usize, Refused> {
+        let kernel_page = self.brk.page_size();
+        let inside = bytes.next_multiple_of(kernel_page);
+        let start = self.brk.map(inside + 2 * kernel_page)?;
+        let end = start + inside + kernel_page;
+        for guard in [start..start + kernel_page, end..end + kernel_page] {
+            // SAFETY: the mapping is new, and only what lies between the two is used.
+            unsafe { seal(&mut self.brk, guard) };
+        }
+        self.counters.thread_bytes += inside + 2 * kernel_page;
+        self.note_peak();
+        Ok(start + kernel_page)
+    }
+}

@@ -1,0 +1,245 @@
+//! Freeing, for any number of threads. Errors are returned or passed to the caller's function.
+
+use super::Hmalloc;
+use super::turn::{ByHandle, Mine};
+use crate::door::misuse::{Misuse, MisuseKind};
+use crate::door::validate::admit_slot;
+use crate::global::lock::Lock;
+use crate::ground::header::Slab;
+use crate::kernel::brk::Brk;
+use crate::threads::World;
+use crate::tier::others::Outcome;
+use crate::tier::slot::Slot;
+use crate::work::Work;
+use core::alloc::Layout;
+
+impl<L: Lock, B: Brk> Hmalloc<L, B> {
+    /// [`Heap::free`](crate::Heap::free) for any number of threads. A misuse is passed to `misused`; the heap's own policy is
+    /// not asked.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Heap::free`](crate::Heap::free).
+    #[inline(always)]
+    pub unsafe fn free(&self, payload: *mut u8, misused: impl FnOnce(&Misuse)) {
+        // SAFETY: the caller's promise.
+        unsafe { self.free_reporting(payload, || true, misused) }
+    }
+
+    /// [`free`](Self::free), but a misuse is explained only if `wanted` returns that this is wanted. `wanted` must not
+    /// use the heap.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Heap::free`](crate::Heap::free).
+    #[inline(always)]
+    pub unsafe fn free_reporting(
+        &self,
+        payload: *mut u8,
+        wanted: impl FnOnce() -> bool,
+        misused: impl FnOnce(&Misuse),
+    ) {
+        self.free_by(self.enter(), None, payload.addr(), wanted, misused);
+    }
+
+    #[inline(always)]
+    pub(super) fn free_by(
+        &self,
+        mine: Option<Mine<'_>>,
+        by: ByHandle<'_>,
+        address: usize,
+        wanted: impl FnOnce() -> bool,
+        misused: impl FnOnce(&Misuse),
+    ) {
+        let Some(mine) = mine else { return self.free_centrally(by, address, wanted, misused) };
+        match admit_slot(self.lookup(), address) {
+            Some(slot) if mine.owns(slot.slab.owner_word()) => {
+                if slot.free() {
+                    return self.review(mine, by, slot.slab);
+                }
+                mine.leave();
+            }
+            _ => self.free_slow(mine, by, address, wanted, misused),
+        }
+    }
+
+    /// Reviews a slab of the caller's tier in which a slot was freed, and ends the turn.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn review(&self, mut mine: Mine<'_>, by: ByHandle<'_>, slab: Slab) {
+        if L::ALONE {
+            self.in_center(by, |work| work.review(slab));
+        } else {
+            mine.tier().review_alone(slab);
+            self.finish(mine, by);
+        }
+    }
+
+    /// Frees what is not the caller's, or has been freed by others, or is no slot.
+    #[inline(never)]
+    fn free_slow(
+        &self,
+        mine: Mine<'_>,
+        by: ByHandle<'_>,
+        address: usize,
+        wanted: impl FnOnce() -> bool,
+        misused: impl FnOnce(&Misuse),
+    ) {
+        if !self.free_of_another(mine, by, address, |_| true) {
+            self.free_centrally(by, address, wanted, misused);
+        }
+    }
+
+    /// Frees a slot of another thread's tier for which `fits` says so, or one in a slab in which others have freed, and ends
+    /// the turn. False if that was not possible.
+    #[inline(always)]
+    pub(super) fn free_of_another(
+        &self,
+        mine: Mine<'_>,
+        by: ByHandle<'_>,
+        address: usize,
+        fits: impl FnOnce(Slot) -> bool,
+    ) -> bool {
+        let slot = admit_slot(self.lookup(), address);
+        let slot = slot.filter(|&slot| !mine.owns(slot.slab.owner_word()) && fits(slot));
+        let Some((slot, world)) = slot.zip(self.lock.world()) else {
+            mine.leave();
+            return false;
+        };
+        let owner = slot.slab.owner_number();
+        if mine.owns(owner) {
+            return self.free_beside_others(mine, by, world, slot);
+        }
+        let outcome = world.directory.free(slot, address);
+        mine.leave();
+        if outcome == Outcome::FreedUnseen {
+            self.look_for(owner);
+        }
+        matches!(outcome, Outcome::Freed | Outcome::FreedUnseen)
+    }
+
+    /// Frees a slot of the caller's own tier, unless another thread has, and ends the turn.
+    #[inline(always)]
+    fn free_beside_others(&self, mine: Mine<'_>, by: ByHandle<'_>, world: &World, slot: Slot) -> bool {
+        if world.directory.has_freed(slot) {
+            mine.leave();
+            return false;
+        }
+        if slot.free() {
+            self.review(mine, by, slot.slab);
+        } else {
+            mine.leave();
+        }
+        true
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn free_centrally(
+        &self,
+        by: ByHandle<'_>,
+        address: usize,
+        wanted: impl FnOnce() -> bool,
+        misused: impl FnOnce(&Misuse),
+    ) {
+        if self.free_in_handler(address) || self.free_alone(address) {
+            return;
+        }
+        let explain = |work: &Work<'_, B>| wanted().then(|| work.explain(address));
+        let misuse = self.in_center(by, |work| if work.free_live_at(address) { None } else { explain(work) });
+        if let Some(misuse) = misuse {
+            misused(&misuse);
+        }
+    }
+
+    /// [`Heap::free_sized`](crate::Heap::free_sized) for any number of threads. The heap's own policy is not asked.
+    ///
+    /// # Errors
+    ///
+    /// The [`Misuse`].
+    ///
+    /// # Safety
+    ///
+    /// As for [`Heap::free_sized`](crate::Heap::free_sized).
+    pub unsafe fn free_sized(&self, payload: *mut u8, layout: Layout) -> Result<(), Misuse> {
+        self.free_sized_by(self.enter(), None, payload.addr(), layout)
+    }
+
+    #[inline(always)]
+    pub(super) fn free_sized_by(
+        &self,
+        mine: Option<Mine<'_>>,
+        by: ByHandle<'_>,
+        address: usize,
+        layout: Layout,
+    ) -> Result<(), Misuse> {
+        if let Some(mine) = mine {
+            let slot = admit_slot(self.lookup(), address).filter(|slot| slot.fits_closely(address, layout));
+            match slot {
+                Some(slot) if mine.owns(slot.slab.owner_word()) => {
+                    if slot.free() {
+                        self.review(mine, by, slot.slab)
+                    } else {
+                        mine.leave()
+                    }
+                    return Ok(());
+                }
+                _ => {
+                    if self.free_of_another(mine, by, address, |slot| slot.fits_closely(address, layout)) {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        if self.free_in_handler(address) || self.free_alone(address) {
+            return Ok(());
+        }
+        self.in_center(by, |work| {
+            work.free_fitting(address, layout).map_err(|unfit| work.explain_unfit(address, unfit))
+        })
+    }
+
+    /// Ends a turn in the caller's tier after more than the common path, and does what is left to do in the central part.
+    #[inline(always)]
+    pub(super) fn finish(&self, mut mine: Mine<'_>, by: ByHandle<'_>) {
+        let tier = mine.tier();
+        let queued = tier.has_queued();
+        let twice = tier.others.is_some_and(|others| others.has_found_twice());
+        mine.leave();
+        if queued || twice {
+            self.finish_centrally(by, queued, twice);
+        }
+    }
+
+    /// What is left to do in the central part; later, if the caller is a signal handler and cannot get there.
+    #[cold]
+    #[inline(never)]
+    fn finish_centrally(&self, by: ByHandle<'_>, queued: bool, twice: bool) {
+        if self.lock.is_interrupted() {
+            return;
+        }
+        if queued {
+            self.in_center(by, |work| work.retire_queued());
+        }
+        if twice {
+            self.report_twice(by);
+        }
+    }
+
+    /// Reports the blocks that were freed twice at the same instant, by their owner and by another thread.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn report_twice(&self, by: ByHandle<'_>) {
+        let Some(world) = self.lock.world() else { return };
+        loop {
+            let found = self.in_center(by, |work| {
+                let address = world.tiers().find_map(|tier| tier.others.take_twice())?;
+                Some(Misuse { kind: MisuseKind::AlreadyFree, ..work.explain(address) })
+            });
+            match found {
+                Some(misuse) => self.report_late(&misuse),
+                None => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Resizing and measuring blocks, for any number of threads. Errors are returned.
+
+use super::Hmalloc;
+use super::turn::{ByHandle, Mine};
+use crate::door::misuse::Misuse;
+use crate::door::validate::admit_slot;
+use crate::global::lock::Lock;
+use crate::kernel::brk::Brk;
+use crate::resize::ResizeError;
+use crate::work::Begun;
+use core::alloc::Layout;
+use core::ptr::NonNull;
+
+impl<L: Lock, B: Brk> Hmalloc<L, B> {
+    /// [`Heap::resize`](crate::Heap::resize) for any number of threads, which do not wait for the content of a large block to
+    /// be copied. The heap's own policy is not asked.
+    ///
+    /// # Errors
+    ///
+    /// [`ResizeError`].
+    ///
+    /// # Safety
+    ///
+    /// As for [`Heap::resize`](crate::Heap::resize).
+    pub unsafe fn resize(&self, payload: *mut u8, new: Layout) -> Result<NonNull<u8>, ResizeError> {
+        // SAFETY: the caller's promise.
+        unsafe { self.resize_by(self.enter(), None, payload.addr(), new) }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Heap::resize`](crate::Heap::resize).
+    pub(super) unsafe fn resize_by(
+        &self,
+        mine: Option<Mine<'_>>,
+        by: ByHandle<'_>,
+        address: usize,
+        new: Layout,
+    ) -> Result<NonNull<u8>, ResizeError> {
+        // SAFETY: the caller's promise.
+        if let Some(payload) = mine.and_then(|mine| unsafe { self.resize_alone(mine, by, address, new) }) {
+            return Ok(payload);
+        }
+        // SAFETY: as above.
+        if let Some(moved) = unsafe { self.resize_alone_or_inside(address, new) } {
+            return Ok(moved?);
+        }
+        let begun = self.in_center(by, |work| work.begin_resize(address, new))?;
+        // SAFETY: the caller's promise.
+        Ok(unsafe { self.complete(by, begun) })
+    }
+
+    /// Resizes a slot of the caller's tier that stays one, in place or by moving it to another slot of the tier, and ends the
+    /// turn. Nothing if that is not possible.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Heap::resize`](crate::Heap::resize).
+    pub(super) unsafe fn resize_alone(
+        &self,
+        mut mine: Mine<'_>,
+        by: ByHandle<'_>,
+        address: usize,
+        new: Layout,
+    ) -> Option<NonNull<u8>> {
+        let slot = admit_slot(self.lookup(), address).filter(|slot| mine.owns(slot.slab.owner_word()));
+        // SAFETY: the caller's promise.
+        let moved = slot.and_then(|slot| unsafe { mine.tier().move_slot(slot, new, self.lookup()) });
+        let review = moved.and_then(|moved| moved.review);
+        match review {
+            Some(slab) => self.review(mine, by, slab),
+            None => self.finish(mine, by),
+        }
+        moved.map(|moved| moved.payload)
+    }
+
+    /// Completes a resize that has begun: copies outside of any turn, and frees the old block in a second one.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Heap::resize`](crate::Heap::resize).
+    pub(super) unsafe fn complete(&self, by: ByHandle<'_>, begun: Begun) -> NonNull<u8> {
+        let (moving, old) = match begun {
+            Begun::Done(payload) => return payload,
+            Begun::Moving(moving, old) => (moving, old),
+        };
+        // SAFETY: the caller's promise.
+        unsafe { moving.copy() };
+        self.in_center(by, |work| work.finish_resize(old));
+        moving.to
+    }
+
+    /// [`Heap::usable_size`](crate::Heap::usable_size) for any number of threads. Takes no lock for a slot.
+    ///
+    /// # Errors
+    ///
+    /// The [`Misuse`].
+    pub fn usable_size(&self, payload: *const u8) -> Result<usize, Misuse> {
+        self.usable_size_by(self.enter(), None, payload.addr())
+    }
+
+    pub(super) fn usable_size_by(
+        &self,
+        mine: Option<Mine<'_>>,
+        by: ByHandle<'_>,
+        address: usize,
+    ) -> Result<usize, Misuse> {
+        if let Some(mine) = mine {
+            let slot = admit_slot(self.lookup(), address).filter(|slot| !slot.slab.is_freed_by_others());
+            let size = slot.map(|slot| slot.slab.slot_size());
+            mine.leave();
+            if let Some(size) = size {
+                return Ok(size);
+            }
+        }
+        let unlocked = self.bytes_alone(address).or_else(|| self.bytes_inside(address));
+        if let Some(bytes) = unlocked {
+            return Ok(bytes);
+        }
+        self.in_center(by, |work| {
+            work.admit(address).map(crate::door::validate::Live::bytes).ok_or_else(|| work.explain(address))
+        })
+    }
+}

@@ -1,0 +1,173 @@
+//! Turns: in the caller's own tier without a lock, or in the central part under it.
+
+use super::Hmalloc;
+use crate::global::lock::Lock;
+use crate::ground::page_map::Lookup;
+use crate::heap::Heap;
+use crate::kernel::brk::Brk;
+use crate::kernel::seat;
+use crate::threads::own::BY_HANDLE;
+use crate::threads::{OwnTier, WORLD_BYTES, World};
+use crate::tier::Tier;
+use crate::work::Work;
+
+/// The tier of a handle; `None` where the calling thread has its own.
+pub(super) type ByHandle<'a> = Option<&'a OwnTier>;
+
+/// A turn in the caller's own tier.
+pub(super) struct Mine<'a> {
+    tier: *mut Tier,
+    /// The thread's tier; `None` if it is the heap's, for there is one thread.
+    own: Option<&'a OwnTier>,
+}
+
+impl<'a> Mine<'a> {
+    #[inline(always)]
+    pub(super) fn of(own: &'a OwnTier) -> Self {
+        Self { tier: own.tier(), own: Some(own) }
+    }
+
+    /// The tier.
+    #[inline(always)]
+    pub(super) fn tier(&mut self) -> &mut Tier {
+        // SAFETY: whoever has a turn is the only one who uses the tier.
+        unsafe { &mut *self.tier }
+    }
+
+    /// Whether a slab is the tier's, and no other thread has freed slots of it. `word` is its
+    /// [owner word](crate::ground::header::Slab::owner_word).
+    #[inline(always)]
+    pub(super) fn owns(&self, word: u16) -> bool {
+        self.own.is_none_or(|own| own.number() == word)
+    }
+
+    /// Ends the turn.
+    #[inline(always)]
+    pub(super) fn leave(self) {
+        if let Some(own) = self.own {
+            own.lease.leave();
+        }
+    }
+}
+
+impl<L: Lock, B: Brk> Hmalloc<L, B> {
+    /// Begins a turn in the caller's own tier. Not if it has none, or is not to use it now: then it takes a turn in the
+    /// central part.
+    #[inline(always)]
+    pub(super) fn enter(&self) -> Option<Mine<'_>> {
+        if L::ALONE {
+            // SAFETY: the heap is there; no reference is made.
+            return Some(Mine { tier: unsafe { &raw mut (*self.heap.get()).tier }, own: None });
+        }
+        let world = self.lock.world_of_threads()?;
+        let thread = seat::thread_pointer();
+        let own = world.table.find_first(thread)?;
+        own.lease.enter(thread).then(|| Mine::of(own))
+    }
+
+    /// The part of the page map that is read without the lock.
+    #[inline(always)]
+    pub(super) fn lookup(&self) -> &Lookup {
+        // SAFETY: the heap is there, and what others write while this is borrowed is atomic.
+        unsafe { &(*self.heap.get()).spans.map.lookup }
+    }
+
+    /// Calls `use_heap` in a turn in the central part, with the tier of a handle, or the caller's own
+    /// if it has one.
+    #[inline(always)]
+    pub(super) fn in_center<R>(&self, handle: ByHandle<'_>, use_heap: impl FnOnce(&mut Work<'_, B>) -> R) -> R {
+        let turn = self.begin();
+        // SAFETY: it is the caller's turn, and references into the cell never outlive a turn.
+        let heap = unsafe { &mut *self.heap.get() };
+        // A handle's tier may be in the middle of an operation, if this is a signal handler.
+        let own = handle.filter(|own| !own.lease.is_busy()).or_else(|| self.own_tier(heap));
+        let Some(own) = own else {
+            let world = self.lock.world();
+            heap.spans.has_readers = world.is_some();
+            let result = use_heap(&mut Work { world, ..heap.work() });
+            super::end(&self.lock, turn);
+            return result;
+        };
+        own.lease.enter_center();
+        let mut work = Work {
+            // SAFETY: the caller owns it, has the lock, and is in no other operation.
+            tier: unsafe { &mut *own.tier() },
+            spans: &mut heap.spans,
+            slack_kept: &mut heap.slack_kept,
+            world: self.lock.world(),
+            common: Some(&mut heap.tier),
+            wants_rest: false,
+        };
+        work.tier.draining = work.spans.is_draining();
+        work.spans.has_readers = work.world.is_some_and(World::has_company);
+        let result = use_heap(&mut work);
+        let rest = work.may_rest();
+        own.lease.leave();
+        super::end(&self.lock, turn);
+        if rest {
+            self.rest();
+        }
+        if let Some(world) = self.lock.world().filter(|world| world.handlers.has_put_off()) {
+            self.free_put_off(world);
+        }
+        result
+    }
+
+    /// The tier of the calling thread, which has the turn. One is made for it if threads can have tiers; if the one that it
+    /// has is in the middle of an operation, this is a signal handler and gets a spare one.
+    #[inline(never)]
+    fn own_tier(&self, heap: &mut Heap<B>) -> Option<&OwnTier> {
+        let thread = self.lock.thread();
+        if L::ALONE || thread == 0 {
+            return None;
+        }
+        let world = self.world(heap)?;
+        let found = world.table.find(thread).filter(|own| !own.lease.is_busy());
+        found.or_else(|| world.register(thread, |bytes| heap.spans.map_for_threads(bytes)))
+    }
+
+    /// The tiers of threads, if the caller is a signal handler that has interrupted its own thread in the middle of an
+    /// operation; and whether that was in the central part, so that the lock cannot be had.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn interrupted(&self) -> Option<(&World, bool)> {
+        let world = self.lock.world_of_threads()?;
+        if self.lock.is_interrupted() {
+            return Some((world, true));
+        }
+        let own = world.table.find(seat::thread_pointer());
+        own.filter(|own| own.lease.is_busy()).map(|_| (world, false))
+    }
+
+    /// A tier for a handle of the calling thread.
+    pub(super) fn tier_for_handle(&self) -> Option<&OwnTier> {
+        let turn = self.begin();
+        // SAFETY: it is the caller's turn, and references into the cell never outlive a turn.
+        let heap = unsafe { &mut *self.heap.get() };
+        let own =
+            self.world(heap).and_then(|world| world.register(BY_HANDLE, |bytes| heap.spans.map_for_threads(bytes)));
+        super::end(&self.lock, turn);
+        own
+    }
+
+    /// Leaves a tier to the next thread that needs one.
+    pub(super) fn leave_tier(&self, own: &OwnTier) {
+        let turn = self.begin();
+        if let Some(world) = self.lock.world() {
+            world.vacate(own);
+        }
+        super::end(&self.lock, turn);
+    }
+
+    /// The tiers of threads, which are made at the first call, if there can be any.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn world(&self, heap: &mut Heap<B>) -> Option<&World> {
+        if self.lock.world().is_none() && self.lock.may_have_world() {
+            let mapping = heap.spans.map_for_threads(WORLD_BYTES).ok();
+            // SAFETY: the mapping is new, zero, and stays.
+            self.lock.set_world(mapping.map(|mapping| unsafe { World::make(mapping) }));
+        }
+        self.lock.world()
+    }
+}

@@ -1,0 +1,126 @@
+//! What other threads write about slabs: freed bits and the inbox's links, for each page of the heap, away from all that
+//! owners write.
+//!
+//! ```text
+//! one chunk, for the pages of one leaf
+//! +----------------------------------------------+------------------------+
+//! | 256 bytes of freed bits for each page        | a note for each page   |
+//! +----------------------------------------------+------------------------+
+//! ```
+//!
+//! A slab uses the words of its first page: one for each 32 slots. A chunk is mapped when a slab in it is first freed by
+//! another thread, and stays; kernel memory is zero, which is no freed bits and no link, so only pages of such slabs touch
+//! it. It has addresses for 1/62 of the heap.
+
+use crate::ground::atomic::{AtomicU32, Relaxed, fence_after_update};
+use crate::ground::freed::{Freed, SLOTS};
+use crate::ground::header::{MAX_SLOTS, PAGE_SHIFT, Slab};
+use crate::ground::inbox::Link;
+use crate::ground::page_map::{LEAF_TABLE, leaf_of, pages_of};
+use crate::ground::shared::SharedUsize;
+
+/// Words of a page.
+pub(crate) const WORDS: usize = MAX_SLOTS / SLOTS;
+const WORD: usize = size_of::<Freed>();
+const NOTE: usize = size_of::<Note>();
+
+/// What others note of a page.
+#[repr(C)]
+pub(crate) struct Note {
+    pub(crate) link: Link,
+    /// In which words bits may have been freed since the owner last looked: each of these bits stands for one or more.
+    words: AtomicU32,
+}
+
+/// How many words a bit of a note stands for.
+const WORDS_OF_BIT: usize = WORDS / u32::BITS as usize;
+
+impl Note {
+    /// Notes that a bit was freed in a word, before the owner is told.
+    pub(crate) fn add(&self, word: usize) {
+        let bit = 1 << (word / WORDS_OF_BIT);
+        if self.words.load(Relaxed) & bit == 0 {
+            self.words.fetch_or(bit, Relaxed);
+            fence_after_update();
+        }
+    }
+
+    /// The words that were noted; forgets them, before the owner looks.
+    pub(crate) fn take(&self) -> impl Iterator<Item = usize> {
+        let bits = self.words.swap(0, Relaxed);
+        fence_after_update();
+        (0..WORDS).filter(move |word| bits >> (word / WORDS_OF_BIT) & 1 == 1)
+    }
+}
+
+/// The chunks of one heap.
+pub(crate) struct Chunks {
+    /// Address of page 0 of the heap.
+    base: SharedUsize,
+    /// Where each leaf's chunk is, or 0.
+    starts: [SharedUsize; LEAF_TABLE],
+}
+
+impl Chunks {
+    /// The number of a slab's first page, if a chunk serves it.
+    #[inline]
+    pub(crate) fn page_of(&self, slab: Slab) -> Option<u32> {
+        let page = slab.start().wrapping_sub(self.base.get()) >> PAGE_SHIFT;
+        let served = page >> 31 == 0 && self.starts[leaf_of(page)].observe() != 0;
+        served.then_some(page as u32)
+    }
+
+    /// Address of a page's first byte.
+    pub(crate) fn start_of(&self, page: u32) -> usize {
+        self.base.get() + ((page as usize) << PAGE_SHIFT)
+    }
+
+    /// One of the words of freed bits of a page that a chunk [serves](Self::page_of).
+    pub(crate) fn word(&self, page: u32, index: usize) -> &Freed {
+        debug_assert!(index < WORDS);
+        let leaf = leaf_of(page as usize);
+        let within = page as usize - pages_of(leaf).start;
+        let address = self.starts[leaf].get() + (within * WORDS + index % WORDS) * WORD;
+        // SAFETY: a chunk has so many words for each of its pages, and stays.
+        unsafe { &*core::ptr::with_exposed_provenance(address) }
+    }
+
+    /// The link of a page that a chunk [serves](Self::page_of).
+    pub(crate) fn link(&self, page: u32) -> &Link {
+        &self.note(page).link
+    }
+
+    /// What others note of a page that a chunk [serves](Self::page_of).
+    pub(crate) fn note(&self, page: u32) -> &Note {
+        let leaf = leaf_of(page as usize);
+        let pages = pages_of(leaf);
+        let address = self.starts[leaf].get() + pages.len() * WORDS * WORD + (page as usize - pages.start) * NOTE;
+        // SAFETY: a chunk has a note for each of its pages, and stays.
+        unsafe { &*core::ptr::with_exposed_provenance(address) }
+    }
+
+    /// Returns the memory of all chunks, while nothing is freed or in an inbox and no thread is on its way to a word: `discard`
+    /// makes what it gets, an address and a length, read as zero.
+    pub(crate) fn discard(&self, mut discard: impl FnMut(usize, usize)) {
+        for (leaf, start) in self.starts.iter().enumerate().filter(|(_, start)| start.get() != 0) {
+            discard(start.get(), pages_of(leaf).len() * (WORDS * WORD + NOTE));
+        }
+    }
+
+    /// Makes sure that a chunk serves page number `page` of a heap whose first page is at `base`. `map` maps so many bytes of
+    /// zeros.
+    pub(crate) fn serve<E>(
+        &self,
+        base: usize,
+        page: usize,
+        map: impl FnOnce(usize) -> Result<usize, E>,
+    ) -> Result<(), E> {
+        let leaf = leaf_of(page);
+        if self.starts[leaf].get() == 0 {
+            let start = map(pages_of(leaf).len() * (WORDS * WORD + NOTE))?;
+            self.base.set(base);
+            self.starts[leaf].publish(start);
+        }
+        Ok(())
+    }
+}

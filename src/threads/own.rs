@@ -1,0 +1,129 @@
+//! A thread's tier.
+
+use crate::ground::lease::Lease;
+use crate::tier::Tier;
+use crate::tier::directory::Directory;
+use crate::tier::others::Others;
+use core::cell::UnsafeCell;
+use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicU32, AtomicUsize};
+
+/// A tier that a thread can own. It stays where it is; a thread that dies leaves it to the next.
+#[repr(C, align(128))]
+pub(crate) struct OwnTier {
+    pub(crate) lease: Lease,
+    number: u16,
+    /// The thread pointer of the owner, 0 if there is none, or 1 if a handle owns it.
+    thread: AtomicUsize,
+    /// The owner's thread id when it became that: whether it lives is a hint that another may be the owner.
+    task: AtomicU32,
+    /// 1 if the owner has another tier since.
+    left: AtomicU32,
+    pub(crate) others: Others,
+    tier: UnsafeCell<Tier>,
+}
+
+/// In place of a thread pointer: a handle owns the tier.
+pub(crate) const BY_HANDLE: usize = 1;
+
+impl OwnTier {
+    /// Makes tier number `number` in memory that is zero, and leaves it without an owner.
+    ///
+    /// # Safety
+    ///
+    /// The place is that of an `OwnTier`, in no use, and stays, as does the directory.
+    pub(crate) unsafe fn make(place: *mut Self, number: u16, directory: &Directory) -> &Self {
+        // SAFETY: the caller's promise. Zeros are a tier without slabs and without an owner; nothing is moved, for a stack may
+        // have no room for it.
+        unsafe {
+            (&raw mut (*place).number).write(number);
+            (*place).others.init(&raw const directory.chunks);
+            let tier = (*place).tier.get();
+            (*tier).number = number;
+            let others = &raw const (*place).others;
+            (*tier).others = Some(&*others);
+            (*tier).directory = Some(&*core::ptr::from_ref(directory));
+            directory.enter(number, &(*place).others);
+            &*place
+        }
+    }
+
+    /// Makes the tier one that has no slabs.
+    ///
+    /// # Safety
+    ///
+    /// The tier is at rest, and the slabs that it had are another's.
+    pub(crate) unsafe fn clear(&self) {
+        // SAFETY: the caller's promise.
+        unsafe { (*self.tier.get()).forget_slabs() }
+    }
+
+    /// The tier. It may be used by the owner while its lease is [entered](Lease::enter), and by who has it stopped.
+    #[inline(always)]
+    pub(crate) fn tier(&self) -> *mut Tier {
+        self.tier.get()
+    }
+
+    /// Its number, from 1 on.
+    #[inline(always)]
+    pub(crate) fn number(&self) -> u16 {
+        self.number
+    }
+
+    /// The owner's thread pointer, 0 if there is no owner.
+    pub(crate) fn thread(&self) -> usize {
+        self.thread.load(Relaxed)
+    }
+
+    /// Whether the task that became the owner no longer lives, as far as can be known.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        let task = self.task.load(Relaxed);
+        task != 0 && crate::kernel::tasks::is_gone(task)
+    }
+
+    /// Whether the owner is known to have been killed, if it is in the middle of an operation.
+    ///
+    /// That the task which became the owner is gone is no proof: libcs give a new thread the pointer of one that has ended,
+    /// and then it goes on with that one's tier. But there no thread is killed alone. A handle stays with its task.
+    pub(crate) fn was_killed(&self) -> bool {
+        (self.thread() == BY_HANDLE || !crate::kernel::seat::tells_threads()) && self.is_abandoned()
+    }
+
+    /// Makes the calling task the owner, under a thread pointer; or with 0, leaves the tier without one. `task` is its thread
+    /// id, or 0 if that is not known.
+    pub(crate) fn set_owner(&self, thread: usize, task: u32) {
+        self.task.store(task, Relaxed);
+        self.thread.store(thread, Relaxed);
+        self.left.store(0, Relaxed);
+        self.lease.restore(thread);
+    }
+
+    /// Whether a handle of the task owns it.
+    pub(crate) fn is_handle_of(&self, task: u32) -> bool {
+        self.thread() == BY_HANDLE && self.task.load(Relaxed) == task
+    }
+
+    /// Renews the thread id of the owner, which is the calling task, in the child of a fork.
+    pub(crate) fn renew_task(&self) {
+        self.task.store(crate::kernel::tasks::thread_id(), Relaxed);
+    }
+
+    /// Notes that the owner has another tier from now on, because an operation in this one was interrupted, by a signal
+    /// handler or by death.
+    pub(crate) fn leave(&self) {
+        self.left.store(1, Relaxed);
+        self.lease.revoke();
+    }
+
+    /// Whether no thread uses it any more: it has no owner, or was left and the interrupted operation has ended.
+    pub(crate) fn is_vacant(&self) -> bool {
+        self.thread() == 0 || (self.left.load(Relaxed) != 0 && !self.lease.is_busy())
+    }
+
+    /// Lets the owner go on, if there is one and the tier is not left.
+    pub(crate) fn restore(&self) {
+        if self.left.load(Relaxed) == 0 {
+            self.lease.restore(self.thread());
+        }
+    }
+}

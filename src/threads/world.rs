@@ -1,0 +1,257 @@
+//! All tiers of a heap that threads own.
+
+use super::handlers::Handlers;
+use super::own::{BY_HANDLE, OwnTier};
+use super::table::Table;
+use crate::ground::shared::{SharedU32, SharedUsize};
+use crate::kernel::fork::{Around, Side};
+use crate::kernel::seat::Seat;
+use crate::kernel::{barrier, fork, seat, tasks};
+use crate::tier::directory::{Directory, TIERS_MAX};
+use core::sync::atomic::AtomicPtr;
+use core::sync::atomic::Ordering::{Acquire, Release};
+
+/// How many tiers are mapped at a time.
+const BATCH: usize = 8;
+/// From so many owned tiers on, it is looked for dead owners before another one is made.
+const MANY: usize = 4;
+/// How often it is looked whether a stopped thread is at rest, before the wait sleeps,
+const SPINS: u32 = 1000;
+/// and how often it sleeps for a moment before it gives up for now: some 20 ms in all.
+const PATIENCE: usize = 200;
+
+/// Bytes of the mapping with the world and the first tiers, and of one with more of them.
+pub(crate) const WORLD_BYTES: usize = size_of::<World>() + BATCH * size_of::<OwnTier>();
+const BATCH_BYTES: usize = BATCH * size_of::<OwnTier>();
+
+/// All tiers of a heap that threads own. All zeros is a world without any.
+#[repr(C, align(128))]
+pub struct World {
+    pub(crate) table: Table,
+    pub(crate) directory: Directory,
+    pub(crate) handlers: Handlers,
+    /// By number, from 1 on.
+    tiers: [AtomicPtr<OwnTier>; TIERS_MAX],
+    /// How many there are.
+    count: SharedUsize,
+    /// Where the next tier is to be made, if there is room for one.
+    room: SharedUsize,
+    room_end: SharedUsize,
+    company: SharedU32,
+    /// When all tiers last rested, in milliseconds, by the source's clock.
+    pub(crate) rested: SharedUsize,
+    /// When somebody last looked into an owner's inbox in its place, in milliseconds.
+    looked: SharedUsize,
+    /// The count of span operations when all tiers were last asked for memory.
+    pub(crate) asked_all: SharedU32,
+    /// How many owned tiers there were after dead owners were last looked for.
+    living: SharedUsize,
+}
+
+impl World {
+    /// Makes a world at the start of a mapping of [`WORLD_BYTES`].
+    ///
+    /// # Safety
+    ///
+    /// The mapping is zero, in no other use, and stays.
+    pub(crate) unsafe fn make<'a>(mapping: usize) -> &'a Self {
+        // SAFETY: the caller's promise; zeros are a world.
+        let world = unsafe { &*core::ptr::with_exposed_provenance::<Self>(mapping) };
+        world.room.set(mapping + size_of::<Self>());
+        world.room_end.set(mapping + WORLD_BYTES);
+        world
+    }
+
+    /// All tiers.
+    pub(crate) fn tiers(&self) -> impl Iterator<Item = &OwnTier> {
+        // SAFETY: tiers stay.
+        self.tiers[..self.count.get()].iter().filter_map(|tier| unsafe { tier.load(Acquire).as_ref() })
+    }
+
+    /// Tier number `number`.
+    pub(crate) fn tier(&self, number: u16) -> Option<&OwnTier> {
+        let entry = self.tiers.get(usize::from(number).wrapping_sub(1))?;
+        // SAFETY: tiers stay.
+        unsafe { entry.load(Acquire).as_ref() }
+    }
+
+    /// A tier for the calling thread, which has none, under its thread pointer: one that has no owner, or a new one. `map`
+    /// maps zeros. The caller holds the central lock.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn register<E>(&self, thread: usize, map: impl FnOnce(usize) -> Result<usize, E>) -> Option<&OwnTier> {
+        let vacant = self.tiers().find(|tier| tier.is_vacant()).or_else(|| self.abandoned());
+        let tier = match vacant {
+            Some(tier) => tier,
+            None => self.make_tier(map)?,
+        };
+        let before = if thread == BY_HANDLE { None } else { self.table.find(thread) };
+        if thread != BY_HANDLE && !self.table.enter(thread, tier) {
+            return None;
+        }
+        before.into_iter().for_each(OwnTier::leave);
+        // Beside a libc the first thread is mostly the process's first one, which is spared the question which it is: it ends
+        // last.
+        let first = tier.number() == 1 && seat::tells_threads();
+        tier.set_owner(thread, if first { 0 } else { tasks::thread_id() });
+        if tier.number() > 1 {
+            self.company.set(1);
+        }
+        Some(tier)
+    }
+
+    /// Whether more than one thread has ever had a tier.
+    pub(crate) fn has_company(&self) -> bool {
+        self.company.get() != 0
+    }
+
+    /// Whether somebody may look into an owner's inbox in its place, at this time: stopping the owner costs a barrier.
+    pub(crate) fn may_look(&self, now: Option<u64>, every: usize) -> bool {
+        let may = now.is_some_and(|now| (now as usize).wrapping_sub(self.looked.get()) >= every);
+        if may {
+            self.looked.set(now.unwrap_or(0) as usize);
+        }
+        may
+    }
+
+    /// Whether a thread is in the middle of an operation, which a signal handler of it has interrupted.
+    pub(crate) fn is_interrupted(&self, thread: usize) -> bool {
+        self.tiers().any(|tier| tier.thread() == thread && tier.lease.is_busy())
+    }
+
+    /// Takes a tier from its owner, who is stopped, or is the caller, or does not exist in this process.
+    pub(crate) fn vacate(&self, tier: &OwnTier) {
+        if self.table.find(tier.thread()).is_some_and(|found| core::ptr::eq(found, tier)) {
+            self.table.remove(tier.thread());
+        }
+        tier.set_owner(0, 0);
+    }
+
+    /// A tier whose owner is dead and was not in the middle of an operation, if it is time to look for one. The owner is
+    /// stopped first, for it may live after all: another task may have its thread pointer.
+    fn abandoned(&self) -> Option<&OwnTier> {
+        let owned = self.count.get();
+        if owned < MANY.max(2 * self.living.get()) {
+            return None;
+        }
+        let dead = |tier: &&OwnTier| !tier.lease.is_busy() && tier.is_abandoned();
+        if self.tiers().filter(dead).inspect(|tier| tier.lease.revoke()).count() > 0 {
+            barrier::pass_all();
+            let stopped = |tier: &&OwnTier| tier.lease.is_revoked() && tier.lease.is_at_rest();
+            self.tiers().filter(stopped).for_each(|tier| self.vacate(tier));
+            self.restore();
+        }
+        self.living.set(self.tiers().filter(|tier| tier.thread() != 0).count());
+        self.tiers().find(|tier| tier.thread() == 0)
+    }
+
+    fn make_tier<E>(&self, map: impl FnOnce(usize) -> Result<usize, E>) -> Option<&OwnTier> {
+        let count = self.count.get();
+        if count == TIERS_MAX {
+            return None;
+        }
+        if self.room.get() == self.room_end.get() {
+            let mapping = map(BATCH_BYTES).ok()?;
+            self.room.set(mapping);
+            self.room_end.set(mapping + BATCH_BYTES);
+        }
+        let place = core::ptr::with_exposed_provenance_mut::<OwnTier>(self.room.get());
+        // SAFETY: the room is zero, and for tiers; they stay, and so does this world.
+        let tier = unsafe { OwnTier::make(place, count as u16 + 1, &self.directory) };
+        self.room.set(self.room.get() + size_of::<OwnTier>());
+        self.tiers[count].store(core::ptr::from_ref(tier).cast_mut(), Release);
+        self.count.set(count + 1);
+        Some(tier)
+    }
+
+    /// Stops all owners, and says whether they have stopped; what belongs to `thread`, the caller, is not waited for. If one could not be stopped in time, all go on: it
+    /// may be waiting for the lock that the caller holds, in a signal handler. Whoever is stopped goes on with
+    /// [`restore`](Self::restore).
+    pub(crate) fn stop(&self, thread: usize, barrier: fn()) -> bool {
+        let other = |tier: &&OwnTier| !tier.is_vacant() && tier.thread() != thread;
+        self.tiers().for_each(|tier| tier.lease.revoke());
+        if self.tiers().filter(other).count() == 0 {
+            return true;
+        }
+        barrier();
+        let stopped = self.tiers().filter(other).all(wait);
+        if !stopped {
+            self.restore();
+        }
+        stopped
+    }
+
+    /// Stops all owners around a fork, at which the caller's own operation may be interrupted.
+    fn stop_for_fork(world: *const ()) -> bool {
+        // SAFETY: given to `call_around`; worlds stay.
+        let world = unsafe { &*world.cast::<Self>() };
+        world.stop(seat::thread_pointer(), barrier::pass_all)
+    }
+
+    /// Lets them go on: in the child those that are no more leave their tiers to others.
+    fn go_on_after_fork(world: *const (), side: Side) {
+        // SAFETY: as above.
+        let world = unsafe { &*world.cast::<Self>() };
+        let thread = seat::thread_pointer();
+        if side == Side::Child {
+            let mine = |tier: &&OwnTier| tier.thread() == thread || tier.is_handle_of(fork::forker());
+            // They were stopped; if one is busy, then it was about to see that.
+            world.tiers().filter(|tier| !mine(tier)).for_each(|tier| {
+                tier.lease.reset();
+                world.vacate(tier);
+            });
+            world.tiers().filter(mine).for_each(OwnTier::renew_task);
+        }
+        world.restore();
+    }
+
+    /// Has all owners stopped around forks, for the heap with this seat.
+    pub(crate) fn watch_forks(&self, seat: &Seat) -> bool {
+        const AROUND: Around = Around { stop: World::stop_for_fork, go_on: World::go_on_after_fork };
+        fork::call_around(seat, &AROUND, core::ptr::from_ref(self).cast())
+    }
+
+    /// Ends what [`watch_forks`](Self::watch_forks) began.
+    pub(crate) fn forget_forks(&self, seat: &Seat) {
+        fork::end_around(seat, core::ptr::from_ref(self).cast());
+    }
+
+    /// Stops one owner, as [`stop`](Self::stop) does. It goes on with [`OwnTier::restore`].
+    pub(crate) fn stop_one(&self, tier: &OwnTier, barrier: fn()) -> bool {
+        if tier.is_vacant() {
+            return true;
+        }
+        tier.lease.revoke();
+        barrier();
+        let stopped = wait(tier);
+        if !stopped {
+            tier.restore();
+        }
+        stopped
+    }
+
+    /// Lets all owners go on.
+    pub(crate) fn restore(&self) {
+        self.tiers().for_each(OwnTier::restore);
+    }
+}
+
+/// Waits until the owner of a revoked tier is at rest, or dead. False if it is neither after some time.
+fn wait(tier: &OwnTier) -> bool {
+    for _ in 0..SPINS {
+        if tier.lease.is_at_rest() {
+            return true;
+        }
+        core::hint::spin_loop();
+    }
+    for _ in 0..PATIENCE {
+        tasks::nap();
+        if tier.lease.is_at_rest() {
+            return true;
+        }
+    }
+    tier.was_killed()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,53 @@
+//! All tiers of a heap that threads own, as others see them.
+
+use super::others::{Others, Outcome};
+use crate::ground::chunks::Chunks;
+use crate::tier::slot::Slot;
+use core::sync::atomic::AtomicPtr;
+use core::sync::atomic::Ordering::{Acquire, Release};
+
+/// The most tiers that threads can own. Threads beyond take turns.
+pub(crate) const TIERS_MAX: usize = 255;
+
+/// All tiers of a heap that threads can own, as others see them.
+pub(crate) struct Directory {
+    pub(crate) chunks: Chunks,
+    /// By number, from 1 on.
+    others: [AtomicPtr<Others>; TIERS_MAX],
+}
+
+impl core::fmt::Debug for Directory {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Directory").finish_non_exhaustive()
+    }
+}
+
+impl Directory {
+    /// What others see of tier number `number`, if there is one.
+    #[inline]
+    pub(crate) fn of(&self, number: u16) -> Option<&Others> {
+        let entry = self.others.get(usize::from(number).wrapping_sub(1))?;
+        // SAFETY: `enter` is called with tiers that stay.
+        unsafe { entry.load(Acquire).as_ref() }
+    }
+
+    /// Enters tier number `number`.
+    ///
+    /// # Safety
+    ///
+    /// It stays where it is as long as the directory.
+    pub(crate) unsafe fn enter(&self, number: u16, others: &Others) {
+        self.others[usize::from(number) - 1].store(core::ptr::from_ref(others).cast_mut(), Release);
+    }
+
+    /// Frees the slot that the caller has found at `address`, and does not own.
+    pub(crate) fn free(&self, slot: Slot, address: usize) -> Outcome {
+        let owner = slot.slab.owner_number();
+        self.of(owner).map_or(Outcome::NotShared, |others| others.free(slot, address, owner))
+    }
+
+    /// Whether another thread than the owner has freed a live slot, and the owner has not taken it yet.
+    pub(crate) fn has_freed(&self, slot: Slot) -> bool {
+        slot.slab.is_freed_by_others() && self.of(slot.slab.owner_number()).is_some_and(|others| others.has_freed(slot))
+    }
+}

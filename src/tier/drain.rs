@@ -1,0 +1,65 @@
+//! The owner takes what other threads have freed.
+
+use super::Tier;
+use crate::ground::atomic::fence_after_update;
+use crate::ground::header::{Place, Slab};
+use crate::ground::page_map::Lookup;
+
+impl Tier {
+    /// Takes what other threads have freed, if they have told of any.
+    pub(crate) fn drain(&mut self, lookup: &Lookup) {
+        let Some(others) = self.others.filter(|others| !others.is_quiet()) else { return };
+        let mut next = others.empty_inbox();
+        while let Some(page) = next {
+            if others.has_found_twice() {
+                // What was found is reported before more is looked for.
+                next = others.put_back(page);
+                continue;
+            }
+            next = others.chunks().link(page).take();
+            fence_after_update();
+            let span = lookup.find_below_break(others.chunks().start_of(page));
+            let slab = span.and_then(|span| span.as_slab());
+            match slab.filter(|slab| slab.is_freed_by_others()) {
+                Some(slab) if slab.owner_number() == self.number => self.collect(slab),
+                Some(slab) => self.pass_on(slab, page),
+                None => {}
+            }
+        }
+    }
+
+    /// Tells the owner of a slab, to whom it has been given since a page was put into this tier's inbox.
+    fn pass_on(&self, slab: Slab, page: u32) {
+        let other = self.directory.and_then(|directory| directory.of(slab.owner_number()));
+        if let Some(other) = other {
+            let _ = other.notify(slab, page);
+        }
+    }
+
+    /// Takes what others have freed in one slab of this tier, and reviews its place.
+    pub(crate) fn collect(&mut self, slab: Slab) {
+        let Some(others) = self.others else { return };
+        let count = others.take_noted(slab);
+        if count > 0 {
+            self.account(slab, count);
+        }
+    }
+
+    /// Counts frees that came all at once, and reviews the slab's place.
+    fn account(&mut self, slab: Slab, count: usize) {
+        match slab.place() {
+            Place::Current | Place::Listed | Place::Empty => slab.count_frees(count),
+            Place::Full | Place::Spent => {
+                let free = slab.relist_at() - slab.until_review() + count;
+                if free < slab.relist_at() {
+                    slab.count_frees(count);
+                } else {
+                    self.list_with(slab, free);
+                }
+            }
+        }
+        if slab.place() == Place::Listed && slab.until_review() == 0 {
+            self.become_empty(slab);
+        }
+    }
+}

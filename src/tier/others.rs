@@ -1,0 +1,273 @@
+//! What other threads do to a tier: they free its slots, and tell it in which slabs.
+//!
+//! ```text
+//! another thread                                     the owner
+//! free: the bit in the slab's word (freed)           needs slots, or meets a slab with the note
+//! note it in the slab's header                       drain: for each page of the inbox
+//! claim the page's link, put the page in the inbox     take its link, clear the note, then take all freed bits
+//! ```
+//!
+//! The note makes the owner's own frees in that slab look at the freed bits, and so costs it nothing where there is none.
+//! While no other thread has ever freed a slot of a tier, its words' generations do not matter, and claiming takes no atomic
+//! operation.
+
+use crate::ground::atomic::{Acquire, AtomicU32, AtomicUsize, Relaxed, Release, fence_after_update};
+use crate::ground::chunks::{Chunks, WORDS};
+use crate::ground::freed::{Freed, Half, SLOTS};
+use crate::ground::header::Slab;
+use crate::ground::inbox::Inbox;
+use crate::tier::slot::Slot;
+
+/// How many words with blocks that were found freed twice are remembered until they are reported, which is after each
+/// operation: as many as a slab has, and some to claim.
+const TWICE_MAX: usize = WORDS + 8;
+
+/// Blocks of one word that were found freed twice.
+struct Twice {
+    /// Address of the first slot that the word stands for.
+    first: AtomicUsize,
+    slot_size: AtomicU32,
+    /// 0 if the place is free.
+    bits: AtomicUsize,
+}
+
+/// After so many slabs in its inbox, someone looks into it in the owner's place.
+const UNSEEN_MAX: u32 = 64;
+
+/// The part of a tier that others use.
+pub(crate) struct Others {
+    chunks: *const Chunks,
+    /// Whether another thread has ever freed a slot.
+    shared: AtomicU32,
+    /// Blocks that were freed twice, found by the owner.
+    twice: [Twice; TWICE_MAX],
+    /// How many places are not free.
+    twice_count: AtomicU32,
+    inbox: Apart<(Inbox, AtomicU32)>,
+}
+
+impl core::fmt::Debug for Others {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Others").finish_non_exhaustive()
+    }
+}
+
+/// A cache line of its own.
+#[repr(align(128))]
+struct Apart<T>(T);
+
+/// What became of a free by another thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The slot is free, as soon as its owner looks.
+    Freed,
+    /// The same, and the owner has not looked for long: someone should in its place.
+    FreedUnseen,
+    /// It was not live, or another thread had freed it already.
+    NotLive,
+    /// Nothing has happened: the owner must be stopped first, or told that it has company.
+    NotShared,
+}
+
+impl Others {
+    /// Makes it one, in memory that is zero: nothing is freed, and no other thread has freed anything yet.
+    ///
+    /// # Safety
+    ///
+    /// The chunks stay where they are.
+    pub(crate) unsafe fn init(&mut self, chunks: *const Chunks) {
+        self.chunks = chunks;
+    }
+
+    pub(super) fn chunks(&self) -> &Chunks {
+        // SAFETY: the promise made to `new`.
+        unsafe { &*self.chunks }
+    }
+
+    /// Whether another thread has ever freed a slot.
+    #[inline(always)]
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared.load(Acquire) != 0
+    }
+
+    /// Tells the owner that others free its slots from now on. Before the first of them, the caller waits until the owner
+    /// has seen it.
+    pub(crate) fn share(&self) {
+        self.shared.store(1, Release);
+    }
+
+    /// Whether the inbox is empty.
+    #[inline(always)]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.inbox.0.0.is_empty()
+    }
+
+    /// Frees a slot of the owner's, for another thread.
+    pub(super) fn free(&self, slot: Slot, address: usize, owner: u16) -> Outcome {
+        let Some(page) = self.chunks().page_of(slot.slab).filter(|_| self.is_shared()) else {
+            return Outcome::NotShared;
+        };
+        let (word, bit) = word_of(self.chunks(), page, slot);
+        let is_live = || Slot::live_at(slot.slab.span(), address).is_some_and(|again| again == slot);
+        if word.free(bit, || is_live() && slot.slab.owner_number() == owner).is_err() {
+            return Outcome::NotLive;
+        }
+        fence_after_update();
+        self.chunks().note(page).add(slot.number() / SLOTS);
+        if self.notify(slot.slab, page) { Outcome::FreedUnseen } else { Outcome::Freed }
+    }
+
+    /// Tells the owner that slots of a slab were freed. Whether it has not looked for long.
+    pub(super) fn notify(&self, slab: Slab, page: u32) -> bool {
+        slab.note_freed_by_others();
+        let link = self.chunks().link(page);
+        let claimed = link.claim();
+        if claimed {
+            self.inbox.0.0.put(page, link);
+        }
+        // A count that is lost now and then does no harm.
+        let count = self.inbox.0.1.load(Relaxed);
+        if claimed {
+            self.inbox.0.1.store(count.wrapping_add(1), Relaxed);
+        }
+        claimed && count % UNSEEN_MAX == UNSEEN_MAX - 1
+    }
+
+    /// Whether another thread has freed a live slot that the owner has not taken yet.
+    pub(crate) fn has_freed(&self, slot: Slot) -> bool {
+        let page = self.chunks().page_of(slot.slab);
+        page.is_some_and(|page| {
+            let (word, bit) = word_of(self.chunks(), page, slot);
+            word.freed() & bit != 0
+        })
+    }
+
+    /// Takes what others have freed in one word of a slab's bitmap that the owner is about to claim, of which `free` are
+    /// free already. Returns which are free then.
+    pub(crate) fn take_word(&self, slab: Slab, index: usize, free: u64) -> u64 {
+        let Some(page) = self.chunks().page_of(slab) else { return free };
+        let mut all = free;
+        for half in 0..64 / SLOTS {
+            let word = self.chunks().word(page, index * (64 / SLOTS) + half);
+            if (free >> (half * SLOTS)) as Half != 0 || word.freed() != 0 {
+                all |= u64::from(self.take(slab, word, index, half)) << (half * SLOTS);
+            }
+        }
+        slab.count_frees((all & !free).count_ones() as usize);
+        all
+    }
+
+    /// Takes all pages out of the inbox, and returns the first.
+    pub(super) fn empty_inbox(&self) -> Option<u32> {
+        self.inbox.0.1.store(0, Relaxed);
+        self.inbox.0.0.take_all()
+    }
+
+    /// Puts a page back that was taken out with others, and returns the one after it.
+    pub(super) fn put_back(&self, page: u32) -> Option<u32> {
+        let link = self.chunks().link(page);
+        let next = link.next();
+        self.inbox.0.0.put(page, link);
+        next
+    }
+
+    /// Takes what others have freed in a slab, as far as they have noted it. Returns how many slots that is.
+    pub(crate) fn take_noted(&self, slab: Slab) -> usize {
+        slab.forget_freed_by_others();
+        let Some(page) = self.chunks().page_of(slab) else { return 0 };
+        self.take_words(slab, page, self.chunks().note(page).take())
+    }
+
+    /// Takes all that others have freed in a slab: also if one of them was killed before it could note that.
+    pub(crate) fn take_all(&self, slab: Slab) -> usize {
+        slab.forget_freed_by_others();
+        let Some(page) = self.chunks().page_of(slab) else { return 0 };
+        let _ = self.chunks().note(page).take();
+        self.take_words(slab, page, 0..WORDS)
+    }
+
+    fn take_words(&self, slab: Slab, page: u32, words: impl Iterator<Item = usize>) -> usize {
+        let words = words.take_while(|word| *word < slab.opened().div_ceil(SLOTS));
+        let taken = words.map(|number| match self.chunks().word(page, number) {
+            word if word.freed() != 0 => self.take(slab, word, number * SLOTS / 64, number % (64 / SLOTS)).count_ones(),
+            _ => 0,
+        });
+        taken.sum::<u32>() as usize
+    }
+
+    /// Begins the next generation of all words of a slab in which nothing is live, before it is retired.
+    pub(crate) fn end_generation(&self, slab: Slab) {
+        let Some(page) = self.chunks().page_of(slab).filter(|_| self.is_shared()) else { return };
+        for number in 0..slab.opened().div_ceil(SLOTS).min(WORDS) {
+            self.take(slab, self.chunks().word(page, number), number * SLOTS / 64, number % (64 / SLOTS));
+        }
+    }
+
+    /// Takes the freed bits of half a word of a slab's bitmap.
+    fn take(&self, slab: Slab, word: &Freed, index: usize, half: usize) -> Half {
+        let (live, shift) = (&slab.live()[index], half * SLOTS);
+        let taken = word.take(|bits| {
+            let (mask, before) = (u64::from(bits) << shift, live.get());
+            live.set(before & !mask);
+            ((before & mask) >> shift) as Half
+        });
+        if taken.twice != 0 {
+            self.note_all_twice(slab, index * 64 + shift, taken.twice);
+        }
+        taken.freed
+    }
+
+    #[cold]
+    fn note_all_twice(&self, slab: Slab, first: usize, slots: Half) {
+        self.note(slab.start() + first * slab.slot_size(), slab.slot_size() as u32, slots as usize);
+    }
+
+    /// Notes that the block at `address` was freed twice.
+    pub(crate) fn note_twice(&self, address: usize) {
+        self.note(address, 0, 1);
+    }
+
+    fn note(&self, first: usize, slot_size: u32, bits: usize) {
+        if let Some(place) = self.twice.iter().find(|place| place.bits.load(Relaxed) == 0) {
+            place.first.store(first, Relaxed);
+            place.slot_size.store(slot_size, Relaxed);
+            place.bits.store(bits, Release);
+            self.twice_count.fetch_add(1, Release);
+        }
+    }
+
+    /// The address of a block that was found freed twice, each only once. The owner is in no operation, or is the caller.
+    pub(crate) fn take_twice(&self) -> Option<usize> {
+        if !self.has_found_twice() {
+            return None;
+        }
+        let place = self.twice.iter().find(|place| place.bits.load(Acquire) != 0)?;
+        let bits = place.bits.load(Relaxed);
+        let address =
+            place.first.load(Relaxed) + bits.trailing_zeros() as usize * place.slot_size.load(Relaxed) as usize;
+        place.bits.store(bits & (bits - 1), Relaxed);
+        if bits & (bits - 1) == 0 {
+            self.twice_count.fetch_sub(1, Relaxed);
+        }
+        Some(address)
+    }
+
+    /// Whether there are any.
+    pub(crate) fn has_found_twice(&self) -> bool {
+        self.twice_count.load(Relaxed) != 0
+    }
+
+    /// Empties the inbox and leaves it to the caller to look into all slabs.
+    pub(crate) fn discard_inbox(&self) {
+        let mut next = self.empty_inbox();
+        while let Some(page) = next {
+            next = self.chunks().link(page).take();
+        }
+    }
+}
+
+/// The word of freed bits in which a slot has its bit.
+fn word_of(chunks: &Chunks, page: u32, slot: Slot) -> (&Freed, Half) {
+    let number = slot.number();
+    (chunks.word(page, number / SLOTS), 1 << (number % SLOTS))
+}
