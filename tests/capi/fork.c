@@ -1,4 +1,5 @@
-/* Forks while other threads are in the middle of the heap. Each child allocates, and starts a thread that does.
+/* Forks while other threads are in the middle of the heap. Each child allocates, frees blocks of threads that it does not
+ * have, and starts a thread that does the same.
  *
  *     fork TIMES
  *
@@ -34,16 +35,38 @@ static void register_first(void)
 
 __attribute__((section(".preinit_array"), used)) static void (*const first)(void) = register_first;
 
+/* Blocks that whoever comes next frees. */
+static _Atomic(void *) places[32];
+
+static void exchange(unsigned number)
+{
+    void *block = malloc(number % 500 + 1);
+    EXPECT(block != NULL);
+    free(atomic_exchange(&places[number % COUNT(places)], block));
+}
+
+static void clear(void)
+{
+    size_t i;
+    for (i = 0; i < COUNT(places); i++)
+        free(atomic_exchange(&places[i], NULL));
+}
+
 static void *busy(void *seed)
 {
-    while (!atomic_load(&done))
-        use_the_heap((unsigned)(uintptr_t)seed, 100);
+    unsigned number = (unsigned)(uintptr_t)seed, round;
+    for (round = 1; !atomic_load(&done); round++) {
+        use_the_heap(number, 100);
+        if (round % 64 == 0)
+            exchange((number = number * 1103515245 + 12345) >> 16);
+    }
     return NULL;
 }
 
 static void *in_the_child(void *seed)
 {
     use_the_heap((unsigned)(uintptr_t)seed, 50);
+    exchange((unsigned)(uintptr_t)seed);
     return seed;
 }
 
@@ -52,9 +75,11 @@ static void child(uintptr_t number)
     pthread_t thread;
     void *result;
     alarm(60);
+    clear();
     use_the_heap((unsigned)number, 50);
     EXPECT(pthread_create(&thread, NULL, in_the_child, (void *)number) == 0);
     EXPECT(pthread_join(thread, &result) == 0 && result == (void *)number);
+    clear();
     EXPECT(hmalloc_check == NULL || hmalloc_check() == 0);
     _exit(0);
 }
@@ -90,6 +115,7 @@ int main(int argc, char **argv)
     atomic_store(&done, 1);
     for (i = 0; i < BUSY; i++)
         EXPECT(pthread_join(threads[i], NULL) == 0);
+    clear();
     EXPECT(hmalloc_check == NULL || hmalloc_check() == 0);
     /* Before and after each fork, from both registrations. */
     EXPECT((uintptr_t)atomic_load(&handled) == times / FORKING * FORKING * 4);

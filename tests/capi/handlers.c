@@ -1,7 +1,6 @@
 /* Signal handlers that fork or allocate, and children that share memory. Without FAMILY the program's own malloc is tried. */
 #define _GNU_SOURCE
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdatomic.h>
@@ -24,10 +23,10 @@
 
 #include "blocks.h"
 
-enum { FORKS = 200, STACK = 65536 };
+enum { FORKS = 200, ALLOCATING = 500 };
 
 extern char **environ;
-static atomic_int done, forked, in_child, shared_rounds;
+static atomic_int done, forked, in_child, handled;
 
 static void *busy(void *seed)
 {
@@ -55,6 +54,7 @@ static void allocate_here(int signal)
 {
     (void)signal;
     use_the_heap(1, 20);
+    atomic_fetch_add(&handled, 1);
 }
 
 static void handle(int signal, void (*handler)(int))
@@ -157,13 +157,31 @@ static void a_fork_inside_a_fork(void)
 }
 #endif
 
-static void an_allocating_handler_dies(void)
+static void allocating_handlers(void)
 {
+    int before, now;
     handle(SIGPROF, allocate_here);
-    for (;;) {
-        start_timer(300);
-        use_the_heap(1, 2000);
+    for (before = -1; (now = atomic_load(&handled)) < ALLOCATING;) {
+        if (now != before)
+            start_timer(300);
+        before = now;
+        use_the_heap(1, 100);
     }
+    CHECK();
+}
+
+/* The same where each of several threads is interrupted. */
+static void allocating_handlers_of_threads(void)
+{
+    pthread_t thread[3];
+    int i;
+    for (i = 0; i < 3; i++)
+        EXPECT(pthread_create(&thread[i], NULL, busy, (void *)(uintptr_t)(i + 1)) == 0);
+    allocating_handlers();
+    atomic_store(&done, 1);
+    for (i = 0; i < 3; i++)
+        pthread_join(thread[i], NULL);
+    CHECK();
 }
 
 static void programs_are_executed(void)
@@ -189,35 +207,6 @@ static void programs_are_executed(void)
     CHECK();
 }
 
-static int allocate_on_shared_pointer(void *seed)
-{
-    while (!atomic_load(&done)) {
-        use_the_heap((unsigned)(uintptr_t)seed, 100);
-        atomic_fetch_add(&shared_rounds, 1);
-    }
-    atomic_store(&shared_rounds, -1);
-    return 0;
-}
-
-/* A thread without CLONE_SETTLS has its parent's thread pointer, and nothing can see that. */
-static void a_thread_with_a_shared_pointer(void)
-{
-    static char stack[STACK] __attribute__((aligned(16)));
-    int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
-    int i, rounds;
-    EXPECT(clone(allocate_on_shared_pointer, stack + STACK, flags, (void *)9) > 0);
-    for (i = 0; i < FORKS; i++) {
-        fork_a_child((unsigned)i);
-        use_the_heap((unsigned)i, 1000);
-    }
-    rounds = atomic_load(&shared_rounds);
-    EXPECT(rounds > 0);
-    atomic_store(&done, 1);
-    while (atomic_load(&shared_rounds) != -1)
-        sched_yield();
-    CHECK();
-}
-
 int main(int argc, char **argv)
 {
     static const struct named cases[] = {
@@ -227,8 +216,8 @@ int main(int argc, char **argv)
         CASE(a_fork_inside_a_fork),
 #endif
         CASE(programs_are_executed),
-        CASE(a_thread_with_a_shared_pointer),
-        CASE(an_allocating_handler_dies),
+        CASE(allocating_handlers),
+        CASE(allocating_handlers_of_threads),
     };
     if (argc > 1)
         alarm(300);

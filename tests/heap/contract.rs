@@ -18,6 +18,7 @@ static HEAP: Hmalloc = Hmalloc::new();
 static POLITE: Hmalloc = Hmalloc::with_policy(Policy::Report);
 // SAFETY: this heap serves nothing, from any thread.
 static ALONE: Hmalloc<SingleThreaded> = unsafe { Hmalloc::<SingleThreaded>::single_threaded() };
+#[expect(clippy::declare_interior_mutable_const, reason = "that it can be a constant is the promise")]
 const UNTOUCHED: Heap<Linux> = Heap::new(Linux);
 
 /// Compiles when every method has the signature that callers expect.

@@ -1,6 +1,7 @@
 //! Static programs without a libc, which is what the heap is for: the main job on this machine, what runs on twelve more
 //! architectures, and the runtime that others build on.
 
+mod killed;
 mod matrix;
 mod runtime;
 mod words;

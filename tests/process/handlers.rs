@@ -188,6 +188,7 @@ fn allocate_inside() {
     grow();
 }
 
+/// On a heap whose threads take turns. Where they have tiers, the handler is served: `threads/handlers`.
 #[test]
 fn a_handler_that_allocates_inside_ends_the_process() {
     let test = &a_handler_that_allocates_inside_ends_the_process;
@@ -232,18 +233,4 @@ fn a_handler_that_allocates_inside_ends_a_process_with_one_thread() {
         "{ended:#?}"
     );
     assert_eq!(ended.stderr.lines().count(), 1);
-}
-
-/// The same by chance, on the program's own heap.
-#[test]
-fn a_storm_of_signals_whose_handler_allocates_ends_the_process() {
-    let test = &a_storm_of_signals_whose_handler_allocates_ends_the_process;
-    let ended = observe(test, "", &[], |_| {
-        handle(libc::SIGPROF, allocate_here);
-        start_timer(libc::ITIMER_PROF, 500, true);
-        loop {
-            use_collections(1, 100);
-        }
-    });
-    assert_dies(&ended, ENDLESS);
 }

@@ -43,8 +43,9 @@ unsafe impl Brk for Staged {
         unsafe { self.0.move_break(from, to) }
     }
 
-    fn map(&mut self, bytes: usize) -> Result<usize, Refused> {
-        self.0.map(bytes)
+    /// Refused, so that there is no memory for threads' tiers, and all threads take turns.
+    fn map(&mut self, _: usize) -> Result<usize, Refused> {
+        Err(Refused)
     }
 
     unsafe fn unmap(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {

@@ -2,9 +2,10 @@
 //! them.
 //!
 //! On each, the probe is asked: a control (a misaligned word without any heap), stage 1's misaligned payload, the
-//! payloads of all other heaps, the production heap's self-check on the real break, its threads, and how it reports and
-//! dies; and the main job has to count as it does on this machine. `qemu/expected.txt` says what is known. Where it says
-//! that the control dies and it does not, nothing can be observed here, and that is a failure, not a pass.
+//! payloads of all other heaps, the production heap's self-check on the real break, its threads, without and with thread
+//! pointers of their own, and how it reports and dies; and the main job has to count as it does on this machine.
+//! `qemu/expected.txt` says what is known. Where it says that the control dies and it does not, nothing can be observed here,
+//! and that is a failure, not a pass.
 
 mod table;
 mod toolchain;
@@ -131,6 +132,7 @@ fn examine(architecture: &str) {
     machine.aligned();
     machine.self_check();
     assert!(machine.survives("threads").starts_with("4 threads"));
+    assert!(machine.survives("storm").starts_with("4 threads with pointers of their own"));
     machine.reports();
     machine.counts_words();
 }

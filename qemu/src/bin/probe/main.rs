@@ -12,12 +12,17 @@ mod access;
 mod alignment;
 mod blocks;
 mod clone;
+mod director;
+mod killed;
 mod moves;
+mod pointer;
 mod report;
 mod requests;
 mod selfcheck;
 mod steps;
+mod storm;
 mod threads;
+mod tiers;
 
 use access::Access;
 use core::fmt::Write;
@@ -32,6 +37,8 @@ usage: probe control load|store|atomic   a misaligned word without any heap
        probe aligned                     payloads of stages 2 to 5 and of the production heap
        probe selfcheck                   the production heap on the real break
        probe threads                     the production heap under four threads
+       probe storm                       the same, with resizes, batches, thread pointers and tiers of their own
+       probe killed [TIMES]              tasks are killed while they use the production heap, and others go on
        probe report                      lines to a broken and to a full pipe
        probe abort                       death by SIGABRT
        probe source                      where the production heap's memory comes from, unless told otherwise
@@ -39,7 +46,8 @@ usage: probe control load|store|atomic   a misaligned word without any heap
 
 fn main(process: Process) -> i32 {
     let mut arguments = process.arguments().skip(1).map(|argument| argument.to_bytes());
-    let (mode, access) = (arguments.next().unwrap_or_default(), arguments.next().and_then(Access::named));
+    let (mode, second) = (arguments.next().unwrap_or_default(), arguments.next());
+    let access = second.and_then(Access::named);
     let mut output = Output::new(STDOUT);
     let answer = match (mode, access) {
         (b"control", Some(access)) => alignment::control(access, &mut output),
@@ -47,6 +55,8 @@ fn main(process: Process) -> i32 {
         (b"aligned", None) => alignment::aligned(&mut output),
         (b"selfcheck", None) => selfcheck::run(&mut output),
         (b"threads", None) => threads::run(&mut output),
+        (b"storm", None) => storm::run(&mut output),
+        (b"killed", None) => killed::run(second.and_then(number).unwrap_or(500), &mut output),
         (b"report", None) => report::run(),
         (b"abort", None) => abort(),
         (b"source", None) => {
@@ -63,4 +73,9 @@ fn main(process: Process) -> i32 {
         Err(failure) => drop(writeln!(output, "FAILED: {failure}")),
     }
     i32::from(output.flush().is_err() || answer.is_err())
+}
+
+/// A number in decimal.
+fn number(text: &[u8]) -> Option<usize> {
+    core::str::from_utf8(text).ok()?.parse().ok()
 }

@@ -1,6 +1,7 @@
-//! What the probe's steps share: failures with a reason, and random numbers.
+//! What the probe's steps share: failures with a reason, waiting, and random numbers.
 
 use core::fmt;
+use syscalls::{Sysno, syscall};
 
 /// Why a step failed.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +26,15 @@ impl fmt::Display for Failure {
 /// Fails with `what`, and a number that helps to find the cause, unless `holds`.
 pub(crate) fn ensure(holds: bool, what: &'static str, number: usize) -> Result<(), Failure> {
     if holds { Ok(()) } else { Err(Failure::new(what, number)) }
+}
+
+/// Waits until `holds`, and lets others run meanwhile.
+pub(crate) fn wait_until(holds: impl Fn() -> bool) {
+    while !holds() {
+        core::hint::spin_loop();
+        // SAFETY: it only lets other threads run.
+        let _ = unsafe { syscall!(Sysno::sched_yield) };
+    }
 }
 
 /// Pseudorandom numbers: Marsaglia's xorshift on 32 bits, which is fast on every architecture.
