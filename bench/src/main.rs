@@ -14,6 +14,7 @@
 //! options                 what the command line asks for
 //! measure                 the comparison: children, their parent, the raw data
 //! report                  tables and charts of that
+//! threads                 the same for several threads
 //! growth, memory, tiny    measurements apart from it, each with its own tables
 //! ```
 
@@ -25,15 +26,19 @@ mod measure;
 mod memory;
 mod options;
 mod report;
+mod threads;
 mod tiny;
 mod trace;
 mod workloads;
 
 use anyhow::{Result, bail};
-use clap::Parser;
-use measure::record::Data;
+use base::machine;
+use clap::{Parser, ValueEnum};
+use measure::data::Data;
+use measure::record;
 use measure::{child, parent, self_test};
-use options::{Command, Instead, Options, Trace};
+use options::{Column, Command, Instead, Options, Trace};
+use std::path::Path;
 use std::process::ExitCode;
 use trace::tool;
 
@@ -56,6 +61,7 @@ fn main() -> ExitCode {
 fn child(arguments: &[String]) -> Result<()> {
     let Some((first, rest)) = arguments.split_first() else { bail!("what is a child to do?") };
     match first.as_str() {
+        "threads" => threads::child::run(rest),
         "growth" => growth::child::run(rest),
         "figures-of-memory" => memory::child(rest),
         _ => child::run(arguments),
@@ -76,8 +82,11 @@ fn run(options: &Options) -> Result<()> {
         Instead { tiny: true, .. } => tiny::print(markdown)?,
         Instead { growth: true, .. } => growth::run(&options.out, options.quick, markdown)?,
         Instead { memory: true, .. } => memory::run(options)?,
-        Instead { from: Some(folder), .. } => report::show(&Data::load(folder)?, folder, options.process(), markdown)?,
-        _ => compare(options)?,
+        Instead { from: Some(folder), .. } => again(folder, options)?,
+        instead => match instead.threads() {
+            Some(count) => threads::run(options, count)?,
+            None => compare(options)?,
+        },
     }
     Ok(())
 }
@@ -85,9 +94,22 @@ fn run(options: &Options) -> Result<()> {
 fn compare(options: &Options) -> Result<()> {
     report::show(&parent::compare(options)?, &options.out, options.process(), options.markdown)?;
     if options.all {
+        threads::run(options, machine::even_processors())?;
         growth::run(&options.out, false, options.markdown)?;
         tiny::print(options.markdown)?;
         memory::run(options)?;
+    }
+    Ok(())
+}
+
+/// From what a folder has: of one thread, of several, or of both.
+fn again(folder: &Path, options: &Options) -> Result<()> {
+    let several = folder.join(record::THREADS).exists();
+    if !several || folder.join(record::COMPARISON).exists() {
+        report::show(&Data::load(folder, record::COMPARISON)?, folder, options.process(), options.markdown)?;
+    }
+    if several {
+        report::show_threads(&Data::load(folder, record::THREADS)?, folder, options.process(), options.markdown)?;
     }
     Ok(())
 }
@@ -100,5 +122,9 @@ fn list() {
     println!("Workloads:");
     for workload in &workloads::ALL {
         println!("  {:24} {}{}", workload.name, workload.note, workload.tier.remark());
+    }
+    println!("Columns of several threads:");
+    for column in Column::value_variants() {
+        println!("  {:24} {}", column.to_string(), threads::note(*column));
     }
 }

@@ -23,7 +23,7 @@ pub(crate) struct Options {
     /// About a minute: shorter, fewer workloads, no instructions. With --memory, all of it smaller
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Everything: all workloads, more processes, system calls, then --growth, --tiny and --memory
+    /// Everything: all workloads, more processes, system calls, then --threads, --growth, --tiny and --memory
     #[arg(long, conflicts_with = "quick")]
     pub(crate) all: bool,
     /// The churn of a million blocks with --quick too
@@ -58,6 +58,9 @@ pub(crate) struct Options {
     /// With --memory, only these parts
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     pub(crate) part: Vec<Part>,
+    /// With --threads, only these columns
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    column: Vec<Column>,
     /// With --memory: how long a process is idle after its bursts
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10")]
     pub(crate) rest: Duration,
@@ -76,6 +79,9 @@ pub(crate) struct Instead {
     /// Resident memory after bursts and patterns, calls at a limit and in a large address space
     #[arg(long)]
     pub(crate) memory: bool,
+    /// Several threads: time per call and resident memory. N is even [default: as many as there are processors]
+    #[arg(long, value_name = "N", value_parser = even)]
+    threads: Option<Option<usize>>,
     /// What each allocator adds to one small static program
     #[arg(long)]
     pub(crate) tiny: bool,
@@ -129,6 +135,31 @@ pub(crate) enum Part {
     Space,
 }
 
+/// A column of `--threads`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum, Display, EnumString)]
+#[strum(serialize_all = "lowercase")]
+pub(crate) enum Column {
+    Pair2,
+    Churn2,
+    Larson,
+    Remote,
+    Remote64,
+    Short,
+    Short2,
+    Generations,
+    Sharing,
+    Handover,
+    Sh6,
+    Sh8,
+}
+
+impl Instead {
+    /// How many threads there are to be, if several threads are to be measured.
+    pub(crate) fn threads(&self) -> Option<usize> {
+        Some(self.threads?.unwrap_or_else(machine::even_processors))
+    }
+}
+
 impl Options {
     pub(crate) fn process(&self) -> Process {
         if self.best { Process::Best } else { Process::Middle }
@@ -150,6 +181,11 @@ impl Options {
             names => names.iter().any(|name| name == load.name),
         };
         workloads::ALL.iter().filter(is_wanted).collect()
+    }
+
+    /// The columns of `--threads`.
+    pub(crate) fn columns(&self) -> &[Column] {
+        if self.column.is_empty() { Column::value_variants() } else { &self.column }
     }
 
     pub(crate) fn rounds(&self) -> usize {
@@ -194,6 +230,13 @@ fn seconds(text: &str) -> anyhow::Result<Duration> {
     Ok(Duration::try_from_secs_f64(text.parse()?)?)
 }
 
+/// Some threads work in pairs.
+fn even(text: &str) -> anyhow::Result<usize> {
+    let count: usize = text.parse()?;
+    anyhow::ensure!(count > 0 && count.is_multiple_of(2), "some threads work in pairs: an even number");
+    Ok(count)
+}
+
 /// A folder that git ignores, named by the second.
 fn fresh_folder() -> PathBuf {
     let folder = format!("target/comparison/{}", machine::seconds_since_1970());
@@ -201,42 +244,4 @@ fn fresh_folder() -> PathBuf {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(arguments: &[&str]) -> Result<Options, clap::Error> {
-        Options::try_parse_from([&["bench"], arguments].concat())
-    }
-
-    /// The workloads of a comparison with these arguments.
-    fn workloads(arguments: &[&str]) -> Vec<&'static str> {
-        parse(arguments).expect("known options").workloads().iter().map(|load| load.name).collect()
-    }
-
-    #[test]
-    fn each_run_has_what_the_shorter_one_has() {
-        let (quick, usual, all) = (workloads(&["--quick"]), workloads(&[]), workloads(&["--all"]));
-        for (shorter, longer) in [(&quick, &usual), (&usual, &all)] {
-            assert!(shorter.iter().all(|name| longer.contains(name)) && shorter.len() < longer.len());
-        }
-        assert_eq!(workloads(&["--quick", "--million"]).len(), quick.len() + 1);
-    }
-
-    #[test]
-    fn a_trace_of_ones_own_runs_when_it_is_named() {
-        assert!(!workloads(&["--all"]).contains(&"trace-own"));
-        assert_eq!(workloads(&["--workload", "trace-own"]), ["trace-own"]);
-    }
-
-    #[test]
-    fn memory_has_parts_and_a_rest() {
-        assert_eq!(parse(&["--memory"]).unwrap().rest, Duration::from_secs(10));
-        let arguments = ["--memory", "--part", "limit,bursts", "--rest", "0.25", "--allocator", "system", "--quick"];
-        let options = parse(&arguments).unwrap();
-        assert_eq!(options.part, [Part::Limit, Part::Bursts]);
-        assert_eq!((options.rest, options.allocators(|_| true).len()), (Duration::from_millis(250), 1));
-        for wrong in [["--part", "all"], ["--rest=-1", ""], ["--rest", "long"], ["--allocator", "none"]] {
-            assert!(parse(&wrong).is_err(), "{wrong:?}");
-        }
-    }
-}
+mod tests;

@@ -54,6 +54,32 @@ fn tables_can_be_made_again_from_the_raw_data() {
     std::fs::remove_dir_all(&folder).expect("the folder was this test's own");
 }
 
+/// A small run with several threads, on every allocator that can: the same tables come again from what it wrote down.
+#[test]
+fn several_threads_have_tables_a_chart_and_raw_data() {
+    let folder = tempfile("threads");
+    let out = folder.to_str().expect("a path that is text");
+    let arguments = ["--threads", "2", "--quick", "--rounds", "1", "--column", "churn2,remote64,short2"];
+    let first = bench(&[&arguments[..], &["--markdown", "--out", out]].concat());
+    assert!(first.status.success(), "{}", text(&first.stderr));
+    let tables = text(&first.stdout);
+    for part in
+        ["with 2 threads", "wall ns per call", "resident at the most", "resident at the end", "best peer", "Neighbours"]
+    {
+        assert!(tables.contains(part), "{part} is missing:\n{tables}");
+    }
+    for name in ["hmalloc", "mimalloc", "jemalloc", "snmalloc", "rpmalloc", "system", "rusty_alloc", "talc-lock"] {
+        let rows = tables.matches(&format!("\n| {name} ")).count();
+        assert_eq!(rows, if name == "hmalloc" { 5 } else { 3 }, "{name}:\n{tables}");
+    }
+    assert!(!tables.contains(" - ") && !tables.contains("NaN"), "a process failed:\n{tables}");
+    for file in ["threads.jsonl", "threads.csv", "threads.svg"] {
+        assert!(folder.join(file).metadata().expect("a file").len() > 300, "{file}");
+    }
+    assert_eq!(text(&bench(&["--from", out, "--markdown"]).stdout), tables);
+    std::fs::remove_dir_all(&folder).expect("the folder was this test's own");
+}
+
 /// Every part of `--memory`, small: each process answers.
 #[test]
 fn every_part_of_the_memory_figures_has_its_tables() {
@@ -78,6 +104,9 @@ fn what_is_not_known_is_refused() {
         &["--memory", "--part", "none"][..],
         &["--memory", "--allocator", "empty"],
         &["--workload", "none"],
+        &["--threads", "3"],
+        &["--threads", "--column", "none"],
+        &["--threads", "--allocator", "hmalloc-alone"],
         &["--rounds", "0"],
         &["--quick", "--all"],
         &["--from", "/nowhere"],

@@ -7,10 +7,10 @@ use std::ptr::{NonNull, slice_from_raw_parts_mut};
 use talc::{DefaultBinning, base, source::Manual};
 
 /// Reserved, not resident: an arena costs what its allocator touches.
-const ARENA: usize = 1 << 30;
+pub(super) const ARENA: usize = 1 << 30;
 
 #[inline(always)]
-fn raw(payload: Option<NonNull<u8>>) -> *mut u8 {
+pub(super) fn raw(payload: Option<NonNull<u8>>) -> *mut u8 {
     payload.map_or(std::ptr::null_mut(), NonNull::as_ptr)
 }
 
@@ -56,7 +56,7 @@ candidate!(
     },
 );
 
-type Tlsf = rlsf::Tlsf<'static, u32, u32, 28, 32>;
+pub(super) type Tlsf = rlsf::Tlsf<'static, u32, u32, 28, 32>;
 static RLSF: Lone<Tlsf> = Lone::new(Tlsf::new());
 
 candidate!(

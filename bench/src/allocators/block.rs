@@ -10,6 +10,9 @@ pub(crate) struct Block {
     pub(crate) size: usize,
 }
 
+// SAFETY: whoever holds a block may use its memory, whichever thread that is.
+unsafe impl Send for Block {}
+
 impl Block {
     /// No block, in a table of them.
     pub(crate) const NONE: Self = Self { payload: std::ptr::null_mut(), size: 0 };
@@ -33,6 +36,21 @@ impl Block {
     pub(crate) fn touch(self) {
         // SAFETY: the block is live and has 8 bytes at least.
         unsafe { self.payload.cast::<u64>().write_unaligned(self.size as u64) }
+    }
+
+    /// Reads the first word and writes it again, which needs the cache line as much as writing another one.
+    #[inline(always)]
+    pub(crate) fn rewrite(self) {
+        let word = self.payload.cast::<u64>();
+        // SAFETY: as for `first_word`, and the block is at a multiple of 8.
+        unsafe { word.write_volatile(word.read_volatile()) };
+    }
+
+    /// Reads the first word, as one does who was given the block.
+    #[inline(always)]
+    pub(crate) fn first_word(self) -> u64 {
+        // SAFETY: the block is live, has 8 bytes at least, and was touched.
+        unsafe { self.payload.cast::<u64>().read_unaligned() }
     }
 
     /// Writes every byte from `from` on.

@@ -4,23 +4,22 @@
 //! `allocate_aligned`, as a Rust program's global allocator makes it. The boundary asks for zeroed blocks without an
 //! alignment, and resizes none that asked for one.
 
-use super::candidate::{Candidate, WORD, candidate};
+use super::candidate::{Candidate, Threads, WORD, candidate};
+use super::is_plain;
 use libmimalloc_sys::{mi_free, mi_malloc, mi_malloc_aligned, mi_realloc, mi_zalloc};
-use rpmalloc_sys::{rpaligned_alloc, rpcalloc, rpfree, rpmalloc, rpmalloc_initialize, rprealloc};
+use rpmalloc_sys::{
+    rpaligned_alloc, rpcalloc, rpfree, rpmalloc, rpmalloc_initialize, rpmalloc_thread_initialize, rprealloc,
+};
 use snmalloc_sys::{sn_rust_alloc, sn_rust_alloc_zeroed, sn_rust_dealloc, sn_rust_realloc};
 use std::alloc::Layout;
 use tikv_jemalloc_sys as jemalloc;
-
-#[inline(always)]
-fn is_plain(layout: Layout) -> bool {
-    layout.align() <= WORD
-}
 
 candidate!(
     System,
     None,
     "system",
     "the C library's malloc and free",
+    threads: Threads::UNANNOUNCED,
     trim: trim_system,
     allocate(layout): match is_plain(layout) {
         true => libc::malloc(layout.size()),
@@ -36,6 +35,7 @@ candidate!(
     Some("libmimalloc-sys"),
     "mimalloc",
     if cfg!(feature = "mimalloc-v2") { "version 2, mi_malloc and mi_free" } else { "version 3, mi_malloc and mi_free" },
+    threads: Threads::UNANNOUNCED,
     trim: trim_mimalloc,
     allocate(layout): match is_plain(layout) {
         true => mi_malloc(layout.size()),
@@ -51,6 +51,7 @@ candidate!(
     Some("tikv-jemalloc-sys"),
     "jemalloc",
     "malloc and sdallocx, which is told the size as a Rust caller knows it",
+    threads: Threads::UNANNOUNCED,
     trim: trim_jemalloc,
     allocate(layout): match is_plain(layout) {
         true => jemalloc::malloc(layout.size()),
@@ -71,6 +72,7 @@ candidate!(
     Some("snmalloc-sys"),
     "snmalloc",
     "sn_rust_alloc and sn_rust_dealloc, which is told the size",
+    threads: Threads::UNANNOUNCED,
     allocate(layout): sn_rust_alloc(layout.align(), layout.size()),
     zeroed(layout): sn_rust_alloc_zeroed(WORD, layout.size()),
     free(payload, layout): sn_rust_dealloc(payload.cast(), layout.align(), layout.size()),
@@ -82,6 +84,7 @@ candidate!(
     Some("rpmalloc-sys"),
     "rpmalloc",
     "rpmalloc and rpfree",
+    threads: Threads { begin: begin_rpmalloc, end: end_rpmalloc },
     prepare: assert_eq!(rpmalloc_initialize(), 0, "rpmalloc starts"),
     allocate(layout): match is_plain(layout) {
         true => rpmalloc(layout.size()),
@@ -91,6 +94,21 @@ candidate!(
     free(payload, _): rpfree(payload.cast()),
     resize(payload, _, new): rprealloc(payload.cast(), new),
 );
+
+fn begin_rpmalloc() {
+    // SAFETY: `prepare` came first; a thread that has begun already is left as it is.
+    unsafe { rpmalloc_thread_initialize() };
+}
+
+/// Leaves the thread's heap to the next one and its free memory to all. Without it, both are lost with the thread.
+fn end_rpmalloc() {
+    unsafe extern "C" {
+        // The package declares it without its argument.
+        fn rpmalloc_thread_finalize(release_caches: libc::c_int);
+    }
+    // SAFETY: the thread makes no further call; blocks that it leaves stay live.
+    unsafe { rpmalloc_thread_finalize(1) };
+}
 
 fn trim_system() {
     // SAFETY: takes nothing that is live. Other libraries than glibc's would not have it.

@@ -16,6 +16,18 @@ pub(crate) enum Kind {
     Boundary,
 }
 
+/// What a thread does for an allocator when it begins, and when it ends.
+#[derive(Clone, Copy)]
+pub(crate) struct Threads {
+    pub(crate) begin: fn(),
+    pub(crate) end: fn(),
+}
+
+impl Threads {
+    /// Nothing: a thread only makes its calls.
+    pub(super) const UNANNOUNCED: Self = Self { begin: || (), end: || () };
+}
+
 /// An allocator under comparison. No size is 0.
 pub(super) trait Candidate {
     const NAME: &'static str;
@@ -23,6 +35,9 @@ pub(super) trait Candidate {
     /// Its package in the lockfile.
     const PACKAGE: Option<&'static str>;
     const KIND: Kind = Kind::Peer;
+
+    /// Of an allocator that several threads may call.
+    const THREADS: Option<Threads> = None;
 
     /// Returns free memory to the kernel, where a program can ask for that.
     const TRIM: Option<fn()> = None;
@@ -32,7 +47,7 @@ pub(super) trait Candidate {
 
     /// # Safety
     ///
-    /// The size is not 0, and the process has one thread.
+    /// The size is not 0, and the process has one thread unless there are `THREADS`.
     unsafe fn allocate(layout: Layout) -> *mut u8;
 
     /// # Safety
@@ -52,12 +67,14 @@ pub(super) trait Candidate {
 
     /// # Safety
     ///
-    /// `payload` is a live block that was asked for with this layout, and the process has one thread.
+    /// `payload` is a live block that was asked for with this layout, and the process has one thread unless there are
+    /// `THREADS`.
     unsafe fn free(payload: *mut u8, layout: Layout);
 
     /// # Safety
     ///
-    /// `payload` is a live block that was asked for with `old`, `new` is not 0, and the process has one thread.
+    /// `payload` is a live block that was asked for with `old`, `new` is not 0, and the process has one thread unless
+    /// there are `THREADS`.
     #[inline(always)]
     unsafe fn resize(payload: *mut u8, old: Layout, new: usize) -> *mut u8 {
         // SAFETY: the caller's promises.
@@ -88,6 +105,7 @@ macro_rules! candidate {
     (
         $type:ident, $package:expr, $name:literal, $note:expr,
         $(kind: $kind:expr,)?
+        $(threads: $threads:expr,)?
         $(trim: $trim:expr,)?
         $(prepare: $prepare:expr,)?
         allocate($layout:ident): $allocate:expr,
@@ -103,6 +121,7 @@ macro_rules! candidate {
             const NOTE: &'static str = $note;
             const PACKAGE: Option<&'static str> = $package;
             $(const KIND: Kind = $kind;)?
+            $(const THREADS: Option<Threads> = Some($threads);)?
             $(const TRIM: Option<fn()> = Some($trim);)?
 
             $(fn prepare() {
@@ -145,6 +164,8 @@ pub(crate) struct Entry {
     pub(crate) note: &'static str,
     pub(crate) package: Option<&'static str>,
     pub(crate) kind: Kind,
+    /// Of an allocator that several threads may call.
+    pub(crate) threads: Option<Threads>,
     pub(crate) prepare: fn(),
     /// Payloads of the first two are aligned to 8 bytes at least.
     pub(crate) allocate: unsafe fn(usize) -> *mut u8,
@@ -166,6 +187,7 @@ pub(super) const fn entry<C: Candidate>() -> Entry {
         note: C::NOTE,
         package: C::PACKAGE,
         kind: C::KIND,
+        threads: C::THREADS,
         prepare: C::prepare,
         allocate: allocate::<C>,
         allocate_zeroed: allocate_zeroed::<C>,
@@ -216,10 +238,10 @@ boundary! {
     resize(payload: *mut u8, old: usize, new: usize) -> *mut u8: C::resize(payload, layout(old, WORD), new);
 }
 
-/// A global without a lock, for processes of one thread.
+/// A global without a lock, for entries without `THREADS`.
 pub(super) struct Lone<T>(UnsafeCell<T>);
 
-// SAFETY: a child has one thread.
+// SAFETY: only processes of one thread call an entry without `THREADS`.
 unsafe impl<T> Sync for Lone<T> {}
 
 impl<T> Lone<T> {
@@ -233,7 +255,7 @@ impl<T> Lone<T> {
     #[expect(clippy::mut_from_ref, reason = "the caller promises that it is the only one")]
     #[inline(always)]
     pub(super) unsafe fn get(&self) -> &mut T {
-        // SAFETY: the caller's promise; there is one thread.
+        // SAFETY: the caller's promise; an entry without `THREADS` is called by one thread.
         unsafe { &mut *self.0.get() }
     }
 }

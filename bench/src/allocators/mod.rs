@@ -7,21 +7,24 @@ mod c;
 pub(crate) mod candidate;
 mod dl;
 mod own;
+mod shared;
 
 pub(crate) use own::stats;
 
-use candidate::{Entry, entry};
+use candidate::{Entry, WORD, entry};
+use std::alloc::Layout;
 
-pub(crate) static ALL: [Entry; 17] = [
-    entry::<own::SingleThreaded>(),
-    entry::<own::Locked>(),
+pub(crate) static ALL: [Entry; 20] = [
+    entry::<own::Default>(),
+    entry::<own::Alone>(),
     entry::<own::OnBreak>(),
-    entry::<own::LockedOnBreak>(),
+    entry::<own::AloneOnBreak>(),
     entry::<c::Mimalloc>(),
     entry::<c::Jemalloc>(),
     entry::<c::Snmalloc>(),
     entry::<c::Rpmalloc>(),
     entry::<c::System>(),
+    entry::<shared::RustyAlloc>(),
     entry::<arena::Talc>(),
     entry::<arena::Rlsf>(),
     entry::<arena::Picoalloc>(),
@@ -29,8 +32,24 @@ pub(crate) static ALL: [Entry; 17] = [
     entry::<dl::RustixDlmalloc>(),
     entry::<arena::Buddy>(),
     entry::<arena::LinkedList>(),
+    entry::<shared::TalcBehindLock>(),
+    entry::<shared::RlsfBehindLock>(),
     entry::<boundary::Empty>(),
 ];
+
+/// Those that are compared only where there are several threads: without their lock they have rows of their own.
+const BEHIND_A_LOCK: [&str; 2] = ["talc-lock", "rlsf-lock"];
+
+/// Whether an entry has a row where there is one thread.
+pub(crate) fn is_for_one_thread(entry: &Entry) -> bool {
+    !BEHIND_A_LOCK.contains(&entry.name)
+}
+
+/// Whether a request asks for no alignment.
+#[inline(always)]
+fn is_plain(layout: Layout) -> bool {
+    layout.align() <= WORD
+}
 
 pub(crate) fn find(name: &str) -> Option<&'static Entry> {
     ALL.iter().find(|entry| entry.name == name)

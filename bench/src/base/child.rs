@@ -4,6 +4,8 @@ use anyhow::{Context, Result, bail};
 use serde::de::DeserializeOwned;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
+use wait_timeout::ChildExt;
 
 /// Exit status of a child whose allocator answered null.
 pub(crate) const OUT_OF_MEMORY: i32 = 3;
@@ -20,6 +22,19 @@ pub(crate) fn output(command: &mut Command) -> Result<Vec<u8>> {
     let output = command.stderr(Stdio::inherit()).output()?;
     ended_well(output.status)?;
     Ok(output.stdout)
+}
+
+/// The line of numbers that a child prints, unless it takes longer than `limit`.
+pub(crate) fn answer<T: DeserializeOwned>(command: &mut Command, limit: Duration) -> Result<T> {
+    let mut child = command.stdout(Stdio::piped()).spawn()?;
+    // The one line fits a pipe, so waiting before reading cannot block the child.
+    let Some(status) = child.wait_timeout(limit)? else {
+        child.kill()?;
+        child.wait()?;
+        bail!("took over {:.1} s", limit.as_secs_f64());
+    };
+    ended_well(status)?;
+    parse(&child.wait_with_output()?.stdout)
 }
 
 /// The error says how a child ended that has no answer.

@@ -1,7 +1,7 @@
 //! What a child needs of the kernel, without allocating from anything that is measured.
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, UsageWho, getrusage, setrlimit};
 use nix::sys::signal::{Signal, raise};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::time::{ClockId, clock_gettime};
@@ -72,6 +72,12 @@ pub(crate) fn limit_time(seconds: u32) {
 pub(crate) fn processor_time() -> u64 {
     let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("a clock that every Linux has");
     Duration::from(time).as_nanos() as u64
+}
+
+/// How often the kernel gave this thread's processor to another although the thread had work to do.
+pub(crate) fn interruptions() -> usize {
+    let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("figures that every Linux has");
+    usage.involuntary_context_switches() as usize
 }
 
 /// Resident bytes of this process, counted page by page: the cheaper counters lag by hundreds of kilobytes.

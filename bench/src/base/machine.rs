@@ -6,8 +6,17 @@ use std::time::SystemTime;
 pub(crate) fn name() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = text.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(": "));
-    let count = std::thread::available_parallelism().map_or(0, usize::from);
-    format!("{}, {count} processors, {}", model.map_or("unknown processor", |(_, name)| name), std::env::consts::ARCH)
+    let (name, count) = (model.map_or("unknown processor", |(_, name)| name), processors());
+    format!("{name}, {count} processors, {}", std::env::consts::ARCH)
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(0, usize::from)
+}
+
+/// As many as there are processors, less one if that is odd, and two at least.
+pub(crate) fn even_processors() -> usize {
+    (processors() & !1).max(2)
 }
 
 /// The kernel's version.

@@ -7,7 +7,7 @@ use strum::EnumCount;
 
 /// Whose cost is followed, by their names in the comparison: hmalloc's two kinds and, as references, a fast allocator
 /// and the one every program has.
-pub(super) const ALLOCATORS: [&str; 4] = ["hmalloc", "hmalloc-lock", "mimalloc", "system"];
+pub(super) const ALLOCATORS: [&str; 4] = ["hmalloc", "hmalloc-alone", "mimalloc", "system"];
 
 /// What is timed in batches, and what the heap holds then. Nanoseconds and bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 const REPETITIONS: usize = 3;
 
 /// Above this many live blocks a sequence takes seconds, and the slowest calls are looked for in one of hmalloc's two
-/// kinds only: the other is the same heap behind a lock.
+/// kinds only: the other is the same heap for a single thread.
 const BOTH_KINDS_MAX: usize = 1_000_000;
 
 /// How long the search for the slowest calls may take in all. Sequences that would make it longer are left out.

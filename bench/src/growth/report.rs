@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn every_line_has_as_many_cells_as_the_header() {
         let all = [measured("hmalloc", Some(MOVES)), measured("system", None)];
-        let unsought = Measured { worst: None, ..measured("hmalloc-lock", None) };
+        let unsought = Measured { worst: None, ..measured("hmalloc-alone", None) };
         let csv = csv(&all.into_iter().chain([unsought]).collect::<Vec<_>>());
         assert_eq!(csv.lines().count(), 4);
         let lines: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();

@@ -4,14 +4,12 @@ use super::{smoke, steps, syscalls, tracee};
 use crate::allocators;
 use crate::allocators::candidate::Entry;
 use crate::base::probe::{FirstWord, Footprint};
-use crate::base::{clock, kernel, stats};
+use crate::base::samples::Samples;
+use crate::base::{clock, kernel};
 use crate::workloads;
 use crate::workloads::run::Run;
 use crate::workloads::workload::Workload;
 use anyhow::{Context, Result, bail};
-
-/// More samples than a median needs; kept in a table of fixed size because the child must not allocate.
-const SAMPLES: usize = 100_000;
 
 /// Rounds after the first while system calls are counted.
 pub(super) const WARM_ROUNDS: u64 = 4;
@@ -39,23 +37,14 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
 
 /// The first round is cold: it pays for growing the heap. The median of the others is warm.
 fn time(entry: &'static Entry, workload: &Workload, milliseconds: u64) {
-    let budget = milliseconds * 1_000_000;
-    let samples = kernel::table(SAMPLES, |_| 0_f64);
+    let mut samples = Samples::new(milliseconds);
     let clock = clock::cycles_per_nanosecond().unwrap_or(0.0);
     let mut run = Run::new(workload, entry, || FirstWord);
     let begin = kernel::processor_time();
     let cold = sample(&mut run, 0);
-    let mut count = 0;
-    while count < 3 || (count < SAMPLES && kernel::processor_time() - begin < budget) {
-        samples[count] = sample(&mut run, 200_000);
-        count += 1;
-        if kernel::processor_time() - begin > 2 * budget {
-            break;
-        }
-    }
-    let samples = &mut samples[..count];
-    let middle = stats::middle(samples);
-    println!("{:?}", [middle, cold, samples[0], samples[count - 1], count as f64, clock]);
+    while samples.add(sample(&mut run, 200_000), kernel::processor_time() - begin) {}
+    let [middle, fastest, slowest, count] = samples.figures();
+    println!("{:?}", [middle, cold, fastest, slowest, count, clock]);
 }
 
 /// Nanoseconds per operation over enough rounds to fill `least` nanoseconds, so that reading the clock does not show.

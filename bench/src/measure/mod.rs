@@ -2,6 +2,7 @@
 
 mod callgrind;
 pub(crate) mod child;
+pub(crate) mod data;
 pub(crate) mod parent;
 pub(crate) mod record;
 pub(crate) mod self_test;

@@ -2,20 +2,21 @@
 
 use super::callgrind;
 use super::child::WARM_ROUNDS;
-use super::record::{Asked, Data, Keeper, Memory, Name, Of, Record, Run, Time};
+use super::data::Data;
+use super::record::{Asked, COMPARISON, Keeper, Memory, Of, Record, Run, Time};
 use super::syscalls;
+use crate::allocators;
 use crate::allocators::candidate::{Entry, Kind};
+use crate::base::child;
 use crate::base::progress::Progress;
-use crate::base::{child, machine};
 use crate::options::Options;
 use crate::workloads::PAIR;
 use crate::workloads::workload::Workload;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use serde::de::DeserializeOwned;
 use std::collections::HashSet;
 use std::process::Stdio;
 use std::time::Duration;
-use wait_timeout::ChildExt;
 
 /// A run under way.
 struct Comparison<'a> {
@@ -35,14 +36,16 @@ pub(crate) fn compare(options: &Options) -> Result<Data> {
     }
     let mut comparison = Comparison {
         options,
-        allocators: options.allocators(|_| true),
+        allocators: options.allocators(allocators::is_for_one_thread),
         workloads: options.workloads(),
-        keeper: Keeper::new(&options.out)?,
+        keeper: Keeper::new(&options.out, COMPARISON)?,
         progress: Progress::new(0),
         gave_up: HashSet::new(),
     };
     comparison.progress = Progress::new(comparison.steps());
-    comparison.keeper.keep(Record::Run(comparison.description()));
+    let workloads = comparison.workloads.iter().map(|load| load.name.to_owned()).collect();
+    let run = Run::new(options, options.budget_ms(), &comparison.allocators, workloads);
+    comparison.keeper.keep(Record::Run(run));
     for round in 0..options.rounds() {
         comparison.progress.part(&format!("time, round {} of {}", round + 1, options.rounds()));
         comparison.times(round);
@@ -59,25 +62,6 @@ pub(crate) fn compare(options: &Options) -> Result<Data> {
 }
 
 impl Comparison<'_> {
-    fn description(&self) -> Run {
-        let name = |entry: &&'static Entry| Name {
-            name: entry.name.to_owned(),
-            whose: entry.kind,
-            version: entry.version(),
-            note: entry.note.to_owned(),
-        };
-        Run {
-            machine: machine::name(),
-            kernel: machine::kernel(),
-            seconds_since_1970: machine::seconds_since_1970(),
-            arguments: std::env::args().skip(1).collect(),
-            rounds: self.options.rounds(),
-            budget_ms: self.options.budget_ms(),
-            allocators: self.allocators.iter().map(name).collect(),
-            workloads: self.workloads.iter().map(|load| load.name.to_owned()).collect(),
-        }
-    }
-
     fn steps(&self) -> usize {
         let timed: usize = self.workloads.iter().map(|workload| self.rounds(workload)).sum();
         let held = self.workloads.iter().filter(|workload| workload.memory).count();
@@ -103,7 +87,7 @@ impl Comparison<'_> {
                 let Some(numbers) = self.child("time", entry, workload) else { continue };
                 let [warm, cold, fastest, slowest, samples, clock]: [f64; 6] = numbers;
                 let (samples, cycles_per_ns) = (samples as u64, Some(clock).filter(|&clock| clock > 0.0));
-                let time = Time { round, warm, cold, fastest, slowest, samples, cycles_per_ns };
+                let time = Time { round, warm, cold, fastest, slowest, samples, calm: None, cycles_per_ns };
                 self.keeper.keep(Record::Time(Of::new(workload.name, entry.name, time)));
             }
         }
@@ -178,13 +162,13 @@ impl Comparison<'_> {
     }
 }
 
-fn failed(what: &str, workload: &str, allocator: &str, reason: &anyhow::Error) -> Record {
+pub(crate) fn failed(what: &str, workload: &str, allocator: &str, reason: &anyhow::Error) -> Record {
     let [what, workload, allocator] = [what, workload, allocator].map(str::to_owned);
     Record::Failed { what, workload, allocator, reason: format!("{reason:#}") }
 }
 
 /// The same order for the same seed, so that a run can be done again.
-fn shuffled(allocators: &[&'static Entry], seed: usize) -> Vec<&'static Entry> {
+pub(crate) fn shuffled(allocators: &[&'static Entry], seed: usize) -> Vec<&'static Entry> {
     let mut order = allocators.to_vec();
     fastrand::Rng::with_seed(seed as u64).shuffle(&mut order);
     order
@@ -196,21 +180,12 @@ fn numbers<T: DeserializeOwned>(what: &str, entry: &Entry, workload: &Workload, 
     let factor = (if workload.slow { 2 } else { 1 }) * (if what == "memory" { 2 } else { 1 });
     let limit = options.patience() * factor + Duration::from_millis(options.budget_ms() * 8);
     let budget = options.budget_ms().to_string();
-    let mut child = child::command(&[what, entry.name, workload.name, &budget]).stdout(Stdio::piped()).spawn()?;
-    // The child's one line fits a pipe, so waiting before reading cannot block it.
-    let Some(status) = child.wait_timeout(limit)? else {
-        child.kill()?;
-        child.wait()?;
-        bail!("took over {:.1} s", limit.as_secs_f64());
-    };
-    child::ended_well(status)?;
-    child::parse(&child.wait_with_output()?.stdout)
+    child::answer(&mut child::command(&[what, entry.name, workload.name, &budget]), limit)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::allocators;
 
     #[test]
     fn no_allocator_is_always_first() {

@@ -1,12 +1,13 @@
-//! The raw data: one line of JSON for each process, and what is made of them.
+//! The raw data: one line of JSON for each process.
 
-use crate::allocators::candidate::Kind;
-use crate::base::stats::{self, Process};
-use anyhow::{Context, Result, bail};
+use crate::allocators::candidate::{Entry, Kind};
+use crate::base::machine;
+use crate::options::Options;
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::Path;
 
 /// An allocator as the run that made the data knew it.
 #[derive(Serialize, Deserialize)]
@@ -50,6 +51,32 @@ pub(crate) struct Run {
     pub(crate) budget_ms: u64,
     pub(crate) allocators: Vec<Name>,
     pub(crate) workloads: Vec<String>,
+    /// How many there were, in a run of several. Older data do not say that there was one.
+    #[serde(default)]
+    pub(crate) threads: Option<usize>,
+}
+
+impl Run {
+    /// A run that begins now.
+    pub(crate) fn new(options: &Options, budget_ms: u64, entries: &[&'static Entry], workloads: Vec<String>) -> Self {
+        let name = |entry: &&'static Entry| Name {
+            name: entry.name.to_owned(),
+            whose: entry.kind,
+            version: entry.version(),
+            note: entry.note.to_owned(),
+        };
+        Self {
+            machine: machine::name(),
+            kernel: machine::kernel(),
+            seconds_since_1970: machine::seconds_since_1970(),
+            arguments: std::env::args().skip(1).collect(),
+            rounds: options.rounds(),
+            budget_ms,
+            allocators: entries.iter().map(name).collect(),
+            workloads,
+            threads: None,
+        }
+    }
 }
 
 /// What one process said of one workload on one allocator.
@@ -71,6 +98,10 @@ pub(crate) struct Time {
     pub(crate) fastest: f64,
     pub(crate) slowest: f64,
     pub(crate) samples: u64,
+    /// With several threads: in how many samples each had a processor whenever it wanted one. If there are [`CALM`],
+    /// the figures are of those alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) calm: Option<u64>,
     pub(crate) cycles_per_ns: Option<f64>,
 }
 
@@ -79,6 +110,14 @@ pub(crate) struct Time {
 pub(crate) struct Memory {
     pub(crate) peak_resident: u64,
     pub(crate) peak_live: u64,
+}
+
+/// Bytes that several threads made resident: at the most, and after all was freed and all of them ended.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Resident {
+    pub(crate) round: usize,
+    pub(crate) peak: u64,
+    pub(crate) end: u64,
 }
 
 /// System calls of the first round, and of the later ones together.
@@ -96,12 +135,17 @@ pub(crate) enum Record {
     Run(Run),
     Time(Of<Time>),
     Memory(Of<Memory>),
+    Resident(Of<Resident>),
     Calls(Of<Asked>),
     /// Counted by valgrind, or in single steps where the allocator does not run under it.
     Instructions {
         allocator: String,
         per_pair: f64,
         stepped: bool,
+    },
+    /// How many percent of all processors other programs had during the run.
+    Neighbours {
+        percent: f64,
     },
     Failed {
         what: String,
@@ -121,115 +165,35 @@ impl<T> Of<T> {
         Self { workload: workload.to_owned(), allocator: allocator.to_owned(), said }
     }
 
-    fn of(&self, workload: &str, allocator: &str) -> Option<&T> {
+    pub(super) fn of(&self, workload: &str, allocator: &str) -> Option<&T> {
         (self.workload == workload && self.allocator == allocator).then_some(&self.said)
     }
 }
 
-/// A number of a workload and an allocator.
-#[derive(Clone, Copy)]
-pub(crate) enum Quantity {
-    /// Nanoseconds per operation.
-    Warm(Process),
-    Cold(Process),
-    /// Peak resident over peak live.
-    Footprint,
-}
+/// So many samples without a disturbance are enough.
+pub(crate) const CALM: usize = 3;
 
-/// Everything that a run wrote down.
-pub(crate) struct Data {
-    pub(crate) run: Run,
+/// The file of a comparison's records.
+pub(crate) const COMPARISON: &str = "processes.jsonl";
+/// The file of those of several threads.
+pub(crate) const THREADS: &str = "threads.jsonl";
+
+/// Writes every record when it comes, so that a run that is ended early keeps what it has.
+pub(crate) struct Keeper {
+    file: File,
     pub(crate) records: Vec<Record>,
 }
 
-impl Data {
-    pub(crate) fn load(folder: &Path) -> Result<Self> {
-        let path = file(folder);
-        let read =
-            || Self::of(BufReader::new(File::open(&path)?).lines().map(|line| Ok(serde_json::from_str(&line?)?)));
-        read().with_context(|| path.display().to_string())
-    }
-
-    /// Of records the first of which says what was run.
-    pub(super) fn of(records: impl IntoIterator<Item = Result<Record>>) -> Result<Self> {
-        let mut records = records.into_iter();
-        let Some(Record::Run(run)) = records.next().transpose()? else { bail!("it does not begin with what was run") };
-        Ok(Self { run, records: records.collect::<Result<_>>()? })
-    }
-
-    pub(crate) fn allocators(&self) -> impl Iterator<Item = &str> + Clone {
-        self.run.allocators.iter().map(|name| name.name.as_str())
-    }
-
-    pub(crate) fn whose(&self, kind: Kind) -> impl Iterator<Item = &str> {
-        self.run.allocators.iter().filter(move |name| name.whose == kind).map(|name| name.name.as_str())
-    }
-
-    pub(crate) fn number(&self, quantity: Quantity, workload: &str, allocator: &str) -> Option<f64> {
-        match quantity {
-            Quantity::Warm(process) => process.of(&self.times(workload, allocator, |time| Some(time.warm))),
-            Quantity::Cold(process) => process.of(&self.times(workload, allocator, |time| Some(time.cold))),
-            Quantity::Footprint => {
-                let footprints = self.memory(workload, allocator);
-                stats::median(
-                    &footprints.map(|one| one.peak_resident as f64 / one.peak_live as f64).collect::<Vec<_>>(),
-                )
-            }
-        }
-    }
-
-    /// What `number` takes of each process.
-    pub(crate) fn times(&self, load: &str, name: &str, number: impl Fn(&Time) -> Option<f64>) -> Vec<f64> {
-        let times = self.records.iter().filter_map(|record| match record {
-            Record::Time(time) => time.of(load, name),
-            _ => None,
-        });
-        times.filter_map(number).collect()
-    }
-
-    pub(crate) fn memory(&self, load: &str, name: &str) -> impl Iterator<Item = &Memory> {
-        self.records.iter().filter_map(move |record| match record {
-            Record::Memory(memory) => memory.of(load, name),
-            _ => None,
-        })
-    }
-
-    pub(crate) fn calls(&self, load: &str, name: &str) -> Option<&Asked> {
-        self.records.iter().find_map(|record| match record {
-            Record::Calls(calls) => calls.of(load, name),
-            _ => None,
-        })
-    }
-
-    /// Instructions per pair, and whether they were counted in single steps.
-    pub(crate) fn instructions(&self, name: &str) -> Option<(f64, bool)> {
-        self.records.iter().find_map(|record| match record {
-            Record::Instructions { allocator, per_pair, stepped } if allocator == name => Some((*per_pair, *stepped)),
-            _ => None,
-        })
-    }
-}
-
-fn file(folder: &Path) -> PathBuf {
-    folder.join("processes.jsonl")
-}
-
-/// Writes every record when it comes, so that a run that is ended early keeps what it has.
-pub(super) struct Keeper {
-    file: File,
-    pub(super) records: Vec<Record>,
-}
-
 impl Keeper {
-    pub(super) fn new(folder: &Path) -> Result<Self> {
+    pub(crate) fn new(folder: &Path, name: &str) -> Result<Self> {
         let create = || -> std::io::Result<File> {
             std::fs::create_dir_all(folder)?;
-            File::create(file(folder))
+            File::create(folder.join(name))
         };
         Ok(Self { file: create().with_context(|| folder.display().to_string())?, records: Vec::new() })
     }
 
-    pub(super) fn keep(&mut self, record: Record) {
+    pub(crate) fn keep(&mut self, record: Record) {
         let line = serde_json::to_string(&record).expect("records have no keys but text");
         if let Err(error) = writeln!(self.file, "{line}") {
             eprintln!("a record was not written: {error}");

@@ -28,9 +28,9 @@ use humantime::format_rfc3339_seconds;
 use parent::Parent;
 use std::time::SystemTime;
 
-/// Whose memory is measured unless `--allocator` says otherwise: hmalloc's with and without its lock, and on the program
-/// break; that of two peers that many programs use, and the C library's.
-const ALLOCATORS: [&str; 6] = ["hmalloc", "hmalloc-lock", "hmalloc-brk", "mimalloc", "jemalloc", "system"];
+/// Whose memory is measured unless `--allocator` says otherwise: hmalloc's, the one for a single thread, and on the
+/// program break; that of two peers that many programs use, and the C library's.
+const ALLOCATORS: [&str; 6] = ["hmalloc", "hmalloc-alone", "hmalloc-brk", "mimalloc", "jemalloc", "system"];
 
 /// A process that takes more seconds than this, its rest apart, ends itself.
 const PATIENCE: u64 = 300;

@@ -87,6 +87,6 @@ mod tests {
         assert!(table.starts_with("**resident**"), "{table}");
         let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(lines[4], ["|", "hmalloc", "|", "1", "|", "2", "|"]);
-        assert_eq!(lines[5], ["|", "hmalloc-lock", "|", "-", "|", "-", "|"]);
+        assert_eq!(lines[5], ["|", "hmalloc-alone", "|", "-", "|", "-", "|"]);
     }
 }

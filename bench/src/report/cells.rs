@@ -1,20 +1,19 @@
 //! One line for each allocator and workload: what its processes said, the middle one and how far they lie apart.
 
 use crate::base::stats;
-use crate::measure::record::{Data, Quantity};
+use crate::measure::data::{Data, Quantity};
 use anyhow::{Context, Result};
 use std::path::Path;
 
 const HEADER: &str = "workload,allocator,processes,warm_ns,warm_least,warm_most,cold_ns,cold_least,cold_most,footprint";
 
-/// Writes `cells.csv`. Names have no commas.
-pub(super) fn write(data: &Data, folder: &Path) -> Result<()> {
-    let path = folder.join("cells.csv");
+/// Writes the file at `path`. Names have no commas.
+pub(super) fn write(data: &Data, path: &Path) -> Result<()> {
     let mut text = format!("{HEADER}\n");
     for workload in &data.run.workloads {
         data.allocators().for_each(|name| text += &line(data, workload, name));
     }
-    std::fs::write(&path, text).with_context(|| path.display().to_string())
+    std::fs::write(path, text).with_context(|| path.display().to_string())
 }
 
 /// An empty cell where there is no number.

@@ -3,7 +3,7 @@
 use super::columns::{groups, ratio};
 use crate::allocators::candidate::Kind;
 use crate::base::stats::Process;
-use crate::measure::record::{Data, Quantity};
+use crate::measure::data::{Data, Quantity};
 use anyhow::{Context, Result};
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -21,10 +21,14 @@ pub(super) fn draw(data: &Data, folder: &Path, process: Process) -> Result<()> {
     let footprint =
         ("footprint.svg", "Peak resident / peak live, to the best peer (below 1: smaller)", Quantity::Footprint);
     for (file, title, quantity) in [time, footprint] {
-        let path = folder.join(file);
-        chart(data, &path, title, quantity).with_context(|| path.display().to_string())?;
+        draw_one(data, &folder.join(file), title, quantity)?;
     }
     Ok(())
+}
+
+/// One file.
+pub(super) fn draw_one(data: &Data, path: &Path, title: &str, quantity: Quantity) -> Result<()> {
+    chart(data, path, title, quantity).with_context(|| path.display().to_string())
 }
 
 /// An allocator's name, its ratios by workload, and how it is drawn.
@@ -36,7 +40,7 @@ struct Dots<'a> {
     style: ShapeStyle,
 }
 
-/// Peers stand side by side, so that none hides another. The first of ours is filled, the second, with a lock, an outline.
+/// Peers stand side by side, so that none hides another. The first of ours is filled, the others are outlines.
 fn dots<'a>(data: &'a Data, workloads: &[&str], quantity: Quantity) -> Vec<Dots<'a>> {
     let dots = |name: &'a str, offset: f64, is_ours, style| {
         let point = |(index, workload): (usize, &&str)| {

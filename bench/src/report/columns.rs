@@ -1,7 +1,7 @@
 //! The columns of a run, and the best peer of each.
 
 use crate::allocators::candidate::Kind;
-use crate::measure::record::{Data, Quantity};
+use crate::measure::data::{Data, Quantity};
 
 /// The columns that are counted as "the eleven"; all others stand after them.
 pub(super) const ELEVEN: [&str; 11] =

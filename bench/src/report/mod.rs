@@ -9,9 +9,12 @@ mod syscalls;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod threads;
+
+pub(crate) use threads::show_threads;
 
 use crate::base::stats::Process;
-use crate::measure::record::Data;
+use crate::measure::data::Data;
 use anyhow::Result;
 use std::path::Path;
 
@@ -19,7 +22,7 @@ use std::path::Path;
 pub(crate) fn show(data: &Data, folder: &Path, process: Process, markdown: bool) -> Result<()> {
     tables::print(data, process, markdown);
     chart::draw(data, folder, process)?;
-    cells::write(data, folder)?;
+    cells::write(data, &folder.join("cells.csv"))?;
     println!("\nRaw data and charts: {}", folder.display());
     Ok(())
 }

@@ -3,7 +3,7 @@
 use crate::allocators::candidate::Kind;
 use crate::base::stats::Process;
 use crate::base::table::{Table, cell};
-use crate::measure::record::Data;
+use crate::measure::data::Data;
 use crate::workloads::PAIR;
 
 /// A number of an allocator, by its name.

@@ -3,7 +3,7 @@
 use super::columns::{groups, ratio};
 use crate::allocators::candidate::Kind;
 use crate::base::stats::{Process, at_most};
-use crate::measure::record::{Data, Quantity};
+use crate::measure::data::{Data, Quantity};
 
 /// Ratios to the best peer are held against these.
 const RATIOS: [f64; 2] = [1.0, 1.3];

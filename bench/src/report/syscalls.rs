@@ -1,7 +1,8 @@
 //! Which allocators ask the kernel for memory, how often, and which go on doing so.
 
 use crate::base::table::Table;
-use crate::measure::record::{Calls, Data};
+use crate::measure::data::Data;
+use crate::measure::record::Calls;
 
 pub(super) fn print(data: &Data, markdown: bool) {
     let counted = |load: &&String| data.allocators().any(|name| data.calls(load, name).is_some());

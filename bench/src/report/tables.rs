@@ -5,7 +5,8 @@ use super::{pairs, summary, syscalls};
 use crate::allocators::candidate::Kind;
 use crate::base::stats::{self, Process};
 use crate::base::table::{Table, cell, number, title};
-use crate::measure::record::{Data, Quantity, Record};
+use crate::measure::data::{Data, Quantity};
+use crate::measure::record::Record;
 
 /// Prints everything that the data hold.
 pub(super) fn print(data: &Data, process: Process, markdown: bool) {
@@ -36,18 +37,19 @@ pub(super) fn print(data: &Data, process: Process, markdown: bool) {
     remarks(data);
 }
 
-fn head(data: &Data) {
+pub(super) fn head(data: &Data) {
     let run = &data.run;
     let (machine, kernel, rounds, budget) = (&run.machine, &run.kernel, run.rounds, run.budget_ms);
-    println!("{machine}, Linux {kernel}; {rounds} processes of {budget} ms for each allocator and workload");
+    let threads = run.threads.map_or(String::new(), |count| format!(" with {count} threads"));
+    println!("{machine}, Linux {kernel}; {rounds} processes of {budget} ms{threads} for each allocator and workload");
     let mut versions: Vec<&str> = run.allocators.iter().filter_map(|name| name.version.as_deref()).collect();
     versions.dedup();
     println!("{}\n", versions.join(", "));
 }
 
 /// A row for each allocator, a column for each workload. The boundary's row is last and never the best.
-fn grid(data: &Data, columns: &[&str], text: &str, quantity: Quantity, markdown: bool) {
-    let is_time = !matches!(quantity, Quantity::Footprint);
+pub(super) fn grid(data: &Data, columns: &[&str], text: &str, quantity: Quantity, markdown: bool) {
+    let is_time = matches!(quantity, Quantity::Warm(_) | Quantity::Cold(_));
     let boundary: Vec<&str> = data.whose(Kind::Boundary).collect();
     let value = |column: &str, name: &str| data.number(quantity, column, name);
     let is_filled = |column: &&&str| data.allocators().any(|name| value(column, name).is_some());
@@ -71,7 +73,7 @@ fn grid(data: &Data, columns: &[&str], text: &str, quantity: Quantity, markdown:
 }
 
 /// This repository's heap beside the best of the others, column by column.
-fn ours(data: &Data, columns: &[&str], text: &str, quantity: Quantity, markdown: bool) {
+pub(super) fn ours(data: &Data, columns: &[&str], text: &str, quantity: Quantity, markdown: bool) {
     let peers = columns.iter().filter_map(|column| Some((*column, best_peer(data, column, quantity)?.0)));
     let (columns, peers): (Vec<&str>, Vec<&str>) = peers.unzip();
     if columns.is_empty() {
@@ -88,7 +90,7 @@ fn ours(data: &Data, columns: &[&str], text: &str, quantity: Quantity, markdown:
 }
 
 /// How far the processes of one cell lie apart.
-fn spread(data: &Data) {
+pub(super) fn spread(data: &Data) {
     let mut spreads = Vec::new();
     for workload in &data.run.workloads {
         for name in data.allocators() {
@@ -111,7 +113,7 @@ fn spread(data: &Data) {
 }
 
 /// What failed and what was left out.
-fn remarks(data: &Data) {
+pub(super) fn remarks(data: &Data) {
     for record in &data.records {
         match record {
             Record::Failed { what, workload, allocator, reason } => {

@@ -2,7 +2,8 @@ use super::columns::{ELEVEN, best_peer, groups, ratio};
 use super::summary;
 use crate::allocators::candidate::Kind;
 use crate::base::stats::Process;
-use crate::measure::record::{Data, Memory, Name, Of, Quantity, Record, Run, Time};
+use crate::measure::data::{Data, Quantity};
+use crate::measure::record::{Memory, Name, Of, Record, Run, Time};
 use crate::workloads;
 use crate::workloads::workload::Tier;
 
@@ -17,7 +18,7 @@ fn data(cells: &[(&str, &str, f64, u64, u64)]) -> Data {
     let mut records = Vec::new();
     for &(workload, allocator, warm, peak_resident, peak_live) in cells {
         let (cold, fastest, slowest) = (2.0 * warm, warm, warm);
-        let time = Time { round: 0, warm, cold, fastest, slowest, samples: 1, cycles_per_ns: None };
+        let time = Time { round: 0, warm, cold, fastest, slowest, samples: 1, calm: None, cycles_per_ns: None };
         records.push(Record::Time(Of::new(workload, allocator, time)));
         records.push(Record::Memory(Of::new(workload, allocator, Memory { peak_resident, peak_live })));
     }

@@ -20,6 +20,8 @@ impl<P: Probe> Run<P> {
             Round::Aligned(replacements) => self.churn::<ALIGNED>(replacements),
             Round::Strings(steps) => self.strings(steps),
             Round::Queue(steps) => self.queue(steps),
+            Round::Exchange => self.exchange(),
+            Round::Batches { leave } => self.batches(leave),
             Round::Trace(_) => self.replay(),
         }
     }
@@ -73,6 +75,50 @@ impl<P: Probe> Run<P> {
             self.live[index] = self.request::<KIND>(self.size(random as usize));
         }
         operations
+    }
+
+    /// Frees what a round left. Those that free all of their own leave their table as it is.
+    pub(crate) fn drain(&mut self) {
+        if !matches!(self.round, Round::Stack | Round::Fifo | Round::Random) {
+            (0..self.live.len()).for_each(|index| _ = self.free_at(index));
+        }
+    }
+
+    /// Frees the block in a place, if there is one. Returns the number of operations.
+    fn free_at(&mut self, index: usize) -> usize {
+        let block = std::mem::replace(&mut self.live[index], Block::NONE);
+        if block.is_none() {
+            return 0;
+        }
+        self.free(block);
+        1
+    }
+
+    /// Every block is replaced, in random order.
+    fn exchange(&mut self) -> usize {
+        let filled = self.fill(|run, index| run.allocate(run.size(index)));
+        for index in 0..self.order.len() {
+            let (random, place) = (next(&mut self.random), self.order[index] as usize);
+            self.free(self.live[place]);
+            self.live[place] = self.allocate(self.size(random as usize));
+        }
+        filled + self.order.len() * 2
+    }
+
+    /// A batch is allocated; of every two blocks the first is freed, first to last, and then the second, last to first.
+    /// If those are left, they are freed when the next round begins.
+    fn batches(&mut self, leave: bool) -> usize {
+        let mut operations = if leave { self.free_seconds() } else { 0 };
+        for index in 0..self.live.len() {
+            self.live[index] = self.allocate(self.size(index));
+        }
+        operations += self.live.len();
+        operations += (0..self.live.len()).step_by(2).map(|index| self.free_at(index)).sum::<usize>();
+        if leave { operations } else { operations + self.free_seconds() }
+    }
+
+    fn free_seconds(&mut self) -> usize {
+        (0..self.live.len()).skip(1).step_by(2).rev().map(|index| self.free_at(index)).sum()
     }
 
     fn all(&mut self) -> usize {

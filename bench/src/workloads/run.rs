@@ -35,22 +35,35 @@ pub(crate) struct Run<P> {
     trace: Replay,
 }
 
+// SAFETY: nothing else knows its tables, and its blocks are whoever's it is.
+unsafe impl<P: Send> Send for Run<P> {}
+
 impl<P: Probe> Run<P> {
     /// `probe` is made last, when the benchmark's own memory is resident.
     pub(crate) fn new(workload: &Workload, entry: &'static Entry, probe: impl FnOnce() -> P) -> Self {
-        let (mut random, round) = (SEED, workload.round);
+        (entry.prepare)();
+        Self::prepared(workload, entry, probe, SEED)
+    }
+
+    /// The same on an entry that is prepared, with a sequence of its own.
+    pub(crate) fn prepared(
+        workload: &Workload,
+        entry: &'static Entry,
+        probe: impl FnOnce() -> P,
+        mut random: u64,
+    ) -> Self {
+        let round = workload.round;
         let sizes = kernel::table(SIZES, |_| 0);
         sizes.fill_with(|| workload.sizes.pick(next(&mut random)));
         if let Sizes::WithLarge = workload.sizes {
             (sizes[0], sizes[SIZES / 2]) = (1 << 20, 1 << 20);
         }
         let order = kernel::table(workload.slots, |index| index as u32);
-        if let Round::Random = round {
+        if let Round::Random | Round::Exchange = round {
             shuffle(order, &mut random);
         }
         let live = kernel::table(workload.slots, |_| Block::NONE);
         let trace = if let Round::Trace(file) = round { Replay::load(file) } else { Replay::none() };
-        (entry.prepare)();
         Self { entry, probe: probe(), sizes, live, order, random, round, oldest: 0, trace }
     }
 

@@ -41,7 +41,7 @@ impl Tier {
 
 /// One round; a number is that of its steps.
 #[derive(Clone, Copy)]
-pub(super) enum Round {
+pub(crate) enum Round {
     Pair,
     Stack,
     Churn(usize),
@@ -53,13 +53,18 @@ pub(super) enum Round {
     Aligned(usize),
     Strings(usize),
     Queue(usize),
+    Exchange,
+    /// Whether half of a batch is left to the next round.
+    Batches {
+        leave: bool,
+    },
     /// The shipped trace of this name.
     Trace(&'static str),
 }
 
-pub(super) const SMALL: Sizes = Sizes::LogUniform(8, 1024);
+pub(crate) const SMALL: Sizes = Sizes::LogUniform(8, 1024);
 
-pub(super) const fn load(name: &'static str, slots: usize, sizes: Sizes, round: Round, note: &'static str) -> Workload {
+pub(crate) const fn load(name: &'static str, slots: usize, sizes: Sizes, round: Round, note: &'static str) -> Workload {
     let slow = slots > 500_000;
     let memory = slots > 64 || matches!(round, Round::Double | Round::Trace(_));
     let tier = if slow { Tier::Usual } else { Tier::Quick };

@@ -65,7 +65,7 @@ mod bump {
 static HEAP: hmalloc::Hmalloc = hmalloc::Hmalloc::new();
 
 // SAFETY: this program starts no threads and handles no signals.
-#[cfg(feature = "hmalloc-single")]
+#[cfg(feature = "hmalloc-alone")]
 #[global_allocator]
 static HEAP: hmalloc::Hmalloc<hmalloc::SingleThreaded> = unsafe { hmalloc::Hmalloc::single_threaded() };
 
@@ -100,7 +100,7 @@ mod linked_list {
 }
 
 /// Writes a line for each span of the heap: start, length and use. Allocates nothing, so it touches no further page.
-#[cfg(all(feature = "spans", any(feature = "hmalloc", feature = "hmalloc-single")))]
+#[cfg(all(feature = "spans", any(feature = "hmalloc", feature = "hmalloc-alone")))]
 pub(crate) fn name_spans() {
     use core::fmt::{self, Write};
 
@@ -121,5 +121,5 @@ pub(crate) fn name_spans() {
 }
 
 /// Not asked for.
-#[cfg(not(all(feature = "spans", any(feature = "hmalloc", feature = "hmalloc-single"))))]
+#[cfg(not(all(feature = "spans", any(feature = "hmalloc", feature = "hmalloc-alone"))))]
 pub(crate) fn name_spans() {}
