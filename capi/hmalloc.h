@@ -6,9 +6,10 @@
  *   libhmalloc.so  the same; and malloc, free and their family, so that it can be preloaded into an existing program.
  *                  A program linked with it gets all of its memory from this heap. It reads the environment: see below.
  *
- * All functions may be called from any thread, before main, in constructors and at exit, and in the child of a fork. As
- * with malloc, do not call them from a signal handler that may have interrupted one of them: that ends the process with
- * one line. fork in such a handler works. One lock serves all threads. It does not inherit priority, so a real-time thread
+ * All functions may be called from any thread, before main, in constructors and at exit, and in the child of a fork. With a
+ * libc, those that allocate, free and resize may be called from signal handlers, too, whatever they have interrupted. Without
+ * one, and the others anywhere, not from a handler that may have interrupted one of them: that ends the process with
+ * one line. fork in such a handler works. Large blocks take one lock. It does not inherit priority, so a real-time thread
  * may wait for one of low priority that is preempted inside. The child of a vfork shares the heap with its parent.
  *
  * Memory is aligned for any object (to 16 bytes). If it runs out, or more than PTRDIFF_MAX bytes are requested, the result
