@@ -2,10 +2,12 @@
 
 use super::Hmalloc;
 use crate::door::misuse::Misuse;
-use crate::global::lock::{Futex, SingleThreaded};
+use crate::global::lock::{Futex, Lock, SingleThreaded};
 use crate::ground::policy::Policy;
 use crate::heap::Heap;
 use crate::kernel::brk::{Automatic, Brk};
+use crate::kernel::fork::Side;
+use crate::kernel::{barrier, tasks};
 use core::cell::UnsafeCell;
 
 impl Hmalloc {
@@ -36,6 +38,7 @@ impl Hmalloc {
     /// Each thread that ever uses the heap has a thread pointer of its own while it lives, as one made by `clone` with
     /// `CLONE_SETTLS` has, or by `set_thread_area` or `arch_prctl` at its start; it does not change it while it lives; and
     /// on x86 and x86_64 the word to which it points holds that address itself, as the ABI of thread-local storage says.
+    /// A signal handler must not use the heap if it may have interrupted its thread in the heap.
     pub const unsafe fn with_thread_pointers(policy: Policy) -> Self {
         let heap = UnsafeCell::new(Heap::with_policy(Automatic::new(), policy));
         Self { lock: Futex::with_thread_pointers(true), policy, report: None, heap }
@@ -56,7 +59,18 @@ impl<B: Brk> Hmalloc<Futex, B> {
     /// Waits until no other thread is using the heap, and keeps other threads out. To be called right before `fork` in
     /// a program with threads and without a libc, so that no thread is changing the heap while the child gets its copy.
     pub fn before_fork(&self) {
-        self.lock.take_for_fork();
+        loop {
+            self.lock.take_for_fork();
+            let Some(world) = self.lock.world() else { return };
+            if world.stop(self.lock.thread(), barrier::pass_all) {
+                world.forker[0].set(tasks::process_id());
+                world.forker[1].set(tasks::thread_id());
+                return;
+            }
+            // SAFETY: taken above, and the heap was not used since.
+            unsafe { self.lock.leave_after_fork() };
+            tasks::sleep(1);
+        }
     }
 
     /// Lets the threads of this process use the heap again: after `fork`, in the parent and in the child.
@@ -67,6 +81,11 @@ impl<B: Brk> Hmalloc<Futex, B> {
     /// not used the heap since; and neither call is made in a signal handler that may have interrupted a call to the
     /// heap.
     pub unsafe fn after_fork(&self) {
+        if let Some(world) = self.lock.world() {
+            let parent = world.forker[0].get() == tasks::process_id();
+            let side = if parent { Side::Parent } else { Side::Child };
+            world.go_on(side, self.lock.thread(), world.forker[1].get());
+        }
         // SAFETY: the caller's promise.
         unsafe { self.lock.leave_after_fork() };
     }

@@ -231,6 +231,9 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[inline(never)]
     pub(super) fn report_twice(&self, by: ByHandle<'_>) {
         let Some(world) = self.lock.world() else { return };
+        if self.lock.is_interrupted() || !world.handlers.begin() {
+            return;
+        }
         loop {
             let found = self.in_center(by, |work| {
                 let address = world.tiers().find_map(|tier| tier.others.take_twice())?;
@@ -238,8 +241,9 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             });
             match found {
                 Some(misuse) => self.report_late(&misuse),
-                None => return,
+                None => break,
             }
         }
+        world.handlers.end();
     }
 }

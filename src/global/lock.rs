@@ -159,7 +159,9 @@ impl Futex {
 impl Drop for Futex {
     fn drop(&mut self) {
         if self.seat.load(Relaxed) != 0 {
-            self.world().into_iter().for_each(|world| world.forget_forks(self.seat()));
+            if let Some(world) = self.world() {
+                fork::while_none_forks(|| world.forget_forks(self.seat()));
+            }
             self.seat().part();
         }
     }
@@ -224,7 +226,8 @@ unsafe impl Lock for Futex {
     }
 
     fn is_interrupted(&self) -> bool {
-        self.seat().is_interrupted()
+        let seat = self.seat();
+        seat.is_interrupted() && !fork::forks_with(seat)
     }
 
     fn may_have_world(&self) -> bool {

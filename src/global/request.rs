@@ -62,6 +62,10 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[cold]
     #[inline(never)]
     fn allocate_from_all(&self, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
+        if self.lock.world().is_some_and(|world| world.is_interrupted(self.lock.thread())) {
+            // A signal handler: its own thread cannot be stopped.
+            return Err(OutOfMemory);
+        }
         let asked = self.in_center(by, |work| work.may_ask_all());
         if asked { self.while_stopped(|heap| heap.allocate(layout)) } else { Err(OutOfMemory) }
     }

@@ -59,7 +59,8 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         let world = self.lock.world().filter(|world| world.may_look(heap.spans.brk.now(), look_every(heap)));
         let owner = world.and_then(|world| world.tier(number)).filter(|owner| owner.thread() != self.lock.thread());
         if let Some((world, owner)) = world.zip(owner) {
-            if world.stop_one(owner, barrier_for(heap)) && owner.lease.is_at_rest() {
+            let stopped = world.stop_one(owner, barrier_for(heap));
+            if stopped && owner.lease.is_at_rest() {
                 heap.spans.has_readers = true;
                 // SAFETY: its owner is stopped.
                 let tier = unsafe { &mut *owner.tier() };
@@ -74,7 +75,9 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
                 work.tier.drain(&work.spans.map.lookup);
                 work.retire_queued();
             }
-            owner.restore();
+            if stopped {
+                world.restore();
+            }
         }
         super::end(&self.lock, turn);
     }
@@ -83,6 +86,10 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[cold]
     #[inline(never)]
     pub(super) fn free_put_off(&self, world: &World) {
+        // What is freed here may find its own thread interrupted, or be told of more: one at a time.
+        if world.is_interrupted(self.lock.thread()) || !world.handlers.begin() {
+            return;
+        }
         while let Some(address) = world.handlers.take_put_off() {
             let misuse = self.in_center(None, |work| {
                 let freed = work.free_live_at(address);
@@ -90,6 +97,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             });
             misuse.iter().for_each(|misuse| self.report_late(misuse));
         }
+        world.handlers.end();
     }
 
     /// Begins a turn in the central part in which no thread is in the middle of an operation. The threads go on with

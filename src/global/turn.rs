@@ -9,6 +9,7 @@ use crate::kernel::seat;
 use crate::threads::own::BY_HANDLE;
 use crate::threads::{OwnTier, WORLD_BYTES, World};
 use crate::tier::Tier;
+use crate::tier::others::Others;
 use crate::work::Work;
 
 /// The tier of a handle; `None` where the calling thread has its own.
@@ -102,10 +103,14 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         work.spans.has_readers = work.world.is_some_and(World::has_company);
         let result = use_heap(&mut work);
         let rest = work.may_rest();
+        let twice = work.tier.others.is_some_and(Others::has_found_twice);
         own.lease.leave();
         super::end(&self.lock, turn);
         if rest {
             self.rest();
+        }
+        if twice {
+            self.report_twice(handle);
         }
         if let Some(world) = self.lock.world().filter(|world| world.handlers.has_put_off()) {
             self.free_put_off(world);

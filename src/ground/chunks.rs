@@ -12,7 +12,7 @@
 //! another thread, and stays; kernel memory is zero, which is no freed bits and no link, so only pages of such slabs touch
 //! it. It has addresses for 1/62 of the heap.
 
-use crate::ground::atomic::{AtomicU32, Relaxed, fence_after_update};
+use crate::ground::atomic::{AtomicU32, Relaxed, Release, fence_after_update};
 use crate::ground::freed::{Freed, SLOTS};
 use crate::ground::header::{MAX_SLOTS, PAGE_SHIFT, Slab};
 use crate::ground::inbox::Link;
@@ -47,7 +47,8 @@ impl Note {
 
     /// The words that were noted; forgets them, before the owner looks.
     pub(crate) fn take(&self) -> impl Iterator<Item = usize> {
-        let bits = self.words.swap(0, Relaxed);
+        // Partner: the fence in `add`. Else the slab's note could be taken after this.
+        let bits = self.words.swap(0, Release);
         fence_after_update();
         (0..WORDS).filter(move |word| bits >> (word / WORDS_OF_BIT) & 1 == 1)
     }

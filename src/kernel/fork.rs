@@ -73,7 +73,7 @@ fn stop_all() -> bool {
     let stopped = hooks().take_while(|(hook, subject)| (hook.stop)(*subject)).count();
     let all = stopped == hooks().count();
     if !all {
-        go_on(Side::Parent);
+        hooks().take(stopped).for_each(|(hook, subject)| (hook.go_on)(subject, Side::Parent));
     }
     all
 }
@@ -198,6 +198,27 @@ unsafe fn leave_all(taken: u32) {
     }
 }
 
+/// Takes `CLAIM` and every lock.
+fn take_claim_and_all() -> u32 {
+    // Not taken if a signal handler forks that interrupted the first use of a heap. That goes on when it returns, and
+    // keeps other threads from forking meanwhile.
+    let claim = if take_for_fork(&CLAIM) { bit(0) } else { 0 };
+    take_all() | claim
+}
+
+/// # Safety
+///
+/// The caller has taken the locks of these bits.
+unsafe fn leave_claim_and_all(taken: u32) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        leave_all(taken);
+        if taken & bit(0) != 0 {
+            CLAIM.leave_and_wake();
+        }
+    }
+}
+
 extern "C" fn before() {
     libc::lock_streams();
     if is_forker() {
@@ -205,15 +226,15 @@ extern "C" fn before() {
         NESTED.fetch_add(1, Relaxed);
         return;
     }
-    // Not taken if a signal handler forks that interrupted the first use of a heap. That goes on when it returns, and
-    // keeps other threads from forking meanwhile.
-    let claim = if take_for_fork(&CLAIM) { bit(0) } else { 0 };
-    let mut taken = take_all() | claim;
+    let mut taken = take_claim_and_all();
     while !stop_all() {
+        // A thread that does not stop may be waiting for any of these, in a signal handler that forks, too.
         // SAFETY: taken above.
-        unsafe { leave_all(taken) };
+        unsafe { leave_claim_and_all(taken) };
+        libc::unlock_streams();
         tasks::sleep(1);
-        taken = take_all() | claim;
+        libc::lock_streams();
+        taken = take_claim_and_all();
     }
     FORKER_POINTER.store(seat::this_thread(), Relaxed);
     FORKER_PROCESS.store(tasks::process_id(), Relaxed);
@@ -242,12 +263,7 @@ fn after(side: Side) {
     let taken = TAKEN.swap(0, AcqRel);
     FORKER.store(0, Release);
     // SAFETY: `before` has taken them, in this thread or the one that it is a copy of.
-    unsafe {
-        leave_all(taken);
-        if taken & bit(0) != 0 {
-            CLAIM.leave_and_wake();
-        }
-    }
+    unsafe { leave_claim_and_all(taken) };
 }
 
 // musl calls this around `fork`. It is weak there, as it is here: a program that calls `pthread_atfork` brings another

@@ -154,7 +154,7 @@ pub(crate) fn nap() {
 /// Whether there is no task with this thread id. False where that cannot be known.
 #[cold]
 pub(crate) fn is_gone(thread: u32) -> bool {
-    if cfg!(miri) {
+    if is_filtered() {
         return false;
     }
     // SAFETY: signal 0 is not sent.

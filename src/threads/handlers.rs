@@ -22,6 +22,8 @@ pub(crate) struct Handlers {
     /// Addresses of blocks that are to be freed.
     put_off: [AtomicUsize; PUT_OFF_MAX],
     put_off_count: AtomicUsize,
+    /// 1 while what was put off is being done.
+    under_way: AtomicUsize,
 }
 
 /// A block that is a mapping.
@@ -83,6 +85,16 @@ impl Handlers {
         let noted = self.put_off.iter().any(|place| place.compare_exchange(0, address, Release, Relaxed).is_ok());
         self.put_off_count.fetch_add(noted as usize, AcqRel);
         noted
+    }
+
+    /// Begins to do what was put off, and to report what was found late. Not if that is being done already.
+    pub(crate) fn begin(&self) -> bool {
+        self.under_way.compare_exchange(0, 1, Acquire, Relaxed).is_ok()
+    }
+
+    /// Ends it.
+    pub(crate) fn end(&self) {
+        self.under_way.store(0, Release);
     }
 
     /// Whether any free was put off.

@@ -98,6 +98,11 @@ impl OwnTier {
         self.lease.restore(thread);
     }
 
+    /// Whether it is that of a thread pointer, or of a handle of a task.
+    pub(crate) fn is_of(&self, thread: usize, task: u32) -> bool {
+        self.thread() == thread || (task != 0 && self.is_handle_of(task))
+    }
+
     /// Whether a handle of the task owns it.
     pub(crate) fn is_handle_of(&self, task: u32) -> bool {
         self.thread() == BY_HANDLE && self.task.load(Relaxed) == task

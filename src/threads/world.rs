@@ -38,6 +38,10 @@ pub struct World {
     room: SharedUsize,
     room_end: SharedUsize,
     company: SharedU32,
+    /// The process and the task that called `before_fork`.
+    pub(crate) forker: [SharedU32; 2],
+    /// How many stops are under way: one may be inside of another, as of a fork inside of a check.
+    stops: SharedUsize,
     /// When all tiers last rested, in milliseconds, by the source's clock.
     pub(crate) rested: SharedUsize,
     /// When somebody last looked into an owner's inbox in its place, in milliseconds.
@@ -92,7 +96,7 @@ impl World {
         before.into_iter().for_each(OwnTier::leave);
         // Beside a libc the first thread is mostly the process's first one, which is spared the question which it is: it ends
         // last.
-        let first = tier.number() == 1 && seat::tells_threads();
+        let first = tier.number() == 1 && thread != BY_HANDLE && seat::tells_threads() && !self.has_company();
         tier.set_owner(thread, if first { 0 } else { tasks::thread_id() });
         if tier.number() > 1 {
             self.company.set(1);
@@ -116,7 +120,8 @@ impl World {
 
     /// Whether a thread is in the middle of an operation, which a signal handler of it has interrupted.
     pub(crate) fn is_interrupted(&self, thread: usize) -> bool {
-        self.tiers().any(|tier| tier.thread() == thread && tier.lease.is_busy())
+        let task = self.task_with_handles();
+        self.tiers().any(|tier| tier.is_of(thread, task) && tier.lease.is_busy())
     }
 
     /// Takes a tier from its owner, who is stopped, or is the caller, or does not exist in this process.
@@ -136,8 +141,9 @@ impl World {
         }
         let dead = |tier: &&OwnTier| !tier.lease.is_busy() && tier.is_abandoned();
         if self.tiers().filter(dead).inspect(|tier| tier.lease.revoke()).count() > 0 {
+            self.stops.set(self.stops.get() + 1);
             barrier::pass_all();
-            let stopped = |tier: &&OwnTier| tier.lease.is_revoked() && tier.lease.is_at_rest();
+            let stopped = |tier: &&OwnTier| tier.lease.is_revoked() && dead(tier);
             self.tiers().filter(stopped).for_each(|tier| self.vacate(tier));
             self.restore();
         }
@@ -168,7 +174,9 @@ impl World {
     /// may be waiting for the lock that the caller holds, in a signal handler. Whoever is stopped goes on with
     /// [`restore`](Self::restore).
     pub(crate) fn stop(&self, thread: usize, barrier: fn()) -> bool {
-        let other = |tier: &&OwnTier| !tier.is_vacant() && tier.thread() != thread;
+        let task = self.task_with_handles();
+        let other = |tier: &&OwnTier| !tier.is_vacant() && !tier.is_of(thread, task);
+        self.stops.set(self.stops.get() + 1);
         self.tiers().for_each(|tier| tier.lease.revoke());
         if self.tiers().filter(other).count() == 0 {
             return true;
@@ -181,6 +189,11 @@ impl World {
         stopped
     }
 
+    /// The calling task's thread id, if there are handles, one of which may be its.
+    fn task_with_handles(&self) -> u32 {
+        if self.tiers().any(|tier| tier.thread() == BY_HANDLE) { tasks::thread_id() } else { 0 }
+    }
+
     /// Stops all owners around a fork, at which the caller's own operation may be interrupted.
     fn stop_for_fork(world: *const ()) -> bool {
         // SAFETY: given to `call_around`; worlds stay.
@@ -188,21 +201,28 @@ impl World {
         world.stop(seat::thread_pointer(), barrier::pass_all)
     }
 
-    /// Lets them go on: in the child those that are no more leave their tiers to others.
+    /// Lets them go on.
     fn go_on_after_fork(world: *const (), side: Side) {
         // SAFETY: as above.
         let world = unsafe { &*world.cast::<Self>() };
-        let thread = seat::thread_pointer();
+        world.go_on(side, seat::thread_pointer(), fork::forker());
+    }
+
+    /// Ends a stop around a fork: in the child those that are no more leave their tiers to others. `thread` is the caller's
+    /// thread pointer, `task` the thread id of the task that forked.
+    pub(crate) fn go_on(&self, side: Side, thread: usize, task: u32) {
         if side == Side::Child {
-            let mine = |tier: &&OwnTier| tier.thread() == thread || tier.is_handle_of(fork::forker());
+            // Whoever was doing that is no more.
+            self.handlers.end();
+            let mine = |tier: &&OwnTier| tier.is_of(thread, task);
             // They were stopped; if one is busy, then it was about to see that.
-            world.tiers().filter(|tier| !mine(tier)).for_each(|tier| {
+            self.tiers().filter(|tier| !mine(tier)).for_each(|tier| {
                 tier.lease.reset();
-                world.vacate(tier);
+                self.vacate(tier);
             });
-            world.tiers().filter(mine).for_each(OwnTier::renew_task);
+            self.tiers().filter(mine).for_each(OwnTier::renew_task);
         }
-        world.restore();
+        self.restore();
     }
 
     /// Has all owners stopped around forks, for the heap with this seat.
@@ -216,8 +236,9 @@ impl World {
         fork::end_around(seat, core::ptr::from_ref(self).cast());
     }
 
-    /// Stops one owner, as [`stop`](Self::stop) does. It goes on with [`OwnTier::restore`].
+    /// Stops one owner, as [`stop`](Self::stop) does. It goes on with [`restore`](Self::restore).
     pub(crate) fn stop_one(&self, tier: &OwnTier, barrier: fn()) -> bool {
+        self.stops.set(self.stops.get() + 1);
         if tier.is_vacant() {
             return true;
         }
@@ -225,14 +246,18 @@ impl World {
         barrier();
         let stopped = wait(tier);
         if !stopped {
-            tier.restore();
+            self.restore();
         }
         stopped
     }
 
-    /// Lets all owners go on.
+    /// Ends a stop. Unless there is another one around it, all owners go on.
     pub(crate) fn restore(&self) {
-        self.tiers().for_each(OwnTier::restore);
+        let stops = self.stops.get().saturating_sub(1);
+        self.stops.set(stops);
+        if stops == 0 {
+            self.tiers().for_each(OwnTier::restore);
+        }
     }
 }
 

@@ -48,6 +48,6 @@ impl Directory {
 
     /// Whether another thread than the owner has freed a live slot, and the owner has not taken it yet.
     pub(crate) fn has_freed(&self, slot: Slot) -> bool {
-        slot.slab.is_freed_by_others() && self.of(slot.slab.owner_number()).is_some_and(|others| others.has_freed(slot))
+        self.of(slot.slab.owner_number()).is_some_and(|others| others.has_freed(slot))
     }
 }

@@ -62,8 +62,13 @@ impl Tier {
         let from = core::ptr::with_exposed_provenance::<u8>(address);
         // SAFETY: both slots are live and as long as what is copied, and they are not the same.
         unsafe { payload.as_ptr().copy_from_nonoverlapping(from, old.min(new.size())) };
-        // Others may have freed it meanwhile, which the owner finds out when it looks for what they have freed.
-        let review = slot.is_live() && slot.free();
+        let review = if slot.is_live() {
+            slot.free()
+        } else {
+            // Another thread has freed it meanwhile: one of the two is wrong, and this one is told of it.
+            self.others.iter().for_each(|others| others.note_twice(address));
+            false
+        };
         Some(Moved { payload, review: review.then_some(slot.slab) })
     }
 }

@@ -190,7 +190,7 @@ impl<B: Brk> Work<'_, B> {
         let tier = unsafe { &mut *owner.tier() };
         let live = slot.is_live();
         let free = if live && slot.free() { tier.review(slot.slab, self.spans) } else { None };
-        owner.restore();
+        world.restore();
         free.into_iter().for_each(|free| self.return_due(free));
         live
     }
