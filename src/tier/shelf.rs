@@ -128,13 +128,7 @@ impl Tier {
             if let Some(slab) = self.classes[index].slab {
                 self.detach(index, slab, spans);
                 let free = slab.capacity() - slab.live_slots();
-                if self.shortage.is_there() {
-                    self.find_slots_of(slab, free);
-                } else if free < slab.relist_at() {
-                    slab.set_place(Place::Full, slab.relist_at() - free);
-                } else {
-                    self.list_with(slab, free);
-                }
+                self.put_away(slab, free);
             }
         }
     }
@@ -148,6 +142,12 @@ impl Tier {
         if free == slab.capacity() {
             return Some(self.retire(slab, spans));
         }
+        self.put_away(slab, free);
+        None
+    }
+
+    /// Sets the place of a slab that is no class's current one any more, by its `free` slots.
+    fn put_away(&mut self, slab: Slab, free: usize) {
         slab.set_place(Place::Full, slab.relist_at());
         if self.shortage.is_there() {
             self.find_slots_of(slab, free);
@@ -156,7 +156,6 @@ impl Tier {
         } else {
             self.list_with(slab, free);
         }
-        None
     }
 
     /// Whether a class has no slab from which it could take more slots.
@@ -201,12 +200,7 @@ impl Tier {
 
     /// Sets the place of a slab that its class has left, by its free slots.
     pub(super) fn leave(&mut self, slab: Slab) {
-        let free = slab.capacity() - slab.live_slots();
-        slab.set_place(Place::Full, slab.relist_at());
-        if self.shortage.is_there() {
-            return self.find_slots_of(slab, free);
-        }
-        slab.set_place(Place::Full, slab.relist_at() - free);
+        self.put_away(slab, slab.capacity() - slab.live_slots());
     }
 
     /// Detaches a class from its current slab.
