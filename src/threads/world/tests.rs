@@ -55,3 +55,18 @@ fn the_owner_of_a_handle_is_not_waited_for_when_it_is_dead() {
     assert!(tier.lease.enter(BY_HANDLE));
     assert_eq!(world.stop(THIS, barrier::pass_all), !cfg!(miri), "an interpreter does not know who is dead");
 }
+
+/// A fork inside of a check, or a check inside of a fork, does not let the others go on before both are over.
+#[test]
+fn a_stop_inside_of_another_one_does_not_end_it() {
+    let world = some_world();
+    let tier = register(world, OTHER);
+    assert!(world.stop(THIS, || {}) && world.stop(THIS, || {}));
+    world.restore();
+    assert!(!tier.lease.enter(OTHER), "the outer stop goes on");
+    assert!(world.stop_one(tier, || {}));
+    world.restore();
+    assert!(!tier.lease.enter(OTHER), "it still does");
+    world.restore();
+    assert!(tier.lease.enter(OTHER), "both are over");
+}
