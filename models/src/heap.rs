@@ -1,5 +1,5 @@
 //! The little of a heap that the protocol needs: slabs, their owners' words, and what is done with both, as
-//! `src/tier/others.rs` and `src/work/free.rs` do it.
+//! `others.rs` in the tier does it, and freeing in `work`.
 //!
 //! Slots are numbered by bits. There is one word of live bits a slab, which its owner alone writes, without a
 //! read-modify-write.

@@ -20,7 +20,7 @@
 
 use super::atomic::{Acquire, AtomicU32, AtomicUsize, Relaxed, Release, SeqCst, compiler_fence};
 
-/// The two words of a lease. All zeros: at rest, and nobody's.
+/// The two words of a lease. All zeros: at rest, and without an owner.
 pub(crate) struct Lease {
     /// 1 while an operation is under way.
     busy: AtomicU32,
@@ -74,7 +74,7 @@ impl Lease {
         self.holder.store(0, Relaxed);
     }
 
-    /// Whether the lease is revoked, or nobody's.
+    /// Whether the lease is revoked, or has no owner.
     pub(crate) fn is_revoked(&self) -> bool {
         self.holder.load(Relaxed) == 0
     }

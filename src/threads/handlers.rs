@@ -33,8 +33,7 @@ struct Alone {
 }
 
 impl Handlers {
-    /// A block of at least `size` bytes, at a multiple of `align`, which is at most a page of the kernel's. All of it is
-    /// zero.
+    /// A zeroed block of at least `size` bytes at a multiple of `align`, which is at most a kernel page.
     pub(crate) fn allocate(&self, size: usize, align: usize, kernel_page: usize) -> Option<usize> {
         let bytes = size.max(1).checked_next_multiple_of(kernel_page).filter(|_| align <= kernel_page)?;
         let free = |entry: &&Alone| entry.address.compare_exchange(0, TAKEN, Acquire, Relaxed).is_ok();

@@ -58,7 +58,7 @@ impl OwnTier {
         unsafe { (*self.tier.get()).forget_slabs() }
     }
 
-    /// The tier. It may be used by the owner while its lease is [entered](Lease::enter), and by who has it stopped.
+    /// The tier. It may be used by the owner while its lease is [entered](Lease::enter), and by whoever has stopped the owner.
     #[inline(always)]
     pub(crate) fn tier(&self) -> *mut Tier {
         self.tier.get()

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use support::calls::KIB;
 use support::child::Ended;
 
-/// Runs `body` in a process of its own, in which a panic of any thread ends all: those who wait for it would wait for ever.
+/// Runs `body` in a process of its own, which a panic in any thread ends: other threads would wait for that one for ever.
 pub(crate) fn scenario<T>(test: &T, body: impl FnOnce() + Send + 'static) {
     let ended = observe(test, body);
     assert!(ended.finished, "the scenario failed: {ended:#?}");
