@@ -10,7 +10,7 @@ use crate::door::misuse::{Misuse, MisuseKind};
 use crate::ground::header::{Kind, Slab, Span, pages_of};
 use crate::ground::page_map::{Lookup, PageMap};
 use crate::ground::size_class::{MIN_ALIGN, SizeClass};
-use crate::tier::slot::Slot;
+use crate::tier::slot::{Seen, Slot};
 use core::alloc::Layout;
 
 /// A block that is live.
@@ -50,7 +50,13 @@ impl Live {
 /// is inlined.
 #[inline(always)]
 pub(crate) fn admit_slot(lookup: &Lookup, address: usize) -> Option<Slot> {
-    Slot::live_at(lookup.find_below_break(address)?, address)
+    admit_seen(lookup, address).map(|seen| seen.slot)
+}
+
+/// [`admit_slot`] for callers who free the slot next, if it is their own.
+#[inline(always)]
+pub(crate) fn admit_seen(lookup: &Lookup, address: usize) -> Option<Seen> {
+    Seen::at(lookup.find_below_break(address)?, address)
 }
 
 /// The live block whose payload starts at exactly `address`.

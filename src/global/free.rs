@@ -3,7 +3,7 @@
 use super::Hmalloc;
 use super::turn::{ByHandle, Mine};
 use crate::door::misuse::{Misuse, MisuseKind};
-use crate::door::validate::admit_slot;
+use crate::door::validate::{admit_seen, admit_slot};
 use crate::global::lock::Lock;
 use crate::ground::header::Slab;
 use crate::kernel::brk::Brk;
@@ -52,10 +52,10 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         misused: impl FnOnce(&Misuse),
     ) {
         let Some(mine) = mine else { return self.free_centrally(by, address, wanted, misused) };
-        match admit_slot(self.lookup(), address) {
-            Some(slot) if mine.owns(slot.slab.owner_word()) => {
-                if slot.free() {
-                    return self.review(mine, by, slot.slab);
+        match admit_seen(self.lookup(), address) {
+            Some(seen) if mine.owns(seen.slot.slab) => {
+                if seen.free() {
+                    return self.review(mine, by, seen.slot.slab);
                 }
                 mine.leave();
             }
@@ -101,13 +101,13 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         fits: impl FnOnce(Slot) -> bool,
     ) -> bool {
         let slot = admit_slot(self.lookup(), address);
-        let slot = slot.filter(|&slot| !mine.owns(slot.slab.owner_word()) && fits(slot));
+        let slot = slot.filter(|&slot| !mine.owns(slot.slab) && fits(slot));
         let Some((slot, world)) = slot.zip(self.lock.world()) else {
             mine.leave();
             return false;
         };
         let owner = slot.slab.owner_number();
-        if mine.owns(owner) {
+        if mine.is(owner) {
             return self.free_beside_others(mine, by, world, slot);
         }
         let outcome = world.directory.free(slot, address);
@@ -174,11 +174,11 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         layout: Layout,
     ) -> Result<(), Misuse> {
         if let Some(mine) = mine {
-            let slot = admit_slot(self.lookup(), address).filter(|slot| slot.fits_closely(address, layout));
-            match slot {
-                Some(slot) if mine.owns(slot.slab.owner_word()) => {
-                    if slot.free() {
-                        self.review(mine, by, slot.slab)
+            let seen = admit_seen(self.lookup(), address).filter(|seen| seen.slot.fits_closely(address, layout));
+            match seen {
+                Some(seen) if mine.owns(seen.slot.slab) => {
+                    if seen.free() {
+                        self.review(mine, by, seen.slot.slab)
                     } else {
                         mine.leave()
                     }

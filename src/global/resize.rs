@@ -63,7 +63,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         address: usize,
         new: Layout,
     ) -> Option<NonNull<u8>> {
-        let slot = admit_slot(self.lookup(), address).filter(|slot| mine.owns(slot.slab.owner_word()));
+        let slot = admit_slot(self.lookup(), address).filter(|slot| mine.owns(slot.slab));
         // SAFETY: the caller's promise.
         let moved = slot.and_then(|slot| unsafe { mine.tier().move_slot(slot, new, self.lookup()) });
         let review = moved.and_then(|moved| moved.review);

@@ -3,7 +3,7 @@
 use super::Hmalloc;
 use super::turn::Mine;
 use crate::central::spans::OutOfMemory;
-use crate::door::validate::admit_slot;
+use crate::door::validate::{admit_seen, admit_slot};
 use crate::global::lock::Lock;
 use crate::ground::policy::Policy;
 use crate::kernel::brk::Brk;
@@ -26,10 +26,10 @@ unsafe impl<L: Lock, B: Brk> GlobalAlloc for Hmalloc<L, B> {
     unsafe fn dealloc(&self, payload: *mut u8, layout: Layout) {
         let address = payload.addr();
         let Some(mine) = self.enter() else { return self.dealloc_centrally(address, layout) };
-        match admit_slot(self.lookup(), address) {
-            Some(slot) if mine.owns(slot.slab.owner_word()) && slot.fits_closely(address, layout) => {
-                if slot.free() {
-                    return self.review(mine, None, slot.slab);
+        match admit_seen(self.lookup(), address) {
+            Some(seen) if mine.owns(seen.slot.slab) && seen.slot.fits_closely(address, layout) => {
+                if seen.free() {
+                    return self.review(mine, None, seen.slot.slab);
                 }
                 mine.leave();
             }
@@ -44,7 +44,7 @@ unsafe impl<L: Lock, B: Brk> GlobalAlloc for Hmalloc<L, B> {
         let address = payload.addr();
         match admit_slot(self.lookup(), address) {
             Some(slot)
-                if mine.owns(slot.slab.owner_word())
+                if mine.owns(slot.slab)
                     && slot.fits_closely(address, old)
                     && slot.fits_closely(address, new) =>
             {

@@ -2,6 +2,7 @@
 
 use super::Hmalloc;
 use crate::global::lock::Lock;
+use crate::ground::header::Slab;
 use crate::ground::page_map::Lookup;
 use crate::heap::Heap;
 use crate::kernel::brk::Brk;
@@ -17,29 +18,36 @@ pub(super) type ByHandle<'a> = Option<&'a OwnTier>;
 
 /// A turn in the caller's own tier.
 pub(super) struct Mine<'a> {
-    tier: *mut Tier,
     /// The thread's tier; `None` if it is the heap's, for there is one thread.
     own: Option<&'a OwnTier>,
+    /// The heap's, in that case.
+    only: *mut Tier,
 }
 
 impl<'a> Mine<'a> {
     #[inline(always)]
     pub(super) fn of(own: &'a OwnTier) -> Self {
-        Self { tier: own.tier(), own: Some(own) }
+        Self { own: Some(own), only: core::ptr::null_mut() }
     }
 
     /// The tier.
     #[inline(always)]
     pub(super) fn tier(&mut self) -> &mut Tier {
+        let tier = self.own.map_or(self.only, OwnTier::tier);
         // SAFETY: whoever has a turn is the only one who uses the tier.
-        unsafe { &mut *self.tier }
+        unsafe { &mut *tier }
     }
 
-    /// Whether a slab is the tier's, and no other thread has freed slots of it. `word` is its
-    /// [owner word](crate::ground::header::Slab::owner_word).
+    /// Whether a slab is the tier's, and no other thread has freed slots of it.
     #[inline(always)]
-    pub(super) fn owns(&self, word: u16) -> bool {
-        self.own.is_none_or(|own| own.number() == word)
+    pub(super) fn owns(&self, slab: Slab) -> bool {
+        self.own.is_none_or(|own| own.number() == slab.owner_word())
+    }
+
+    /// Whether it is tier number `number`.
+    #[inline(always)]
+    pub(super) fn is(&self, number: u16) -> bool {
+        self.own.is_none_or(|own| own.number() == number)
     }
 
     /// Ends the turn.
@@ -58,7 +66,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     pub(super) fn enter(&self) -> Option<Mine<'_>> {
         if L::ALONE {
             // SAFETY: the heap is there; no reference is made.
-            return Some(Mine { tier: unsafe { &raw mut (*self.heap.get()).tier }, own: None });
+            return Some(Mine { own: None, only: unsafe { &raw mut (*self.heap.get()).tier } });
         }
         let world = self.lock.world_of_threads()?;
         let thread = seat::thread_pointer();

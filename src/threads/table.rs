@@ -13,12 +13,11 @@ const ENTRIES: usize = 1 << ENTRIES_SHIFT;
 /// How many entries a thread may have. One that finds none of them free has no tier.
 const PROBES: usize = 8;
 
-pub(crate) struct Table([Entry; ENTRIES]);
-
-struct Entry {
+/// An entry is a word in each of two arrays: so an index finds both without more arithmetic.
+pub(crate) struct Table {
     /// The thread pointer, or 0.
-    thread: AtomicUsize,
-    tier: AtomicPtr<OwnTier>,
+    threads: [AtomicUsize; ENTRIES],
+    tiers: [AtomicPtr<OwnTier>; ENTRIES],
 }
 
 /// The entry at which a thread is looked for first.
@@ -33,42 +32,58 @@ impl Table {
     /// The tier of a thread, if it stands at its first entry.
     #[inline(always)]
     pub(crate) fn find_first(&self, thread: usize) -> Option<&OwnTier> {
-        let entry = &self.0[hash(thread)];
-        if entry.thread.load(Relaxed) != thread {
+        let entry = hash(thread);
+        if self.threads[entry].load(Relaxed) != thread {
             return None;
         }
-        // SAFETY: tiers stay. The thread itself has written this, or one that had its thread pointer before; and the tier
-        // before the thread pointer.
-        Some(unsafe { &*entry.tier.load(Relaxed) })
+        // SAFETY: the thread itself has written this, or one that had its thread pointer before; and the tier before the
+        // thread pointer.
+        Some(unsafe { self.tier(entry) })
     }
 
     /// The tier of a thread.
     #[cold]
     #[inline(never)]
     pub(crate) fn find(&self, thread: usize) -> Option<&OwnTier> {
-        let entry = self.places(thread).find(|entry| entry.thread.load(Acquire) == thread)?;
+        let entry = places(thread).find(|&entry| self.threads[entry].load(Acquire) == thread)?;
         // SAFETY: as above.
-        unsafe { entry.tier.load(Relaxed).as_ref() }
+        Some(unsafe { self.tier(entry) })
     }
 
     /// Enters a thread's tier, in the place of another one that it may have had. False if there is no place for it.
     pub(crate) fn enter(&self, thread: usize, tier: &OwnTier) -> bool {
-        let is = |value: usize| move |entry: &&Entry| entry.thread.load(Relaxed) == value;
-        let place = self.places(thread).find(is(thread)).or_else(|| self.places(thread).find(is(0)));
-        let Some(entry) = place else { return false };
-        entry.tier.store(core::ptr::from_ref(tier).cast_mut(), Relaxed);
-        entry.thread.store(thread, Release);
+        let find = |value| places(thread).find(|&entry| self.threads[entry].load(Relaxed) == value);
+        let Some(entry) = find(thread).or_else(|| find(0)) else { return false };
+        self.tiers[entry].store(core::ptr::from_ref(tier).cast_mut(), Relaxed);
+        self.threads[entry].store(thread, Release);
         true
     }
 
     /// Removes a thread.
     pub(crate) fn remove(&self, thread: usize) {
-        if let Some(entry) = self.places(thread).find(|entry| entry.thread.load(Relaxed) == thread) {
-            entry.thread.store(0, Relaxed);
+        if let Some(entry) = places(thread).find(|&entry| self.threads[entry].load(Relaxed) == thread) {
+            self.threads[entry].store(0, Relaxed);
         }
     }
 
-    fn places(&self, thread: usize) -> impl Iterator<Item = &Entry> {
-        (0..PROBES).map(move |probe| &self.0[(hash(thread) + probe) % ENTRIES])
+    /// The tier of an entry.
+    ///
+    /// # Safety
+    ///
+    /// A thread is in it.
+    #[inline(always)]
+    unsafe fn tier(&self, entry: usize) -> &OwnTier {
+        let tier = self.tiers[entry].load(Relaxed);
+        // SAFETY: where there is a thread, there is a tier, and tiers stay. Said apart, because a reference that is returned
+        // as an option would be tested.
+        unsafe {
+            core::hint::assert_unchecked(!tier.is_null());
+            &*tier
+        }
     }
+}
+
+/// The entries at which a thread may be.
+fn places(thread: usize) -> impl Iterator<Item = usize> {
+    (0..PROBES).map(move |probe| (hash(thread) + probe) % ENTRIES)
 }

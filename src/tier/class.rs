@@ -144,8 +144,7 @@ impl Class {
     /// Address of the first slot in `word`. If there is none, some address that is not used.
     #[inline(always)]
     fn first_slot(&self, word: u64) -> usize {
-        // With the last bit set, no test for zero is needed.
-        self.base + (word | 1 << 63).trailing_zeros() as usize * self.slot_size as usize
+        self.base + first_bit(word) * self.slot_size as usize
     }
 
     /// Claims the next word with free slots among the opened ones, if there is one.
@@ -247,6 +246,25 @@ impl Class {
         self.zeros = Zeros::new(false, self.zeros.ahead());
         slab.set_until_review(NEVER as usize);
     }
+}
+
+/// The number of the lowest bit that is set, below 64; if there is none, any number below 65.
+#[inline(always)]
+fn first_bit(word: u64) -> usize {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    {
+        let mut bit = 0_usize;
+        // SAFETY: no memory. Processors that do not know `tzcnt` run it as `bsf`, which leaves `bit` as it is if there is none.
+        // The compiler would have to test for that; two instructions less in each allocation.
+        unsafe {
+            core::arch::asm!("tzcnt {bit}, {word}", bit = inout(reg) bit, word = in(reg) word,
+                options(pure, nomem, nostack));
+        }
+        bit
+    }
+    // With the last bit set, no test for zero is needed.
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    ((word | 1 << 63).trailing_zeros() as usize)
 }
 
 /// Prefetches the cache line at `address`, a class's next slot, so that the first write to it does not wait. The

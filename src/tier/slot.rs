@@ -24,10 +24,7 @@ impl Slot {
     /// number past the last slot, whose bit is clear (I7).
     #[inline(always)]
     pub(crate) fn live_at(span: Span, address: usize) -> Option<Self> {
-        let (offset, reciprocal) = (address.wrapping_sub(span.start()) as u64, span.reciprocal());
-        let product = offset.wrapping_mul(reciprocal.into());
-        let slot = Self { slab: span.as_slab_by_reciprocal(), number: (product >> 32) as usize };
-        ((product as u32) < reciprocal && slot.is_live()).then_some(slot)
+        Seen::at(span, address).map(|seen| seen.slot)
     }
 
     /// Its number in the slab.
@@ -57,20 +54,16 @@ impl Slot {
     /// Whether a caller holds the slot.
     #[inline(always)]
     pub(crate) fn is_live(self) -> bool {
-        // Flipping the bit makes the word smaller if it was set. A free makes the same flip, so it costs nothing more
-        // there.
-        {
-            let word = self.word().get();
-            word ^ self.bit() < word
-        }
+        self.word().get() & self.bit() != 0
     }
 
     /// Whether `layout` fits the slot at `address` and fills more than half of it, or the slot is of the smallest
     /// class.
     #[inline(always)]
     pub(crate) fn fits_closely(self, address: usize, layout: Layout) -> bool {
-        let slack = (self.slab.slot_size()).wrapping_sub(layout.size());
-        slack <= self.slab.slack_max() && (layout.align() <= MIN_ALIGN || address & (layout.align() - 1) == 0)
+        let (slot_size, slack_max) = self.slab.sizes();
+        let slack = slot_size.wrapping_sub(layout.size());
+        slack <= slack_max && (layout.align() <= MIN_ALIGN || address & (layout.align() - 1) == 0)
     }
 
     /// Whether the slot has been opened: before that no caller can have held it.
@@ -87,9 +80,37 @@ impl Slot {
     /// [reviewed](crate::tier::Tier::review).
     #[inline(always)]
     pub(crate) fn free(self) -> bool {
-        debug_assert!(self.is_live());
-        self.word().set(self.word().get() ^ self.bit());
-        self.slab.count_free()
+        Seen { slot: self, word: self.word().get() }.free()
+    }
+}
+
+/// A live slot, with the word of the bitmap in which it was seen to be. A free needs that word, too.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen {
+    pub(crate) slot: Slot,
+    word: u64,
+}
+
+impl Seen {
+    /// [`Slot::live_at`].
+    #[inline(always)]
+    pub(crate) fn at(span: Span, address: usize) -> Option<Self> {
+        let (offset, reciprocal) = (address.wrapping_sub(span.start()) as u64, span.reciprocal());
+        let product = offset.wrapping_mul(reciprocal.into());
+        if product as u32 >= reciprocal {
+            return None;
+        }
+        let slot = Slot { slab: span.as_slab_by_reciprocal(), number: (product >> 32) as usize };
+        let word = slot.word().get();
+        (word >> (slot.number % 64) & 1 == 1).then_some(Self { slot, word })
+    }
+
+    /// [`Slot::free`], for the owner, which has changed nothing since it saw the slot.
+    #[inline(always)]
+    pub(crate) fn free(self) -> bool {
+        debug_assert!(self.word == self.slot.word().get() && self.slot.is_live());
+        self.slot.word().set(self.word ^ self.slot.bit());
+        self.slot.slab.count_free()
     }
 }
 

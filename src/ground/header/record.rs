@@ -35,10 +35,9 @@ pub(super) struct Shared {
     /// [`SizeClass::reciprocal`](crate::ground::size_class::SizeClass::reciprocal) in a slab; otherwise 0, so that no
     /// offset passes the test for a slot (I13).
     pub(super) reciprocal: SharedU32,
-    /// Bytes in a slot of a slab (I6).
-    pub(super) slot_size: SharedU16,
-    /// How much larger than its request a slot may be for a layout to be accepted without a further check.
-    pub(super) slack_max: SharedU16,
+    /// In a slab: bytes in a slot (I6), and in the upper half how much larger than its request a slot may be for a layout to
+    /// be accepted without a further check.
+    pub(super) sizes: SharedU32,
 }
 
 /// What changes more often than [`Shared`], and is small.
@@ -49,10 +48,10 @@ pub(super) struct State {
     pub(super) owner: AtomicU16,
     /// What the span is.
     pub(super) kind: SharedU8,
-    /// In a slab: how many slots must be freed before the slab's place in its class is reviewed. Written by its owner, as
-    /// the next.
-    pub(super) until_review: SharedU16,
-    /// How many slots have been opened (later ones were never handed out), and the slab's place in its class.
+    /// In a slab: how many slots must be freed before the slab's place in its class is reviewed. Only its owner's.
+    pub(super) until_review: Cell<u16>,
+    /// How many slots have been opened (later ones were never handed out), and the slab's place in its class. Written by its
+    /// owner.
     pub(super) standing: SharedU16,
 }
 

@@ -50,8 +50,7 @@ impl Span {
         state.owner.store(owner, Relaxed);
         state.kind.set(Kind::Slab as u8);
         central.zero_units.set(zero_units);
-        shared.slot_size.set(shape.slot_size);
-        shared.slack_max.set(shape.slack_max);
+        shared.sizes.set(u32::from(shape.slot_size) | u32::from(shape.slack_max) << 16);
         // Last: from now on its addresses are accepted as slots.
         shared.reciprocal.publish(shape.reciprocal);
         slab
@@ -142,13 +141,15 @@ impl Slab {
     /// Bytes in a slot.
     #[inline(always)]
     pub(crate) fn slot_size(self) -> usize {
-        self.0.record().shared.slot_size.get().into()
+        self.sizes().0
     }
 
-    /// How much larger than its request a slot may be for a layout to be accepted without a further check.
+    /// Bytes in a slot, and how much larger than its request a slot may be for a layout to be accepted without a further
+    /// check.
     #[inline(always)]
-    pub(crate) fn slack_max(self) -> usize {
-        self.0.record().shared.slack_max.get().into()
+    pub(crate) fn sizes(self) -> (usize, usize) {
+        let sizes = self.0.record().shared.sizes.get();
+        ((sizes & 0xffff) as usize, (sizes >> 16) as usize)
     }
 
     /// How many slots there are: as many as fit.
