@@ -5,7 +5,7 @@ use super::turn::{ByHandle, Mine};
 use crate::central::spans::OutOfMemory;
 use crate::global::lock::Lock;
 use crate::ground::contents::Unfilled;
-use crate::ground::size_class::SizeClass;
+use crate::ground::size_class::{MIN_ALIGN, SizeClass};
 use crate::kernel::brk::Brk;
 use crate::threads::World;
 use core::alloc::Layout;
@@ -38,6 +38,22 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// Allocates in the caller's tier when the class has no slot at hand.
     #[inline(never)]
     fn allocate_slow(&self, mut mine: Mine<'_>, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
+        let class = if layout.align() > MIN_ALIGN { None } else { SizeClass::of_size(layout.size()) };
+        let Some(payload) = class.and_then(|class| mine.tier().pop_next(class)) else {
+            return self.allocate_alone_slow(mine, by, layout);
+        };
+        mine.leave();
+        Ok(payload)
+    }
+
+    /// Allocates in the caller's tier when the class must look for free slots, or in the central part.
+    #[inline(never)]
+    fn allocate_alone_slow(
+        &self,
+        mut mine: Mine<'_>,
+        by: ByHandle<'_>,
+        layout: Layout,
+    ) -> Result<NonNull<u8>, OutOfMemory> {
         let tier = mine.tier();
         let class = SizeClass::of(layout).and_then(|class| tier.find_alone(class, self.lookup()));
         let payload = class.and_then(|class| tier.pop(class));

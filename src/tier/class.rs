@@ -147,11 +147,50 @@ impl Class {
         self.base + first_bit(word) * self.slot_size as usize
     }
 
-    /// Claims the next word with free slots among the opened ones, if there is one.
+    /// Claims the next word of the current slab with free slots among the opened ones, from the start again if that pays.
+    ///
+    /// Only where this is short: all of the slab has kernel memory, and no other thread frees its slots. Inlined, because a
+    /// class comes here after every dozen slots in a heap with many live blocks.
+    #[inline(always)]
+    pub(crate) fn sweep_shortly(&mut self, others: Company) -> bool {
+        let Some(slab) = self.slab.filter(|slab| is_plain(*slab, others)) else { return false };
+        self.sweep_plain(slab)
+    }
+
+    /// Claims a word of a [plain](is_plain) slab, or of any other, or opens slots.
     #[inline]
-    pub(crate) fn sweep(&mut self, slab: Slab, others: Company) -> bool {
-        let opened = slab.opened();
-        for index in self.next as usize..opened.div_ceil(64) {
+    pub(crate) fn claim_more(&mut self, slab: Slab, others: Company) -> bool {
+        let swept = if is_plain(slab, others) {
+            self.sweep_plain(slab)
+        } else {
+            self.sweep(slab, others) || (self.begin_again(slab) && self.sweep(slab, others))
+        };
+        swept || self.open(slab, others)
+    }
+
+    #[inline(always)]
+    fn sweep_plain(&mut self, slab: Slab) -> bool {
+        self.sweep_words(slab) || (self.begin_again(slab) && self.sweep_words(slab))
+    }
+
+    /// Claims the next word with free slots among the opened ones, of a slab without zero units in which no other thread
+    /// frees slots.
+    #[inline(always)]
+    fn sweep_words(&mut self, slab: Slab) -> bool {
+        for index in self.next as usize..slab.opened().div_ceil(64) {
+            let free = slab.free_slots(index);
+            if free != 0 {
+                self.take_over(slab, index, free);
+                self.zeros = Zeros::new(false, self.zeros.ahead());
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Claims the next word with free slots among the opened ones, if there is one.
+    fn sweep(&mut self, slab: Slab, others: Company) -> bool {
+        for index in self.next as usize..slab.opened().div_ceil(64) {
             let free = slab.free_slots(index);
             if free != 0 {
                 if slab.zero_units() == 0 {
@@ -166,9 +205,10 @@ impl Class {
         false
     }
 
-    /// Sweeps from the start again, if that pays: if many slots were freed since the sweep began, or there is no other
-    /// slab. A slab with less than a word of opened slots is swept often, so after some sweeps more are opened instead.
-    pub(crate) fn sweep_again(&mut self, slab: Slab, others: Company) -> bool {
+    /// Has the sweep begin again, if that pays: if many slots were freed since it began, or there is no other slab. A slab with
+    /// less than a word of opened slots is swept often, so after some sweeps more are opened instead.
+    #[inline]
+    fn begin_again(&mut self, slab: Slab) -> bool {
         let (opened, capacity) = (slab.opened(), slab.capacity());
         let freed = NEVER as usize - slab.until_review();
         let enough = freed >= (opened / RELIST_FRACTION).max(1) || (opened == capacity && self.listed.is_none());
@@ -178,12 +218,12 @@ impl Class {
         self.next = 0;
         self.sweeps = (self.sweeps + 1).min(SWEEPS_MAX);
         slab.set_until_review(NEVER as usize);
-        self.sweep(slab, others)
+        true
     }
 
     /// Opens slots that were never handed out, if there are any: in fresh memory first as many as one kernel page
     /// holds, then as many as are open already, up to whole words.
-    pub(crate) fn open(&mut self, slab: Slab, others: Company) -> bool {
+    fn open(&mut self, slab: Slab, others: Company) -> bool {
         let (opened, capacity) = (slab.opened(), slab.capacity());
         if opened == capacity {
             return false;
@@ -224,14 +264,22 @@ impl Class {
             Some(others) => others.take_word(slab, index, wanted),
             None => wanted,
         };
-        self.claimed_units = slab.use_units(index, free);
+        let units = slab.use_units(index, free);
+        self.take_over(slab, index, free);
+        self.claimed_units = units;
+        free == wanted
+    }
+
+    /// Takes free slots of a word, in which nothing was known to be zero.
+    #[inline(always)]
+    fn take_over(&mut self, slab: Slab, index: usize, free: u64) {
+        self.claimed_units = 0;
         self.word = free;
         self.live = &raw const slab.live()[index];
         self.slot_size = slab.slot_size() as u32;
         self.base = slab.start() + index * 64 * self.slot_size as usize;
         self.next_slot = self.first_slot(free);
         self.next = index as u8 + 1;
-        free == wanted
     }
 
     /// Reverses the claim of the slots at hand. The next refill sweeps the slab from the start.
@@ -246,6 +294,12 @@ impl Class {
         self.zeros = Zeros::new(false, self.zeros.ahead());
         slab.set_until_review(NEVER as usize);
     }
+}
+
+/// Whether all of a slab has kernel memory, and no other thread frees its slots.
+#[inline(always)]
+fn is_plain(slab: Slab, others: Company) -> bool {
+    slab.zero_units() == 0 && !others.is_some_and(Others::is_shared)
 }
 
 /// The number of the lowest bit that is set, below 64; if there is none, any number below 65.

@@ -128,6 +128,13 @@ impl Tier {
         self.classes[size_class.index()].pop()
     }
 
+    /// A slot of the next word of the class's current slab, where that is had shortly.
+    #[inline(always)]
+    pub(crate) fn pop_next(&mut self, size_class: SizeClass) -> Option<NonNull<u8>> {
+        let class = &mut self.classes[size_class.index()];
+        if class.sweep_shortly(self.others) { class.pop() } else { None }
+    }
+
     /// A slot that the class has at hand, whose first `size` bytes are to be filled with zeros.
     pub(crate) fn pop_unfilled(&mut self, size_class: SizeClass, size: usize) -> Option<Unfilled> {
         let payload = self.pop(size_class)?;
@@ -195,7 +202,9 @@ impl Tier {
             return true;
         }
         // Not before every claim: the longer others have freed in a slab, the less often they have to tell.
-        self.drain(lookup);
+        if self.others.is_some_and(|others| !others.is_quiet()) {
+            self.drain(lookup);
+        }
         while !self.claim_more(size_class) {
             let listed = self.classes[size_class.index()].listed;
             let Some(next) = listed.filter(|slab| lookup.is_own_record(slab.span())) else { return false };
@@ -205,11 +214,12 @@ impl Tier {
     }
 
     /// Claims a word of the class's current slab. If that has none, the class leaves the slab.
+    #[inline]
     fn claim_more(&mut self, size_class: SizeClass) -> bool {
         let others = self.others;
         let class = &mut self.classes[size_class.index()];
         let Some(slab) = class.slab else { return false };
-        if class.sweep(slab, others) || class.sweep_again(slab, others) || class.open(slab, others) {
+        if class.claim_more(slab, others) {
             return true;
         }
         class.slab = None;

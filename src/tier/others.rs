@@ -253,6 +253,7 @@ impl Others {
     }
 
     /// Whether there are any.
+    #[inline]
     pub(crate) fn has_found_twice(&self) -> bool {
         self.twice_count.load(Relaxed) != 0
     }

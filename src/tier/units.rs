@@ -92,16 +92,17 @@ impl Slab {
     }
 
     /// The free slots of a word, of those that are open.
+    #[inline]
     pub(crate) fn free_slots(self, index: usize) -> u64 {
         slots_of_word(self.opened(), index) & !self.live()[index].get()
     }
 }
 
 /// The bits of a word that stand for slots, in the bitmap of a slab with `capacity` slots.
+#[inline]
 pub(crate) fn slots_of_word(capacity: usize, index: usize) -> u64 {
     match capacity.saturating_sub(index * 64) {
         0 => 0,
-        slots @ 1..64 => (1 << slots) - 1,
-        _ => u64::MAX,
+        slots => u64::MAX >> (64 - slots.min(64)),
     }
 }

@@ -174,6 +174,7 @@ impl Kind {
     const ALL: [Self; 6] = [Self::Free, Self::Slab, Self::Large, Self::Moving, Self::Metadata, Self::Foreign];
 
     /// The kind that a byte stands for.
+    #[inline]
     pub(super) fn of(byte: u8) -> Self {
         Self::ALL.get(byte as usize).copied().unwrap_or(Self::Foreign)
     }
@@ -217,6 +218,7 @@ impl Standing {
     const PLACE_SHIFT: u32 = 13;
     const OPENED: u16 = (1 << Self::PLACE_SHIFT) - 1;
 
+    #[inline]
     pub(super) fn opened(self) -> usize {
         (self.0 & Self::OPENED) as usize
     }
@@ -231,10 +233,12 @@ impl Standing {
         }
     }
 
+    #[inline]
     pub(super) fn with_opened(self, slots: usize) -> Self {
         Self(self.0 & !Self::OPENED | slots as u16)
     }
 
+    #[inline]
     pub(super) fn with_place(self, place: Place) -> Self {
         Self(self.0 & Self::OPENED | (place as u16) << Self::PLACE_SHIFT)
     }

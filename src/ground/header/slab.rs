@@ -24,6 +24,7 @@ pub(crate) struct Shape {
 
 impl Span {
     /// The slab that this span is, if it is one.
+    #[inline]
     pub(crate) fn as_slab(self) -> Option<Slab> {
         self.is(Kind::Slab).then_some(Slab(self))
     }
@@ -66,16 +67,19 @@ impl Slab {
     }
 
     /// The number of the tier that owns it.
+    #[inline]
     pub(crate) fn owner_number(self) -> u16 {
         self.owner_word() & !FREED_BY_OTHERS
     }
 
     /// Whether other threads may have freed slots of it since its owner last looked.
+    #[inline]
     pub(crate) fn is_freed_by_others(self) -> bool {
         self.owner_word() & FREED_BY_OTHERS != 0
     }
 
     /// Notes that another thread has freed a slot, before it looks whether the owner has been told.
+    #[inline]
     pub(crate) fn note_freed_by_others(self) {
         if !self.is_freed_by_others() {
             self.state().owner.fetch_or(FREED_BY_OTHERS, Relaxed);
@@ -84,6 +88,7 @@ impl Slab {
     }
 
     /// Forgets that other threads have freed slots, before the owner looks which.
+    #[inline]
     pub(crate) fn forget_freed_by_others(self) {
         self.state().owner.fetch_and(!FREED_BY_OTHERS, Relaxed);
     }
@@ -95,6 +100,7 @@ impl Slab {
     }
 
     /// Makes the slab current whatever its place was, for an owner that is to put it in another one.
+    #[inline]
     pub(crate) fn reset_place(self) {
         self.state().standing.set(self.standing().with_place(Place::Current).0);
         self.owner().links.left.set(None);
@@ -112,16 +118,19 @@ impl Slab {
         self.0
     }
 
+    #[inline]
     pub(super) fn owner<'a>(self) -> &'a Owner {
         let record: &'a Header = self.0.record();
         // SAFETY: any bits are values of these fields, and all were written when the span was made or cut.
         unsafe { &record.body.slab }
     }
 
+    #[inline]
     pub(super) fn state<'a>(self) -> &'a State {
         &self.0.record().state
     }
 
+    #[inline]
     fn standing(self) -> Standing {
         Standing(self.state().standing.get())
     }
@@ -153,6 +162,7 @@ impl Slab {
     }
 
     /// How many slots there are: as many as fit.
+    #[inline]
     pub(crate) fn capacity(self) -> usize {
         ((self.0.bytes() as u64 * u64::from(self.0.reciprocal())) >> 32) as usize
     }
@@ -169,6 +179,7 @@ impl Slab {
     }
 
     /// The bitmap: 64 slots a word, set while a caller holds one.
+    #[inline]
     pub(crate) fn live<'a>(self) -> &'a [SharedBits; BITMAP_WORDS] {
         &self.owner().live
     }
@@ -180,22 +191,26 @@ impl Slab {
     }
 
     /// How many slots have been opened.
+    #[inline]
     pub(crate) fn opened(self) -> usize {
         self.standing().opened()
     }
 
     /// Opens slots, so that the first `slots` are open.
+    #[inline]
     pub(crate) fn open(self, slots: usize) {
         debug_assert!(self.opened() < slots && slots <= self.capacity());
         self.state().standing.set(self.standing().with_opened(slots).0);
     }
 
     /// Where the slab stands in its class.
+    #[inline]
     pub(crate) fn place(self) -> Place {
         self.standing().place()
     }
 
     /// Sets the slab's place, and after how many frees that is reviewed.
+    #[inline]
     pub(crate) fn set_place(self, place: Place, until_review: usize) {
         debug_assert!(place.may_follow(self.place()), "{:?} after {:?}", place, self.place());
         self.state().standing.set(self.standing().with_place(place).0);
@@ -209,6 +224,7 @@ impl Slab {
     }
 
     /// Sets after how many frees the slab's place is reviewed.
+    #[inline]
     pub(crate) fn set_until_review(self, frees: usize) {
         debug_assert!(frees <= u16::MAX as usize);
         self.state().until_review.set(frees as u16);
@@ -223,6 +239,7 @@ impl Slab {
     }
 
     /// Counts frees that do not let the count run down, or that the caller reviews.
+    #[inline]
     pub(crate) fn count_frees(self, frees: usize) {
         self.set_until_review(self.until_review() - frees);
     }
@@ -234,11 +251,13 @@ impl Slab {
     }
 
     /// Notes that units read as zero.
+    #[inline]
     pub(crate) fn add_zero_units(self, units: u32) {
         self.0.record().central.zero_units.set(self.zero_units() | units);
     }
 
     /// Notes that units which were known to read as zero may be written from now on.
+    #[inline]
     pub(crate) fn remove_zero_units(self, units: u32) {
         debug_assert!(units & !self.zero_units() == 0);
         self.0.record().central.zero_units.set(self.zero_units() & !units);
@@ -246,10 +265,12 @@ impl Slab {
 }
 
 impl Linked for Slab {
+    #[inline]
     fn links<'a>(self) -> &'a Links<Self> {
         &self.owner().links
     }
 
+    #[inline]
     fn address(self) -> usize {
         self.0.address()
     }

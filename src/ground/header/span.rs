@@ -24,6 +24,7 @@ impl Pages {
     /// # Safety
     ///
     /// A record's bytes are there.
+    #[inline]
     pub(super) unsafe fn at(record: *mut Header) -> *mut Self {
         // SAFETY: the caller's promise; no reference is made.
         let others = unsafe { &raw mut (*record).body }.cast::<Others>();
@@ -48,6 +49,7 @@ impl Span {
     /// # Safety
     ///
     /// A record's 192 bytes, aligned to 64, lie at `address` in metadata that stands for as long as the handle is used.
+    #[inline]
     pub(crate) unsafe fn at(address: usize) -> Self {
         let record = core::ptr::with_exposed_provenance_mut::<Header>(address);
         // SAFETY: the caller says a record lies there, so the address is not null.
@@ -80,11 +82,13 @@ impl Span {
     }
 
     /// Writes a [mark](crate::ground::page_map::PageMap::mark) into the record of a page that is no span's first.
+    #[inline]
     pub(crate) fn set_mark(self, start: usize) {
         self.record().shared.start.set(start);
     }
 
     /// Reads a mark where there may be none: the value may be anything.
+    #[inline]
     pub(crate) fn mark(self) -> usize {
         self.record().shared.start.get()
     }
@@ -109,101 +113,120 @@ impl Span {
 }
 
 impl Span {
+    #[inline]
     fn central<'a>(self) -> &'a Central {
         &self.record().central
     }
 
     /// The group of spans that are not slabs, also where this may be one.
+    #[inline]
     pub(super) fn pages_of_any<'a>(self) -> &'a Pages {
         let record: &'a Header = self.record();
         // SAFETY: any bits are values of these fields, and `init` or a slab has written all of them.
         unsafe { &record.body.span.pages }
     }
 
+    #[inline]
     fn span_pages<'a>(self) -> &'a Pages {
         debug_assert!(!self.is(Kind::Slab), "a slab's owner has these bytes");
         self.pages_of_any()
     }
 
     /// What the span is.
+    #[inline]
     pub(crate) fn kind(self) -> Kind {
         Kind::of(self.record().state.kind.get())
     }
 
     /// Whether the span is of this kind.
+    #[inline]
     pub(crate) fn is(self, kind: Kind) -> bool {
         self.kind() == kind
     }
 
     /// Changes the span's kind; neither the old one nor the new one is a slab.
+    #[inline]
     pub(crate) fn change_kind(self, from: Kind, to: Kind) {
         debug_assert!(self.is(from) && to != Kind::Slab && from != Kind::Slab);
         self.record().state.kind.set(to as u8);
     }
 
     /// Length in pages.
+    #[inline]
     pub(crate) fn page_count(self) -> usize {
         self.central().pages.get() as usize
     }
 
     /// Makes the span longer or shorter by moving its end.
+    #[inline]
     pub(crate) fn set_page_count(self, pages: usize) {
         debug_assert!(pages > 0 && u32::try_from(pages).is_ok());
         self.central().pages.set(pages as u32);
     }
 
     /// Length in bytes.
+    #[inline]
     pub(crate) fn bytes(self) -> usize {
         self.page_count() * PAGE
     }
 
     /// Address past the span's last byte.
+    #[inline]
     pub(crate) fn end(self) -> usize {
         self.start() + self.bytes()
     }
 
     /// The span before this one in address order.
+    #[inline]
     pub(crate) fn prev(self) -> Option<Span> {
         self.central().prev.get()
     }
 
     /// The span after this one in address order.
+    #[inline]
     pub(crate) fn next(self) -> Option<Span> {
         self.central().next.get()
     }
 
     /// Sets the span before this one.
+    #[inline]
     pub(crate) fn set_prev(self, prev: Option<Span>) {
         self.central().prev.set(prev);
     }
 
     /// Sets the span after this one.
+    #[inline]
     pub(crate) fn set_next(self, next: Option<Span>) {
         self.central().next.set(next);
     }
 
     /// How many pages of a free span may hold kernel memory: used before, and not returned since.
+    #[inline]
     pub(crate) fn dirty_pages(self) -> usize {
         self.span_pages().dirty.get() as usize
     }
 
     /// How many pages at the start of a free span hold no kernel memory; 0 if none of its pages does.
+    #[inline]
     pub(crate) fn zero_front(self) -> usize {
         self.span_pages().zero_front.get() as usize
     }
 
     /// How many pages at the span's end read as zero, or did so when the span was last free.
+    #[inline]
     pub(crate) fn zero_end(self) -> usize {
         self.span_pages().zero_end.get() as usize
     }
 
     /// Notes how many pages at the span's end read as zero.
+    #[inline]
     pub(crate) fn set_zero_end(self, pages: usize) {
         self.span_pages().zero_end.set(pages as u32);
     }
 
     /// Notes how many pages at a free span's start and at its end read as zero, and how many others may hold kernel
     /// memory.
+    #[inline]
     pub(crate) fn set_known(self, front: usize, dirty: usize, end: usize) {
         debug_assert!(self.is(Kind::Free));
         let pages = self.span_pages();
@@ -213,12 +236,14 @@ impl Span {
     }
 
     /// Where the owner of a foreign span left the break: in its last page.
+    #[inline]
     pub(crate) fn foreign_end(self) -> usize {
         debug_assert!(self.is(Kind::Foreign));
         self.span_pages().foreign_end.get()
     }
 
     /// Notes where the owner of a foreign span left the break.
+    #[inline]
     pub(crate) fn set_foreign_end(self, address: usize) {
         debug_assert!(self.is(Kind::Foreign));
         self.span_pages().foreign_end.set(address);
@@ -226,10 +251,12 @@ impl Span {
 }
 
 impl Linked for Span {
+    #[inline]
     fn links<'a>(self) -> &'a Links<Self> {
         &self.pages_of_any().links
     }
 
+    #[inline]
     fn address(self) -> usize {
         Span::address(self)
     }
