@@ -136,7 +136,8 @@ fn left_in_the_middle() {
             let _turn = next.central.lock().unwrap();
             if !next.lease.is_busy() {
                 next.work();
-                next.lease.restore(OWNER + 1);
+                next.lease.give(OWNER + 2);
+                next.lease.restore(OWNER + 2);
             }
         });
         leased.work();

@@ -44,9 +44,7 @@ unsafe impl<L: Lock, B: Brk> GlobalAlloc for Hmalloc<L, B> {
         let address = payload.addr();
         match admit_slot(self.lookup(), address) {
             Some(slot)
-                if mine.owns(slot.slab)
-                    && slot.fits_closely(address, old)
-                    && slot.fits_closely(address, new) =>
+                if mine.owns(slot.slab) && slot.fits_closely(address, old) && slot.fits_closely(address, new) =>
             {
                 mine.leave();
                 payload

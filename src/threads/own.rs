@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicU32, AtomicUsize};
 pub(crate) struct OwnTier {
     pub(crate) lease: Lease,
     number: u16,
-    /// The thread pointer of the owner, 0 if there is none, or 1 if a handle owns it.
+    /// The thread pointer of the owner, 0 if there is none, or [`BY_HANDLE`].
     thread: AtomicUsize,
     /// The owner's thread id when it became that: whether it lives is a hint that another may be the owner.
     task: AtomicU32,
@@ -24,7 +24,7 @@ pub(crate) struct OwnTier {
 }
 
 /// In place of a thread pointer: a handle owns the tier.
-pub(crate) const BY_HANDLE: usize = 1;
+pub(crate) const BY_HANDLE: usize = 2;
 
 impl OwnTier {
     /// Makes tier number `number` in memory that is zero, and leaves it without an owner.
@@ -37,6 +37,7 @@ impl OwnTier {
         // have no room for it.
         unsafe {
             (&raw mut (*place).number).write(number);
+            (*place).lease.give(0);
             (*place).others.init(&raw const directory.chunks);
             let tier = (*place).tier.get();
             (*tier).number = number;
@@ -95,6 +96,7 @@ impl OwnTier {
         self.task.store(task, Relaxed);
         self.thread.store(thread, Relaxed);
         self.left.store(0, Relaxed);
+        self.lease.give(thread);
         self.lease.restore(thread);
     }
 

@@ -29,16 +29,16 @@ fn hash(thread: usize) -> usize {
 }
 
 impl Table {
-    /// The tier of a thread, if it stands at its first entry.
+    /// Makes it one in which no thread is. Each entry leads to some tier, so that a thread need not look whether one does.
+    pub(crate) fn init(&self, some: &OwnTier) {
+        let some = core::ptr::from_ref(some).cast_mut();
+        self.tiers.iter().for_each(|tier| tier.store(some, Relaxed));
+    }
+
+    /// The tier of a thread, if it stands at its first entry; else another one, whose [lease](OwnTier::lease) says so.
     #[inline(always)]
-    pub(crate) fn find_first(&self, thread: usize) -> Option<&OwnTier> {
-        let entry = hash(thread);
-        if self.threads[entry].load(Relaxed) != thread {
-            return None;
-        }
-        // SAFETY: the thread itself has written this, or one that had its thread pointer before; and the tier before the
-        // thread pointer.
-        Some(unsafe { self.tier(entry) })
+    pub(crate) fn guess(&self, thread: usize) -> &OwnTier {
+        self.tier(hash(thread))
     }
 
     /// The tier of a thread.
@@ -46,15 +46,14 @@ impl Table {
     #[inline(never)]
     pub(crate) fn find(&self, thread: usize) -> Option<&OwnTier> {
         let entry = places(thread).find(|&entry| self.threads[entry].load(Acquire) == thread)?;
-        // SAFETY: as above.
-        Some(unsafe { self.tier(entry) })
+        Some(self.tier(entry))
     }
 
     /// Enters a thread's tier, in the place of another one that it may have had. False if there is no place for it.
     pub(crate) fn enter(&self, thread: usize, tier: &OwnTier) -> bool {
         let find = |value| places(thread).find(|&entry| self.threads[entry].load(Relaxed) == value);
         let Some(entry) = find(thread).or_else(|| find(0)) else { return false };
-        self.tiers[entry].store(core::ptr::from_ref(tier).cast_mut(), Relaxed);
+        self.tiers[entry].store(core::ptr::from_ref(tier).cast_mut(), Release);
         self.threads[entry].store(thread, Release);
         true
     }
@@ -66,20 +65,11 @@ impl Table {
         }
     }
 
-    /// The tier of an entry.
-    ///
-    /// # Safety
-    ///
-    /// A thread is in it.
+    /// The tier to which an entry leads. Acquire: another thread may have made it.
     #[inline(always)]
-    unsafe fn tier(&self, entry: usize) -> &OwnTier {
-        let tier = self.tiers[entry].load(Relaxed);
-        // SAFETY: where there is a thread, there is a tier, and tiers stay. Said apart, because a reference that is returned
-        // as an option would be tested.
-        unsafe {
-            core::hint::assert_unchecked(!tier.is_null());
-            &*tier
-        }
+    fn tier(&self, entry: usize) -> &OwnTier {
+        // SAFETY: each entry leads to a tier, and tiers stay.
+        unsafe { &*self.tiers[entry].load(Acquire) }
     }
 }
 

@@ -63,6 +63,8 @@ impl World {
         let world = unsafe { &*core::ptr::with_exposed_provenance::<Self>(mapping) };
         world.room.set(mapping + size_of::<Self>());
         world.room_end.set(mapping + WORLD_BYTES);
+        let first = world.make_tier(|_| Err::<usize, ()>(()));
+        first.into_iter().for_each(|first| world.table.init(first));
         world
     }
 

@@ -44,6 +44,7 @@ pub(crate) fn inbox() -> Inbox {
 pub(crate) fn lease(holder: usize) -> Lease {
     let lease = Lease::new();
     assert!(!lease.is_busy() && lease.is_revoked());
+    lease.give(holder);
     lease.restore(holder);
     lease
 }

@@ -314,7 +314,9 @@ fn i2_metadata_aside_that_does_not_stand() {
 
 #[test]
 fn i6_a_size_class_that_is_not_the_slabs() {
-    sees(6, |heap| full_slab(heap).fields().sizes.update(|sizes| sizes & !0xffff | SizeClass::from_index(0).slot_size() as u32));
+    sees(6, |heap| {
+        full_slab(heap).fields().sizes.update(|sizes| sizes & !0xffff | SizeClass::from_index(0).slot_size() as u32)
+    });
 }
 
 #[test]
