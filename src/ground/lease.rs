@@ -93,8 +93,9 @@ impl Lease {
         self.state.load(Acquire) & BUSY == 0
     }
 
-    /// Gives the lease, which is revoked and at rest, to another owner, or with 0 to nobody. The new owner may begin when it is [restored](Self::restore). The
-    /// old one has ended, or will not look for it again: else it could be about to write to `state`.
+    /// Gives the lease, which is revoked and at rest, to another owner, or with 0 to nobody. The new owner may begin when it is
+    /// [restored](Self::restore). The old one has ended, or will not look for it again: else it could be about to write to
+    /// `state`.
     pub(crate) fn give(&self, owner: usize) {
         self.state.store(if owner == 0 { NOBODY } else { owner }, Relaxed);
     }
