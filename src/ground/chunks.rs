@@ -4,15 +4,14 @@
 //! ```text
 //! one chunk, for the pages of one leaf
 //! +----------------------------------------------+------------------------+
-//! | 256 bytes of freed bits for each page        | a note for each page   |
+//! | 256 bytes of freed bits for each page        | a link for each page   |
 //! +----------------------------------------------+------------------------+
 //! ```
 //!
 //! A slab uses the words of its first page: one for each 32 slots. A chunk is mapped when a slab in it is first freed by
 //! another thread, and stays; kernel memory is zero, which is no freed bits and no link, so only pages of such slabs touch
-//! it. It has addresses for 1/62 of the heap.
+//! it. It has addresses for 1/63 of the heap.
 
-use crate::ground::atomic::{AtomicU32, Relaxed, Release, fence_after_update};
 use crate::ground::freed::{Freed, SLOTS};
 use crate::ground::header::{MAX_SLOTS, PAGE_SHIFT, Slab};
 use crate::ground::inbox::Link;
@@ -22,37 +21,7 @@ use crate::ground::shared::SharedUsize;
 /// Words of a page.
 pub(crate) const WORDS: usize = MAX_SLOTS / SLOTS;
 const WORD: usize = size_of::<Freed>();
-const NOTE: usize = size_of::<Note>();
-
-/// What others note of a page.
-#[repr(C)]
-pub(crate) struct Note {
-    pub(crate) link: Link,
-    /// In which words bits may have been freed since the owner last looked: each of these bits stands for one or more.
-    words: AtomicU32,
-}
-
-/// How many words a bit of a note stands for.
-const WORDS_OF_BIT: usize = WORDS / u32::BITS as usize;
-
-impl Note {
-    /// Notes that a bit was freed in a word, before the owner is told.
-    pub(crate) fn add(&self, word: usize) {
-        let bit = 1 << (word / WORDS_OF_BIT);
-        if self.words.load(Relaxed) & bit == 0 {
-            self.words.fetch_or(bit, Relaxed);
-            fence_after_update();
-        }
-    }
-
-    /// The words that were noted; forgets them, before the owner looks.
-    pub(crate) fn take(&self) -> impl Iterator<Item = usize> {
-        // Partner: the fence in `add`. Else the slab's note could be taken after this.
-        let bits = self.words.swap(0, Release);
-        fence_after_update();
-        (0..WORDS).filter(move |word| bits >> (word / WORDS_OF_BIT) & 1 == 1)
-    }
-}
+const LINK: usize = size_of::<Link>();
 
 /// The chunks of one heap.
 pub(crate) struct Chunks {
@@ -88,15 +57,10 @@ impl Chunks {
 
     /// The link of a page that a chunk [serves](Self::page_of).
     pub(crate) fn link(&self, page: u32) -> &Link {
-        &self.note(page).link
-    }
-
-    /// What others note of a page that a chunk [serves](Self::page_of).
-    pub(crate) fn note(&self, page: u32) -> &Note {
         let leaf = leaf_of(page as usize);
         let pages = pages_of(leaf);
-        let address = self.starts[leaf].get() + pages.len() * WORDS * WORD + (page as usize - pages.start) * NOTE;
-        // SAFETY: a chunk has a note for each of its pages, and stays.
+        let address = self.starts[leaf].get() + pages.len() * WORDS * WORD + (page as usize - pages.start) * LINK;
+        // SAFETY: a chunk has a link for each of its pages, and stays.
         unsafe { &*core::ptr::with_exposed_provenance(address) }
     }
 
@@ -104,7 +68,7 @@ impl Chunks {
     /// makes what it gets, an address and a length, read as zero.
     pub(crate) fn discard(&self, mut discard: impl FnMut(usize, usize)) {
         for (leaf, start) in self.starts.iter().enumerate().filter(|(_, start)| start.get() != 0) {
-            discard(start.get(), pages_of(leaf).len() * (WORDS * WORD + NOTE));
+            discard(start.get(), pages_of(leaf).len() * (WORDS * WORD + LINK));
         }
     }
 
@@ -118,7 +82,7 @@ impl Chunks {
     ) -> Result<(), E> {
         let leaf = leaf_of(page);
         if self.starts[leaf].get() == 0 {
-            let start = map(pages_of(leaf).len() * (WORDS * WORD + NOTE))?;
+            let start = map(pages_of(leaf).len() * (WORDS * WORD + LINK))?;
             self.base.set(base);
             self.starts[leaf].publish(start);
         }

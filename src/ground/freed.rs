@@ -47,6 +47,9 @@ type Word = u32;
 /// Slots of a word.
 pub(crate) const SLOTS: usize = Half::BITS as usize;
 
+/// Slots whose words lie in one cache line.
+pub(crate) const SLOTS_OF_LINE: usize = 64 / size_of::<Word>() * SLOTS;
+
 /// The slot is not live, or another thread has freed it already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NotLive;

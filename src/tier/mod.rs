@@ -194,8 +194,10 @@ impl Tier {
         if self.claim_more(size_class) {
             return true;
         }
-        // Not before every claim: the longer others have freed in a slab, the less often they have to tell.
-        self.drain(lookup);
+        // Only now: the longer others have freed in a slab, the less often they have to tell.
+        if self.classes[size_class.index()].listed.is_none() {
+            self.drain_class(size_class, lookup);
+        }
         while !self.claim_more(size_class) {
             let listed = self.classes[size_class.index()].listed;
             let Some(next) = listed.filter(|slab| lookup.is_own_record(slab.span())) else { return false };
