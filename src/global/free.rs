@@ -109,7 +109,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         if mine.owns(owner) {
             return self.free_beside_others(mine, by, world, slot);
         }
-        let outcome = world.directory.free(slot);
+        let outcome = world.directory.free(slot, address);
         mine.leave();
         if outcome == Outcome::FreedUnseen {
             self.look_for(owner);

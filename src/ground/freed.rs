@@ -74,6 +74,7 @@ fn freed_of(word: Word) -> Half {
 impl Freed {
     /// Frees a slot of another owner's: the one of `bit`. `is_live` says whether it is live and still the slot that the caller
     /// means, which it looks up anew: the slab may have been retired meanwhile.
+    #[inline(always)]
     pub(crate) fn free(&self, bit: Half, is_live: impl Fn() -> bool) -> Result<(), NotLive> {
         let mut seen = self.0.load(Acquire);
         loop {

@@ -40,11 +40,14 @@ impl Directory {
         self.others[usize::from(number) - 1].store(core::ptr::from_ref(others).cast_mut(), Release);
     }
 
-    /// Frees a slot that the caller has found to be live, and does not own.
+    /// Frees the slot that the caller has found at `address`, and does not own.
     #[inline(always)]
-    pub(crate) fn free(&self, slot: Slot) -> Outcome {
+    pub(crate) fn free(&self, slot: Slot, address: usize) -> Outcome {
         let owner = slot.slab.owner_number();
-        self.of(owner).map_or(Outcome::NotShared, |others| others.free(slot, owner))
+        match self.of(owner) {
+            Some(others) => others.free(&self.chunks, slot, address, owner),
+            None => Outcome::NotShared,
+        }
     }
 
     /// What other threads than the owner have freed beside a slot that is live.

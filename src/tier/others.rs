@@ -129,13 +129,13 @@ impl Others {
 
     /// Frees a slot of the owner's, for another thread.
     #[inline(always)]
-    pub(super) fn free(&self, slot: Slot, owner: u16) -> Outcome {
-        let Some(page) = self.chunks().page_of(slot.slab).filter(|_| self.is_shared()) else {
+    pub(super) fn free(&self, chunks: &Chunks, slot: Slot, address: usize, owner: u16) -> Outcome {
+        let Some(page) = chunks.page_of(slot.slab).filter(|_| self.is_shared()) else {
             return Outcome::NotShared;
         };
-        let (word, bit) = word_of(self.chunks(), page, slot);
-        let reciprocal = slot.slab.span().reciprocal();
-        if word.free(bit, || slot.is_live_in(reciprocal) && slot.slab.owner_number() == owner).is_err() {
+        let (word, bit) = word_of(chunks, page, slot);
+        let is_live = || Slot::live_at(slot.slab.span(), address).is_some_and(|again| again == slot);
+        if word.free(bit, || is_live() && slot.slab.owner_number() == owner).is_err() {
             return Outcome::NotLive;
         }
         fence_after_update();
@@ -306,6 +306,7 @@ impl Others {
 }
 
 /// The word of freed bits in which a slot has its bit.
+#[inline(always)]
 fn word_of(chunks: &Chunks, page: u32, slot: Slot) -> (&Freed, Half) {
     let number = slot.number();
     (chunks.word(page, number / SLOTS), 1 << (number % SLOTS))

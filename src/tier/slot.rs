@@ -65,13 +65,6 @@ impl Slot {
         }
     }
 
-    /// Whether the slot is live and still one of those that its slab had while its reciprocal was this one: the slab may be
-    /// retired and cut anew.
-    #[inline(always)]
-    pub(crate) fn is_live_in(self, reciprocal: u32) -> bool {
-        self.slab.span().reciprocal() == reciprocal && self.is_live()
-    }
-
     /// Whether `layout` fits the slot at `address` and fills more than half of it, or the slot is of the smallest
     /// class.
     #[inline(always)]
