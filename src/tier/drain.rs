@@ -7,16 +7,27 @@ use crate::ground::page_map::Lookup;
 use crate::ground::size_class::{CLASSES, SizeClass};
 
 impl Tier {
-    /// Takes what other threads have freed in slabs of all classes, if they have told of any.
-    pub(crate) fn drain(&mut self, lookup: &Lookup) {
-        for class in (0..CLASSES).map(SizeClass::from_index) {
+    /// Takes what other threads have freed in slabs of one class, if they have told of any.
+    #[inline(always)]
+    pub(super) fn drain_for(&mut self, class: SizeClass, lookup: &Lookup) {
+        if self.others.is_some_and(|others| !others.is_quiet(class)) {
             self.drain_class(class, lookup);
         }
     }
 
-    /// Takes what other threads have freed in slabs of one class.
-    pub(super) fn drain_class(&mut self, class: SizeClass, lookup: &Lookup) {
-        let Some(others) = self.others.filter(|others| !others.is_quiet(class)) else { return };
+    /// Takes what other threads have freed in slabs of all classes, if they have told of any.
+    pub(crate) fn drain(&mut self, lookup: &Lookup) {
+        if self.others.is_none() {
+            return;
+        }
+        for class in (0..CLASSES).map(SizeClass::from_index) {
+            self.drain_for(class, lookup);
+        }
+    }
+
+    /// Takes what other threads have freed in slabs of one class, of which they have told.
+    fn drain_class(&mut self, class: SizeClass, lookup: &Lookup) {
+        let Some(others) = self.others else { return };
         let mut next = others.empty_inbox(class);
         while let Some(page) = next {
             if others.has_found_twice() {

@@ -196,7 +196,7 @@ impl Tier {
         }
         // Only now: the longer others have freed in a slab, the less often they have to tell.
         if self.classes[size_class.index()].listed.is_none() {
-            self.drain_class(size_class, lookup);
+            self.drain_for(size_class, lookup);
         }
         while !self.claim_more(size_class) {
             let listed = self.classes[size_class.index()].listed;

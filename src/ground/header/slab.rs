@@ -89,6 +89,8 @@ impl Slab {
             return false;
         }
         let before = self.state().owner.fetch_or(line, Relaxed);
+        // Partner: the fence of an owner that has taken the page out of an inbox. Else the page could be seen there, and the
+        // note not.
         fence_after_update();
         before & line == 0
     }
@@ -102,6 +104,8 @@ impl Slab {
     /// in which it may find some.
     pub(crate) fn forget_freed_by_others(self) -> u16 {
         let lines = self.state().owner.fetch_and(NUMBER, Relaxed) >> LINES_SHIFT;
+        // Partner: the fence between a free by another thread and its look at the note. Else the note could be seen there, and
+        // what was freed not here.
         fence_after_update();
         lines
     }
