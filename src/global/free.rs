@@ -255,7 +255,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         }
         loop {
             let found = self.in_center(by, |work| {
-                let address = world.tiers().find_map(|tier| tier.others.take_twice())?;
+                let address = world.tiers().find_map(|tier| tier.others.twice.take())?;
                 Some(Misuse { kind: MisuseKind::AlreadyFree, ..work.explain(address) })
             });
             match found {

@@ -21,7 +21,7 @@
 //! | [`shelf`] | the places of slabs that are not current: full, listed, empty; and retiring them |
 //! | [`length`] | how long a new slab is |
 //! | [`units`], [`trim`] | what is known to be zero between live slots, and returning it |
-//! | [`others`], [`directory`], [`drain`] | slots that other threads have freed |
+//! | [`others`], [`directory`], [`drain`], [`twice`] | slots that other threads have freed |
 //! | [`resize`] | moving a block from slot to slot |
 //! | [`shortage`], [`last_slots`] | finding the last free slots where memory is short |
 //!
@@ -39,6 +39,7 @@ mod shelf;
 pub(crate) mod shortage;
 pub(crate) mod slot;
 mod trim;
+mod twice;
 pub(crate) mod units;
 
 use crate::central::slabs::SlabWish;

@@ -14,26 +14,14 @@
 //! While no other thread has ever freed a slot of a tier, its words' generations do not matter, and claiming takes no atomic
 //! operation.
 
-use crate::ground::atomic::{Acquire, AtomicU32, AtomicUsize, Relaxed, Release, fence_after_update};
+use crate::ground::atomic::{Acquire, AtomicU32, Relaxed, Release, fence_after_update};
 use crate::ground::chunks::{Chunks, WORDS};
 use crate::ground::freed::{Freed, Half, SLOTS, SLOTS_OF_LINE};
 use crate::ground::header::Slab;
 use crate::ground::inbox::Inbox;
 use crate::ground::size_class::{CLASSES, SizeClass};
 use crate::tier::slot::Slot;
-
-/// How many words with blocks that were found freed twice are remembered until they are reported, which is after each
-/// operation: as many as a slab has, and some to claim.
-const TWICE_MAX: usize = WORDS + 8;
-
-/// Blocks of one word that were found freed twice.
-struct Twice {
-    /// Address of the first slot that the word stands for.
-    first: AtomicUsize,
-    slot_size: AtomicU32,
-    /// 0 if the place is free.
-    bits: AtomicUsize,
-}
+use crate::tier::twice::AllTwice;
 
 /// After so many slabs in its inbox, someone looks into it in the owner's place.
 const UNSEEN_MAX: u32 = 64;
@@ -44,9 +32,7 @@ pub(crate) struct Others {
     /// Whether another thread has ever freed a slot.
     shared: AtomicU32,
     /// Blocks that were freed twice, found by the owner.
-    twice: [Twice; TWICE_MAX],
-    /// How many places are not free.
-    twice_count: AtomicU32,
+    pub(crate) twice: AllTwice,
     inboxes: Apart<Inboxes>,
 }
 
@@ -256,42 +242,12 @@ impl Others {
 
     #[cold]
     fn note_all_twice(&self, slab: Slab, first: usize, slots: Half) {
-        self.note(slab.start() + first * slab.slot_size(), slab.slot_size() as u32, slots as usize);
+        self.twice.note(slab.start() + first * slab.slot_size(), slab.slot_size() as u32, slots as usize);
     }
 
-    /// Notes that the block at `address` was freed twice.
-    pub(crate) fn note_twice(&self, address: usize) {
-        self.note(address, 0, 1);
-    }
-
-    fn note(&self, first: usize, slot_size: u32, bits: usize) {
-        if let Some(place) = self.twice.iter().find(|place| place.bits.load(Relaxed) == 0) {
-            place.first.store(first, Relaxed);
-            place.slot_size.store(slot_size, Relaxed);
-            place.bits.store(bits, Release);
-            self.twice_count.fetch_add(1, Release);
-        }
-    }
-
-    /// The address of a block that was found freed twice, each only once. The owner is in no operation, or is the caller.
-    pub(crate) fn take_twice(&self) -> Option<usize> {
-        if !self.has_found_twice() {
-            return None;
-        }
-        let place = self.twice.iter().find(|place| place.bits.load(Acquire) != 0)?;
-        let bits = place.bits.load(Relaxed);
-        let address =
-            place.first.load(Relaxed) + bits.trailing_zeros() as usize * place.slot_size.load(Relaxed) as usize;
-        place.bits.store(bits & (bits - 1), Relaxed);
-        if bits & (bits - 1) == 0 {
-            self.twice_count.fetch_sub(1, Relaxed);
-        }
-        Some(address)
-    }
-
-    /// Whether there are any.
+    /// Whether blocks were found that had been freed twice.
     pub(crate) fn has_found_twice(&self) -> bool {
-        self.twice_count.load(Relaxed) != 0
+        !self.twice.is_empty()
     }
 
     /// Empties all inboxes and leaves it to the caller to look into all slabs.
