@@ -147,6 +147,7 @@ fn a_dropped_heap_is_forgotten_by_forks() {
 
 /// Another thread's frees are looked for only where slots are needed, but in all classes before memory is taken.
 #[test]
+#[cfg_attr(miri, ignore = "an interpreter takes minutes to read so many blocks")]
 fn what_others_have_freed_in_one_class_makes_room_for_another() {
     let heap = shared();
     let (owner, other) = (heap.thread(), heap.thread());
