@@ -105,6 +105,28 @@ fn owner_and_remote_with_notice() {
     });
 }
 
+/// Two threads free a slot each, and the owner frees the second one afterwards: that is accused at its call, also if the
+/// first thread, which has noted the slab, has not told the owner yet.
+#[test]
+fn owner_after_remote_beside_another() {
+    explore(|| {
+        let heap = Heap::new(1, SLOTS);
+        let frees = |bit| {
+            let heap = Arc::clone(&heap);
+            thread::spawn(move || heap.remote_free(0, bit))
+        };
+        let (first, second) = (frees(FIRST), frees(SECOND));
+        let mut twice = heap.drain();
+        promise!(second.join().unwrap().is_ok(), "a right program is accused");
+        let (mine, found) = heap.slabs[0].local_free(SECOND);
+        promise!(mine.is_err(), "a second free is not accused at its call");
+        promise!(first.join().unwrap().is_ok(), "a right program is accused");
+        twice += found + heap.drain() + heap.slabs[0].claim().taken.twice.count_ones();
+        promise!(twice == 0, "the owner is accused");
+        heap.nothing_is_forgotten();
+    });
+}
+
 /// Two threads write their blocks and free them. Nobody is accused, nothing is lost, and who gets a block next has it alone
 /// and sees what was written.
 #[test]

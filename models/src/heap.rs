@@ -12,7 +12,7 @@ use crate::run::promise;
 use loom::cell::UnsafeCell;
 use std::sync::{Arc, Mutex};
 
-/// In the owner's word: other threads may have freed slots.
+/// In the owner's word: other threads may have freed slots of the slab's one line of words.
 const NOTE: u16 = 0x8000;
 /// The owner.
 const ME: u16 = 0;
@@ -162,11 +162,12 @@ impl Heap {
     pub(crate) fn notify(&self, page: usize) {
         let slab = &self.slabs[page];
         fence_after_update();
-        if !slab.is_noted() {
-            slab.owner.fetch_or(NOTE, Relaxed);
-            // Else this thread may see the page in the inbox when the owner has taken it out, and the owner not see the note.
-            fence_after_update();
+        // Whoever noted it before tells the owner.
+        if slab.is_noted() || slab.owner.fetch_or(NOTE, Relaxed) & NOTE != 0 {
+            return;
         }
+        // Else this thread may see the page in the inbox when the owner has taken it out, and the owner not see the note.
+        fence_after_update();
         self.put(page);
     }
 

@@ -8,7 +8,7 @@ use crate::global::lock::Lock;
 use crate::ground::header::Slab;
 use crate::kernel::brk::Brk;
 use crate::threads::World;
-use crate::tier::others::Outcome;
+use crate::tier::others::{Beside, Outcome};
 use crate::tier::slot::Slot;
 use crate::work::Work;
 use core::alloc::Layout;
@@ -100,8 +100,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         address: usize,
         fits: impl FnOnce(Slot) -> bool,
     ) -> bool {
-        let slot = admit_slot(self.lookup(), address);
-        let slot = slot.filter(|&slot| !mine.owns(slot.slab) && fits(slot));
+        let slot = admit_slot(self.lookup(), address).filter(|&slot| fits(slot));
         let Some((slot, world)) = slot.zip(self.lock.world()) else {
             mine.leave();
             return false;
@@ -121,9 +120,15 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// Frees a slot of the caller's own tier, unless another thread has, and ends the turn.
     #[inline(always)]
     fn free_beside_others(&self, mine: Mine<'_>, by: ByHandle<'_>, world: &World, slot: Slot) -> bool {
-        if world.directory.has_freed(slot) {
-            mine.leave();
-            return false;
+        if slot.slab.may_be_freed_by_others(slot.number()) {
+            match world.directory.freed_beside(slot) {
+                Beside::Itself => {
+                    mine.leave();
+                    return false;
+                }
+                Beside::Nothing => return self.free_and_forget(mine, by, slot),
+                Beside::Others => {}
+            }
         }
         if slot.free() {
             self.review(mine, by, slot.slab);
@@ -131,6 +136,20 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             mine.leave();
         }
         true
+    }
+
+    /// Frees a slot of the caller's own tier, unless another thread has meanwhile, and ends the turn. Before that, the owner
+    /// forgets that others have freed in the slab, so that its next frees need not look for that.
+    #[cold]
+    #[inline(never)]
+    fn free_and_forget(&self, mut mine: Mine<'_>, by: ByHandle<'_>, slot: Slot) -> bool {
+        mine.tier().collect(slot.slab);
+        let live = slot.is_live();
+        if live && slot.free() {
+            mine.tier().review_alone(slot.slab);
+        }
+        self.finish(mine, by);
+        live
     }
 
     #[cold]
@@ -236,7 +255,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         }
         loop {
             let found = self.in_center(by, |work| {
-                let address = world.tiers().find_map(|tier| tier.others.take_twice())?;
+                let address = world.tiers().find_map(|tier| tier.others.twice.take())?;
                 Some(Misuse { kind: MisuseKind::AlreadyFree, ..work.explain(address) })
             });
             match found {

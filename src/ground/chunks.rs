@@ -4,15 +4,14 @@
 //! ```text
 //! one chunk, for the pages of one leaf
 //! +----------------------------------------------+------------------------+
-//! | 256 bytes of freed bits for each page        | a note for each page   |
+//! | 256 bytes of freed bits for each page        | a link for each page   |
 //! +----------------------------------------------+------------------------+
 //! ```
 //!
 //! A slab uses the words of its first page: one for each 32 slots. A chunk is mapped when a slab in it is first freed by
 //! another thread, and stays; kernel memory is zero, which is no freed bits and no link, so only pages of such slabs touch
-//! it. It has addresses for 1/62 of the heap.
+//! it. It has addresses for 1/63 of the heap.
 
-use crate::ground::atomic::{AtomicU32, Relaxed, Release, fence_after_update};
 use crate::ground::freed::{Freed, SLOTS};
 use crate::ground::header::{MAX_SLOTS, PAGE_SHIFT, Slab};
 use crate::ground::inbox::Link;
@@ -22,52 +21,30 @@ use crate::ground::shared::SharedUsize;
 /// Words of a page.
 pub(crate) const WORDS: usize = MAX_SLOTS / SLOTS;
 const WORD: usize = size_of::<Freed>();
-const NOTE: usize = size_of::<Note>();
-
-/// What others note of a page.
-#[repr(C)]
-pub(crate) struct Note {
-    pub(crate) link: Link,
-    /// In which words bits may have been freed since the owner last looked: each of these bits stands for one or more.
-    words: AtomicU32,
-}
-
-/// How many words a bit of a note stands for.
-const WORDS_OF_BIT: usize = WORDS / u32::BITS as usize;
-
-impl Note {
-    /// Notes that a bit was freed in a word, before the owner is told.
-    pub(crate) fn add(&self, word: usize) {
-        let bit = 1 << (word / WORDS_OF_BIT);
-        if self.words.load(Relaxed) & bit == 0 {
-            self.words.fetch_or(bit, Relaxed);
-            fence_after_update();
-        }
-    }
-
-    /// The words that were noted; forgets them, before the owner looks.
-    pub(crate) fn take(&self) -> impl Iterator<Item = usize> {
-        // Partner: the fence in `add`. Else the slab's note could be taken after this.
-        let bits = self.words.swap(0, Release);
-        fence_after_update();
-        (0..WORDS).filter(move |word| bits >> (word / WORDS_OF_BIT) & 1 == 1)
-    }
-}
+const LINK: usize = size_of::<Link>();
 
 /// The chunks of one heap.
 pub(crate) struct Chunks {
     /// Address of page 0 of the heap.
     base: SharedUsize,
-    /// Where each leaf's chunk is, or 0.
-    starts: [SharedUsize; LEAF_TABLE],
+    /// For each leaf 0, or where the words of page 0 would be if its chunk had some, and 1: an odd number.
+    origins: [SharedUsize; LEAF_TABLE],
+}
+
+/// Bytes of freed bits for each page.
+const LINES: usize = WORDS * WORD;
+
+/// Bytes of the chunk of a leaf.
+const fn bytes_of(leaf: usize) -> usize {
+    (pages_of(leaf).end - pages_of(leaf).start) * (LINES + LINK)
 }
 
 impl Chunks {
     /// The number of a slab's first page, if a chunk serves it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn page_of(&self, slab: Slab) -> Option<u32> {
         let page = slab.start().wrapping_sub(self.base.get()) >> PAGE_SHIFT;
-        let served = page >> 31 == 0 && self.starts[leaf_of(page)].observe() != 0;
+        let served = page >> 31 == 0 && self.origins[leaf_of(page)].observe() != 0;
         served.then_some(page as u32)
     }
 
@@ -77,34 +54,31 @@ impl Chunks {
     }
 
     /// One of the words of freed bits of a page that a chunk [serves](Self::page_of).
+    #[inline(always)]
     pub(crate) fn word(&self, page: u32, index: usize) -> &Freed {
         debug_assert!(index < WORDS);
-        let leaf = leaf_of(page as usize);
-        let within = page as usize - pages_of(leaf).start;
-        let address = self.starts[leaf].get() + (within * WORDS + index % WORDS) * WORD;
+        let origin = self.origins[leaf_of(page as usize)].get() - 1;
+        let address = origin.wrapping_add((page as usize * WORDS + index % WORDS) * WORD);
         // SAFETY: a chunk has so many words for each of its pages, and stays.
         unsafe { &*core::ptr::with_exposed_provenance(address) }
     }
 
     /// The link of a page that a chunk [serves](Self::page_of).
     pub(crate) fn link(&self, page: u32) -> &Link {
-        &self.note(page).link
-    }
-
-    /// What others note of a page that a chunk [serves](Self::page_of).
-    pub(crate) fn note(&self, page: u32) -> &Note {
         let leaf = leaf_of(page as usize);
-        let pages = pages_of(leaf);
-        let address = self.starts[leaf].get() + pages.len() * WORDS * WORD + (page as usize - pages.start) * NOTE;
-        // SAFETY: a chunk has a note for each of its pages, and stays.
+        let origin = self.origins[leaf].get() - 1;
+        let (first, end) = (pages_of(leaf).start, pages_of(leaf).end);
+        let address = origin.wrapping_add(end * LINES + (page as usize - first) * LINK);
+        // SAFETY: a chunk has a link for each of its pages, after its words, and stays.
         unsafe { &*core::ptr::with_exposed_provenance(address) }
     }
 
     /// Returns the memory of all chunks, while nothing is freed or in an inbox and no thread is on its way to a word: `discard`
     /// makes what it gets, an address and a length, read as zero.
     pub(crate) fn discard(&self, mut discard: impl FnMut(usize, usize)) {
-        for (leaf, start) in self.starts.iter().enumerate().filter(|(_, start)| start.get() != 0) {
-            discard(start.get(), pages_of(leaf).len() * (WORDS * WORD + NOTE));
+        for (leaf, origin) in self.origins.iter().enumerate().filter(|(_, origin)| origin.get() != 0) {
+            let start = (origin.get() - 1).wrapping_add(pages_of(leaf).start * LINES);
+            discard(start, bytes_of(leaf));
         }
     }
 
@@ -117,10 +91,10 @@ impl Chunks {
         map: impl FnOnce(usize) -> Result<usize, E>,
     ) -> Result<(), E> {
         let leaf = leaf_of(page);
-        if self.starts[leaf].get() == 0 {
-            let start = map(pages_of(leaf).len() * (WORDS * WORD + NOTE))?;
+        if self.origins[leaf].get() == 0 {
+            let start = map(bytes_of(leaf))?;
             self.base.set(base);
-            self.starts[leaf].publish(start);
+            self.origins[leaf].publish(start.wrapping_sub(pages_of(leaf).start * LINES) | 1);
         }
         Ok(())
     }

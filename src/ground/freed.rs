@@ -47,6 +47,9 @@ type Word = u32;
 /// Slots of a word.
 pub(crate) const SLOTS: usize = Half::BITS as usize;
 
+/// Slots whose words lie in one cache line.
+pub(crate) const SLOTS_OF_LINE: usize = 64 / size_of::<Word>() * SLOTS;
+
 /// The slot is not live, or another thread has freed it already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NotLive;
@@ -71,6 +74,7 @@ fn freed_of(word: Word) -> Half {
 impl Freed {
     /// Frees a slot of another owner's: the one of `bit`. `is_live` says whether it is live and still the slot that the caller
     /// means, which it looks up anew: the slab may have been retired meanwhile.
+    #[inline(always)]
     pub(crate) fn free(&self, bit: Half, is_live: impl Fn() -> bool) -> Result<(), NotLive> {
         let mut seen = self.0.load(Acquire);
         loop {

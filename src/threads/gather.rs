@@ -11,7 +11,7 @@ use crate::tier::Tier;
 /// Gives the slabs of those tiers for which `which` says so to `common`.
 pub(crate) fn gather<B>(world: &World, common: &mut Tier, spans: &mut Spans<B>, which: impl Fn(&OwnTier) -> bool) {
     for tier in world.tiers().filter(|tier| which(tier)) {
-        tier.others.discard_inbox();
+        tier.others.discard_inboxes();
         // SAFETY: it is stopped, and its slabs become those of `common` now.
         unsafe { tier.clear() };
         // A living owner may be busy for a moment, until it sees that it is stopped.

@@ -1,6 +1,6 @@
 //! All tiers of a heap that threads own, as others see them.
 
-use super::others::{Others, Outcome};
+use super::others::{Beside, Others, Outcome};
 use crate::ground::chunks::Chunks;
 use crate::tier::slot::Slot;
 use core::sync::atomic::AtomicPtr;
@@ -24,7 +24,7 @@ impl core::fmt::Debug for Directory {
 
 impl Directory {
     /// What others see of tier number `number`, if there is one.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn of(&self, number: u16) -> Option<&Others> {
         let entry = self.others.get(usize::from(number).wrapping_sub(1))?;
         // SAFETY: `enter` is called with tiers that stay.
@@ -41,9 +41,18 @@ impl Directory {
     }
 
     /// Frees the slot that the caller has found at `address`, and does not own.
+    #[inline(always)]
     pub(crate) fn free(&self, slot: Slot, address: usize) -> Outcome {
         let owner = slot.slab.owner_number();
-        self.of(owner).map_or(Outcome::NotShared, |others| others.free(slot, address, owner))
+        match self.of(owner) {
+            Some(others) => others.free(&self.chunks, slot, address, owner),
+            None => Outcome::NotShared,
+        }
+    }
+
+    /// What other threads than the owner have freed beside a slot that is live.
+    pub(crate) fn freed_beside(&self, slot: Slot) -> Beside {
+        self.of(slot.slab.owner_number()).map_or(Beside::Nothing, |others| others.freed_beside(slot))
     }
 
     /// Whether another thread than the owner has freed a live slot, and the owner has not taken it yet.

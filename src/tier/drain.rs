@@ -4,16 +4,35 @@ use super::Tier;
 use crate::ground::atomic::fence_after_update;
 use crate::ground::header::{Place, Slab};
 use crate::ground::page_map::Lookup;
+use crate::ground::size_class::{CLASSES, SizeClass};
 
 impl Tier {
-    /// Takes what other threads have freed, if they have told of any.
+    /// Takes what other threads have freed in slabs of one class, if they have told of any.
+    #[inline(always)]
+    pub(super) fn drain_for(&mut self, class: SizeClass, lookup: &Lookup) {
+        if self.others.is_some_and(|others| !others.is_quiet(class)) {
+            self.drain_class(class, lookup);
+        }
+    }
+
+    /// Takes what other threads have freed in slabs of all classes, if they have told of any.
     pub(crate) fn drain(&mut self, lookup: &Lookup) {
-        let Some(others) = self.others.filter(|others| !others.is_quiet()) else { return };
-        let mut next = others.empty_inbox();
+        if self.others.is_none() {
+            return;
+        }
+        for class in (0..CLASSES).map(SizeClass::from_index) {
+            self.drain_for(class, lookup);
+        }
+    }
+
+    /// Takes what other threads have freed in slabs of one class, of which they have told.
+    fn drain_class(&mut self, class: SizeClass, lookup: &Lookup) {
+        let Some(others) = self.others else { return };
+        let mut next = others.empty_inbox(class);
         while let Some(page) = next {
             if others.has_found_twice() {
                 // What was found is reported before more is looked for.
-                next = others.put_back(page);
+                next = others.put_back(page, class);
                 continue;
             }
             next = others.chunks().link(page).take();

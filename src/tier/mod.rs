@@ -21,7 +21,7 @@
 //! | [`shelf`] | the places of slabs that are not current: full, listed, empty; and retiring them |
 //! | [`length`] | how long a new slab is |
 //! | [`units`], [`trim`] | what is known to be zero between live slots, and returning it |
-//! | [`others`], [`directory`], [`drain`] | slots that other threads have freed |
+//! | [`others`], [`directory`], [`drain`], [`twice`] | slots that other threads have freed |
 //! | [`resize`] | moving a block from slot to slot |
 //! | [`shortage`], [`last_slots`] | finding the last free slots where memory is short |
 //!
@@ -39,6 +39,7 @@ mod shelf;
 pub(crate) mod shortage;
 pub(crate) mod slot;
 mod trim;
+mod twice;
 pub(crate) mod units;
 
 use crate::central::slabs::SlabWish;
@@ -201,9 +202,9 @@ impl Tier {
         if self.claim_more(size_class) {
             return true;
         }
-        // Not before every claim: the longer others have freed in a slab, the less often they have to tell.
-        if self.others.is_some_and(|others| !others.is_quiet()) {
-            self.drain(lookup);
+        // Only now: the longer others have freed in a slab, the less often they have to tell.
+        if self.classes[size_class.index()].listed.is_none() {
+            self.drain_for(size_class, lookup);
         }
         while !self.claim_more(size_class) {
             let listed = self.classes[size_class.index()].listed;

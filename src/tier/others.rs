@@ -2,34 +2,26 @@
 //!
 //! ```text
 //! another thread                                     the owner
-//! free: the bit in the slab's word (freed)           needs slots, or meets a slab with the note
-//! note it in the slab's header                       drain: for each page of the inbox
+//! free: the bit in the slab's word (freed)           a class has no slab with free slots
+//! note the word's line in the slab's header          drain: for each page of the class's inbox
 //! claim the page's link, put the page in the inbox     take its link, clear the note, then take all freed bits
 //! ```
 //!
 //! The note makes the owner's own frees in that slab look at the freed bits, and so costs it nothing where there is none.
+//! Only the first free in a line of words since the owner looked does the second step, and only the first in a slab the
+//! third. So the later the owner looks, the less its company has to tell: it looks only at the inbox of a class that needs
+//! slots, and at all of them before it takes memory from the central part.
 //! While no other thread has ever freed a slot of a tier, its words' generations do not matter, and claiming takes no atomic
 //! operation.
 
-use crate::ground::atomic::{Acquire, AtomicU32, AtomicUsize, Relaxed, Release, fence_after_update};
+use crate::ground::atomic::{Acquire, AtomicU32, Relaxed, Release, fence_after_update};
 use crate::ground::chunks::{Chunks, WORDS};
-use crate::ground::freed::{Freed, Half, SLOTS};
+use crate::ground::freed::{Freed, Half, SLOTS, SLOTS_OF_LINE};
 use crate::ground::header::Slab;
 use crate::ground::inbox::Inbox;
+use crate::ground::size_class::{CLASSES, SizeClass};
 use crate::tier::slot::Slot;
-
-/// How many words with blocks that were found freed twice are remembered until they are reported, which is after each
-/// operation: as many as a slab has, and some to claim.
-const TWICE_MAX: usize = WORDS + 8;
-
-/// Blocks of one word that were found freed twice.
-struct Twice {
-    /// Address of the first slot that the word stands for.
-    first: AtomicUsize,
-    slot_size: AtomicU32,
-    /// 0 if the place is free.
-    bits: AtomicUsize,
-}
+use crate::tier::twice::AllTwice;
 
 /// After so many slabs in its inbox, someone looks into it in the owner's place.
 const UNSEEN_MAX: u32 = 64;
@@ -40,10 +32,8 @@ pub(crate) struct Others {
     /// Whether another thread has ever freed a slot.
     shared: AtomicU32,
     /// Blocks that were freed twice, found by the owner.
-    twice: [Twice; TWICE_MAX],
-    /// How many places are not free.
-    twice_count: AtomicU32,
-    inbox: Apart<(Inbox, AtomicU32)>,
+    pub(crate) twice: AllTwice,
+    inboxes: Apart<Inboxes>,
 }
 
 impl core::fmt::Debug for Others {
@@ -52,7 +42,14 @@ impl core::fmt::Debug for Others {
     }
 }
 
-/// A cache line of its own.
+/// The slabs of each class in which others have freed slots.
+struct Inboxes {
+    /// How many slabs were put in since the owner last looked into one of them.
+    unseen: AtomicU32,
+    of_class: [Inbox; CLASSES],
+}
+
+/// Cache lines of its own.
 #[repr(align(128))]
 struct Apart<T>(T);
 
@@ -67,6 +64,16 @@ pub(crate) enum Outcome {
     NotLive,
     /// Nothing has happened: the owner must be stopped first, or told that it has company.
     NotShared,
+}
+
+/// What other threads have freed beside a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Beside {
+    /// The slot.
+    Itself,
+    /// Other slots.
+    Others,
+    Nothing,
 }
 
 impl Others {
@@ -96,41 +103,45 @@ impl Others {
         self.shared.store(1, Release);
     }
 
-    /// Whether the inbox is empty.
+    /// Whether a class's inbox is empty.
     #[inline(always)]
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.inbox.0.0.is_empty()
+    pub(super) fn is_quiet(&self, class: SizeClass) -> bool {
+        self.inbox(class).is_empty()
+    }
+
+    fn inbox(&self, class: SizeClass) -> &Inbox {
+        &self.inboxes.0.of_class[class.index()]
     }
 
     /// Frees a slot of the owner's, for another thread.
-    pub(super) fn free(&self, slot: Slot, address: usize, owner: u16) -> Outcome {
-        let Some(page) = self.chunks().page_of(slot.slab).filter(|_| self.is_shared()) else {
+    #[inline(always)]
+    pub(super) fn free(&self, chunks: &Chunks, slot: Slot, address: usize, owner: u16) -> Outcome {
+        let Some(page) = chunks.page_of(slot.slab).filter(|_| self.is_shared()) else {
             return Outcome::NotShared;
         };
-        let (word, bit) = word_of(self.chunks(), page, slot);
+        let (word, bit) = word_of(chunks, page, slot);
         let is_live = || Slot::live_at(slot.slab.span(), address).is_some_and(|again| again == slot);
         if word.free(bit, || is_live() && slot.slab.owner_number() == owner).is_err() {
             return Outcome::NotLive;
         }
         fence_after_update();
-        self.chunks().note(page).add(slot.number() / SLOTS);
-        if self.notify(slot.slab, page) { Outcome::FreedUnseen } else { Outcome::Freed }
+        let first = slot.slab.note_freed_by_others(slot.number());
+        if first && self.notify(slot.slab, page) { Outcome::FreedUnseen } else { Outcome::Freed }
     }
 
-    /// Tells the owner that slots of a slab were freed. Whether it has not looked for long.
+    /// Tells the owner that slots of a slab were freed, after that was noted. Whether it has not looked for long.
+    #[inline(never)]
     pub(super) fn notify(&self, slab: Slab, page: u32) -> bool {
-        slab.note_freed_by_others();
         let link = self.chunks().link(page);
-        let claimed = link.claim();
-        if claimed {
-            self.inbox.0.0.put(page, link);
+        if !link.claim() {
+            return false;
         }
+        // If the slab has been retired meanwhile, any class will do.
+        self.inbox(slab.size_class()).put(page, link);
         // A count that is lost now and then does no harm.
-        let count = self.inbox.0.1.load(Relaxed);
-        if claimed {
-            self.inbox.0.1.store(count.wrapping_add(1), Relaxed);
-        }
-        claimed && count % UNSEEN_MAX == UNSEEN_MAX - 1
+        let count = self.inboxes.0.unseen.load(Relaxed);
+        self.inboxes.0.unseen.store(count.wrapping_add(1), Relaxed);
+        count % UNSEEN_MAX == UNSEEN_MAX - 1
     }
 
     /// Whether another thread has freed a live slot that the owner has not taken yet.
@@ -140,6 +151,19 @@ impl Others {
             let (word, bit) = word_of(self.chunks(), page, slot);
             word.freed() & bit != 0
         })
+    }
+
+    /// What other threads have freed, and the owner has not taken yet, in the line of words of a slot that is live.
+    pub(crate) fn freed_beside(&self, slot: Slot) -> Beside {
+        let Some(page) = self.chunks().page_of(slot.slab) else { return Beside::Nothing };
+        let (word, bit) = word_of(self.chunks(), page, slot);
+        let freed = word.freed();
+        if freed & bit != 0 {
+            return Beside::Itself;
+        }
+        let mut words = words_of_lines(1 << (slot.number() / SLOTS_OF_LINE), slot.slab);
+        let others = freed != 0 || words.any(|word| self.chunks().word(page, word).freed() != 0);
+        if others { Beside::Others } else { Beside::Nothing }
     }
 
     /// Takes what others have freed in one word of a slab's bitmap that the owner is about to claim, of which `free` are
@@ -157,42 +181,41 @@ impl Others {
         all
     }
 
-    /// Takes all pages out of the inbox, and returns the first.
-    pub(super) fn empty_inbox(&self) -> Option<u32> {
-        self.inbox.0.1.store(0, Relaxed);
-        self.inbox.0.0.take_all()
+    /// Takes all pages out of a class's inbox, and returns the first.
+    pub(super) fn empty_inbox(&self, class: SizeClass) -> Option<u32> {
+        self.inboxes.0.unseen.store(0, Relaxed);
+        self.inbox(class).take_all()
     }
 
     /// Puts a page back that was taken out with others, and returns the one after it.
-    pub(super) fn put_back(&self, page: u32) -> Option<u32> {
+    pub(super) fn put_back(&self, page: u32, class: SizeClass) -> Option<u32> {
         let link = self.chunks().link(page);
         let next = link.next();
-        self.inbox.0.0.put(page, link);
+        self.inbox(class).put(page, link);
         next
     }
 
     /// Takes what others have freed in a slab, as far as they have noted it. Returns how many slots that is.
     pub(crate) fn take_noted(&self, slab: Slab) -> usize {
-        slab.forget_freed_by_others();
+        let lines = slab.forget_freed_by_others();
         let Some(page) = self.chunks().page_of(slab) else { return 0 };
-        self.take_words(slab, page, self.chunks().note(page).take())
+        let words = words_of_lines(lines, slab);
+        words.map(|number| self.take_if_freed(slab, page, number)).sum::<u32>() as usize
     }
 
     /// Takes all that others have freed in a slab: also if one of them was killed before it could note that.
     pub(crate) fn take_all(&self, slab: Slab) -> usize {
         slab.forget_freed_by_others();
         let Some(page) = self.chunks().page_of(slab) else { return 0 };
-        let _ = self.chunks().note(page).take();
-        self.take_words(slab, page, 0..WORDS)
+        let words = words_of_lines(u16::MAX, slab);
+        words.map(|number| self.take_if_freed(slab, page, number)).sum::<u32>() as usize
     }
 
-    fn take_words(&self, slab: Slab, page: u32, words: impl Iterator<Item = usize>) -> usize {
-        let words = words.take_while(|word| *word < slab.opened().div_ceil(SLOTS));
-        let taken = words.map(|number| match self.chunks().word(page, number) {
+    fn take_if_freed(&self, slab: Slab, page: u32, number: usize) -> u32 {
+        match self.chunks().word(page, number) {
             word if word.freed() != 0 => self.take(slab, word, number * SLOTS / 64, number % (64 / SLOTS)).count_ones(),
             _ => 0,
-        });
-        taken.sum::<u32>() as usize
+        }
     }
 
     /// Begins the next generation of all words of a slab in which nothing is live, before it is retired.
@@ -219,56 +242,37 @@ impl Others {
 
     #[cold]
     fn note_all_twice(&self, slab: Slab, first: usize, slots: Half) {
-        self.note(slab.start() + first * slab.slot_size(), slab.slot_size() as u32, slots as usize);
+        self.twice.note(slab.start() + first * slab.slot_size(), slab.slot_size() as u32, slots as usize);
     }
 
-    /// Notes that the block at `address` was freed twice.
-    pub(crate) fn note_twice(&self, address: usize) {
-        self.note(address, 0, 1);
-    }
-
-    fn note(&self, first: usize, slot_size: u32, bits: usize) {
-        if let Some(place) = self.twice.iter().find(|place| place.bits.load(Relaxed) == 0) {
-            place.first.store(first, Relaxed);
-            place.slot_size.store(slot_size, Relaxed);
-            place.bits.store(bits, Release);
-            self.twice_count.fetch_add(1, Release);
-        }
-    }
-
-    /// The address of a block that was found freed twice, each only once. The owner is in no operation, or is the caller.
-    pub(crate) fn take_twice(&self) -> Option<usize> {
-        if !self.has_found_twice() {
-            return None;
-        }
-        let place = self.twice.iter().find(|place| place.bits.load(Acquire) != 0)?;
-        let bits = place.bits.load(Relaxed);
-        let address =
-            place.first.load(Relaxed) + bits.trailing_zeros() as usize * place.slot_size.load(Relaxed) as usize;
-        place.bits.store(bits & (bits - 1), Relaxed);
-        if bits & (bits - 1) == 0 {
-            self.twice_count.fetch_sub(1, Relaxed);
-        }
-        Some(address)
-    }
-
-    /// Whether there are any.
+    /// Whether blocks were found that had been freed twice.
     #[inline]
     pub(crate) fn has_found_twice(&self) -> bool {
-        self.twice_count.load(Relaxed) != 0
+        !self.twice.is_empty()
     }
 
-    /// Empties the inbox and leaves it to the caller to look into all slabs.
-    pub(crate) fn discard_inbox(&self) {
-        let mut next = self.empty_inbox();
-        while let Some(page) = next {
-            next = self.chunks().link(page).take();
+    /// Empties all inboxes and leaves it to the caller to look into all slabs.
+    pub(crate) fn discard_inboxes(&self) {
+        for class in (0..CLASSES).map(SizeClass::from_index) {
+            let mut next = self.empty_inbox(class);
+            while let Some(page) = next {
+                next = self.chunks().link(page).take();
+            }
         }
     }
 }
 
 /// The word of freed bits in which a slot has its bit.
+#[inline(always)]
 fn word_of(chunks: &Chunks, page: u32, slot: Slot) -> (&Freed, Half) {
     let number = slot.number();
     (chunks.word(page, number / SLOTS), 1 << (number % SLOTS))
 }
+
+/// The words of a slab's opened slots in those lines that have a bit.
+fn words_of_lines(lines: u16, slab: Slab) -> impl Iterator<Item = usize> {
+    let end = slab.opened().div_ceil(SLOTS).min(WORDS);
+    (0..end).filter(move |word| lines >> (word / WORDS_OF_LINE) & 1 == 1)
+}
+
+const WORDS_OF_LINE: usize = SLOTS_OF_LINE / SLOTS;

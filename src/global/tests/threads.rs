@@ -144,3 +144,43 @@ fn a_dropped_heap_is_forgotten_by_forks() {
         assert!(heap.lock.world().is_some(), "heap {round}: the seat of the heap before is free again");
     }
 }
+
+/// Another thread's frees are looked for only where slots are needed, but in all classes before memory is taken.
+#[test]
+#[cfg_attr(miri, ignore = "an interpreter takes minutes to read so many blocks")]
+fn what_others_have_freed_in_one_class_makes_room_for_another() {
+    let heap = shared();
+    let (owner, other) = (heap.thread(), heap.thread());
+    let blocks = |size: usize| -> Vec<_> { (0..128).map(|_| Block::new(&owner, size)).collect() };
+    let first = blocks(2 * KIB);
+    let last = first.iter().map(|block| block.0).max().expect("blocks");
+    first.into_iter().for_each(|block| block.free(&other));
+    let second = blocks(3 * KIB / 2);
+    // A few empty slabs are kept for their class.
+    assert!(second.iter().filter(|block| block.0 < last).count() > 64, "they lie where the first ones did");
+    second.into_iter().for_each(|block| block.free(&other));
+    drop((owner, other));
+    assert_eq!((heap.check(), heap.stats().live_blocks), (Ok(()), 0));
+}
+
+/// An owner that has taken what another thread freed need not look for that at each free.
+#[test]
+fn an_owner_forgets_that_others_have_freed() {
+    let heap = shared();
+    let (owner, other) = (heap.thread(), heap.thread());
+    let mut blocks: Vec<_> = (0..20).map(|_| Block::new(&owner, 64)).collect();
+    let address = blocks[0].0.addr().get();
+    let is_noted = || {
+        let slab = heap.lookup().find_below_break(address).and_then(|span| span.as_slab()).expect("a slab");
+        slab.is_freed_by_others()
+    };
+    blocks.swap_remove(1).free(&other);
+    assert!(is_noted());
+    (0..400).for_each(|_| Block::new(&owner, 64).free(&owner));
+    assert!(!is_noted());
+    blocks.pop().expect("a block").free(&other);
+    assert!(is_noted(), "it is noted again");
+    blocks.into_iter().for_each(|block| block.free(&owner));
+    drop((owner, other));
+    assert_eq!((heap.check(), heap.stats().live_blocks), (Ok(()), 0));
+}
