@@ -3,6 +3,7 @@
 use crate::ground::freed::NotLive;
 use crate::heap::Slab;
 use crate::recut::late_free;
+use crate::seats::{held_by, take_turns};
 
 /// A free that looks where the address lies only at first: its bit may be that of another block by the time it is set.
 #[test]
@@ -11,5 +12,26 @@ fn free_that_does_not_look_again() {
     late_free(|slab: &Slab, address| {
         let bit = slab.slot_at(address).ok_or(NotLive)?;
         slab.freed.free(bit, || slab.is_live(bit))
+    });
+}
+
+/// A thread that leaves the lock without a look at who sleeps.
+#[test]
+#[should_panic(expected = "deadlock")]
+fn leave_that_wakes_nobody() {
+    take_turns(&[1, 1], |word| {
+        word.release();
+        false
+    });
+}
+
+/// A thread that looks before it leaves, and then leaves by a plain store: a bit that is set in between is lost.
+#[test]
+#[should_panic(expected = "deadlock")]
+fn leave_in_two_steps() {
+    take_turns(&[1, 1], |word| {
+        let sleeps = word.is_still_marked(held_by(1)) || word.is_still_marked(held_by(2));
+        word.release();
+        sleeps
     });
 }

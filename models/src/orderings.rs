@@ -17,6 +17,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("src/ground/freed.rs", include_str!("../../src/ground/freed.rs"), "frees::"),
     ("src/ground/inbox.rs", include_str!("../../src/ground/inbox.rs"), "inboxes::"),
     ("src/ground/lease.rs", include_str!("../../src/ground/lease.rs"), "leases::"),
+    ("src/kernel/seat/word.rs", include_str!("../../src/kernel/seat/word.rs"), "seats::"),
     ("models/src/heap.rs", include_str!("heap.rs"), "wakeups::"),
     ("models/src/leases.rs", include_str!("leases.rs"), "leases::"),
 ];
@@ -62,7 +63,9 @@ fn outcome(model: &str, weakened: &[&Strength], child: &mut Command) -> Outcome 
         return Outcome::Holds(said.lines().map(str::to_owned).collect());
     }
     // A model that fails in any other way shows nothing.
-    let violation = said.lines().find(|line| line.contains(VIOLATED) || line.contains("Causality violation"));
+    let violation = said
+        .lines()
+        .find(|line| line.contains(VIOLATED) || line.contains("Causality violation") || line.contains("deadlock"));
     let violation = violation.unwrap_or_else(|| panic!("{model} with {weakened} went wrong:\n{said}"));
     Outcome::Violated(violation.trim_start_matches(VIOLATED).trim().to_owned())
 }

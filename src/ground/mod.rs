@@ -1,7 +1,6 @@
 //! What the other folders build on: headers, the page map, size classes, and the lock.
 
 pub(crate) mod aside;
-pub(crate) mod atomic;
 pub(crate) mod chunks;
 pub(crate) mod contents;
 pub(crate) mod corrupt;
@@ -17,3 +16,5 @@ pub(crate) mod policy;
 pub(crate) mod shared;
 pub(crate) mod size_class;
 pub(crate) mod units;
+
+pub(crate) use crate::kernel::atomic;

@@ -8,7 +8,7 @@ pub(crate) use core::sync::atomic::compiler_fence;
 #[cfg(miri)]
 pub(crate) use core::sync::atomic::fence as compiler_fence;
 
-/// A word of freed bits and their generation, see [`freed`](super::freed).
+/// A word of freed bits and their generation, see [`freed`](crate::ground::freed).
 #[cfg(target_pointer_width = "64")]
 pub(crate) type AtomicFreed = core::sync::atomic::AtomicU64;
 #[cfg(not(target_pointer_width = "64"))]
