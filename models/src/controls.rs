@@ -2,6 +2,7 @@
 
 use crate::ground::freed::NotLive;
 use crate::heap::Slab;
+use crate::leases::{Former, given_away};
 use crate::recut::late_free;
 use crate::seats::{held_by, take_turns};
 
@@ -34,4 +35,12 @@ fn leave_in_two_steps() {
         word.release();
         sleeps
     });
+}
+
+/// A tier that is given away as soon as the task which became its owner is dead. Another thread that has its thread pointer may
+/// be about to enter: it finds out that it is not the holder, and takes back a mark that is the new owner's.
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn tier_of_a_living_owner_is_given_away() {
+    given_away(Former::Doubtful);
 }
