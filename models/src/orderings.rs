@@ -17,6 +17,8 @@ const FILES: &[(&str, &str, &str)] = &[
     ("src/ground/freed.rs", include_str!("../../src/ground/freed.rs"), "frees::"),
     ("src/ground/inbox.rs", include_str!("../../src/ground/inbox.rs"), "inboxes::"),
     ("src/ground/lease.rs", include_str!("../../src/ground/lease.rs"), "leases::"),
+    ("src/ground/lookup.rs", include_str!("../../src/ground/lookup.rs"), "maps::"),
+    ("src/ground/pointer.rs", include_str!("../../src/ground/pointer.rs"), "maps::"),
     ("src/kernel/seat/word.rs", include_str!("../../src/kernel/seat/word.rs"), "seats::"),
     ("models/src/heap.rs", include_str!("heap.rs"), "wakeups::"),
     ("models/src/leases.rs", include_str!("leases.rs"), "leases::"),

@@ -1,7 +1,7 @@
 //! The atomics of the protocol between threads, from one place: a model checker puts its own in their place.
 
 pub(crate) use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
-pub(crate) use core::sync::atomic::{AtomicU32, AtomicUsize};
+pub(crate) use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize};
 // The barrier that other threads make all pass does not exist for an interpreter.
 #[cfg(not(miri))]
 pub(crate) use core::sync::atomic::compiler_fence;
