@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `ground/`, `kernel.rs` | the shipped files themselves, and `atomic.rs`, which stands in for the library's |
 //! | `heap.rs` | the little of a heap that the protocol needs around them, written as the product does it |
-//! | `frees.rs`, `wakeups.rs`, `inboxes.rs`, `recut.rs`, `leases.rs`, `maps.rs`, `seats.rs` | the models, one test each |
+//! | `frees.rs`, `wakeups.rs`, `inboxes.rs`, `recut.rs`, `leases.rs`, `maps.rs`, `owners.rs`, `seats.rs` | the models, one test each |
 //! | `controls.rs` | heaps that deviate from the protocol: each must be found out |
 //! | `orderings.rs` | each ordering is weakened once, and a model must fail |
 //! | `place.rs`, `run.rs` | places in the source and how they are weakened; how a model runs |
@@ -24,6 +24,7 @@ mod kernel;
 mod leases;
 mod maps;
 mod orderings;
+mod owners;
 mod place;
 mod recut;
 mod run;

@@ -22,6 +22,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("src/kernel/seat/word.rs", include_str!("../../src/kernel/seat/word.rs"), "seats::"),
     ("models/src/heap.rs", include_str!("heap.rs"), "wakeups::"),
     ("models/src/leases.rs", include_str!("leases.rs"), "leases::"),
+    ("models/src/owners.rs", include_str!("owners.rs"), "owners::"),
 ];
 
 /// Orderings that are stronger than they need to be: a line of a shipped file, how often the ordering's word stands before
