@@ -23,7 +23,10 @@ fn storms_by_many_seeds() {
     let seeds: u32 = std::env::var("HMALLOC_TEST_SEEDS").map_or(8, |text| text.parse().expect("a number"));
     let flags = format!("-Zmiri-permissive-provenance -Zmiri-ignore-leaks -Zmiri-many-seeds=0..{seeds}");
     let mut cargo = command("cargo");
-    cargo.args(["+nightly", "miri", "test", "--quiet", "--lib", "--target-dir"]).arg(scratch("miri")).arg("--");
+    cargo
+        .args(["+nightly", "miri", "test", "--quiet", "--package", "hmalloc", "--lib", "--target-dir"])
+        .arg(scratch("miri"))
+        .arg("--");
     cargo.args(TESTS).env("MIRIFLAGS", flags).env_remove("RUSTUP_TOOLCHAIN");
     let output = run(cargo.current_dir(repository("")));
     let said = String::from_utf8_lossy(&output.stdout);
