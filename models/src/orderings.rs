@@ -191,7 +191,9 @@ fn each_is_needed() {
     let places = reached(&models);
     all_are_reached(&places);
     let enough = enough(&places);
-    for_each_in_parallel(&models, |model| {
+    // With nothing weakened they run as the tests that they are.
+    let weakened_anyway = if enough.is_empty() { &[] } else { &models[..] };
+    for_each_in_parallel(weakened_anyway, |model| {
         if let Outcome::Violated(promise) = run(model, &enough.iter().collect::<Vec<_>>()) {
             panic!("{model} fails with what is said to be enough: {promise}");
         }
