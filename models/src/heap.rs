@@ -8,20 +8,24 @@ use crate::ground;
 use crate::ground::atomic::{AtomicU16, AtomicU32, Relaxed, fence_after_update};
 use crate::ground::freed::{Freed, Half, NotLive, Taken};
 use crate::ground::inbox::{Inbox, Link};
-use crate::run::promise;
+use crate::run::{event, promise};
 use loom::cell::UnsafeCell;
 use std::sync::{Arc, Mutex};
 
 /// In the owner's word: other threads may have freed slots of the slab's one line of words.
 const NOTE: u16 = 0x8000;
 /// The owner.
-const ME: u16 = 0;
+pub(crate) const ME: u16 = 0;
+/// Another one.
+pub(crate) const OTHER: u16 = 1;
 /// Slots of a slab that models use.
 pub(crate) const SLOTS: Half = 0b11;
 
 /// A slab, and the link of the page it lies in.
 pub(crate) struct Slab {
+    /// The owner's word, but for the owner.
     owner: AtomicU16,
+    number: Mutex<u16>,
     /// The slots' size in bytes less one, as the reciprocal says it.
     slot_size: AtomicU32,
     live: AtomicU32,
@@ -45,7 +49,8 @@ pub(crate) struct Claimed {
 impl Slab {
     pub(crate) fn new(live: Half) -> Self {
         let slab = Self {
-            owner: AtomicU16::new(ME),
+            owner: AtomicU16::new(0),
+            number: Mutex::new(ME),
             slot_size: AtomicU32::new(0),
             live: AtomicU32::new(0),
             freed: ground::freed(),
@@ -53,7 +58,7 @@ impl Slab {
             link_written: Mutex::new(None),
             payload: [UnsafeCell::new(0), UnsafeCell::new(0)],
         };
-        slab.owner.store(ME, Relaxed);
+        slab.owner.store(0, Relaxed);
         slab.slot_size.store(0, Relaxed);
         slab.live.store(live, Relaxed);
         slab
@@ -91,12 +96,31 @@ impl Slab {
 
     /// Retires a slab in which nothing is live, and cuts it anew. Its freed bits and its link stay.
     pub(crate) fn recut(&self, slot_size: u32) {
-        assert_eq!(self.live.load(Relaxed), 0, "a model retires a slab with live slots");
-        self.slot_size.store(slot_size - 1, Relaxed);
-        self.owner.store(ME, Relaxed);
+        self.recut_for(ME, slot_size);
     }
 
-    fn is_noted(&self) -> bool {
+    /// The same for another owner.
+    pub(crate) fn recut_for(&self, owner: u16, slot_size: u32) {
+        assert_eq!(self.live.load(Relaxed), 0, "a model retires a slab with live slots");
+        self.slot_size.store(slot_size - 1, Relaxed);
+        self.owner.store(0, Relaxed);
+        self.set_owner(owner);
+    }
+
+    /// The owner, as it is at this moment: the checker does not order updates of a word and stores to it by another thread as
+    /// machines do, and would let a thread see an older owner than it has set.
+    pub(crate) fn owner(&self) -> u16 {
+        event();
+        *self.number.lock().unwrap()
+    }
+
+    /// Gives the slab to another owner. The note stays.
+    pub(crate) fn set_owner(&self, owner: u16) {
+        event();
+        *self.number.lock().unwrap() = owner;
+    }
+
+    pub(crate) fn is_noted(&self) -> bool {
         self.owner.load(Relaxed) & NOTE != 0
     }
 
@@ -133,10 +157,12 @@ impl Slab {
     }
 }
 
-/// Slabs of one owner, and its inbox. A slab's page is its number.
+/// Slabs, and the inboxes of two owners, the first of whom has all slabs where a model does not say otherwise. A slab's page
+/// is its number.
 pub(crate) struct Heap {
     pub(crate) slabs: Vec<Slab>,
     pub(crate) inbox: Inbox,
+    other_inbox: Inbox,
 }
 
 // SAFETY: its cells are the checker's, which finds out if two threads use one at once.
@@ -147,7 +173,11 @@ unsafe impl Send for Heap {}
 impl Heap {
     /// A heap with some slabs, in each of which these slots are held.
     pub(crate) fn new(slabs: usize, live: Half) -> Arc<Self> {
-        Arc::new(Self { slabs: (0..slabs).map(|_| Slab::new(live)).collect(), inbox: ground::inbox() })
+        Arc::new(Self {
+            slabs: (0..slabs).map(|_| Slab::new(live)).collect(),
+            inbox: ground::inbox(),
+            other_inbox: ground::inbox(),
+        })
     }
 
     /// A thread that is not the owner frees a slot.
@@ -160,6 +190,11 @@ impl Heap {
 
     /// Tells the owner of a slab that something was freed in it.
     pub(crate) fn notify(&self, page: usize) {
+        self.notify_owner(ME, page);
+    }
+
+    /// The same for the owner that the caller has seen.
+    pub(crate) fn notify_owner(&self, owner: u16, page: usize) {
         let slab = &self.slabs[page];
         fence_after_update();
         // Whoever noted it before tells the owner.
@@ -168,21 +203,33 @@ impl Heap {
         }
         // Else this thread may see the page in the inbox when the owner has taken it out, and the owner not see the note.
         fence_after_update();
-        self.put(page);
+        self.put_for(owner, page);
     }
 
     /// Puts a page into the inbox, if it is not there.
     pub(crate) fn put(&self, page: usize) {
+        self.put_for(ME, page);
+    }
+
+    fn inbox_of(&self, owner: u16) -> &Inbox {
+        if owner == ME { &self.inbox } else { &self.other_inbox }
+    }
+
+    fn put_for(&self, owner: u16, page: usize) {
         let slab = &self.slabs[page];
         if slab.link.claim() {
             *slab.link_written.lock().unwrap() = Some(UnsafeCell::new(()));
-            self.inbox.put(page as u32, &slab.link);
+            self.inbox_of(owner).put(page as u32, &slab.link);
         }
     }
 
     /// Empties the inbox: `found` is called with each page, which may be put in again from then on.
-    pub(crate) fn empty_inbox(&self, mut found: impl FnMut(usize)) {
-        let mut next = self.inbox.take_all();
+    pub(crate) fn empty_inbox(&self, found: impl FnMut(usize)) {
+        self.empty_inbox_of(ME, found);
+    }
+
+    pub(crate) fn empty_inbox_of(&self, owner: u16, mut found: impl FnMut(usize)) {
+        let mut next = self.inbox_of(owner).take_all();
         let mut pages = 0;
         while let Some(page) = next {
             pages += 1;
@@ -198,9 +245,16 @@ impl Heap {
 
     /// The owner takes what others have freed in the slabs of its inbox. Returns what was freed twice.
     pub(crate) fn drain(&self) -> u32 {
+        self.drain_for(ME)
+    }
+
+    /// The same for one of the owners, who passes on what is another's by now.
+    pub(crate) fn drain_for(&self, owner: u16) -> u32 {
         let mut twice = 0;
-        self.empty_inbox(|page| {
-            twice += self.slabs[page].look_if_noted();
+        self.empty_inbox_of(owner, |page| match &self.slabs[page] {
+            slab if slab.owner() == owner => twice += slab.look_if_noted(),
+            slab if slab.is_noted() => self.notify_owner(slab.owner(), page),
+            _ => {}
         });
         twice
     }
@@ -209,7 +263,9 @@ impl Heap {
     /// is there twice. Empties the inbox.
     pub(crate) fn nothing_is_forgotten(&self) {
         let mut inside = vec![false; self.slabs.len()];
-        self.empty_inbox(|page| inside[page] = true);
+        for owner in [ME, OTHER] {
+            self.empty_inbox_of(owner, |page| inside[page] = self.slabs[page].owner() == owner);
+        }
         for (slab, inside) in self.slabs.iter().zip(inside) {
             promise!(slab.is_noted() || slab.freed.freed() == 0, "slots that the owner's own frees do not look at");
             promise!(inside || slab.freed.freed() == 0, "freed slots that the owner is not told of");

@@ -8,6 +8,7 @@ use crate::run::{explore, promise};
 use core::sync::atomic::Ordering::SeqCst;
 use loom::cell::UnsafeCell;
 use loom::sync::Mutex;
+use loom::sync::atomic::AtomicBool;
 use loom::thread;
 use std::sync::Arc;
 
@@ -53,14 +54,19 @@ impl Leased {
         }
     }
 
-    /// Stops the owner, works, and lets it go on.
-    fn stop_and_work(&self) {
-        let _turn = self.central.lock().unwrap();
+    /// Stops the owner. For who has the lock.
+    fn stop(&self) {
         self.lease.revoke();
         membarrier();
         while !self.lease.is_at_rest() {
             thread::yield_now();
         }
+    }
+
+    /// Stops the owner, works, and lets it go on.
+    fn stop_and_work(&self) {
+        let _turn = self.central.lock().unwrap();
+        self.stop();
         self.work();
         self.lease.restore(OWNER);
     }
@@ -144,6 +150,57 @@ fn left_in_the_middle() {
         leased.lease.leave();
         next.join().unwrap();
     });
+}
+
+/// What the new owner of a tier knows of the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Former {
+    /// That it is no more: no thread has its thread pointer, or is going to find this tier by it.
+    Gone,
+    /// That the task which became the owner is dead. Another thread may have its thread pointer.
+    Doubtful,
+}
+
+/// A tier is given to another thread while a third one stops its owner, whoever that is. The former owner has operated at its
+/// lease; a doubtful one may do so again, by what it found in the table before.
+pub(crate) fn given_away(former: Former) {
+    explore(move || {
+        let leased = Leased::new(false);
+        // What the kernel knows, and whoever asks it has seen all that the thread did.
+        let gone = Arc::new(AtomicBool::new(false));
+        let (first, is_gone) = (Arc::clone(&leased), Arc::clone(&gone));
+        let first = thread::spawn(move || {
+            if first.lease.enter(OWNER) {
+                first.work();
+                first.lease.leave();
+            }
+            is_gone.store(true, SeqCst);
+        });
+        let next = Arc::clone(&leased);
+        let next = thread::spawn(move || {
+            let turn = next.central.lock().unwrap();
+            next.stop();
+            let is_given = former == Former::Doubtful || gone.load(SeqCst);
+            next.lease.restore(if is_given { OWNER + 1 } else { OWNER });
+            drop(turn);
+            if is_given && next.lease.enter(OWNER + 1) {
+                next.work();
+                next.lease.leave();
+            }
+        });
+        let turn = leased.central.lock().unwrap();
+        leased.stop();
+        leased.work();
+        drop(turn);
+        first.join().unwrap();
+        next.join().unwrap();
+    });
+}
+
+/// To the next one, when the former is gone.
+#[test]
+fn given_to_the_next() {
+    given_away(Former::Gone);
 }
 
 /// A signal handler that sees anything of an operation sees that one is under way. To the compiler a handler is like another

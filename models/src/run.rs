@@ -4,6 +4,7 @@ use loom::sync::atomic::Ordering::{Relaxed, SeqCst};
 use loom::sync::atomic::{AtomicU32, fence};
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 /// How often a thread may be interrupted where it does not wait. Three, if it is not set.
 pub(crate) const PREEMPTIONS: &str = "HMALLOC_MODELS_PREEMPTIONS";
@@ -22,11 +23,15 @@ pub(crate) use promise;
 pub(crate) fn explore(model: impl Fn() + Send + Sync + 'static) {
     let mut explorer = loom::model::Builder::new();
     explorer.preemption_bound = Some(std::env::var(PREEMPTIONS).map_or(3, |text| text.parse().expect("a number")));
+    let explored = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&explored);
     explorer.check(move || {
+        count.fetch_add(1, SeqCst);
         EVENTS.set(Some(Arc::new(AtomicU32::new(0))));
         model();
         EVENTS.set(None);
     });
+    println!("{} interleavings", explored.load(SeqCst));
 }
 
 thread_local! {

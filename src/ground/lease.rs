@@ -12,7 +12,9 @@
 //!
 //! The owner's two stores and two loads are plain: the barrier that the revoker makes all threads pass stands between
 //! its own store and load, and between the owner's, wherever the owner is. Either the owner sees that it is not the holder,
-//! or the revoker sees that it is busy. So an owner can be stopped who has just found its tier in the table.
+//! or the revoker sees that it is busy. So an owner can be stopped even if it has just found its tier in the table. But one
+//! that finds it is not the holder takes back its mark, and so would take back another's: a lease gets another owner only when
+//! nobody can be on the way to it (`threads/world/dead.rs`).
 //!
 //! One comparison says that the tier is the caller's and at rest, so whoever looks for its own need not be right: a wrong guess
 //! writes nothing.

@@ -1,7 +1,6 @@
 //! What the other folders build on: headers, the page map, size classes, and the lock.
 
 pub(crate) mod aside;
-pub(crate) mod atomic;
 pub(crate) mod chunks;
 pub(crate) mod contents;
 pub(crate) mod corrupt;
@@ -12,8 +11,12 @@ pub(crate) mod inbox;
 pub(crate) mod leaf;
 pub(crate) mod lease;
 pub(crate) mod list;
+pub(crate) mod lookup;
 pub(crate) mod page_map;
+pub(crate) mod pointer;
 pub(crate) mod policy;
 pub(crate) mod shared;
 pub(crate) mod size_class;
 pub(crate) mod units;
+
+pub(crate) use crate::kernel::atomic;

@@ -26,10 +26,9 @@
 
 use crate::ground::aside::Aside;
 use crate::ground::handles::Handles;
-use crate::ground::header::{PAGE, PAGE_SHIFT, Span};
+use crate::ground::header::{PAGE, Span};
 use crate::ground::leaf::{Below, Leaf, storage_pages};
-use crate::ground::shared::SharedUsize;
-use core::marker::PhantomPinned;
+pub(crate) use crate::ground::lookup::Lookup;
 use core::ops::Range;
 
 /// Pages that leaf 0 serves.
@@ -69,44 +68,11 @@ pub(crate) fn leaf_of(page: usize) -> usize {
     (doublings as usize).max((page >= FIRST_LEAF) as usize) % LEAF_TABLE
 }
 
-/// The part of a page map that is read without the central lock.
-///
-/// It is never uniquely borrowed while another thread may read it, although what it is part of is: a type that is not `Unpin`
-/// opts out of that.
-#[derive(Debug)]
-pub(crate) struct Lookup {
-    /// Address of page 0, a multiple of [`PAGE`]; meaningless while there are no pages.
-    base: SharedUsize,
-    /// Pages from `base` to the heap's end, foreign ones included.
-    pages: SharedUsize,
-    /// Address of the array in use.
-    handles: SharedUsize,
-    _pinned: PhantomPinned,
-}
-
 impl Lookup {
-    const fn new() -> Self {
-        Self {
-            base: SharedUsize::new(0),
-            pages: SharedUsize::new(0),
-            handles: SharedUsize::new(0),
-            _pinned: PhantomPinned,
-        }
-    }
-
-    /// The number of the page of `address`, if it lies between the heap's base and its end. The length is read first: see
-    /// [`PageMap`].
-    #[inline(always)]
-    pub(crate) fn page_of(&self, address: usize) -> Option<usize> {
-        let pages = self.pages.observe();
-        let page = address.wrapping_sub(self.base.get()) >> PAGE_SHIFT;
-        (page < pages).then_some(page)
-    }
-
     /// The array of handles in use.
     #[inline(always)]
-    fn array(&self) -> Handles {
-        Handles::at(self.handles.get())
+    fn handles(&self) -> Handles {
+        Handles::at(self.array())
     }
 
     /// Whether a header is the record of the page at which it says its span starts. If that is in a region, this is not known
@@ -119,7 +85,7 @@ impl Lookup {
     #[inline(always)]
     pub(crate) fn find_below_break(&self, address: usize) -> Option<Span> {
         // SAFETY: I2: a page of the heap, so its handle is there.
-        self.page_of(address).and_then(|page| unsafe { self.array().of(page) }.get())
+        self.page_of(address).and_then(|page| unsafe { self.handles().of(page) }.get())
     }
 }
 
@@ -149,10 +115,7 @@ impl Lookup {
 ///    (`Spans::has_readers`). Lowering a break over other pages takes nothing from a reader, as their handles lead to nothing
 ///    by then.
 ///
-/// | ordering | its partner | what breaks without it |
-/// |---|---|---|
-/// | `pages`, Release | `page_of`, Acquire | a reader gets an array that is too short for the page |
-/// | a handle, Release | `find_below_break`, Acquire | a reader finds a header that is not initialised yet |
+/// The orderings that this takes are beside [the words](crate::ground::lookup) and [the handles](crate::ground::pointer).
 #[derive(Debug)]
 pub(crate) struct PageMap {
     /// The part for readers.
@@ -279,18 +242,18 @@ impl PageMap {
 
     /// Pages from the base to the heap's end.
     pub(crate) fn pages(&self) -> usize {
-        self.lookup.pages.get()
+        self.lookup.pages()
     }
 
     /// Address of page 0, if there is one.
     fn first_page(&self) -> usize {
-        self.lookup.base.get()
+        self.lookup.base()
     }
 
     /// The array of handles in use.
     #[inline(always)]
     fn array(&self) -> Handles {
-        self.lookup.array()
+        self.lookup.handles()
     }
 
     /// Address past the heap's last page.

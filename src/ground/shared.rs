@@ -4,7 +4,7 @@
 //! one depends on what it has read before with a stronger one; the places that need this name their partner.
 
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicUsize};
+use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicUsize};
 
 macro_rules! shared {
     ($name:ident, $atomic:ident, $number:ident, $text:literal) => {
@@ -90,25 +90,6 @@ impl SharedBits {
     pub(crate) fn set(&self, bits: u64) {
         self.0[0].store(bits as u32, Relaxed);
         self.0[1].store((bits >> 32) as u32, Relaxed);
-    }
-}
-
-/// A handle, or none, that several threads may read. `T` is the type of what it leads to.
-#[derive(Debug)]
-#[repr(transparent)]
-pub(crate) struct SharedPointer<T>(AtomicPtr<T>);
-
-impl<T> SharedPointer<T> {
-    /// Loads what [`publish`](Self::publish) stored, and sees what was written before that.
-    #[inline(always)]
-    pub(crate) fn observe(&self) -> *mut T {
-        self.0.load(Acquire)
-    }
-
-    /// Stores after all that was written before.
-    #[inline(always)]
-    pub(crate) fn publish(&self, pointer: *mut T) {
-        self.0.store(pointer, Release);
     }
 }
 

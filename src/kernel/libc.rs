@@ -63,6 +63,23 @@ pub(crate) unsafe fn thread_pointer() -> usize {
     pointer
 }
 
+/// Bytes from what a libc keeps of a thread to its thread pointer: on the first of these architectures that begins at the
+/// pointer, on the others it ends some way before it.
+const BELOW_POINTER: usize = if cfg!(any(target_arch = "powerpc", target_arch = "powerpc64")) {
+    0x7000 + 4
+} else if cfg!(any(target_arch = "riscv64", target_arch = "loongarch64")) {
+    4
+} else {
+    0
+};
+
+/// Whether no thread has this thread pointer, for the memory in which a libc keeps what it knows of the thread is not there.
+/// False where that cannot be known.
+#[cold]
+pub(crate) fn is_unused_pointer(pointer: usize) -> bool {
+    is_linked() && super::tasks::is_unmapped(pointer.wrapping_sub(BELOW_POINTER) & !3)
+}
+
 /// The thread pointer on arm, from the code that the kernel maps for programs at a fixed address (`kuser_get_tls`).
 ///
 /// Processors before ARMv6K have no register for it, and stable Rust does not tell a program which ones it is built for. The

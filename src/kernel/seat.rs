@@ -1,35 +1,20 @@
 //! A lock that knows when waiting would never end.
 //!
-//! A futex lock in one word, after Drepper, "Futexes Are Tricky" (2011), section 5:
-//!
-//! ```text
-//! 0            vacant: not in use as a lock, no thread gets it
-//! 1            free
-//! holder + 2   held, no thread sleeps
-//! holder + 3   held, a thread may sleep
-//!
-//! take   1 -> holder + 2; otherwise set the lowest bit and sleep while the word stays, until it is 1
-//! leave  set 1; if the lowest bit was set, wake one sleeper
-//! ```
-//!
-//! The holder is some bits of its thread pointer. They stand in the same word as the lock's state, so that they are
-//! right at every instant: a thread may be interrupted between any two instructions, and not run again for long.
+//! A futex lock in one word, after Drepper, "Futexes Are Tricky" (2011), section 5; [`word`] says what it holds. The holder is
+//! some bits of its thread pointer. They stand in the same word as the lock's state, so that they are right at every
+//! instant: a thread may be interrupted between any two instructions, and not run again for long.
 //!
 //! A thread that slept takes the lock with the lowest bit set, for others may still sleep: at worst it wakes one in
 //! vain. Nothing here needs thread-local storage, so it works in threads made by a bare `clone`.
 
 mod waiting;
+mod word;
 
-use crate::kernel::{libc, tasks};
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::kernel::{atomic, libc, tasks};
+use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicU32};
 pub(crate) use waiting::{Endless, FORK_PATIENCE};
-
-const VACANT: u32 = 0;
-const FREE: u32 = 1;
-const HELD: u32 = 2;
-/// Added to a held word.
-const CONTENDED: u32 = 1;
+use word::{HELD, Word};
 
 /// Whether thread pointers tell threads apart here, see [`use_thread_pointers`].
 static THREAD_POINTERS: AtomicBool = AtomicBool::new(false);
@@ -38,7 +23,7 @@ static THREAD_POINTERS: AtomicBool = AtomicBool::new(false);
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Seat {
-    word: AtomicU32,
+    word: Word,
     /// Thread id of the task that lends out what the lock protects, or 0.
     lender: AtomicU32,
     /// 1 if threads that leave the lock and take it again at once have got ahead of a waiter again and again.
@@ -85,22 +70,17 @@ fn held_by_caller() -> u32 {
 
 impl Seat {
     pub(crate) const fn new() -> Self {
-        Self {
-            word: AtomicU32::new(VACANT),
-            lender: AtomicU32::new(0),
-            starving: AtomicU32::new(0),
-            users: AtomicU32::new(0),
-        }
+        Self { word: Word::new(), lender: AtomicU32::new(0), starving: AtomicU32::new(0), users: AtomicU32::new(0) }
     }
 
     /// Whether it was never made a lock.
     pub(crate) fn is_vacant(&self) -> bool {
-        self.word.load(Relaxed) == VACANT
+        self.word.is_vacant()
     }
 
     /// Makes a vacant seat a free lock.
     pub(crate) fn open(&self) {
-        let _ = self.word.compare_exchange(VACANT, FREE, Release, Relaxed);
+        self.word.open();
     }
 
     /// Whether it is some heap's lock.
@@ -118,7 +98,7 @@ impl Seat {
     /// next heap that gets it must not wait for a `before_fork` that no `after_fork` followed.
     pub(crate) fn part(&self) {
         if self.users.load(Relaxed) == 1 {
-            self.word.store(FREE, Release);
+            self.word.release();
         }
         self.users.fetch_sub(1, Relaxed);
     }
@@ -126,7 +106,7 @@ impl Seat {
     /// Takes the lock if it is free.
     #[inline(always)]
     pub(crate) fn try_take(&self) -> bool {
-        self.word.compare_exchange(FREE, held_by_caller(), Acquire, Relaxed).is_ok()
+        self.word.try_take(held_by_caller())
     }
 
     /// Leaves the lock. True if a thread may sleep, which [`wake`](Self::wake) then has to wake.
@@ -136,14 +116,14 @@ impl Seat {
     /// The caller holds the lock.
     #[inline(always)]
     pub(crate) unsafe fn leave(&self) -> bool {
-        self.word.swap(FREE, Release) & CONTENDED != 0
+        self.word.leave()
     }
 
     /// Whether the caller's thread holds the lock, as far as thread pointers tell, and has not lent out what it protects: then
     /// the caller is a signal handler.
     pub(crate) fn is_interrupted(&self) -> bool {
         let mine = held_by_caller();
-        mine != HELD && self.word.load(Relaxed) & !CONTENDED == mine && !self.is_lent()
+        mine != HELD && self.word.is_held_as(mine) && !self.is_lent()
     }
 
     /// Whether what the lock protects is lent out.

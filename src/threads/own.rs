@@ -1,6 +1,7 @@
 //! A thread's tier.
 
 use crate::ground::lease::Lease;
+use crate::kernel::libc;
 use crate::tier::Tier;
 use crate::tier::directory::Directory;
 use crate::tier::others::Others;
@@ -82,6 +83,17 @@ impl OwnTier {
         task != 0 && crate::kernel::tasks::is_gone(task)
     }
 
+    /// Whether no thread is the owner, or can become it by having the owner's thread pointer, as far as can be known. For a tier
+    /// that no thread finds any more this is the last word, see `world/dead.rs`.
+    pub(crate) fn is_owner_gone(&self) -> bool {
+        self.is_abandoned() && (self.thread() == BY_HANDLE || libc::is_unused_pointer(self.thread()))
+    }
+
+    /// Whether the owner finds the tier by its thread pointer.
+    pub(crate) fn is_found_by_pointer(&self) -> bool {
+        self.thread() > BY_HANDLE && self.left.load(Relaxed) == 0
+    }
+
     /// Whether the owner is known to have been killed, if it is in the middle of an operation.
     ///
     /// That the task which became the owner is gone is no proof: libcs give a new thread the pointer of one that has ended,
@@ -122,9 +134,15 @@ impl OwnTier {
         self.lease.revoke();
     }
 
-    /// Whether no thread uses it any more: it has no owner, or was left and the interrupted operation has ended.
-    pub(crate) fn is_vacant(&self) -> bool {
+    /// Whether no thread uses it now: it has no owner, or was left and the interrupted operation has ended.
+    pub(crate) fn is_unused(&self) -> bool {
         self.thread() == 0 || (self.left.load(Relaxed) != 0 && !self.lease.is_busy())
+    }
+
+    /// Whether it may be given to a thread: it has no owner, or that thread has left it and the interrupted operation has
+    /// ended. Not to another one: what was interrupted may have been about to begin, and does so now.
+    pub(crate) fn may_be_given_to(&self, thread: usize) -> bool {
+        self.is_unused() && (self.thread() == 0 || (self.thread() == thread && thread != BY_HANDLE))
     }
 
     /// Lets the owner go on, if there is one and the tier is not left.

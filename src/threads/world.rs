@@ -13,8 +13,6 @@ use core::sync::atomic::Ordering::{Acquire, Release};
 
 /// How many tiers are mapped at a time.
 const BATCH: usize = 8;
-/// From so many owned tiers on, it is looked for dead owners before another one is made.
-const MANY: usize = 4;
 /// How often it is looked whether a stopped thread is at rest, before the wait sleeps,
 const SPINS: u32 = 1000;
 /// and how often it sleeps for a moment before it gives up for now: some 20 ms in all.
@@ -86,7 +84,7 @@ impl World {
     #[cold]
     #[inline(never)]
     pub(crate) fn register<E>(&self, thread: usize, map: impl FnOnce(usize) -> Result<usize, E>) -> Option<&OwnTier> {
-        let vacant = self.tiers().find(|tier| tier.is_vacant()).or_else(|| self.abandoned());
+        let vacant = self.tiers().find(|tier| tier.may_be_given_to(thread)).or_else(|| self.abandoned());
         let tier = match vacant {
             Some(tier) => tier,
             None => self.make_tier(map)?,
@@ -128,29 +126,15 @@ impl World {
 
     /// Takes a tier from its owner, who is stopped, or is the caller, or does not exist in this process.
     pub(crate) fn vacate(&self, tier: &OwnTier) {
-        if self.table.find(tier.thread()).is_some_and(|found| core::ptr::eq(found, tier)) {
+        if self.is_in_table(tier) {
             self.table.remove(tier.thread());
         }
         tier.set_owner(0, 0);
     }
 
-    /// A tier whose owner is dead and was not in the middle of an operation, if it is time to look for one. The owner is
-    /// stopped first, for it may live after all: another task may have its thread pointer.
-    fn abandoned(&self) -> Option<&OwnTier> {
-        let owned = self.count.get();
-        if owned < MANY.max(2 * self.living.get()) {
-            return None;
-        }
-        let dead = |tier: &&OwnTier| !tier.lease.is_busy() && tier.is_abandoned();
-        if self.tiers().filter(dead).inspect(|tier| tier.lease.revoke()).count() > 0 {
-            self.stops.set(self.stops.get() + 1);
-            barrier::pass_all();
-            let stopped = |tier: &&OwnTier| tier.lease.is_revoked() && dead(tier);
-            self.tiers().filter(stopped).for_each(|tier| self.vacate(tier));
-            self.restore();
-        }
-        self.living.set(self.tiers().filter(|tier| tier.thread() != 0).count());
-        self.tiers().find(|tier| tier.thread() == 0)
+    /// Whether a thread finds the tier by its thread pointer.
+    fn is_in_table(&self, tier: &OwnTier) -> bool {
+        self.table.find(tier.thread()).is_some_and(|found| core::ptr::eq(found, tier))
     }
 
     fn make_tier<E>(&self, map: impl FnOnce(usize) -> Result<usize, E>) -> Option<&OwnTier> {
@@ -177,7 +161,7 @@ impl World {
     /// [`restore`](Self::restore).
     pub(crate) fn stop(&self, thread: usize, barrier: fn()) -> bool {
         let task = self.task_with_handles();
-        let other = |tier: &&OwnTier| !tier.is_vacant() && !tier.is_of(thread, task);
+        let other = |tier: &&OwnTier| !tier.is_unused() && !tier.is_of(thread, task);
         self.stops.set(self.stops.get() + 1);
         self.tiers().for_each(|tier| tier.lease.revoke());
         if self.tiers().filter(other).count() == 0 {
@@ -241,7 +225,7 @@ impl World {
     /// Stops one owner, as [`stop`](Self::stop) does. It goes on with [`restore`](Self::restore).
     pub(crate) fn stop_one(&self, tier: &OwnTier, barrier: fn()) -> bool {
         self.stops.set(self.stops.get() + 1);
-        if tier.is_vacant() {
+        if tier.is_unused() {
             return true;
         }
         tier.lease.revoke();
@@ -280,5 +264,6 @@ fn wait(tier: &OwnTier) -> bool {
     tier.was_killed()
 }
 
+mod dead;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@
 use crate::run::{event, full_fence};
 use crate::{interrupt, place};
 use core::sync::atomic::Ordering;
-pub(crate) use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+pub(crate) use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::sync::OnceLock;
 
 macro_rules! atomic {
@@ -84,6 +84,35 @@ atomic!(AtomicU16, u16);
 atomic!(AtomicU32, u32);
 atomic!(AtomicU64, u64);
 atomic!(AtomicUsize, usize);
+
+/// As those above, for a pointer.
+#[derive(Debug)]
+#[repr(transparent)]
+pub(crate) struct AtomicPtr<T>(OnceLock<loom::sync::atomic::AtomicPtr<T>>);
+
+impl<T> AtomicPtr<T> {
+    /// Null, for that is what all of them begin with.
+    pub(crate) const fn new(null: *mut T) -> Self {
+        assert!(null.is_null());
+        Self(OnceLock::new())
+    }
+
+    fn at(&self) -> &loom::sync::atomic::AtomicPtr<T> {
+        interrupt::between_instructions();
+        event();
+        self.0.get_or_init(|| loom::sync::atomic::AtomicPtr::new(core::ptr::null_mut()))
+    }
+
+    #[track_caller]
+    pub(crate) fn load(&self, ordering: Ordering) -> *mut T {
+        self.at().load(place::ordering(0, ordering))
+    }
+
+    #[track_caller]
+    pub(crate) fn store(&self, pointer: *mut T, ordering: Ordering) {
+        self.at().store(pointer, place::ordering(0, ordering));
+    }
+}
 
 pub(crate) type AtomicFreed = AtomicU64;
 

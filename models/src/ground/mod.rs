@@ -4,10 +4,17 @@
 pub(crate) mod atomic;
 #[path = "../../../src/ground/freed.rs"]
 pub(crate) mod freed;
+#[allow(unreachable_pub, reason = "it is public in the library")]
+#[path = "../../../src/ground/header/page.rs"]
+pub(crate) mod header;
 #[path = "../../../src/ground/inbox.rs"]
 pub(crate) mod inbox;
 #[path = "../../../src/ground/lease.rs"]
 pub(crate) mod lease;
+#[path = "../../../src/ground/lookup.rs"]
+pub(crate) mod lookup;
+#[path = "../../../src/ground/pointer.rs"]
+pub(crate) mod pointer;
 
 use atomic::{AtomicFreed, AtomicU32};
 use freed::Freed;

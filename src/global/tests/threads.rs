@@ -15,7 +15,7 @@ type Shared = Hmalloc<Futex, Emulated<'static>>;
 type Handle = ThreadHeap<'static, Futex, Emulated<'static>>;
 
 const KIB: usize = 1 << 10;
-const ROUNDS: usize = if cfg!(miri) { 40 } else { 20_000 };
+const ROUNDS: usize = if cfg!(miri) { 20 } else { 20_000 };
 const ARENA: usize = if cfg!(miri) { 1 << 20 } else { 64 << 20 };
 
 fn shared() -> &'static Shared {

@@ -2,7 +2,8 @@
 //! [`slab`](super::slab).
 
 use crate::ground::list::Links;
-use crate::ground::shared::{SharedBits, SharedPointer, SharedU8, SharedU16, SharedU32, SharedUsize};
+use crate::ground::pointer::SharedPointer;
+use crate::ground::shared::{SharedBits, SharedU8, SharedU16, SharedU32, SharedUsize};
 use core::cell::Cell;
 use core::mem::{ManuallyDrop, MaybeUninit, offset_of};
 use core::ptr::NonNull;

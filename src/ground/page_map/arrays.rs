@@ -48,14 +48,14 @@ impl PageMap {
             unsafe { handles.clear(pages..stale) };
         }
         self.older = pages_of(leaf).start;
-        self.lookup.handles.publish(handles.address());
+        self.lookup.use_array(handles.address());
     }
 
     /// Brings the longest array in line into use, which is as true as the one in use now.
     pub(super) fn use_last_in_line(&mut self) {
         let last = self.leaves_in_line() - 1;
         (self.older, self.aside_from) = (pages_of(last).start, NONE_ASIDE);
-        self.lookup.handles.publish(self.leaves[last].handles.address());
+        self.lookup.use_array(self.leaves[last].handles.address());
     }
 
     pub(super) fn leaves_in_line(&self) -> usize {
@@ -111,7 +111,7 @@ impl PageMap {
 
     /// Brings the first array into use, whether it is long enough or not.
     pub(crate) fn use_first(&mut self) {
-        self.lookup.handles.set(self.leaves[0].handles.address());
+        self.lookup.use_array(self.leaves[0].handles.address());
     }
 
     /// Forgets what is mapped aside.

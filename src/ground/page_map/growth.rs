@@ -139,7 +139,7 @@ impl PageMap {
         if all && aside.handles_mapped() > 0 {
             // Refused: it has been true until now, and goes on.
             (self.older, self.aside_from) = (in_use.1, in_use.2);
-            self.lookup.handles.publish(in_use.0.address());
+            self.lookup.use_array(in_use.0.address());
         }
         self.aside = Some(aside);
         before - aside.bytes()
@@ -158,7 +158,7 @@ impl PageMap {
     /// All that [`Growth`] says is true.
     pub(crate) unsafe fn grow(&mut self, growth: &Growth, kernel_page: usize, mut seal: impl FnMut(Range<usize>)) {
         debug_assert!(growth.pages >= self.pages());
-        self.lookup.base.set(growth.base);
+        self.lookup.set_base(growth.base);
         let mut storage = growth.storage;
         while self.leaf_count == 0 || served_by(self.leaf_count - 1) < growth.pages {
             let number = self.leaf_count;
@@ -180,7 +180,7 @@ impl PageMap {
             unsafe { self.use_array_of(number, growth.zero_from) };
         }
         // After the arrays and the handles: rule 2.
-        self.lookup.pages.publish(growth.pages);
+        self.lookup.set_pages(growth.pages);
     }
 
     /// Address past the records of the last leaf in line, which are the highest that the heap has below its end.
@@ -200,7 +200,7 @@ impl PageMap {
     /// aside stays in use.
     pub(crate) fn shrink(&mut self, end: usize) {
         self.leaf_count = self.leaves_below(end);
-        self.lookup.pages.publish((end - self.first_page()) / PAGE);
+        self.lookup.set_pages((end - self.first_page()) / PAGE);
         if self.is_aside_in_use() {
             self.aside_from = self.aside_from.min(self.leaf_count);
             self.older = pages_of(self.aside_from).start;

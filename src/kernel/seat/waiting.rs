@@ -10,10 +10,10 @@
 //!   threads made by a bare `clone` may share one, it is believed only if the holder makes no progress in half a second
 //!   of sleep.
 
-use super::{CONTENDED, FREE, HELD, Seat, held_by_caller};
+use super::{HELD, Seat, held_by_caller};
 use crate::kernel::tasks::Awake;
 use crate::kernel::{sys, tasks};
-use core::sync::atomic::Ordering::{Acquire, Relaxed};
+use core::sync::atomic::Ordering::Relaxed;
 
 /// How often a waiter looks before it sleeps. The lock is held for some tens of nanoseconds; sleeping takes
 /// microseconds.
@@ -78,7 +78,7 @@ impl Seat {
     #[cold]
     pub(crate) fn take_within(&self, patience: u32) -> Result<(), Endless> {
         for _ in 0..SPINS {
-            if self.word.load(Relaxed) == FREE && self.try_take() {
+            if self.word.is_free() && self.try_take() {
                 return Ok(());
             }
             core::hint::spin_loop();
@@ -101,15 +101,8 @@ impl Seat {
     fn sleep_until<E>(&self, doubt: impl Fn(u32) -> Result<(), E>) -> Result<(), E> {
         let (mut in_vain, mut overtaken, mut interrupted) = (0, 0, 0);
         let answer = loop {
-            let seen = self.word.load(Relaxed);
-            let to = if seen == FREE { held_by_caller() | CONTENDED } else { seen | CONTENDED };
-            if seen != to && self.word.compare_exchange(seen, to, Acquire, Relaxed).is_err() {
-                continue;
-            }
-            if seen == FREE {
-                break Ok(());
-            }
-            match tasks::futex_wait(&self.word, to, SLEEP) {
+            let Some(to) = self.word.take_or_mark(held_by_caller()) else { break Ok(()) };
+            match tasks::futex_wait(self.word.state(), to, SLEEP) {
                 Awake::Called => (in_vain, overtaken) = (0, overtaken + 1),
                 Awake::Interrupted if interrupted < INTERRUPTED_MAX => interrupted += 1,
                 Awake::Late | Awake::Interrupted => {
@@ -140,12 +133,12 @@ impl Seat {
         let look = in_vain % LOOK_EVERY == 1 && (in_vain > FILTERED_PATIENCE || !tasks::is_filtered());
         // The word is read after that: a thread that was there until now may have left the lock, or a fork has, in the
         // child of which the waiter goes on.
-        if look && tasks::is_alone() && self.word.load(Relaxed) != FREE {
+        if look && tasks::is_alone() && !self.word.is_free() {
             return Err(Endless::Alone);
         }
         // A lender is known by its thread id: it is not the waiter, and may take as long as it likes.
         let mine = held_by_caller();
-        if in_vain >= patience && mine != HELD && !self.is_lent() && self.word.load(Relaxed) == mine | CONTENDED {
+        if in_vain >= patience && mine != HELD && !self.is_lent() && self.word.is_still_marked(mine) {
             return Err(Endless::Interrupted);
         }
         Ok(())
@@ -166,7 +159,7 @@ impl Seat {
     /// Wakes one sleeper. If a thread starves, the caller stands back for a moment, or until that one has the lock.
     #[cold]
     pub(crate) fn wake(&self) {
-        tasks::futex_wake_one(&self.word);
+        tasks::futex_wake_one(self.word.state());
         if self.starving.load(Relaxed) != 0 && tasks::futex_wait(&self.starving, 1, SLEEP) != Awake::Called {
             // A thread that still starves says so again; one that a fork left behind does not.
             self.starving.store(0, Relaxed);

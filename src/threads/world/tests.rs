@@ -15,11 +15,16 @@ fn some_world() -> &'static World {
 
 /// The second tier, whose owner under this thread pointer is a task that has ended.
 fn tier_of_the_dead(world: &World, thread: usize) -> &OwnTier {
+    die_with_a_tier(world, thread, 2)
+}
+
+/// A tier, whose number this must be, and whose owner under this thread pointer is a task that has ended.
+fn die_with_a_tier(world: &World, thread: usize, number: u16) -> &OwnTier {
     let address = ptr::from_ref(world).expose_provenance();
     // SAFETY: worlds stay, and this thread waits.
     let work = move || _ = register(unsafe { &*ptr::with_exposed_provenance(address) }, thread);
     thread::spawn(work).join().expect("a tier");
-    let tier = world.tier(2).expect("the second tier");
+    let tier = world.tier(number).expect("a tier");
     while !tier.is_abandoned() && !cfg!(miri) {
         thread::yield_now();
     }
@@ -69,4 +74,74 @@ fn a_stop_inside_of_another_one_does_not_end_it() {
     assert!(!tier.lease.enter(OTHER), "it still does");
     world.restore();
     assert!(tier.lease.enter(OTHER), "both are over");
+}
+
+/// Memory for three thread pointers, and tiers of the dead under them.
+fn world_of_the_dead() -> (&'static World, [usize; 3]) {
+    seat::use_thread_pointers();
+    let world = some_world();
+    register(world, THIS);
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    let pointers = [(); 3].map(|()| {
+        // SAFETY: new memory, at no address of anybody's.
+        let memory = unsafe { libc::mmap(ptr::null_mut(), 1 << 16, access, flags, -1, 0) };
+        assert_ne!(memory, libc::MAP_FAILED);
+        memory.expose_provenance() + (1 << 15)
+    });
+    for (pointer, number) in pointers.into_iter().zip(2..) {
+        die_with_a_tier(world, pointer, number);
+    }
+    (world, pointers)
+}
+
+fn unmap(pointer: usize) {
+    let memory = ptr::with_exposed_provenance_mut(pointer - (1 << 15));
+    // SAFETY: it was mapped for this, and nobody has used it.
+    assert_eq!(unsafe { libc::munmap(memory, 1 << 16) }, 0);
+}
+
+/// A new thread may have the thread pointer of an old one, and be on its way to the tier.
+#[test]
+#[cfg_attr(miri, ignore = "makes system calls")]
+fn a_tier_stays_with_a_thread_pointer_that_may_be_in_use() {
+    let (world, pointers) = world_of_the_dead();
+    assert_eq!(register(world, OTHER).number(), 5);
+    for (pointer, number) in pointers.into_iter().zip(2..) {
+        let tier = world.table.find(pointer).expect("it is found as before");
+        assert_eq!(tier.number(), number);
+        assert!(tier.lease.enter(pointer));
+        tier.lease.leave();
+        unmap(pointer);
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "makes system calls")]
+fn a_tier_whose_thread_pointer_leads_nowhere_is_given_to_another_thread() {
+    let (world, pointers) = world_of_the_dead();
+    unmap(pointers[1]);
+    assert_eq!(register(world, OTHER).number(), 3);
+    let numbers = pointers.map(|pointer| world.table.find(pointer).map(OwnTier::number));
+    assert_eq!(numbers, [Some(2), None, Some(4)]);
+    assert!(!world.tier(3).expect("a tier").lease.enter(pointers[1]));
+    unmap(pointers[0]);
+    unmap(pointers[2]);
+}
+
+/// What was interrupted may have been about to enter the tier that its signal handlers have left.
+#[test]
+fn a_tier_that_was_left_is_given_to_its_thread_only() {
+    seat::use_thread_pointers();
+    let world = some_world();
+    let left = register(world, THIS);
+    assert!(left.lease.enter(THIS));
+    let spare = register(world, THIS);
+    assert_eq!((left.number(), spare.number()), (1, 2));
+    left.lease.leave();
+    assert!(!left.lease.enter(THIS), "it is left");
+    assert_eq!(register(world, OTHER).number(), 3);
+    assert!(spare.lease.enter(THIS));
+    assert_eq!(register(world, THIS).number(), 1, "the spare one is interrupted, too");
+    assert!(left.lease.enter(THIS));
 }

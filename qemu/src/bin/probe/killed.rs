@@ -29,8 +29,9 @@ const BLOCKS: usize = 16;
 const SIZE: usize = 48;
 /// Operations that every survivor has to come to after each kill.
 const PROGRESS: usize = 50;
-/// Seconds after which a process that hangs dies.
+/// Seconds after which a process that hangs dies, for each so many kills.
 const PATIENCE: usize = 240;
+const KILLS: usize = 1000;
 const SIGKILL: usize = 9;
 const PR_SET_PDEATHSIG: usize = 1;
 
@@ -150,7 +151,7 @@ fn kill_all(kills: usize) -> Result<usize, Failure> {
 
 /// Kills so many tasks.
 pub(crate) fn run(kills: usize, output: &mut Output) -> Result<(), Failure> {
-    let timer = [0, 0, PATIENCE, 0];
+    let timer = [0, 0, PATIENCE * (1 + kills / KILLS), 0];
     // SAFETY: the kernel reads two times of two words each. By default the signal ends the process.
     let _ = unsafe { syscall!(Sysno::setitimer, 0, timer.as_ptr(), 0) };
     let live = director::direct(kill_all, kills)?;

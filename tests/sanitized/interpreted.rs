@@ -1,0 +1,35 @@
+//! Small storms of the library's own tests under Miri, which sees data races, and has a store seen late or in another order
+//! where the language allows that. Each seed is another schedule, and other such choices. `HMALLOC_TEST_SEEDS` is how many.
+
+use std::process::Command;
+use support::installed::{command, describe, run};
+use support::packages;
+use support::places::{repository, scratch};
+
+const TESTS: [&str; 2] = ["threads_hand_blocks_over_while_another_one_looks", "of_two_frees_of_a_block_one_is_told"];
+
+fn has_miri() -> bool {
+    let output = Command::new("cargo").args(["+nightly", "miri", "--version"]).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+#[test]
+fn storms_by_many_seeds() {
+    let toolchain = ["toolchain", "install", "nightly", "--profile", "minimal", "--component", "miri,rust-src"];
+    assert!(
+        has_miri() || packages::succeeds("rustup", &toolchain) && has_miri(),
+        "Miri is missing. Install it (rustup toolchain install nightly --component miri,rust-src) and run the tests again"
+    );
+    let seeds: u32 = std::env::var("HMALLOC_TEST_SEEDS").map_or(8, |text| text.parse().expect("a number"));
+    let flags = format!("-Zmiri-permissive-provenance -Zmiri-ignore-leaks -Zmiri-many-seeds=0..{seeds}");
+    let mut cargo = command("cargo");
+    cargo
+        .args(["+nightly", "miri", "test", "--quiet", "--package", "hmalloc", "--lib", "--target-dir"])
+        .arg(scratch("miri"))
+        .arg("--");
+    cargo.args(TESTS).env("MIRIFLAGS", flags).env_remove("RUSTUP_TOOLCHAIN");
+    let output = run(cargo.current_dir(repository("")));
+    let said = String::from_utf8_lossy(&output.stdout);
+    let passed = said.matches("test result: ok. 2 passed").count();
+    assert!(output.status.success() && passed == seeds as usize, "{passed} of {seeds}\n{}", describe(&output));
+}
