@@ -11,6 +11,7 @@ pub(crate) mod header;
 pub(crate) mod inbox;
 pub(crate) mod leaf;
 pub(crate) mod lease;
+pub(crate) mod limit;
 pub(crate) mod list;
 pub(crate) mod page_map;
 pub(crate) mod policy;
