@@ -37,6 +37,7 @@ impl<B: Brk> Spans<B> {
     ///
     /// A shorter free span is preferred to a higher break: as slabs grow longer, it would never be used again. The
     /// pages before the next in-line metadata are used before the heap grows past it.
+    #[inline(never)]
     pub(crate) fn take_slab(
         &mut self,
         wish: &SlabWish,

@@ -220,6 +220,7 @@ impl<B> Spans<B> {
     }
 
     /// Inserts a free span that is not the top into the index.
+    #[inline(never)]
     pub(crate) fn index_free(&mut self, span: Span) {
         self.map.mark(span);
         self.fit.insert(span);

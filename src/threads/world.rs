@@ -254,6 +254,7 @@ impl World {
     }
 
     /// Ends a stop. Unless there is another one around it, all owners go on.
+    #[inline(never)]
     pub(crate) fn restore(&self) {
         let stops = self.stops.get().saturating_sub(1);
         self.stops.set(stops);
