@@ -105,7 +105,7 @@ impl<B: Brk> Work<'_, B> {
     pub(crate) fn take_large(&mut self, layout: Layout) -> Result<Span, OutOfMemory> {
         self.spans.begin_request();
         let tier = &mut *self.tier;
-        self.spans.take(pages_of(layout.size()), layout.align(), |spans| tier.retire_idle(spans))
+        self.spans.take(pages_of(layout.size()), layout.align(), &mut |spans| tier.retire_idle(spans))
     }
 }
 

@@ -41,7 +41,7 @@ impl<B: Brk> Spans<B> {
     pub(crate) fn take_slab(
         &mut self,
         wish: &SlabWish,
-        retire_idle: impl FnMut(&mut Self),
+        retire_idle: &mut dyn FnMut(&mut Self),
     ) -> Result<Slab, OutOfMemory> {
         let fills = |&pages: &usize| (wish.fills)(wish.size_class, pages);
         let left = self.pages_before_metadata().min(wish.grown);

@@ -31,7 +31,7 @@ impl<B: Brk> Spans<B> {
         &mut self,
         pages: usize,
         align: usize,
-        mut retire_idle: impl FnMut(&mut Self),
+        retire_idle: &mut dyn FnMut(&mut Self),
     ) -> Result<Span, OutOfMemory> {
         if let Some(span) = self.take_free(pages, align) {
             return Ok(span);

@@ -255,7 +255,7 @@ impl Tier {
         }
         for _ in 0..STOCK {
             let wish = self.wish(size_class, size_class.slab_pages(held));
-            let Ok(slab) = spans.take_slab(&wish, |_| {}) else { return };
+            let Ok(slab) = spans.take_slab(&wish, &mut |_| {}) else { return };
             self.classes[size_class.index()].pages += slab.span().page_count() as u32;
             slab.set_place(Place::Full, slab.relist_at());
             self.list_with(slab, slab.capacity());
@@ -276,7 +276,7 @@ impl Tier {
         let pages = size_class.slab_pages(self.classes[size_class.index()].pages as usize);
         self.look_ahead(spans);
         let wish = self.wish(size_class, pages);
-        match spans.take_slab(&wish, |spans| self.retire_idle(spans)) {
+        match spans.take_slab(&wish, &mut |spans| self.retire_idle(spans)) {
             Ok(slab) => {
                 self.classes[size_class.index()].pages += slab.span().page_count() as u32;
                 Ok(slab)

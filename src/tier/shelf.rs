@@ -80,6 +80,7 @@ impl Tier {
     }
 
     /// Retires the queued slabs. Returns the free span that contains the last of them.
+    #[inline(never)]
     pub(crate) fn retire_queued<B>(&mut self, spans: &mut Spans<B>) -> Option<Span> {
         let mut free = None;
         while let Some(slab) = self.idle {
