@@ -137,7 +137,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     fn leave_center(&self, work: &mut Work<'_, B>, center: Center<'_>, handle: ByHandle<'_>) {
         let Some(own) = center.own else { return super::end(&self.lock, center.turn) };
         let rest = work.may_rest();
-        let twice = work.tier.others.is_some_and(Others::has_found_twice);
+        let twice = work.tier.company().is_some_and(Others::has_found_twice);
         own.lease.leave();
         super::end(&self.lock, center.turn);
         if rest {

@@ -3,6 +3,7 @@
 pub(crate) mod aside;
 pub(crate) mod atomic;
 pub(crate) mod chunks;
+pub(crate) mod company;
 pub(crate) mod contents;
 pub(crate) mod corrupt;
 pub(crate) mod freed;

@@ -2,13 +2,14 @@
 
 use super::Tier;
 use crate::ground::atomic::fence_after_update;
+use crate::ground::company::if_threads;
 use crate::ground::header::{Place, Slab};
 use crate::ground::page_map::Lookup;
 
 impl Tier {
     /// Takes what other threads have freed, if they have told of any.
     pub(crate) fn drain(&mut self, lookup: &Lookup) {
-        let Some(others) = self.others.filter(|others| !others.is_quiet()) else { return };
+        let Some(others) = self.company().filter(|others| !others.is_quiet()) else { return };
         let mut next = others.empty_inbox();
         while let Some(page) = next {
             if others.has_found_twice() {
@@ -30,7 +31,7 @@ impl Tier {
 
     /// Tells the owner of a slab, to whom it has been given since a page was put into this tier's inbox.
     fn pass_on(&self, slab: Slab, page: u32) {
-        let other = self.directory.and_then(|directory| directory.of(slab.owner_number()));
+        let other = if_threads(self.directory).and_then(|directory| directory.of(slab.owner_number()));
         if let Some(other) = other {
             let _ = other.notify(slab, page);
         }
@@ -38,7 +39,7 @@ impl Tier {
 
     /// Takes what others have freed in one slab of this tier, and reviews its place.
     pub(crate) fn collect(&mut self, slab: Slab) {
-        let Some(others) = self.others else { return };
+        let Some(others) = self.company() else { return };
         let count = others.take_noted(slab);
         if count > 0 {
             self.account(slab, count);

@@ -43,6 +43,7 @@ pub(crate) mod units;
 
 use crate::central::slabs::SlabWish;
 use crate::central::spans::{OutOfMemory, Spans};
+use crate::ground::company::if_threads;
 use crate::ground::contents::Unfilled;
 use crate::ground::header::{Place, Slab};
 use crate::ground::page_map::Lookup;
@@ -72,7 +73,7 @@ pub(crate) struct Tier {
     pub(crate) shortage: Shortage,
     /// Its number: 0 is that of the tier which all use in turns, under the lock.
     pub(crate) number: u16,
-    /// What others do to it, if a thread can own it.
+    /// See [`company`](Self::company).
     pub(crate) others: Company,
     /// All such tiers.
     pub(crate) directory: Option<&'static Directory>,
@@ -113,6 +114,12 @@ impl Tier {
         self.shortage = Shortage::new();
     }
 
+    /// What others do to it, if a thread can own it.
+    #[inline(always)]
+    pub(crate) fn company(&self) -> Company {
+        if_threads(self.others)
+    }
+
     /// A slot that the class of `layout` has at hand: nearly every request is served so.
     #[inline(always)]
     pub(crate) fn allocate_common(&mut self, layout: Layout) -> Option<NonNull<u8>> {
@@ -132,7 +139,7 @@ impl Tier {
     #[inline(always)]
     pub(crate) fn pop_next(&mut self, size_class: SizeClass) -> Option<NonNull<u8>> {
         let class = &mut self.classes[size_class.index()];
-        if class.sweep_shortly(self.others) { class.pop() } else { None }
+        if class.sweep_shortly(if_threads(self.others)) { class.pop() } else { None }
     }
 
     /// A slot that the class has at hand, whose first `size` bytes are to be filled with zeros.
@@ -202,7 +209,7 @@ impl Tier {
             return true;
         }
         // Not before every claim: the longer others have freed in a slab, the less often they have to tell.
-        if self.others.is_some_and(|others| !others.is_quiet()) {
+        if self.company().is_some_and(|others| !others.is_quiet()) {
             self.drain(lookup);
         }
         while !self.claim_more(size_class) {
@@ -216,7 +223,7 @@ impl Tier {
     /// Claims a word of the class's current slab. If that has none, the class leaves the slab.
     #[inline]
     fn claim_more(&mut self, size_class: SizeClass) -> bool {
-        let others = self.others;
+        let others = self.company();
         let class = &mut self.classes[size_class.index()];
         let Some(slab) = class.slab else { return false };
         if class.claim_more(slab, others) {
