@@ -217,7 +217,6 @@ impl Tier {
         slab.set_place(Place::Listed, slab.capacity() - free);
     }
 
-    #[inline(never)]
     pub(super) fn unlist(&mut self, slab: Slab) {
         list::remove(&mut self.classes[slab.size_class().index()].listed, slab, 9);
     }

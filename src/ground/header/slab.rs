@@ -185,7 +185,6 @@ impl Slab {
     }
 
     /// How many slots callers hold.
-    #[inline(never)]
     pub(crate) fn live_slots(self) -> usize {
         let words = self.capacity().div_ceil(64);
         self.live()[..words].iter().map(|word| word.get().count_ones() as usize).sum()
