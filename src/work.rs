@@ -5,6 +5,7 @@ mod free;
 mod resize;
 
 use crate::central::spans::{OutOfMemory, Spans};
+use crate::ground::company::if_threads;
 use crate::ground::contents::Unfilled;
 use crate::ground::header::{Kind, PAGE, Span, pages_of};
 use crate::ground::size_class::SizeClass;
@@ -23,7 +24,7 @@ pub(crate) struct Work<'a, B: Brk> {
     pub(crate) tier: &'a mut Tier,
     pub(crate) spans: &'a mut Spans<B>,
     pub(crate) slack_kept: &'a mut bool,
-    /// The tiers of threads, if there are any.
+    /// See [`world`](Self::world).
     pub(crate) world: Option<&'a World>,
     /// The heap's own tier, if `tier` is another.
     pub(crate) common: Option<&'a mut Tier>,
@@ -31,7 +32,13 @@ pub(crate) struct Work<'a, B: Brk> {
     pub(crate) wants_rest: bool,
 }
 
-impl<B: Brk> Work<'_, B> {
+impl<'a, B: Brk> Work<'a, B> {
+    /// The tiers of threads, if there are any.
+    #[inline(always)]
+    pub(crate) fn world(&self) -> Option<&'a World> {
+        if_threads(self.world)
+    }
+
     /// The block for [`allocate_zeroed`](crate::Heap::allocate_zeroed), before the zeros are written.
     pub(crate) fn allocate_unfilled(&mut self, layout: Layout) -> Result<Unfilled, OutOfMemory> {
         if let Some(class) = SizeClass::of(layout) {
@@ -77,7 +84,7 @@ impl<B: Brk> Work<'_, B> {
     /// Whether all tiers may be asked for memory, because there is no other: not again at once, as it takes a walk over the
     /// heap.
     pub(crate) fn may_ask_all(&mut self) -> bool {
-        let Some(world) = self.world else { return false };
+        let Some(world) = self.world() else { return false };
         let may = world.asked_all.get() == 0 || self.spans.thrift.since(world.asked_all.get()) > ASK_ALL_EVERY;
         if may {
             world.asked_all.set(self.spans.thrift.now());
@@ -87,7 +94,7 @@ impl<B: Brk> Work<'_, B> {
 
     fn refill(&mut self, class: SizeClass) -> bool {
         self.tier.drain(&self.spans.map.lookup);
-        if let Some(common) = self.common.as_deref_mut()
+        if let Some(common) = if_threads(self.common.as_deref_mut())
             && self.tier.needs_slab(class)
             && let Some(slab) = common.first_listed(class)
         {
@@ -96,7 +103,7 @@ impl<B: Brk> Work<'_, B> {
             self.tier.adopt(slab);
         }
         let refilled = self.tier.refill(class, self.spans).is_ok();
-        if refilled && self.world.is_some_and(World::has_company) {
+        if refilled && self.world().is_some_and(World::has_company) {
             self.tier.stock(class, self.spans);
         }
         refilled
@@ -105,7 +112,7 @@ impl<B: Brk> Work<'_, B> {
     pub(crate) fn take_large(&mut self, layout: Layout) -> Result<Span, OutOfMemory> {
         self.spans.begin_request();
         let tier = &mut *self.tier;
-        self.spans.take(pages_of(layout.size()), layout.align(), |spans| tier.retire_idle(spans))
+        self.spans.take(pages_of(layout.size()), layout.align(), &mut |spans| tier.retire_idle(spans))
     }
 }
 

@@ -14,6 +14,13 @@
 use crate::ground::header::{PAGE, Slab, Span};
 use crate::ground::units::UNIT;
 
+/// Units of a page.
+const PAGE_UNITS: usize = PAGE / UNIT;
+/// A bit for the first unit of each page.
+const FIRST_UNITS: u64 = u64::MAX / ((1 << PAGE_UNITS) - 1);
+
+const _: () = assert!(64 % PAGE_UNITS == 0 && FIRST_UNITS.count_ones() as usize == 64 / PAGE_UNITS);
+
 /// The pages of a free span by what they hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Known {
@@ -35,12 +42,21 @@ impl Known {
 
     /// A slab in which no slot is live: a page reads as zero if each of its units does.
     pub(crate) fn of_slab(slab: Slab) -> Self {
-        const PAGE_UNITS: usize = PAGE / UNIT;
-        let (pages, all, zero) = (slab.span().page_count(), (1 << PAGE_UNITS) - 1, slab.zero_units());
-        let is_zero = |page: &usize| zero >> (page * PAGE_UNITS) & all == all;
-        let end = (0..pages).rev().take_while(is_zero).count();
-        let front = if end == pages { 0 } else { (0..pages).take_while(is_zero).count() };
-        Self { pages, front, dirty: (0..pages).filter(|page| !is_zero(page)).count(), end }
+        Self::of_units(slab.span().page_count(), slab.zero_units())
+    }
+
+    /// What is known of `pages` pages, of whose units those in `zero` read as zero. Without a loop, which was 700 bytes long at
+    /// each of six places.
+    fn of_units(pages: usize, zero: u32) -> Self {
+        let units = u64::from(!zero) & ((1 << (pages * PAGE_UNITS)) - 1);
+        // The first bit of each page in which some unit is not zero.
+        let dirty = (0..PAGE_UNITS).fold(0, |pages, unit| pages | units >> unit) & FIRST_UNITS;
+        if dirty == 0 {
+            return Self { pages, front: 0, dirty: 0, end: pages };
+        }
+        let front = dirty.trailing_zeros() as usize / PAGE_UNITS;
+        let last = dirty.ilog2() as usize / PAGE_UNITS;
+        Self { pages, front, dirty: dirty.count_ones() as usize, end: pages - 1 - last }
     }
 
     pub(crate) fn of(free: Span) -> Self {
@@ -161,6 +177,23 @@ mod tests {
 
     extern crate std;
     use std::vec::Vec;
+
+    /// Every combination of units, against a look at each page.
+    #[test]
+    fn a_slab_is_known_by_its_units() {
+        for pages in 1..=8 {
+            for pattern in 0..1_u32 << (2 * pages) {
+                // Two bits for each page: none, one, the other, or all of its units are zero.
+                let units = |page: usize| [0b0000, 0b0111, 0b1110, 0b1111][(pattern >> (2 * page) & 3) as usize];
+                let zero = (0..pages).fold(0, |zero, page| zero | units(page) << (page * PAGE_UNITS));
+                let is_zero = |page: &usize| units(*page) == 0b1111;
+                let end = (0..pages).rev().take_while(is_zero).count();
+                let front = if end == pages { 0 } else { (0..pages).take_while(is_zero).count() };
+                let dirty = (0..pages).filter(|page| !is_zero(page)).count();
+                assert_eq!(Known::of_units(pages, zero), Known { pages, front, dirty, end });
+            }
+        }
+    }
 
     #[test]
     fn coalesced_spans_keep_every_zero_page_at_their_ends_and_the_count() {

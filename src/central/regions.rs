@@ -11,6 +11,7 @@
 use crate::central::raise::seal;
 use crate::central::spans::Spans;
 use crate::ground::header::{Kind, PAGE, Span};
+use crate::ground::limit::Limit;
 use crate::ground::page_map::Region;
 use crate::kernel::brk::{Brk, Refused};
 
@@ -58,17 +59,17 @@ impl<B: Brk> Spans<B> {
             return Err(Refused);
         }
         let usual = (self.heap_pages() / REGION_FRACTION).max(REGION_MIN);
-        let mut wish = usual.min(self.region_most).max(pages);
+        let mut wish = usual.min(self.region_most.get()).max(pages);
         while self.try_region(wish).is_err() {
             if wish == pages {
                 return Err(Refused);
             }
             // A small region hardly holds more than its metadata.
             wish = Some(wish / 2).filter(|&half| half > pages && half >= REGION_LEAST).unwrap_or(pages);
-            self.region_most = wish;
+            self.region_most = Limit::new(wish);
         }
         self.granted_after_refusal = Some(wish).filter(|&wish| wish < usual.max(pages));
-        self.region_most = wish.saturating_mul(2).max(REGION_MIN);
+        self.region_most = Limit::new(wish.saturating_mul(2).max(REGION_MIN));
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use crate::kernel::brk::{Brk, Refused};
 use core::ops::Range;
 
 impl<B: Brk> Spans<B> {
+    #[inline(never)]
     fn sums(&self) -> Sums {
         let (free, dirty) = self.free_pages();
         let dirty = dirty + self.huge_tail().len() / PAGE;

@@ -37,10 +37,11 @@ impl<B: Brk> Spans<B> {
     ///
     /// A shorter free span is preferred to a higher break: as slabs grow longer, it would never be used again. The
     /// pages before the next in-line metadata are used before the heap grows past it.
+    #[inline(never)]
     pub(crate) fn take_slab(
         &mut self,
         wish: &SlabWish,
-        retire_idle: impl FnMut(&mut Self),
+        retire_idle: &mut dyn FnMut(&mut Self),
     ) -> Result<Slab, OutOfMemory> {
         let fills = |&pages: &usize| (wish.fills)(wish.size_class, pages);
         let left = self.pages_before_metadata().min(wish.grown);

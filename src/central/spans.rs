@@ -18,6 +18,7 @@ use crate::central::plan::Cursor;
 use crate::central::thrift::Thrift;
 use crate::central::wish::Wish;
 use crate::ground::header::{Kind, PAGE, Span};
+use crate::ground::limit::Limit;
 use crate::ground::page_map::PageMap;
 use crate::ground::policy::Policy;
 
@@ -65,12 +66,12 @@ pub(crate) struct Spans<B> {
     pub(crate) thrift: Thrift,
     pub(crate) cursor: Cursor,
     /// The most free pages to ask for in a new region: twice what was granted last, or half of what was refused.
-    pub(crate) region_most: usize,
+    pub(crate) region_most: Limit,
     /// Memory is short while this is set: the kernel last refused what was asked for beyond the need, and granted so
     /// many pages.
     pub(crate) granted_after_refusal: Option<usize>,
     /// The fewest pages that the kernel has refused since the present request began.
-    pub(crate) refused: usize,
+    pub(crate) refused: Limit,
     pub(crate) wish: Wish,
     /// The count of span operations when the tiers were last asked to retire idle slabs.
     pub(crate) asked_idle: u32,
@@ -100,9 +101,9 @@ impl<B> Spans<B> {
             top: None,
             thrift: Thrift::new(),
             cursor: Cursor::new(),
-            region_most: usize::MAX,
+            region_most: Limit::NONE,
             granted_after_refusal: None,
-            refused: usize::MAX,
+            refused: Limit::NONE,
             wish: Wish::new(),
             asked_idle: 0,
             has_huge_pages: false,
@@ -219,6 +220,7 @@ impl<B> Spans<B> {
     }
 
     /// Inserts a free span that is not the top into the index.
+    #[inline(never)]
     pub(crate) fn index_free(&mut self, span: Span) {
         self.map.mark(span);
         self.fit.insert(span);

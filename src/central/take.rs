@@ -3,6 +3,7 @@
 use crate::central::raise::Where;
 use crate::central::spans::{OutOfMemory, Spans, align_slack};
 use crate::ground::header::Span;
+use crate::ground::limit::Limit;
 use crate::kernel::brk::{Brk, Refused};
 
 /// The most pages of a request: a region for it is somewhat longer, and counts its pages in 32 bits.
@@ -13,12 +14,12 @@ const REUSE: u32 = 256;
 impl<B> Spans<B> {
     /// Forgets what the kernel refused: that counts only within one request, because it may grant it at the next.
     pub(crate) fn begin_request(&mut self) {
-        self.refused = usize::MAX;
+        self.refused = Limit::NONE;
     }
 
     /// Stops asking the kernel in this request.
     pub(crate) fn end_asking(&mut self) {
-        self.refused = 0;
+        self.refused = Limit::new(0);
     }
 }
 
@@ -30,7 +31,7 @@ impl<B: Brk> Spans<B> {
         &mut self,
         pages: usize,
         align: usize,
-        mut retire_idle: impl FnMut(&mut Self),
+        retire_idle: &mut dyn FnMut(&mut Self),
     ) -> Result<Span, OutOfMemory> {
         if let Some(span) = self.take_free(pages, align) {
             return Ok(span);
@@ -63,7 +64,7 @@ impl<B: Brk> Spans<B> {
     /// Gets at least `pages` contiguous free pages from the kernel.
     fn grow(&mut self, pages: usize) -> Result<(), OutOfMemory> {
         // The kernel is not asked again for what it has refused in this request.
-        if pages >= self.refused {
+        if pages >= self.refused.get() {
             return Err(OutOfMemory);
         }
         if self.raise(pages, Where::Anywhere).is_ok() {
@@ -74,7 +75,8 @@ impl<B: Brk> Spans<B> {
         let grown =
             grown.or_else(|_| if self.make_room_for_region(pages) { self.map_region(pages) } else { Err(Refused) });
         if grown.is_err() {
-            (self.refused, self.granted_after_refusal) = (pages, Some(self.granted_after_refusal.unwrap_or(1)));
+            (self.refused, self.granted_after_refusal) =
+                (Limit::new(pages), Some(self.granted_after_refusal.unwrap_or(1)));
         }
         grown.map_err(|_| OutOfMemory)
     }

@@ -1,6 +1,7 @@
 //! The wish: by how much more than it needs the heap tries to raise the break. A refusal makes it smaller.
 
 use crate::ground::header::PAGE;
+use crate::ground::limit::Limit;
 
 /// The smallest step by which the break is raised if the kernel agrees, in pages.
 const STEP_MIN: usize = (256 << 10) / PAGE;
@@ -15,12 +16,12 @@ const STEP_LEAST_FRACTION: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Wish {
     /// Its limit, in pages: what was granted after a refusal, doubled by each raise since.
-    most: usize,
+    most: Limit,
 }
 
 impl Wish {
     pub(crate) const fn new() -> Self {
-        Self { most: usize::MAX }
+        Self { most: Limit::NONE }
     }
 
     /// The step with which a raise begins if nothing was refused.
@@ -31,12 +32,12 @@ impl Wish {
 
     /// The step with which a raise begins.
     pub(crate) fn step(&self, heap_pages: usize) -> usize {
-        Self::usual(heap_pages).min(self.most)
+        Self::usual(heap_pages).min(self.most.get())
     }
 
     /// The step with which a raise would begin, if it is shorter than usual because more was refused.
     pub(crate) fn shortened(&self, heap_pages: usize) -> Option<usize> {
-        Some(self.most).filter(|&most| most < Self::usual(heap_pages))
+        Some(self.most.get()).filter(|&most| most < Self::usual(heap_pages))
     }
 
     /// The step to try after one was refused, for a raise that needs `pages` pages: half of it, or 0 if the need is no
@@ -47,7 +48,7 @@ impl Wish {
 
     /// Remembers the step with which a raise ended, and whether a longer one was refused before.
     pub(crate) fn note(&mut self, step: usize, refused: bool) {
-        self.most = if refused { step } else { self.most.max(1).saturating_mul(2) };
+        self.most = Limit::new(if refused { step } else { self.most.get().max(1).saturating_mul(2) });
     }
 }
 

@@ -223,7 +223,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     pub(super) fn finish(&self, mut mine: Mine<'_>, by: ByHandle<'_>) {
         let tier = mine.tier();
         let queued = tier.has_queued();
-        let twice = tier.others.is_some_and(|others| others.has_found_twice());
+        let twice = tier.company().is_some_and(|others| others.has_found_twice());
         mine.leave();
         if queued || twice {
             self.finish_centrally(by, queued, twice);

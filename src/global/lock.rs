@@ -3,6 +3,7 @@
 //! A lock is an offset into the table of [`SEATS`]. It begins as the offset of the vacant seat, which can never be
 //! taken, so that the lock's first use goes to the slow path, where it gets a seat of its own.
 
+use crate::ground::company::if_threads;
 use crate::kernel::fork;
 use crate::kernel::seat::{self, Endless, Seat};
 use crate::kernel::seats::{self, SEATS};
@@ -212,13 +213,13 @@ unsafe impl Lock for Futex {
     #[inline(always)]
     fn world(&self) -> Option<&World> {
         // SAFETY: null, or a world that stays.
-        unsafe { self.world.load(Acquire).as_ref() }
+        if_threads(unsafe { self.world.load(Acquire).as_ref() })
     }
 
     #[inline(always)]
     fn world_of_threads(&self) -> Option<&World> {
         // SAFETY: as above.
-        unsafe { self.world_of_threads.load(Acquire).as_ref() }
+        if_threads(unsafe { self.world_of_threads.load(Acquire).as_ref() })
     }
 
     fn thread(&self) -> usize {
@@ -231,7 +232,7 @@ unsafe impl Lock for Futex {
     }
 
     fn may_have_world(&self) -> bool {
-        !self.is_without.load(Relaxed)
+        cfg!(feature = "threads") && !self.is_without.load(Relaxed)
     }
 
     fn set_world(&self, world: Option<&'static World>) {

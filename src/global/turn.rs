@@ -1,7 +1,7 @@
 //! Turns: in the caller's own tier without a lock, or in the central part under it.
 
 use super::Hmalloc;
-use crate::global::lock::Lock;
+use crate::global::lock::{Lock, Turn};
 use crate::ground::header::Slab;
 use crate::ground::page_map::Lookup;
 use crate::heap::Heap;
@@ -59,6 +59,13 @@ impl<'a> Mine<'a> {
     }
 }
 
+/// A turn in the central part.
+struct Center<'a> {
+    turn: Turn,
+    /// The tier that is used in it, unless it is the heap's own.
+    own: Option<&'a OwnTier>,
+}
+
 impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// Begins a turn in the caller's own tier. Not if it has none, or is not to use it now: then it takes a turn in the
     /// central part.
@@ -83,37 +90,56 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
 
     /// Calls `use_heap` in a turn in the central part, with the tier of a handle, or the caller's own
     /// if it has one.
+    ///
+    /// What is not `use_heap` stands once in a program, not at each of the 16 calls of this: that is 8 KiB less.
     #[inline(always)]
     pub(super) fn in_center<R>(&self, handle: ByHandle<'_>, use_heap: impl FnOnce(&mut Work<'_, B>) -> R) -> R {
+        if L::ALONE {
+            // SAFETY: it is always the caller's turn, and references into the cell never outlive a call.
+            return use_heap(&mut unsafe { &mut *self.heap.get() }.work());
+        }
+        let (mut work, center) = self.enter_center(handle);
+        let result = use_heap(&mut work);
+        self.leave_center(&mut work, center, handle);
+        result
+    }
+
+    /// Begins a turn in the central part.
+    #[inline(never)]
+    fn enter_center<'a>(&'a self, handle: ByHandle<'a>) -> (Work<'a, B>, Center<'a>) {
         let turn = self.begin();
         // SAFETY: it is the caller's turn, and references into the cell never outlive a turn.
         let heap = unsafe { &mut *self.heap.get() };
         // A handle's tier may be in the middle of an operation, if this is a signal handler.
         let own = handle.filter(|own| !own.lease.is_busy()).or_else(|| self.own_tier(heap));
+        let world = self.lock.world();
         let Some(own) = own else {
-            let world = self.lock.world();
             heap.spans.has_readers = world.is_some();
-            let result = use_heap(&mut Work { world, ..heap.work() });
-            super::end(&self.lock, turn);
-            return result;
+            return (Work { world, ..heap.work() }, Center { turn, own });
         };
         own.lease.enter_center();
-        let mut work = Work {
+        let work = Work {
             // SAFETY: the caller owns it, has the lock, and is in no other operation.
             tier: unsafe { &mut *own.tier() },
             spans: &mut heap.spans,
             slack_kept: &mut heap.slack_kept,
-            world: self.lock.world(),
+            world,
             common: Some(&mut heap.tier),
             wants_rest: false,
         };
         work.tier.draining = work.spans.is_draining();
-        work.spans.has_readers = work.world.is_some_and(World::has_company);
-        let result = use_heap(&mut work);
+        work.spans.has_readers = world.is_some_and(World::has_company);
+        (work, Center { turn, own: Some(own) })
+    }
+
+    /// Ends a turn in the central part, and does what it has left to do.
+    #[inline(never)]
+    fn leave_center(&self, work: &mut Work<'_, B>, center: Center<'_>, handle: ByHandle<'_>) {
+        let Some(own) = center.own else { return super::end(&self.lock, center.turn) };
         let rest = work.may_rest();
-        let twice = work.tier.others.is_some_and(Others::has_found_twice);
+        let twice = work.tier.company().is_some_and(Others::has_found_twice);
         own.lease.leave();
-        super::end(&self.lock, turn);
+        super::end(&self.lock, center.turn);
         if rest {
             self.rest();
         }
@@ -123,7 +149,6 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         if let Some(world) = self.lock.world().filter(|world| world.handlers.has_put_off()) {
             self.free_put_off(world);
         }
-        result
     }
 
     /// The tier of the calling thread, which has the turn. One is made for it if threads can have tiers; if the one that it

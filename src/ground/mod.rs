@@ -2,6 +2,7 @@
 
 pub(crate) mod aside;
 pub(crate) mod chunks;
+pub(crate) mod company;
 pub(crate) mod contents;
 pub(crate) mod corrupt;
 pub(crate) mod freed;
@@ -10,6 +11,7 @@ pub(crate) mod header;
 pub(crate) mod inbox;
 pub(crate) mod leaf;
 pub(crate) mod lease;
+pub(crate) mod limit;
 pub(crate) mod list;
 pub(crate) mod lookup;
 pub(crate) mod page_map;

@@ -28,6 +28,7 @@ use crate::ground::aside::Aside;
 use crate::ground::handles::Handles;
 use crate::ground::header::{PAGE, Span};
 use crate::ground::leaf::{Below, Leaf, storage_pages};
+use crate::ground::limit::Limit;
 pub(crate) use crate::ground::lookup::Lookup;
 use core::ops::Range;
 
@@ -40,7 +41,7 @@ pub(crate) const LEAF_TABLE: usize = 32;
 /// Leaves that a page number of 31 bits can reach.
 const LEAVES: usize = 26;
 /// No leaf lies aside.
-const NONE_ASIDE: usize = usize::MAX;
+const NONE_ASIDE: usize = Limit::NONE.get();
 
 const _: () = assert!(LEAVES <= LEAF_TABLE && LEAF_TABLE.is_power_of_two());
 const _: () = assert!(served_by(LEAVES - 1) == 1 << 31 && FIRST_LEAF < DOUBLED);
@@ -126,7 +127,7 @@ pub(crate) struct PageMap {
     /// Leaves that stand.
     leaf_count: usize,
     /// The first leaf that lies aside, if one does.
-    aside_from: usize,
+    aside_from: Limit,
     /// The room for leaves aside, once the source has named one.
     aside: Option<Aside>,
     regions: Regions,
@@ -139,7 +140,7 @@ impl PageMap {
             older: 0,
             leaves: [Leaf::NONE; LEAF_TABLE],
             leaf_count: 0,
-            aside_from: NONE_ASIDE,
+            aside_from: Limit::NONE,
             aside: None,
             regions: Regions::new(),
         }
@@ -233,6 +234,11 @@ impl PageMap {
         let in_region = |region: &Region| Some(region.start + region.leaf.page_of(span, 0..region.pages)? * PAGE);
         let page = below_break.or_else(|| self.regions().iter().find_map(in_region));
         page.is_some_and(|page| self.find(page) == Some(span))
+    }
+
+    /// The first leaf that lies aside, or [`NONE_ASIDE`].
+    fn aside_from(&self) -> usize {
+        self.aside_from.get()
     }
 
     /// Address of page 0, or `None` before the heap has any page from the break.

@@ -14,6 +14,7 @@ weak!(hmalloc_libc_uclibc_main, "__uClibc_main", Mark); // uClibc
 weak!(hmalloc_libc_relibc_start, "relibc_start", Mark); // relibc
 
 /// Whether a libc is part of this program, and with it someone else who moves the break.
+#[inline(never)]
 pub(crate) fn is_linked() -> bool {
     let marks = [
         linked!(hmalloc_libc_start_main),

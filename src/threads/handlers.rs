@@ -15,12 +15,13 @@ const PUT_OFF_MAX: usize = 512;
 const TAKEN: usize = 1;
 
 /// The blocks and the frees of handlers. All zeros: none.
+#[repr(C)]
 pub(crate) struct Handlers {
     alone: [Alone; ALONE_MAX],
-    /// How many blocks are mapped alone.
-    alone_count: AtomicUsize,
     /// Addresses of blocks that are to be freed.
     put_off: [AtomicUsize; PUT_OFF_MAX],
+    /// How many blocks are mapped alone.
+    alone_count: AtomicUsize,
     put_off_count: AtomicUsize,
     /// 1 while what was put off is being done.
     under_way: AtomicUsize,

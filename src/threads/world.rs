@@ -26,8 +26,10 @@ const BATCH_BYTES: usize = BATCH * size_of::<OwnTier>();
 #[repr(C, align(128))]
 pub struct World {
     pub(crate) table: Table,
-    pub(crate) directory: Directory,
+    // Before the others: its arrays are hardly ever touched, and its counters, at its end, lie in the page of the directory's
+    // and the tiers' first entries. So a program with one thread touches five pages here, two of them for its tier.
     pub(crate) handlers: Handlers,
+    pub(crate) directory: Directory,
     /// By number, from 1 on.
     tiers: [AtomicPtr<OwnTier>; TIERS_MAX],
     /// How many there are.
@@ -238,6 +240,7 @@ impl World {
     }
 
     /// Ends a stop. Unless there is another one around it, all owners go on.
+    #[inline(never)]
     pub(crate) fn restore(&self) {
         let stops = self.stops.get().saturating_sub(1);
         self.stops.set(stops);

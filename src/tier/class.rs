@@ -119,6 +119,7 @@ impl Class {
     }
 
     /// Forgets its slabs, but not whether it is worth one.
+    #[inline(never)]
     pub(crate) fn forget_slabs(&mut self) {
         *self = Self { guests: self.guests, ..Self::new() };
     }

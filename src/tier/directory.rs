@@ -56,6 +56,7 @@ impl Directory {
     }
 
     /// Whether another thread than the owner has freed a live slot, and the owner has not taken it yet.
+    #[inline(never)]
     pub(crate) fn has_freed(&self, slot: Slot) -> bool {
         self.of(slot.slab.owner_number()).is_some_and(|others| others.has_freed(slot))
     }

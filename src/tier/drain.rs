@@ -2,6 +2,7 @@
 
 use super::Tier;
 use crate::ground::atomic::fence_after_update;
+use crate::ground::company::if_threads;
 use crate::ground::header::{Place, Slab};
 use crate::ground::page_map::Lookup;
 use crate::ground::size_class::{CLASSES, SizeClass};
@@ -10,14 +11,14 @@ impl Tier {
     /// Takes what other threads have freed in slabs of one class, if they have told of any.
     #[inline(always)]
     pub(super) fn drain_for(&mut self, class: SizeClass, lookup: &Lookup) {
-        if self.others.is_some_and(|others| !others.is_quiet(class)) {
+        if self.company().is_some_and(|others| !others.is_quiet(class)) {
             self.drain_class(class, lookup);
         }
     }
 
     /// Takes what other threads have freed in slabs of all classes, if they have told of any.
     pub(crate) fn drain(&mut self, lookup: &Lookup) {
-        if self.others.is_none() {
+        if self.company().is_none() {
             return;
         }
         for class in (0..CLASSES).map(SizeClass::from_index) {
@@ -27,7 +28,7 @@ impl Tier {
 
     /// Takes what other threads have freed in slabs of one class, of which they have told.
     fn drain_class(&mut self, class: SizeClass, lookup: &Lookup) {
-        let Some(others) = self.others else { return };
+        let Some(others) = self.company() else { return };
         let mut next = others.empty_inbox(class);
         while let Some(page) = next {
             if others.has_found_twice() {
@@ -49,7 +50,7 @@ impl Tier {
 
     /// Tells the owner of a slab, to whom it has been given since a page was put into this tier's inbox.
     fn pass_on(&self, slab: Slab, page: u32) {
-        let other = self.directory.and_then(|directory| directory.of(slab.owner_number()));
+        let other = if_threads(self.directory).and_then(|directory| directory.of(slab.owner_number()));
         if let Some(other) = other {
             let _ = other.notify(slab, page);
         }
@@ -57,7 +58,7 @@ impl Tier {
 
     /// Takes what others have freed in one slab of this tier, and reviews its place.
     pub(crate) fn collect(&mut self, slab: Slab) {
-        let Some(others) = self.others else { return };
+        let Some(others) = self.company() else { return };
         let count = others.take_noted(slab);
         if count > 0 {
             self.account(slab, count);

@@ -21,6 +21,7 @@ const BIG_SLOT: usize = 4 << 10;
 impl SizeClass {
     /// Pages of a new slab when this class has `held` pages in slabs already. Long slabs mean fewer headers to visit,
     /// short ones less unused memory; a header's bitmap limits the number of slots.
+    #[inline(never)]
     pub(crate) fn slab_pages(self, held: usize) -> usize {
         let most = self.slab_pages_max();
         let least = (1..most).find(|&pages| self.fills(pages)).unwrap_or(most);

@@ -44,6 +44,7 @@ pub(crate) mod units;
 
 use crate::central::slabs::SlabWish;
 use crate::central::spans::{OutOfMemory, Spans};
+use crate::ground::company::if_threads;
 use crate::ground::contents::Unfilled;
 use crate::ground::header::{Place, Slab};
 use crate::ground::page_map::Lookup;
@@ -73,7 +74,7 @@ pub(crate) struct Tier {
     pub(crate) shortage: Shortage,
     /// Its number: 0 is that of the tier which all use in turns, under the lock.
     pub(crate) number: u16,
-    /// What others do to it, if a thread can own it.
+    /// See [`company`](Self::company).
     pub(crate) others: Company,
     /// All such tiers.
     pub(crate) directory: Option<&'static Directory>,
@@ -114,6 +115,12 @@ impl Tier {
         self.shortage = Shortage::new();
     }
 
+    /// What others do to it, if a thread can own it.
+    #[inline(always)]
+    pub(crate) fn company(&self) -> Company {
+        if_threads(self.others)
+    }
+
     /// A slot that the class of `layout` has at hand: nearly every request is served so.
     #[inline(always)]
     pub(crate) fn allocate_common(&mut self, layout: Layout) -> Option<NonNull<u8>> {
@@ -133,7 +140,7 @@ impl Tier {
     #[inline(always)]
     pub(crate) fn pop_next(&mut self, size_class: SizeClass) -> Option<NonNull<u8>> {
         let class = &mut self.classes[size_class.index()];
-        if class.sweep_shortly(self.others) { class.pop() } else { None }
+        if class.sweep_shortly(if_threads(self.others)) { class.pop() } else { None }
     }
 
     /// A slot that the class has at hand, whose first `size` bytes are to be filled with zeros.
@@ -217,7 +224,7 @@ impl Tier {
     /// Claims a word of the class's current slab. If that has none, the class leaves the slab.
     #[inline]
     fn claim_more(&mut self, size_class: SizeClass) -> bool {
-        let others = self.others;
+        let others = self.company();
         let class = &mut self.classes[size_class.index()];
         let Some(slab) = class.slab else { return false };
         if class.claim_more(slab, others) {
@@ -256,7 +263,7 @@ impl Tier {
         }
         for _ in 0..STOCK {
             let wish = self.wish(size_class, size_class.slab_pages(held));
-            let Ok(slab) = spans.take_slab(&wish, |_| {}) else { return };
+            let Ok(slab) = spans.take_slab(&wish, &mut |_| {}) else { return };
             self.classes[size_class.index()].pages += slab.span().page_count() as u32;
             slab.set_place(Place::Full, slab.relist_at());
             self.list_with(slab, slab.capacity());
@@ -277,7 +284,7 @@ impl Tier {
         let pages = size_class.slab_pages(self.classes[size_class.index()].pages as usize);
         self.look_ahead(spans);
         let wish = self.wish(size_class, pages);
-        match spans.take_slab(&wish, |spans| self.retire_idle(spans)) {
+        match spans.take_slab(&wish, &mut |spans| self.retire_idle(spans)) {
             Ok(slab) => {
                 self.classes[size_class.index()].pages += slab.span().page_count() as u32;
                 Ok(slab)

@@ -66,7 +66,7 @@ impl Tier {
             slot.free()
         } else {
             // Another thread has freed it meanwhile: one of the two is wrong, and this one is told of it.
-            self.others.iter().for_each(|others| others.twice.note_block(address));
+            self.company().iter().for_each(|others| others.twice.note_block(address));
             false
         };
         Some(Moved { payload, review: review.then_some(slot.slab) })

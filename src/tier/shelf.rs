@@ -80,6 +80,7 @@ impl Tier {
     }
 
     /// Retires the queued slabs. Returns the free span that contains the last of them.
+    #[inline(never)]
     pub(crate) fn retire_queued<B>(&mut self, spans: &mut Spans<B>) -> Option<Span> {
         let mut free = None;
         while let Some(slab) = self.idle {
@@ -92,7 +93,7 @@ impl Tier {
 
     /// Retires a slab in which nothing is live and which is on no list. Returns the free span that contains it.
     fn retire<B>(&mut self, slab: Slab, spans: &mut Spans<B>) -> Span {
-        if let Some(others) = self.others {
+        if let Some(others) = self.company() {
             others.end_generation(slab);
         }
         self.classes[slab.size_class().index()].pages -= slab.span().page_count() as u32;

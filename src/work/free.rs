@@ -4,6 +4,7 @@
 use super::Work;
 use crate::door::misuse::Misuse;
 use crate::door::validate::{Live, admit, explain, wrong_layout};
+use crate::ground::company::if_threads;
 use crate::ground::corrupt::corrupt;
 use crate::ground::header::{PAGE, Slab, Span};
 use crate::kernel::barrier;
@@ -25,7 +26,7 @@ impl<B: Brk> Work<'_, B> {
     /// Whether another thread has freed a slot that its owner still takes for live.
     fn is_freed(&self, live: Live) -> bool {
         let Live::Slot(slot) = live else { return false };
-        self.world.is_some_and(|world| world.directory.has_freed(slot))
+        self.world().is_some_and(|world| world.directory.has_freed(slot))
     }
 
     /// Frees the live block at `address`, a slot or a large one, if there is one.
@@ -111,7 +112,7 @@ impl<B: Brk> Work<'_, B> {
     /// more often than once in a second.
     pub(crate) fn may_rest(&mut self) -> bool {
         let wanted = core::mem::take(&mut self.spans.kept_for_readers) || self.wants_rest;
-        let Some(world) = self.world.filter(|world| wanted && world.has_company()) else { return false };
+        let Some(world) = self.world().filter(|world| wanted && world.has_company()) else { return false };
         let Some(now) = self.spans.brk.now() else { return false };
         let may = (now as usize).wrapping_sub(world.rested.get()) >= REST_EVERY;
         if may {
@@ -146,13 +147,15 @@ impl<B: Brk> Work<'_, B> {
     #[cold]
     #[inline(never)]
     fn free_elsewhere(&mut self, slot: Slot) -> bool {
-        if let Some(common) = self.common.as_deref_mut().filter(|common| common.number == slot.slab.owner_number()) {
+        if let Some(common) =
+            if_threads(self.common.as_deref_mut()).filter(|common| common.number == slot.slab.owner_number())
+        {
             let live = slot.is_live();
             let free = if live && slot.free() { common.review(slot.slab, self.spans) } else { None };
             free.into_iter().for_each(|free| self.return_due(free));
             return live;
         }
-        let Some(world) = self.world else { corrupt(9, slot.slab.start()) };
+        let Some(world) = self.world() else { corrupt(9, slot.slab.start()) };
         let mut outcome = world.directory.free(slot, slot.address());
         if outcome == Outcome::NotShared && self.share(world, slot.slab) {
             outcome = world.directory.free(slot, slot.address());

@@ -90,7 +90,7 @@ impl<B: Brk> Work<'_, B> {
         unsafe { to.copy_from_nonoverlapping(from, old_bytes.min(new.size())) };
         if !self.free_live(live) {
             // Another thread has freed it meanwhile: one of the two is wrong, and this one is told of it.
-            self.tier.others.iter().for_each(|others| others.twice.note_block(from.addr().get()));
+            self.tier.company().iter().for_each(|others| others.twice.note_block(from.addr().get()));
         }
         Ok(Begun::Done(to))
     }

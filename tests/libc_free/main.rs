@@ -5,3 +5,4 @@ mod killed;
 mod matrix;
 mod runtime;
 mod words;
+mod zeros;

@@ -11,8 +11,16 @@ use memory::{Pages, Stopped};
 use std::path::PathBuf;
 
 /// The allocators, as features of the package in `tiny/`. The others are compared with the first.
-const ALLOCATORS: [&str; 7] =
-    ["bump", "hmalloc", "hmalloc-alone", "rustix-dlmalloc", "picoalloc", "talc", "linked_list_allocator"];
+const ALLOCATORS: [&str; 8] = [
+    "bump",
+    "hmalloc",
+    "hmalloc-turns",
+    "hmalloc-alone",
+    "rustix-dlmalloc",
+    "picoalloc",
+    "talc",
+    "linked_list_allocator",
+];
 
 /// What hmalloc may cost such a program.
 const HEAP_PAGES_MAX: u64 = 8;

@@ -60,7 +60,7 @@ mod bump {
     pub(crate) fn prepare() {}
 }
 
-#[cfg(feature = "hmalloc")]
+#[cfg(any(feature = "hmalloc", feature = "hmalloc-turns"))]
 #[global_allocator]
 static HEAP: hmalloc::Hmalloc = hmalloc::Hmalloc::new();
 
@@ -100,7 +100,7 @@ mod linked_list {
 }
 
 /// Writes a line for each span of the heap: start, length and use. Allocates nothing, so it touches no further page.
-#[cfg(all(feature = "spans", any(feature = "hmalloc", feature = "hmalloc-alone")))]
+#[cfg(all(feature = "spans", any(feature = "hmalloc", feature = "hmalloc-turns", feature = "hmalloc-alone")))]
 pub(crate) fn name_spans() {
     use core::fmt::{self, Write};
 
@@ -121,5 +121,5 @@ pub(crate) fn name_spans() {
 }
 
 /// Not asked for.
-#[cfg(not(all(feature = "spans", any(feature = "hmalloc", feature = "hmalloc-alone"))))]
+#[cfg(not(all(feature = "spans", any(feature = "hmalloc", feature = "hmalloc-turns", feature = "hmalloc-alone"))))]
 pub(crate) fn name_spans() {}

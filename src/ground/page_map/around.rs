@@ -37,6 +37,8 @@ impl PageMap {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn mark_long(&self, span: Span) {
         let start = span.start();
         for shift in NEAR.ilog2() + PAGE_SHIFT..usize::BITS {

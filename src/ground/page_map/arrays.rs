@@ -10,7 +10,7 @@
 //! A handle is written to each array that has room for its page. So a heap that shrinks has nothing to bring back, and a
 //! reader on its way from the address of an array to a handle in it may be overtaken by growth.
 
-use super::{NONE_ASIDE, PageMap, leaf_of, pages_of, served_by};
+use super::{Limit, PageMap, leaf_of, pages_of, served_by};
 use crate::ground::handles::Handles;
 use crate::ground::header::{PAGE, Span};
 use core::ops::Range;
@@ -42,7 +42,7 @@ impl PageMap {
         }
         // SAFETY: leaves up to this one serve these pages, so there is room; new memory is not the old one's.
         unsafe { self.array().copy_to(handles, pages) };
-        if leaf < self.aside_from {
+        if leaf < self.aside_from() {
             let stale = handles.first_from(zero_from).clamp(pages, served_by(leaf));
             // SAFETY: as above.
             unsafe { handles.clear(pages..stale) };
@@ -54,12 +54,12 @@ impl PageMap {
     /// Brings the longest array in line into use, which is as true as the one in use now.
     pub(super) fn use_last_in_line(&mut self) {
         let last = self.leaves_in_line() - 1;
-        (self.older, self.aside_from) = (pages_of(last).start, NONE_ASIDE);
+        (self.older, self.aside_from) = (pages_of(last).start, Limit::NONE);
         self.lookup.use_array(self.leaves[last].handles.address());
     }
 
     pub(super) fn leaves_in_line(&self) -> usize {
-        self.leaf_count.min(self.aside_from)
+        self.leaf_count.min(self.aside_from())
     }
 
     /// The arrays that stand, and how many handles are in each.

@@ -1,6 +1,6 @@
 //! How the page map grows and shrinks with the heap: which leaves there are, in line and aside, and where the handles are.
 
-use super::{FIRST_LEAF, LEAVES, NONE_ASIDE, PageMap, leaf_storage, pages_of, served_by};
+use super::{FIRST_LEAF, LEAVES, Limit, NONE_ASIDE, PageMap, leaf_storage, pages_of, served_by};
 use crate::ground::aside::Aside;
 use crate::ground::header::PAGE;
 use crate::ground::leaf::{Below, Leaf};
@@ -33,7 +33,7 @@ impl PageMap {
     /// Where leaves lie there already, later ones do, too. While the leaves that stand suffice, nothing changes.
     pub(crate) fn first_aside(&mut self, pages: usize, behind: bool, brk: &mut impl Brk) -> usize {
         if self.is_aside_in_use() || self.served_beyond(0, NONE_ASIDE) >= pages {
-            return self.aside_from;
+            return self.aside_from();
         }
         if self.aside.is_none() {
             let room = brk.room().ok();
@@ -81,12 +81,12 @@ impl PageMap {
 
     /// Whether the array aside is in use, and leaves lie aside from some number on, as soon as there are so many.
     pub(super) fn is_aside_in_use(&self) -> bool {
-        self.aside_from < NONE_ASIDE
+        self.aside_from() < NONE_ASIDE
     }
 
     /// Pages whose records may lie aside: all, or none if no leaf does.
     pub(super) fn pages_with_records_aside(&self) -> usize {
-        if self.aside_from < self.leaf_count { self.pages() } else { 0 }
+        if self.aside_from() < self.leaf_count { self.pages() } else { 0 }
     }
 
     /// The end of leaf 0's storage, which is at the heap's base and serves what is left of a heap that has returned
@@ -164,7 +164,7 @@ impl PageMap {
             let number = self.leaf_count;
             self.leaves[number] = match self.aside.filter(|_| number >= growth.aside_from) {
                 Some(aside) => {
-                    self.aside_from = growth.aside_from;
+                    self.aside_from = Limit::new(growth.aside_from);
                     aside.leaf(&pages_of(number))
                 }
                 None => {
@@ -202,8 +202,8 @@ impl PageMap {
         self.leaf_count = self.leaves_below(end);
         self.lookup.set_pages((end - self.first_page()) / PAGE);
         if self.is_aside_in_use() {
-            self.aside_from = self.aside_from.min(self.leaf_count);
-            self.older = pages_of(self.aside_from).start;
+            self.aside_from = Limit::new(self.leaves_in_line());
+            self.older = pages_of(self.aside_from()).start;
         } else {
             self.use_last_in_line();
         }
@@ -220,7 +220,7 @@ impl PageMap {
 
     /// Whether the last leaf goes if the heap ends at `end`: one in line with its storage, one aside with its pages.
     fn goes_with(&self, leaf: usize, end: usize) -> bool {
-        if leaf < self.aside_from {
+        if leaf < self.aside_from() {
             return self.leaves[leaf].handles.lies_above(end);
         }
         pages_of(leaf).start >= (end - self.first_page()) / PAGE
