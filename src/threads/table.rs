@@ -18,6 +18,8 @@ pub(crate) struct Table {
     /// The thread pointer, or 0.
     threads: [AtomicUsize; ENTRIES],
     tiers: [AtomicPtr<OwnTier>; ENTRIES],
+    /// A tier that is never anybody's.
+    nobodys: AtomicPtr<OwnTier>,
 }
 
 /// The entry at which a thread is looked for first.
@@ -29,10 +31,11 @@ fn hash(thread: usize) -> usize {
 }
 
 impl Table {
-    /// Makes it one in which no thread is. Each entry leads to some tier, so that a thread need not look whether one does.
-    pub(crate) fn init(&self, some: &OwnTier) {
-        let some = core::ptr::from_ref(some).cast_mut();
-        self.tiers.iter().for_each(|tier| tier.store(some, Relaxed));
+    /// Makes it one in which no thread is. Each entry leads to some tier, so that a thread need not look whether one does:
+    /// to `nobodys`, which is never anybody's, where no thread is.
+    pub(crate) fn init(&self, nobodys: &OwnTier) {
+        let nobodys = core::ptr::from_ref(nobodys).cast_mut();
+        self.tiers.iter().chain([&self.nobodys]).for_each(|tier| tier.store(nobodys, Relaxed));
     }
 
     /// The tier of a thread, if it stands at its first entry; else another one, whose [lease](OwnTier::lease) says so.
@@ -58,10 +61,11 @@ impl Table {
         true
     }
 
-    /// Removes a thread.
+    /// Removes a thread. After a barrier in all threads none finds its tier any more.
     pub(crate) fn remove(&self, thread: usize) {
         if let Some(entry) = places(thread).find(|&entry| self.threads[entry].load(Relaxed) == thread) {
             self.threads[entry].store(0, Relaxed);
+            self.tiers[entry].store(self.nobodys.load(Relaxed), Release);
         }
     }
 

@@ -18,7 +18,7 @@ const SPINS: u32 = 1000;
 /// and how often it sleeps for a moment before it gives up for now: some 20 ms in all.
 const PATIENCE: usize = 200;
 
-/// Bytes of the mapping with the world and the first tiers, and of one with more of them.
+/// Bytes of the mapping with the world, the tier that is nobody's and the first others, and of one with more of them.
 pub(crate) const WORLD_BYTES: usize = size_of::<World>() + BATCH * size_of::<OwnTier>();
 const BATCH_BYTES: usize = BATCH * size_of::<OwnTier>();
 
@@ -61,10 +61,11 @@ impl World {
     pub(crate) unsafe fn make<'a>(mapping: usize) -> &'a Self {
         // SAFETY: the caller's promise; zeros are a world.
         let world = unsafe { &*core::ptr::with_exposed_provenance::<Self>(mapping) };
-        world.room.set(mapping + size_of::<Self>());
+        let nobodys = mapping + size_of::<Self>();
+        world.room.set(nobodys + size_of::<OwnTier>());
         world.room_end.set(mapping + WORLD_BYTES);
-        let first = world.make_tier(|_| Err::<usize, ()>(()));
-        first.into_iter().for_each(|first| world.table.init(first));
+        // SAFETY: zeros are a tier, and this one is never touched.
+        world.table.init(unsafe { &*core::ptr::with_exposed_provenance(nobodys) });
         world
     }
 
