@@ -36,17 +36,18 @@ pub(crate) enum Content {
 }
 
 impl<B: Brk> Spans<B> {
-    /// A used span for a block of `held` pages that grows to `pages` and cannot stay where it is: at the heap's end, or
-    /// with free pages after it, because a block that has grown once is expected to grow again. `None` if the top is
-    /// too short, unless the block grows by little and is long enough to raise the break for it.
+    /// A used span for a block of `held` pages that grows to `pages` by little and cannot stay where it is: at the heap's end,
+    /// or with free pages after it, because it is expected to keep growing. `None` if it grows by more, or is short: then it
+    /// moves to any span that fits, because to leave freed spans aside for the top would make the heap longer with each
+    /// block that doubles.
     pub(crate) fn take_to_grow(&mut self, held: usize, pages: usize) -> Option<Span> {
         let by_little = pages - held <= (held / GROWTH_FRACTION).max(1) && pages >= ROOMY_MIN;
-        let roomy = if by_little { pages + room_to_grow(pages) } else { pages };
-        if let Some(span) = self.take_top(roomy) {
-            return Some(span);
-        }
         if !by_little {
             return None;
+        }
+        let roomy = pages + room_to_grow(pages);
+        if let Some(span) = self.take_top(roomy) {
+            return Some(span);
         }
         if self.fit.best(2 * pages).is_some() {
             return self.take_free(roomy, 1);

@@ -129,6 +129,23 @@ fn a_block_that_grows_by_little_moves_seldom() {
     assert!(moves <= 9 * 4, "{moves} moves");
 }
 
+/// A block that doubles moves to a freed block that is long enough, and leaves the heap's free end alone.
+#[test]
+fn a_block_that_doubles_moves_to_what_was_freed() {
+    let mut arena = Arena::new(64 * MIB);
+    let (mut heap, block) = hemmed_in(&mut arena, MIB, 0);
+    let hole = get(&mut heap, 3 * MIB).expect("room");
+    get(&mut heap, 5 * PAGE).expect("room");
+    let end = get(&mut heap, 6 * MIB).expect("room");
+    heap.brk_mut().refuse_lowering(true);
+    free(&mut heap, end);
+    free(&mut heap, hole);
+    let moved = resize(&mut heap, block, 2 * MIB);
+    assert_eq!(moved, hole);
+    assert_eq!(pattern::first_difference(bytes(moved, MIB), 7), None);
+    assert_eq!(heap.check(), Ok(()));
+}
+
 /// Room to grow is the block's, and is freed when that is made much smaller.
 #[test]
 fn room_to_grow_is_no_more_than_an_eighth() {
