@@ -253,7 +253,7 @@ impl Heap {
         let mut twice = 0;
         self.empty_inbox_of(owner, |page| match &self.slabs[page] {
             slab if slab.owner() == owner => twice += slab.look_if_noted(),
-            slab if slab.is_noted() => self.notify_owner(slab.owner(), page),
+            slab if slab.is_noted() => self.put_for(slab.owner(), page),
             _ => {}
         });
         twice

@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 /// The owner's thread pointer.
 const OWNER: usize = 0x1000;
+/// That of the thread that has the tier afterwards.
+const NEXT: usize = 0x2000;
 
 /// What the lease is about: memory without atomics, and the lock of the central part.
 struct Leased {
@@ -142,8 +144,8 @@ fn left_in_the_middle() {
             let _turn = next.central.lock().unwrap();
             if !next.lease.is_busy() {
                 next.work();
-                next.lease.give(OWNER + 2);
-                next.lease.restore(OWNER + 2);
+                next.lease.give(NEXT);
+                next.lease.restore(NEXT);
             }
         });
         leased.work();
@@ -181,9 +183,12 @@ pub(crate) fn given_away(former: Former) {
             let turn = next.central.lock().unwrap();
             next.stop();
             let is_given = former == Former::Doubtful || gone.load(SeqCst);
-            next.lease.restore(if is_given { OWNER + 1 } else { OWNER });
+            if is_given {
+                next.lease.give(NEXT);
+            }
+            next.lease.restore(if is_given { NEXT } else { OWNER });
             drop(turn);
-            if is_given && next.lease.enter(OWNER + 1) {
+            if is_given && next.lease.enter(NEXT) {
                 next.work();
                 next.lease.leave();
             }
