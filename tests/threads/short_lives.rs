@@ -184,7 +184,8 @@ fn threads_allocate_and_free_while_they_end() {
             threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
             inherit(usize::MAX).into_iter().for_each(Block::free);
             assert_eq!(HEAP.check(), Ok(()));
-            live = if round == 0 { HEAP.stats().live_blocks } else { live };
+            // Not earlier: the test's harness allocates a few blocks when it begins to wait, on a busy machine late.
+            live = if round == times(100) / 2 { HEAP.stats().live_blocks } else { live };
         }
         assert_eq!(HEAP.stats().live_blocks, live, "every thread has freed all");
         ENDED.iter().for_each(|ended| assert_eq!(ended.load(Relaxed), 10 * times(100)));
