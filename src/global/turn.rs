@@ -136,10 +136,20 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[inline(never)]
     fn leave_center(&self, work: &mut Work<'_, B>, center: Center<'_>, handle: ByHandle<'_>) {
         let Some(own) = center.own else { return super::end(&self.lock, center.turn) };
-        let rest = work.may_rest();
+        let rest = work.wants_rest() && work.may_rest();
         let twice = work.tier.company().is_some_and(Others::has_found_twice);
         own.lease.leave();
         super::end(&self.lock, center.turn);
+        let put_off = self.lock.world().is_some_and(|world| world.handlers.has_put_off());
+        if rest || twice || put_off {
+            self.catch_up(rest, twice, handle);
+        }
+    }
+
+    /// What a turn in the central part has left to do.
+    #[cold]
+    #[inline(never)]
+    fn catch_up(&self, rest: bool, twice: bool, handle: ByHandle<'_>) {
         if rest {
             self.rest();
         }
@@ -153,8 +163,15 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
 
     /// The tier of the calling thread, which has the turn. One is made for it if threads can have tiers; if the one that it
     /// has is in the middle of an operation, this is a signal handler and gets a spare one.
-    #[inline(never)]
+    #[inline(always)]
     fn own_tier(&self, heap: &mut Heap<B>) -> Option<&OwnTier> {
+        let found = self.lock.world_of_threads().and_then(|world| world.table.find(seat::thread_pointer()));
+        found.filter(|own| !own.lease.is_busy()).or_else(|| self.own_tier_slow(heap))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn own_tier_slow(&self, heap: &mut Heap<B>) -> Option<&OwnTier> {
         let thread = self.lock.thread();
         if L::ALONE || thread == 0 {
             return None;

@@ -108,11 +108,18 @@ impl<B: Brk> Work<'_, B> {
         }
     }
 
-    /// Whether all threads should [rest](crate::Hmalloc) now: while the heap drains or memory is kept for readers, and not
-    /// more often than once in a second.
+    /// Whether all threads should [rest](crate::Hmalloc) soon: while the heap drains, or memory is kept for readers.
+    #[inline(always)]
+    pub(crate) fn wants_rest(&self) -> bool {
+        self.spans.kept_for_readers || self.wants_rest
+    }
+
+    /// Whether they should now: not more often than once in a second.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn may_rest(&mut self) -> bool {
-        let wanted = core::mem::take(&mut self.spans.kept_for_readers) || self.wants_rest;
-        let Some(world) = self.world().filter(|world| wanted && world.has_company()) else { return false };
+        self.spans.kept_for_readers = false;
+        let Some(world) = self.world().filter(|world| world.has_company()) else { return false };
         let Some(now) = self.spans.brk.now() else { return false };
         let may = (now as usize).wrapping_sub(world.rested.get()) >= REST_EVERY;
         if may {
