@@ -53,9 +53,10 @@ use core::cell::UnsafeCell;
 /// Where a libc is linked, each thread has a tier of its own, found by its thread pointer: it allocates and frees small
 /// blocks without a lock and without an atomic read-modify-write. A block may be freed, resized or measured by any thread;
 /// another thread's small block takes one or two atomic operations. Large blocks, and each new slab, take the lock. What a
-/// dead thread leaves is the next one's. Up to 255 threads have tiers; more take turns. Without a libc all threads take
-/// turns, unless the program promises that [thread pointers tell them apart](Self::with_thread_pointers), or uses
-/// [handles](Self::thread). Without the cargo feature `threads` they always do. Thread pointers are read on x86, x86_64, arm, aarch64, riscv64, loongarch64, powerpc, powerpc64
+/// dead thread leaves is for the next one that has its thread pointer, or for any when that leads nowhere. Up to 255
+/// threads have tiers; more take turns. Without a libc all threads take turns, unless the program promises that
+/// [thread pointers tell them apart](Self::with_thread_pointers), or uses [handles](Self::thread). Without the cargo feature
+/// `threads` they always do. Thread pointers are read on x86, x86_64, arm, aarch64, riscv64, loongarch64, powerpc, powerpc64
 /// and s390x. On arm that takes a kernel with the code that Linux maps for programs at 0xffff0fe0: one that was built
 /// without (`CONFIG_KUSER_HELPERS=n`) ends the program at its first call. On mips and mips64 they are not read, so threads
 /// take turns there, unless they use handles.

@@ -1,10 +1,8 @@
 //! Storms under tools that see data races: ThreadSanitizer here, Miri in `interpreted.rs`.
 //!
-//! The sanitizer knows of each access by which the threads are ordered: it sees a race also where the
-//! processor did what was meant.
-//!
-//! The library and the standard library are built with instrumentation, by a nightly toolchain. What the sanitizer does not know
-//! is a membarrier. It need not: each time when a revoker finds an owner at rest, or an owner finds its lease given back, one
+//! The sanitizer knows of each access by which the threads are ordered: it sees a race also where the processor did what was
+//! meant. The library and the standard library are built with instrumentation, by a nightly toolchain. What it does not know is
+//! a membarrier. It need not: each time when a revoker finds an owner at rest, or an owner finds its lease given back, one
 //! of them has read what the other has released, and that it sees.
 //!
 //! Controls: a copy of the library in which one ordering is weaker must be found out.

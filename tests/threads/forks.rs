@@ -162,7 +162,7 @@ fn fork_once(heap: &'static Hmalloc, number: usize, given: Vec<Block>) {
 #[test]
 fn children_of_a_storm_on_a_heap_of_its_own() {
     scenario(&children_of_a_storm_on_a_heap_of_its_own, || {
-        fork_beside_work(&FORKED, volume("HMALLOC_TEST_FORKS", 1000));
+        fork_beside_work(&FORKED, volume("HMALLOC_TEST_FORKS", 600));
         assert_eq!(FORKED.stats().live_blocks, 0);
     });
 }
@@ -170,6 +170,6 @@ fn children_of_a_storm_on_a_heap_of_its_own() {
 #[test]
 fn children_of_a_storm_on_the_programs_heap() {
     scenario(&children_of_a_storm_on_the_programs_heap, || {
-        fork_beside_work(&HEAP, volume("HMALLOC_TEST_FORKS", 1000));
+        fork_beside_work(&HEAP, volume("HMALLOC_TEST_FORKS", 600));
     });
 }
