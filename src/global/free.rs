@@ -51,7 +51,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         wanted: impl FnOnce() -> bool,
         misused: impl FnOnce(&Misuse),
     ) {
-        let Some(mine) = mine else { return self.free_centrally(by, address, wanted, misused) };
+        let Some(mine) = mine else { return self.free_beside(by, address, wanted, misused) };
         match admit_seen(self.lookup(), address) {
             Some(seen) if mine.owns(seen.slot.slab) => {
                 if seen.free() {
@@ -72,6 +72,22 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         } else {
             mine.tier().review_alone(slab);
             self.finish(mine, by);
+        }
+    }
+
+    /// Frees in the caller's tier if that is found on a second look, or in the central part.
+    #[cold]
+    #[inline(never)]
+    fn free_beside(
+        &self,
+        by: ByHandle<'_>,
+        address: usize,
+        wanted: impl FnOnce() -> bool,
+        misused: impl FnOnce(&Misuse),
+    ) {
+        match by.map_or_else(|| self.enter_beside(), |_| None) {
+            Some(mine) => self.free_slow(mine, by, address, wanted, misused),
+            None => self.free_centrally(by, address, wanted, misused),
         }
     }
 
@@ -181,7 +197,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     ///
     /// As for [`Heap::free_sized`](crate::Heap::free_sized).
     pub unsafe fn free_sized(&self, payload: *mut u8, layout: Layout) -> Result<(), Misuse> {
-        self.free_sized_by(self.enter(), None, payload.addr(), layout)
+        self.free_sized_by(self.enter().or_else(|| self.enter_beside()), None, payload.addr(), layout)
     }
 
     #[inline(always)]

@@ -29,7 +29,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         by: ByHandle<'_>,
         layout: Layout,
     ) -> Result<NonNull<u8>, OutOfMemory> {
-        let Some(mut mine) = mine else { return self.allocate_centrally(by, layout) };
+        let Some(mut mine) = mine else { return self.allocate_beside(by, layout) };
         let Some(payload) = mine.tier().allocate_common(layout) else { return self.allocate_slow(mine, by, layout) };
         mine.leave();
         Ok(payload)
@@ -59,6 +59,16 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         let payload = class.and_then(|class| tier.pop(class));
         self.finish(mine, by);
         payload.map_or_else(|| self.allocate_centrally(by, layout), Ok)
+    }
+
+    /// Allocates in the caller's tier if that is found on a second look, or in the central part.
+    #[cold]
+    #[inline(never)]
+    fn allocate_beside(&self, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
+        match by.map_or_else(|| self.enter_beside(), |_| None) {
+            Some(mine) => self.allocate_alone_slow(mine, by, layout),
+            None => self.allocate_centrally(by, layout),
+        }
     }
 
     #[cold]
@@ -93,7 +103,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     ///
     /// [`OutOfMemory`].
     pub fn allocate_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        self.allocate_zeroed_by(self.enter(), None, layout)
+        self.allocate_zeroed_by(self.enter().or_else(|| self.enter_beside()), None, layout)
     }
 
     #[inline(always)]

@@ -24,7 +24,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// As for [`Heap::resize`](crate::Heap::resize).
     pub unsafe fn resize(&self, payload: *mut u8, new: Layout) -> Result<NonNull<u8>, ResizeError> {
         // SAFETY: the caller's promise.
-        unsafe { self.resize_by(self.enter(), None, payload.addr(), new) }
+        unsafe { self.resize_by(self.enter().or_else(|| self.enter_beside()), None, payload.addr(), new) }
     }
 
     /// # Safety

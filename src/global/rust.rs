@@ -25,7 +25,7 @@ unsafe impl<L: Lock, B: Brk> GlobalAlloc for Hmalloc<L, B> {
     #[inline]
     unsafe fn dealloc(&self, payload: *mut u8, layout: Layout) {
         let address = payload.addr();
-        let Some(mine) = self.enter() else { return self.dealloc_centrally(address, layout) };
+        let Some(mine) = self.enter() else { return self.dealloc_beside(address, layout) };
         match admit_seen(self.lookup(), address) {
             Some(seen) if mine.owns(seen.slot.slab) && seen.slot.fits_closely(address, layout) => {
                 if seen.free() {
@@ -40,7 +40,7 @@ unsafe impl<L: Lock, B: Brk> GlobalAlloc for Hmalloc<L, B> {
     #[inline]
     unsafe fn realloc(&self, payload: *mut u8, old: Layout, new_size: usize) -> *mut u8 {
         let Ok(new) = Layout::from_size_align(new_size, old.align()) else { return null_mut() };
-        let Some(mine) = self.enter() else { return self.realloc_centrally(payload, old, new) };
+        let Some(mine) = self.enter() else { return self.realloc_beside(payload, old, new) };
         let address = payload.addr();
         match admit_slot(self.lookup(), address) {
             Some(slot)
@@ -55,6 +55,16 @@ unsafe impl<L: Lock, B: Brk> GlobalAlloc for Hmalloc<L, B> {
 }
 
 impl<L: Lock, B: Brk> Hmalloc<L, B> {
+    /// Frees in the caller's tier if that is found on a second look, or in the central part.
+    #[cold]
+    #[inline(never)]
+    fn dealloc_beside(&self, address: usize, layout: Layout) {
+        match self.enter_beside() {
+            Some(mine) => self.dealloc_slow(mine, address, layout),
+            None => self.dealloc_centrally(address, layout),
+        }
+    }
+
     #[inline(never)]
     fn dealloc_slow(&self, mine: Mine<'_>, address: usize, layout: Layout) {
         if !self.free_of_another(mine, None, address, |slot| slot.fits_closely(address, layout)) {
@@ -75,6 +85,15 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         });
         if let Some(misuse) = misuse {
             self.policy.apply("free", &misuse);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn realloc_beside(&self, payload: *mut u8, old: Layout, new: Layout) -> *mut u8 {
+        match self.enter_beside() {
+            Some(mine) => self.realloc_slow(mine, payload, old, new),
+            None => self.realloc_centrally(payload, old, new),
         }
     }
 

@@ -81,6 +81,16 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         own.lease.enter(thread).then(|| Mine::of(own))
     }
 
+    /// [`enter`](Self::enter) where that was not possible, for a thread whose first entry in the table is another's: one of
+    /// sixty where ten threads have tiers.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn enter_beside(&self) -> Option<Mine<'_>> {
+        let thread = seat::thread_pointer();
+        let own = self.lock.world_of_threads().and_then(|world| world.table.find(thread))?;
+        own.lease.enter(thread).then(|| Mine::of(own))
+    }
+
     /// The part of the page map that is read without the lock.
     #[inline(always)]
     pub(super) fn lookup(&self) -> &Lookup {

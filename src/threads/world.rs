@@ -13,6 +13,8 @@ use core::sync::atomic::Ordering::{Acquire, Release};
 
 /// How many tiers are mapped at a time.
 const BATCH: usize = 8;
+/// When there was no tier, so many more threads go without one before it is looked again: a look takes half a microsecond.
+const CROWDED: u32 = 255;
 /// How often it is looked whether a stopped thread is at rest, before the wait sleeps,
 const SPINS: u32 = 1000;
 /// and how often it sleeps for a moment before it gives up for now: some 20 ms in all.
@@ -38,6 +40,8 @@ pub struct World {
     room: SharedUsize,
     room_end: SharedUsize,
     company: SharedU32,
+    /// How many threads still go without a tier before one is looked for again, because there was none.
+    crowded: SharedU32,
     /// The process and the task that called `before_fork`.
     pub(crate) forker: [SharedU32; 2],
     /// How many stops are under way: one may be inside of another, as of a fork inside of a check.
@@ -87,6 +91,17 @@ impl World {
     #[cold]
     #[inline(never)]
     pub(crate) fn register<E>(&self, thread: usize, map: impl FnOnce(usize) -> Result<usize, E>) -> Option<&OwnTier> {
+        let crowded = self.crowded.get();
+        if crowded > 0 && thread != BY_HANDLE {
+            self.crowded.set(crowded - 1);
+            return None;
+        }
+        let tier = self.look_for_tier(thread, map);
+        self.crowded.set(if tier.is_none() { CROWDED } else { 0 });
+        tier
+    }
+
+    fn look_for_tier<E>(&self, thread: usize, map: impl FnOnce(usize) -> Result<usize, E>) -> Option<&OwnTier> {
         let vacant = self.tiers().find(|tier| tier.may_be_given_to(thread)).or_else(|| self.abandoned());
         let tier = match vacant {
             Some(tier) => tier,
