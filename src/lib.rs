@@ -37,7 +37,7 @@
 //! - **Zeroed requests**: memory fresh from the kernel is zero already and is not written again.
 //! - **Cargo features**: `threads` (on by default) gives each thread a tier of its own. Without it threads take turns in all
 //!   that they do, [handles](Hmalloc::thread), too, signal handlers must not use the heap if they may have interrupted a call to
-//!   it, and a program is 24 KB shorter (36 KB if optimized for speed). Misuse is checked the same. `stages` adds the journal.
+//!   it, and a program is 24 KB shorter (38 KB if optimized for speed). Misuse is checked the same. `stages` adds the journal.
 //! - **Architectures**: x86, x86_64, arm, aarch64, riscv64 and loongarch64 on stable Rust; mips, mips64, powerpc,
 //!   powerpc64 and s390x where the compiler's experimental assembly is enabled.
 #![no_std]

@@ -101,7 +101,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// Calls `use_heap` in a turn in the central part, with the tier of a handle, or the caller's own
     /// if it has one.
     ///
-    /// What is not `use_heap` stands once in a program, not at each of the 16 calls of this: that is 8 KiB less.
+    /// What is not `use_heap` stands once in a program, and not at each call of this.
     #[inline(always)]
     pub(super) fn in_center<R>(&self, handle: ByHandle<'_>, use_heap: impl FnOnce(&mut Work<'_, B>) -> R) -> R {
         if L::ALONE {
