@@ -104,7 +104,7 @@ impl Slab {
         assert_eq!(self.live.load(Relaxed), 0, "a model retires a slab with live slots");
         self.slot_size.store(slot_size - 1, Relaxed);
         self.owner.store(0, Relaxed);
-        self.set_owner(owner);
+        *self.number.lock().unwrap() = owner;
     }
 
     /// The owner, as it is at this moment: the checker does not order updates of a word and stores to it by another thread as
@@ -114,9 +114,10 @@ impl Slab {
         *self.number.lock().unwrap()
     }
 
-    /// Gives the slab to another owner. The note stays.
+    /// Gives the slab to another owner. A note that is still there says nothing.
     pub(crate) fn set_owner(&self, owner: u16) {
         event();
+        self.owner.swap(0, Relaxed);
         *self.number.lock().unwrap() = owner;
     }
 
@@ -188,19 +189,16 @@ impl Heap {
         Ok(())
     }
 
-    /// Tells the owner of a slab that something was freed in it.
+    /// Tells the owner of a slab, whoever that is by then, that something was freed in it.
     pub(crate) fn notify(&self, page: usize) {
-        self.notify_owner(ME, page);
-    }
-
-    /// The same for the owner that the caller has seen.
-    pub(crate) fn notify_owner(&self, owner: u16, page: usize) {
         let slab = &self.slabs[page];
         fence_after_update();
         // Whoever noted it before tells the owner.
         if slab.is_noted() || slab.owner.fetch_or(NOTE, Relaxed) & NOTE != 0 {
             return;
         }
+        // In the product that is the same word.
+        let owner = *slab.number.lock().unwrap();
         // Else this thread may see the page in the inbox when the owner has taken it out, and the owner not see the note.
         fence_after_update();
         self.put_for(owner, page);

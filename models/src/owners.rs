@@ -21,7 +21,7 @@ fn free(heap: &Heap, bit: Half) -> Result<(), NotLive> {
     let slab = &heap.slabs[0];
     let owner = slab.owner();
     slab.freed.free(bit, || slab.is_live(bit) && slab.owner() == owner)?;
-    heap.notify_owner(owner, 0);
+    heap.notify(0);
     Ok(())
 }
 
@@ -125,8 +125,8 @@ fn given_to_another_owner() {
         leases.stop();
         let slab = &leases.heap.slabs[0];
         leases.heap.empty_inbox(|_| {});
-        slab.set_owner(OTHER);
         promise!(slab.look_if_noted() == 0, "the owner is accused");
+        slab.set_owner(OTHER);
         leases.freer.restore(FREER);
         leases.owner.restore(OWNER);
         promise!(leases.heap.drain_for(OTHER) == 0, "the new owner is accused");

@@ -37,7 +37,9 @@ impl Hmalloc {
     ///
     /// Each thread that ever uses the heap has a thread pointer of its own while it lives, as one made by `clone` with
     /// `CLONE_SETTLS` has, or by `set_thread_area` or `arch_prctl` at its start; it does not change it while it lives; and
-    /// on x86 and x86_64 the word to which it points holds that address itself, as the ABI of thread-local storage says.
+    /// on x86 and x86_64 the word to which it points holds that address itself, as the ABI of thread-local storage says. The
+    /// memory to which it points stays mapped while the thread lives: when that is gone, too, the thread's part of the heap may
+    /// be another's.
     /// A signal handler must not use the heap if it may have interrupted its thread in the heap.
     pub const unsafe fn with_thread_pointers(policy: Policy) -> Self {
         let heap = UnsafeCell::new(Heap::with_policy(Automatic::new(), policy));

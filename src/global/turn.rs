@@ -86,8 +86,10 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[cold]
     #[inline(never)]
     pub(super) fn enter_beside(&self) -> Option<Mine<'_>> {
+        // Asked first: without such tiers there may be no thread pointer to read.
+        let world = self.lock.world_of_threads()?;
         let thread = seat::thread_pointer();
-        let own = self.lock.world_of_threads().and_then(|world| world.table.find(thread))?;
+        let own = world.table.find(thread)?;
         own.lease.enter(thread).then(|| Mine::of(own))
     }
 

@@ -5,7 +5,8 @@
 //! claims the link puts the page in. The owner empties the whole inbox at once, so no page is taken out while another is put
 //! in beside it.
 //!
-//! A page that was put in late may belong to no slab by then, or to another owner's, who is notified instead.
+//! A page that was put in late may belong to no slab by then, or to another owner's, who is notified instead, or to the heap's own tier, of whose
+//! slots others free none that way.
 //!
 //! | ordering | its partner | what breaks without it |
 //! |---|---|---|

@@ -74,11 +74,13 @@ const BELOW_POINTER: usize = if cfg!(any(target_arch = "powerpc", target_arch = 
     0
 };
 
-/// Whether no thread has this thread pointer, for the memory in which a libc keeps what it knows of the thread is not there.
+/// Whether no thread has this thread pointer, for the memory to which it leads is not there: a libc keeps there what it knows of
+/// the thread, and programs without one [promise](crate::Hmalloc::with_thread_pointers) that something is.
 /// False where that cannot be known.
 #[cold]
 pub(crate) fn is_unused_pointer(pointer: usize) -> bool {
-    is_linked() && super::tasks::is_unmapped(pointer.wrapping_sub(BELOW_POINTER) & !3)
+    let below = if is_linked() { BELOW_POINTER } else { 0 };
+    super::tasks::is_unmapped(pointer.wrapping_sub(below) & !3)
 }
 
 /// The thread pointer on arm, from the code that the kernel maps for programs at a fixed address (`kuser_get_tls`).

@@ -48,7 +48,7 @@ impl Table {
     #[cold]
     #[inline(never)]
     pub(crate) fn find(&self, thread: usize) -> Option<&OwnTier> {
-        let entry = places(thread).find(|&entry| self.threads[entry].load(Acquire) == thread)?;
+        let entry = places(thread).find(|&entry| thread != 0 && self.threads[entry].load(Acquire) == thread)?;
         Some(self.tier(entry))
     }
 

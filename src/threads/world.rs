@@ -13,7 +13,8 @@ use core::sync::atomic::Ordering::{Acquire, Release};
 
 /// How many tiers are mapped at a time.
 const BATCH: usize = 8;
-/// When there was no tier, so many more threads go without one before it is looked again: a look takes half a microsecond.
+/// When there was no tier for a thread, so many more turns are taken without one before it is looked for again: a look takes half
+/// a microsecond.
 const CROWDED: u32 = 255;
 /// How often it is looked whether a stopped thread is at rest, before the wait sleeps,
 const SPINS: u32 = 1000;
@@ -68,8 +69,10 @@ impl World {
         let nobodys = mapping + size_of::<Self>();
         world.room.set(nobodys + size_of::<OwnTier>());
         world.room_end.set(mapping + WORLD_BYTES);
-        // SAFETY: zeros are a tier, and this one is never touched.
-        world.table.init(unsafe { &*core::ptr::with_exposed_provenance(nobodys) });
+        // SAFETY: zeros are a tier.
+        let nobodys = unsafe { &*core::ptr::with_exposed_provenance::<OwnTier>(nobodys) };
+        nobodys.lease.give(0);
+        world.table.init(nobodys);
         world
     }
 

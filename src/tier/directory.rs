@@ -44,9 +44,15 @@ impl Directory {
     #[inline(always)]
     pub(crate) fn free(&self, slot: Slot, address: usize) -> Outcome {
         let owner = slot.slab.owner_number();
-        match self.of(owner) {
-            Some(others) => others.free(&self.chunks, slot, address, owner),
-            None => Outcome::NotShared,
+        let Some(others) = self.of(owner) else { return Outcome::NotShared };
+        match others.free(&self.chunks, slot, address, owner) {
+            Ok(None) => Outcome::Freed,
+            Ok(Some((now, page))) => {
+                let told = if now == owner { Some(others) } else { self.of(now) };
+                let unseen = told.is_some_and(|others| others.notify(slot.slab, page));
+                if unseen { Outcome::FreedUnseen } else { Outcome::Freed }
+            }
+            Err(outcome) => outcome,
         }
     }
 

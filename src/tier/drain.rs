@@ -30,7 +30,9 @@ impl Tier {
     fn drain_class(&mut self, class: SizeClass, lookup: &Lookup) {
         let Some(others) = self.company() else { return };
         let mut next = others.empty_inbox(class);
+        let mut pages = 0;
         while let Some(page) = next {
+            pages += 1;
             if others.has_found_twice() {
                 // What was found is reported before more is looked for.
                 next = others.put_back(page, class);
@@ -39,13 +41,15 @@ impl Tier {
             next = others.chunks().link(page).take();
             fence_after_update();
             let span = lookup.find_below_break(others.chunks().start_of(page));
-            let slab = span.and_then(|span| span.as_slab());
+            // Not by its kind: a slab that is seen by its reciprocal is seen with its owner.
+            let slab = span.filter(|span| span.reciprocal() != 0).map(|span| span.as_slab_by_reciprocal());
             match slab.filter(|slab| slab.is_freed_by_others()) {
                 Some(slab) if slab.owner_number() == self.number => self.collect(slab),
                 Some(slab) => self.pass_on(slab, page),
                 None => {}
             }
         }
+        others.count_seen(pages);
     }
 
     /// Tells the owner of a slab, to whom it has been given since a page was put into this tier's inbox.

@@ -87,7 +87,7 @@ impl Others {
     }
 
     pub(super) fn chunks(&self) -> &Chunks {
-        // SAFETY: the promise made to `new`.
+        // SAFETY: the promise made to `init`.
         unsafe { &*self.chunks }
     }
 
@@ -113,20 +113,26 @@ impl Others {
         &self.inboxes.0.of_class[class.index()]
     }
 
-    /// Frees a slot of the owner's, for another thread.
+    /// Frees a slot of the owner's, for another thread. Returns whom to [notify](Self::notify) of which page, if that is to be
+    /// done: an owner whose slab it is by now.
     #[inline(always)]
-    pub(super) fn free(&self, chunks: &Chunks, slot: Slot, address: usize, owner: u16) -> Outcome {
+    pub(super) fn free(
+        &self,
+        chunks: &Chunks,
+        slot: Slot,
+        address: usize,
+        owner: u16,
+    ) -> Result<Option<(u16, u32)>, Outcome> {
         let Some(page) = chunks.page_of(slot.slab).filter(|_| self.is_shared()) else {
-            return Outcome::NotShared;
+            return Err(Outcome::NotShared);
         };
         let (word, bit) = word_of(chunks, page, slot);
         let is_live = || Slot::live_at(slot.slab.span(), address).is_some_and(|again| again == slot);
         if word.free(bit, || is_live() && slot.slab.owner_number() == owner).is_err() {
-            return Outcome::NotLive;
+            return Err(Outcome::NotLive);
         }
         fence_after_update();
-        let first = slot.slab.note_freed_by_others(slot.number());
-        if first && self.notify(slot.slab, page) { Outcome::FreedUnseen } else { Outcome::Freed }
+        Ok(slot.slab.note_freed_by_others(slot.number()).map(|owner| (owner, page)))
     }
 
     /// Tells the owner that slots of a slab were freed, after that was noted. Whether it has not looked for long.
@@ -183,8 +189,13 @@ impl Others {
 
     /// Takes all pages out of a class's inbox, and returns the first.
     pub(super) fn empty_inbox(&self, class: SizeClass) -> Option<u32> {
-        self.inboxes.0.unseen.store(0, Relaxed);
         self.inbox(class).take_all()
+    }
+
+    /// Notes that so many pages were taken out. A count that is lost now and then does no harm.
+    pub(super) fn count_seen(&self, pages: u32) {
+        let unseen = self.inboxes.0.unseen.load(Relaxed);
+        self.inboxes.0.unseen.store(unseen.saturating_sub(pages), Relaxed);
     }
 
     /// Puts a page back that was taken out with others, and returns the one after it.

@@ -45,7 +45,7 @@ pub(super) struct Shared {
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct State {
-    /// In a slab: whose it is, and whether other threads have freed slots of it; see [`Owned`](super::Owned).
+    /// In a slab: whose it is, and whether other threads have freed slots of it.
     pub(super) owner: AtomicU16,
     /// What the span is.
     pub(super) kind: SharedU8,

@@ -7,7 +7,7 @@ use crate::ground::freed::SLOTS_OF_LINE;
 use crate::ground::list::{Linked, Links};
 use crate::ground::shared::SharedBits;
 use crate::ground::units::units_of_bytes;
-use core::sync::atomic::Ordering::{AcqRel, Relaxed};
+use core::sync::atomic::Ordering::Relaxed;
 
 /// In an owner's word, above the owner's number: in which lines of freed words other threads may have freed slots.
 const LINES_SHIFT: u32 = 8;
@@ -56,7 +56,7 @@ impl Span {
         state.kind.set(Kind::Slab as u8);
         central.zero_units.set(zero_units);
         shared.sizes.set(u32::from(shape.slot_size) | u32::from(shape.slack_max) << 16);
-        // Last: from now on its addresses are accepted as slots.
+        // Last: from now on its addresses are accepted as slots. Partner: `reciprocal`.
         shared.reciprocal.publish(shape.reciprocal);
         slab
     }
@@ -82,19 +82,19 @@ impl Slab {
         self.owner_word() & !NUMBER != 0
     }
 
-    /// Notes that another thread has freed the slot of this number, before it looks whether the owner has been told. False
-    /// if that was noted before: then whoever did it tells the owner.
+    /// Notes that another thread has freed the slot of this number, before it looks whether the owner has been told. Returns the
+    /// owner's number; or nothing if that was noted before: then whoever did it tells the owner.
     #[inline(always)]
-    pub(crate) fn note_freed_by_others(self, slot: usize) -> bool {
+    pub(crate) fn note_freed_by_others(self, slot: usize) -> Option<u16> {
         let line = 1 << (LINES_SHIFT as usize + slot / SLOTS_OF_LINE);
         if self.owner_word() & line != 0 {
-            return false;
+            return None;
         }
         let before = self.state().owner.fetch_or(line, Relaxed);
         // Partner: the fence of an owner that has taken the page out of an inbox. Else the page could be seen there, and the
         // note not.
         fence_after_update();
-        before & line == 0
+        (before & line == 0).then_some(before & NUMBER)
     }
 
     /// Whether other threads may have freed the slot of this number since its owner last looked.
@@ -113,10 +113,11 @@ impl Slab {
         lines
     }
 
-    /// Gives the slab to another tier. The caller has the old one at rest, and holds the central lock.
+    /// Gives the slab to another tier. The caller has the old one at rest, holds the central lock, and has taken what others
+    /// have freed: so a note that is still there says nothing, and whoever frees next tells the new owner.
     pub(crate) fn set_owner(self, number: u16) {
         debug_assert!(number <= NUMBER);
-        let _ = self.state().owner.fetch_update(AcqRel, Relaxed, |word| Some(word & !NUMBER | number));
+        self.state().owner.swap(number, Relaxed);
     }
 
     /// Makes the slab current whatever its place was, for an owner that is to put it in another one.

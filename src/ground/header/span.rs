@@ -105,10 +105,11 @@ impl Span {
         self.record().shared.start.get()
     }
 
-    /// The factor that turns an offset into the number of a slot; 0 unless the span is a slab.
+    /// The factor that turns an offset into the number of a slot; 0 unless the span is a slab. Who sees that of a slab sees what
+    /// was written when that was cut: its owner above all. Partner: `publish` in [`cut_into_slots`](Self::cut_into_slots).
     #[inline(always)]
     pub(crate) fn reciprocal(self) -> u32 {
-        self.record().shared.reciprocal.get()
+        self.record().shared.reciprocal.observe()
     }
 }
 
