@@ -23,23 +23,29 @@ impl<B> Spans<B> {
     }
 
     /// Makes a used span free and coalesces it with its free neighbours.
-    pub(crate) fn coalesce(&mut self, span: Span, known: Known) -> Span {
-        self.thrift.tick_free(span.page_count());
+    pub(crate) fn coalesce(&mut self, span: Span, mut known: Known) -> Span {
+        self.thrift.tick_free(known.pages);
         span.change_kind(Kind::Large, Kind::Free);
-        known.note(span);
         let mut free = span;
-        if let Some(next) = self.free_next(span) {
+        // Both headers are asked for before either answer is branched on: each is rarely in the cache.
+        let prev = span.prev().filter(|prev| prev.is(Kind::Free));
+        let next = self.free_next(span);
+        if let Some(next) = next {
             self.verify(next);
             self.remove_free(next);
-            self.absorb_next(free);
+            known = known.and(Known::of(next));
+            self.swallow(next);
         }
-        if let Some(prev) = span.prev().filter(|prev| prev.is(Kind::Free)) {
+        if let Some(prev) = prev {
             self.verify(prev);
             self.remove_free(prev);
+            known = Known::of(prev).and(known);
+            self.swallow(span);
             free = prev;
-            self.absorb_next(free);
         }
-        self.insert_free(free);
+        free.set_page_count(known.pages);
+        known.note(free);
+        self.insert_known(free, known);
         free
     }
 
@@ -71,13 +77,18 @@ impl<B> Spans<B> {
         true
     }
 
+    /// Ends a span whose pages the one before it takes.
+    fn swallow(&mut self, span: Span) {
+        self.map.set(span.start(), None);
+        self.unlink(span);
+    }
+
     /// Adds the pages of the next span, which must not be in the index, to this one.
     pub(crate) fn absorb_next(&mut self, span: Span) {
         let Some(next) = span.next() else { corrupt(1, span.address()) };
         debug_assert!(span.end() == next.start());
         let both = span.is(Kind::Free).then(|| Known::of(span).and(Known::of(next)));
-        self.map.set(next.start(), None);
-        self.unlink(next);
+        self.swallow(next);
         span.set_page_count(span.page_count() + next.page_count());
         if let Some(both) = both {
             both.note(span);

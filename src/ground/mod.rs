@@ -14,6 +14,7 @@ pub(crate) mod lease;
 pub(crate) mod list;
 pub(crate) mod page_map;
 pub(crate) mod policy;
+pub(crate) mod prefetch;
 pub(crate) mod shared;
 pub(crate) mod size_class;
 pub(crate) mod units;

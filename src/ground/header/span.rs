@@ -132,7 +132,9 @@ impl Span {
 
     /// Whether the span is of this kind.
     pub(crate) fn is(self, kind: Kind) -> bool {
-        self.kind() == kind
+        let byte = self.record().state.kind.get();
+        // Any other byte stands for a foreign span, too.
+        if kind == Kind::Foreign { Kind::of(byte) == kind } else { byte == kind as u8 }
     }
 
     /// Changes the span's kind; neither the old one nor the new one is a slab.
