@@ -8,22 +8,27 @@ use crate::ground::header::{Kind, Span};
 impl<B> Spans<B> {
     /// Frees a used span and coalesces it with free neighbours (I3). Returns the resulting free span.
     pub(crate) fn free_span(&mut self, span: Span) -> Span {
-        self.free_with(span, Known::used(span.page_count()))
+        self.verify(span);
+        self.coalesce(span, Known::used(span.page_count()))
     }
 
     /// [`free_span`](Self::free_span) for a span whose content has been moved away: no kernel memory is left in it.
     pub(crate) fn free_untouched(&mut self, span: Span) -> Span {
         let pages = span.page_count();
-        self.free_with(span, Known { pages, front: 0, dirty: 0, end: pages })
+        self.verify(span);
+        self.coalesce_known(span, Known { pages, front: 0, dirty: 0, end: pages })
     }
 
-    fn free_with(&mut self, span: Span, known: Known) -> Span {
-        self.verify(span);
+    /// [`coalesce`](Self::coalesce) for spans that are not dirty throughout.
+    #[inline(never)]
+    pub(crate) fn coalesce_known(&mut self, span: Span, known: Known) -> Span {
         self.coalesce(span, known)
     }
 
-    /// Makes a used span free and coalesces it with its free neighbours.
-    pub(crate) fn coalesce(&mut self, span: Span, mut known: Known) -> Span {
+    /// Makes a used span free and coalesces it with its free neighbours. Inlined, so that what is known about a span in
+    /// use, that it is dirty throughout, need not be worked out.
+    #[inline(always)]
+    fn coalesce(&mut self, span: Span, mut known: Known) -> Span {
         self.thrift.tick_free(known.pages);
         span.change_kind(Kind::Large, Kind::Free);
         let mut free = span;
