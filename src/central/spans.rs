@@ -148,6 +148,7 @@ impl<B> Spans<B> {
     pub(crate) fn take_free(&mut self, pages: usize, align: usize) -> Option<Span> {
         self.thrift.tick();
         if let Some(span) = self.fit.best(pages.checked_add(align_slack(align))?) {
+            // The caller writes there next. Page-aligned blocks share a few sets of the cache, so it is rarely there.
             prefetch(span.start());
             self.verify(span);
             self.fit.remove(span);

@@ -52,8 +52,8 @@ pub(crate) fn push<T: Linked>(head: &mut Option<T>, new: T, invariant: u8) {
 
 /// Removes `gone` from the list that starts at `head`.
 ///
-/// Whether it is the first or the last one is anybody's guess: lists of free spans have one or two. So it is not branched
-/// on; a mispredicted branch takes as long as all of this.
+/// Whether it is the first or the last one cannot be predicted, as most lists of free spans have one or two. So there is no
+/// branch for it; a mispredicted one takes as long as all of this.
 #[inline]
 pub(crate) fn remove<T: Linked>(head: &mut Option<T>, gone: T, invariant: u8) {
     let (left, right) = (gone.links().left.get(), gone.links().right.get());
