@@ -52,6 +52,9 @@ impl<'a, B: Brk> Work<'a, B> {
     }
 
     pub(crate) fn allocate(&mut self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
+        if SizeClass::of(layout).is_none() {
+            return self.take_large(layout).map(payload_of);
+        }
         self.tier.allocate_common(layout).map_or_else(|| self.allocate_slow(layout), Ok)
     }
 

@@ -27,6 +27,12 @@ impl<B> Spans<B> {
     /// Links a new span into the list after `prev`, or before all others, and enters it in the page map.
     #[inline]
     pub(crate) fn link_after(&mut self, prev: Option<Span>, span: Span) {
+        self.link_at(span.start(), prev, span);
+    }
+
+    /// [`link_after`](Self::link_after) for a span that starts at `start`.
+    #[inline]
+    pub(crate) fn link_at(&mut self, start: usize, prev: Option<Span>, span: Span) {
         let next = match prev {
             Some(prev) => prev.next(),
             None => self.first,
@@ -43,7 +49,7 @@ impl<B> Spans<B> {
         if self.last == prev && prev.is_some() {
             self.last = Some(span);
         }
-        self.map.set(span.start(), Some(span));
+        self.map.set(start, Some(span));
     }
 
     /// Removes a span from the list.

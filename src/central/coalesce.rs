@@ -8,38 +8,49 @@ use crate::ground::header::{Kind, Span};
 impl<B> Spans<B> {
     /// Frees a used span and coalesces it with free neighbours (I3). Returns the resulting free span.
     pub(crate) fn free_span(&mut self, span: Span) -> Span {
-        self.free_with(span, Known::used(span.page_count()))
+        self.verify(span);
+        self.coalesce(span, Known::used(span.page_count()))
     }
 
     /// [`free_span`](Self::free_span) for a span whose content has been moved away: no kernel memory is left in it.
     pub(crate) fn free_untouched(&mut self, span: Span) -> Span {
         let pages = span.page_count();
-        self.free_with(span, Known { pages, front: 0, dirty: 0, end: pages })
+        self.verify(span);
+        self.coalesce_known(span, Known { pages, front: 0, dirty: 0, end: pages })
     }
 
-    fn free_with(&mut self, span: Span, known: Known) -> Span {
-        self.verify(span);
+    /// [`coalesce`](Self::coalesce) for spans that are not dirty throughout.
+    #[inline(never)]
+    pub(crate) fn coalesce_known(&mut self, span: Span, known: Known) -> Span {
         self.coalesce(span, known)
     }
 
-    /// Makes a used span free and coalesces it with its free neighbours.
-    pub(crate) fn coalesce(&mut self, span: Span, known: Known) -> Span {
-        self.thrift.tick_free(span.page_count());
+    /// Makes a used span free and coalesces it with its free neighbours. Inlined, so that what is known about a span in
+    /// use, that it is dirty throughout, need not be worked out.
+    #[inline(always)]
+    fn coalesce(&mut self, span: Span, mut known: Known) -> Span {
+        self.thrift.tick_free(known.pages);
         span.change_kind(Kind::Large, Kind::Free);
-        known.note(span);
         let mut free = span;
-        if let Some(next) = self.free_next(span) {
+        // Both headers are asked for before either answer is branched on: each is rarely in the cache.
+        let prev = span.prev().filter(|prev| prev.is(Kind::Free));
+        let next = self.free_next(span);
+        if let Some(next) = next {
             self.verify(next);
             self.remove_free(next);
-            self.absorb_next(free);
+            known = known.and(Known::of(next));
+            self.swallow(next);
         }
-        if let Some(prev) = span.prev().filter(|prev| prev.is(Kind::Free)) {
+        if let Some(prev) = prev {
             self.verify(prev);
             self.remove_free(prev);
+            known = Known::of(prev).and(known);
+            self.swallow(span);
             free = prev;
-            self.absorb_next(free);
         }
-        self.insert_free(free);
+        free.set_page_count(known.pages);
+        known.note(free);
+        self.insert_known(free, known);
         free
     }
 
@@ -71,13 +82,18 @@ impl<B> Spans<B> {
         true
     }
 
+    /// Ends a span whose pages the one before it takes.
+    fn swallow(&mut self, span: Span) {
+        self.map.set(span.start(), None);
+        self.unlink(span);
+    }
+
     /// Adds the pages of the next span, which must not be in the index, to this one.
     pub(crate) fn absorb_next(&mut self, span: Span) {
         let Some(next) = span.next() else { corrupt(1, span.address()) };
         debug_assert!(span.end() == next.start());
         let both = span.is(Kind::Free).then(|| Known::of(span).and(Known::of(next)));
-        self.map.set(next.start(), None);
-        self.unlink(next);
+        self.swallow(next);
         span.set_page_count(span.page_count() + next.page_count());
         if let Some(both) = both {
             both.note(span);

@@ -37,9 +37,14 @@ impl Fit {
 
     /// Inserts a free span.
     pub(crate) fn insert(&mut self, span: Span) {
+        self.insert_known(span, span.page_count(), span.dirty_pages());
+    }
+
+    /// [`insert`](Self::insert) for a span of `pages` pages, `dirty` of them dirty.
+    #[inline]
+    pub(crate) fn insert_known(&mut self, span: Span, pages: usize, dirty: usize) {
         self.count += 1;
-        let pages = span.page_count();
-        (self.pages, self.dirty) = (self.pages.wrapping_add(pages), self.dirty.wrapping_add(span.dirty_pages()));
+        (self.pages, self.dirty) = (self.pages.wrapping_add(pages), self.dirty.wrapping_add(dirty));
         if pages > LISTED_MAX {
             return self.tree.insert(span);
         }
@@ -57,9 +62,8 @@ impl Fit {
         }
         let head = &mut self.lists[pages - 1];
         list::remove(head, span, 4);
-        if head.is_none() {
-            self.occupied &= !(1 << (pages - 1));
-        }
+        let emptied = u64::from(head.is_none()) << (pages - 1);
+        self.occupied &= !emptied;
     }
 
     /// The shortest span of at least `pages` pages; of several in the tree, the one at the lowest address.

@@ -76,6 +76,11 @@ impl Known {
         zero.is_some_and(|zero| self.dirty <= self.pages - zero) && (self.end < self.pages || self.front == 0)
     }
 
+    /// Whether each page may hold kernel memory, as in most free spans.
+    fn is_dirty(self) -> bool {
+        self.dirty == self.pages
+    }
+
     /// Pages between the two ends.
     pub(crate) fn middle(self) -> usize {
         self.pages.saturating_sub(self.front + self.end)
@@ -92,6 +97,9 @@ impl Known {
 
     /// Both spans as one, `next` after this one.
     pub(crate) fn and(self, next: Self) -> Self {
+        if self.is_dirty() && next.is_dirty() {
+            return Self::used(self.pages + next.pages);
+        }
         let front = if self.end == self.pages { self.pages + next.front } else { self.front };
         let end = if next.end == next.pages { self.end + next.end } else { next.end };
         let pages = self.pages + next.pages;
@@ -110,6 +118,9 @@ impl Known {
     /// as many as it can hold. So a dirty page is never missed; one that is counted twice stays so until it is
     /// returned.
     pub(crate) fn split(self, at: usize) -> (Self, Self) {
+        if self.is_dirty() {
+            return (Self::used(at), Self::used(self.pages - at));
+        }
         let rest = self.pages - at;
         let end = self.end.min(rest);
         let front = self.front.saturating_sub(at).min(rest - end);

@@ -23,7 +23,7 @@ impl<B: Brk> Spans<B> {
     /// The part of the top that was never used but holds memory, because it lies in a huge page of which a part was
     /// used.
     fn huge_tail(&self) -> Range<usize> {
-        let Some(top) = self.top else { return 0..0 };
+        let Some(top) = self.top.filter(|_| self.handed_out_end > 0) else { return 0..0 };
         let from = self.handed_out_end.max(top.end() - top.zero_end() * PAGE);
         let to = self.handed_out_end.next_multiple_of(HUGE).min(top.end());
         from..to.max(from)

@@ -127,6 +127,6 @@ impl<B> Spans<B> {
         self.verify(span);
         self.counters.slab_pages -= span.page_count();
         self.map.set_run(span.start() + PAGE, span.page_count() - 1, None);
-        self.coalesce(slab.retire(), known)
+        self.coalesce_known(slab.retire(), known)
     }
 }

@@ -21,6 +21,7 @@ use crate::ground::header::{Kind, PAGE, Span};
 use crate::ground::limit::Limit;
 use crate::ground::page_map::PageMap;
 use crate::ground::policy::Policy;
+use crate::ground::prefetch::prefetch;
 
 /// The heap could not get the memory: the kernel refused both the break and a mapping, or the request exceeds what
 /// addresses can express. Nothing has changed.
@@ -148,6 +149,8 @@ impl<B> Spans<B> {
     pub(crate) fn take_free(&mut self, pages: usize, align: usize) -> Option<Span> {
         self.thrift.tick();
         if let Some(span) = self.fit.best(pages.checked_add(align_slack(align))?) {
+            // The caller writes there next. Page-aligned blocks share a few sets of the cache, so it is rarely there.
+            prefetch(span.start());
             self.verify(span);
             self.fit.remove(span);
             let span = self.carve(span, pages, align);
@@ -179,8 +182,8 @@ impl<B> Spans<B> {
             span = rest;
         }
         if span.page_count() > pages {
-            let remainder = self.split(span, pages);
-            self.insert_free(remainder);
+            let (remainder, known) = self.split_free(span, pages);
+            self.insert_known(remainder, known);
         }
         span.change_kind(Kind::Free, Kind::Large);
         self.map.mark(span);
@@ -192,30 +195,46 @@ impl<B> Spans<B> {
 
     /// Splits a span after `pages` pages. The rest becomes a span of the same kind, which is not in the index.
     pub(crate) fn split(&mut self, span: Span, pages: usize) -> Span {
-        let (start, rest) = (span.start() + pages * PAGE, span.page_count() - pages);
-        let zero = span.zero_end();
-        let remainder = self.map.record(start);
         if span.is(Kind::Free) {
-            let (first, second) = Known::of(span).split(pages);
-            remainder.init(Kind::Free, start, rest, second.end);
-            second.note(remainder);
-            span.set_page_count(pages);
-            first.note(span);
-        } else {
-            remainder.init(span.kind(), start, rest, zero.min(rest));
-            span.set_page_count(pages);
-            span.set_zero_end(zero.saturating_sub(rest));
+            return self.split_free(span, pages).0;
         }
-        self.link_after(Some(span), remainder);
+        let (start, rest) = (span.start() + pages * PAGE, span.page_count() - pages);
+        let (remainder, zero) = (self.map.record(start), span.zero_end());
+        remainder.init(span.kind(), start, rest, zero.min(rest));
+        span.set_page_count(pages);
+        span.set_zero_end(zero.saturating_sub(rest));
+        self.link_at(start, Some(span), remainder);
         remainder
+    }
+
+    /// [`split`](Self::split) for a free span. Also returns what is known about the rest, because to read that from its
+    /// header would mean to wait for the header, which is rarely in the cache.
+    #[inline]
+    fn split_free(&mut self, span: Span, pages: usize) -> (Span, Known) {
+        let start = span.start() + pages * PAGE;
+        let remainder = self.map.record(start);
+        let (first, second) = Known::of(span).split(pages);
+        remainder.init(Kind::Free, start, second.pages, second.end);
+        second.note(remainder);
+        span.set_page_count(pages);
+        first.note(span);
+        self.link_at(start, Some(span), remainder);
+        (remainder, second)
     }
 
     /// Inserts a free span: as the top if it is last, else into the index.
     pub(crate) fn insert_free(&mut self, span: Span) {
+        self.insert_known(span, Known::of(span));
+    }
+
+    /// [`insert_free`](Self::insert_free) for a span about which `known` is known.
+    #[inline]
+    pub(crate) fn insert_known(&mut self, span: Span, known: Known) {
         if self.last == Some(span) {
             self.top = Some(span);
         } else {
-            self.index_free(span);
+            self.map.mark_pages(span, known.pages);
+            self.fit.insert_known(span, known.pages, known.dirty);
         }
     }
 
@@ -242,7 +261,11 @@ pub(crate) fn align_slack(align: usize) -> usize {
 }
 
 /// Pages from a span's start to the next multiple of `align`.
+#[inline]
 fn pages_to_align(span: Span, align: usize) -> Option<usize> {
+    if align <= PAGE {
+        return Some(0);
+    }
     let start = span.start();
-    Some((start.checked_next_multiple_of(align.max(PAGE))? - start) / PAGE)
+    Some((start.checked_next_multiple_of(align)? - start) / PAGE)
 }

@@ -6,6 +6,7 @@
 
 use crate::ground::corrupt::corrupt;
 use core::cell::Cell;
+use core::hint::select_unpredictable;
 
 /// Two links to others of the same kind: neighbours on a list, or children in a tree.
 #[derive(Debug)]
@@ -34,31 +35,36 @@ pub(crate) trait Linked: Copy + Eq + 'static {
 
 /// Pushes `new`, which is on no list, to the front of the list that starts at `head`. `invariant` is the number of the
 /// one that binds this list.
+#[inline]
 pub(crate) fn push<T: Linked>(head: &mut Option<T>, new: T, invariant: u8) {
-    if let Some(second) = *head {
-        if second.links().left.get().is_some() {
-            corrupt(invariant, second.address());
-        }
-        second.links().left.set(Some(new));
+    let (second, left) = (*head, &new.links().left);
+    left.set(None);
+    // Where there is no second one, what is read and written in its place is the new one's own link.
+    let back = select_unpredictable(second.is_some(), &second.unwrap_or(new).links().left, left);
+    if back.get().is_some() {
+        corrupt(invariant, second.unwrap_or(new).address());
     }
-    new.links().left.set(None);
-    new.links().right.set(*head);
+    back.set(Some(new));
+    left.set(None);
+    new.links().right.set(second);
     *head = Some(new);
 }
 
 /// Removes `gone` from the list that starts at `head`.
+///
+/// Whether it is the first or the last one cannot be predicted, as most lists of free spans have one or two. So there is no
+/// branch for it; a mispredicted one takes as long as all of this.
+#[inline]
 pub(crate) fn remove<T: Linked>(head: &mut Option<T>, gone: T, invariant: u8) {
-    if !is_linked(*head, gone) {
+    let (left, right) = (gone.links().left.get(), gone.links().right.get());
+    let forth = select_unpredictable(left.is_some(), &left.unwrap_or(gone).links().right, Cell::from_mut(head));
+    let back = select_unpredictable(right.is_some(), &right.unwrap_or(gone).links().left, forth);
+    if forth.get() != Some(gone) || back.get() != Some(gone) {
         corrupt(invariant, gone.address());
     }
-    let (left, right) = (gone.links().left.get(), gone.links().right.get());
-    match left {
-        Some(left) => left.links().right.set(right),
-        None => *head = right,
-    }
-    if let Some(right) = right {
-        right.links().left.set(left);
-    }
+    // In this order: they are the same link if there is none on the right.
+    back.set(left);
+    forth.set(right);
 }
 
 /// Whether the neighbours of `here` on the list that starts at `head` link back to it.

@@ -17,6 +17,7 @@ pub(crate) mod lookup;
 pub(crate) mod page_map;
 pub(crate) mod pointer;
 pub(crate) mod policy;
+pub(crate) mod prefetch;
 pub(crate) mod shared;
 pub(crate) mod size_class;
 pub(crate) mod units;

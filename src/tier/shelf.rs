@@ -28,13 +28,18 @@ impl Slab {
 
     /// How many slots of a full slab must be free for it to be listed.
     pub(crate) fn relist_at(self) -> usize {
-        if self.place() == Place::Spent { 1 } else { (self.capacity() / RELIST_FRACTION).max(1) }
+        relist_at(self.place(), self.capacity())
     }
 
     /// Whether it is on its class's list.
     pub(crate) fn is_listed(self) -> bool {
         matches!(self.place(), Place::Listed | Place::Empty)
     }
+}
+
+/// How many slots of a slab of `capacity` slots must be free for it to be listed, if it is full or spent.
+fn relist_at(place: Place, capacity: usize) -> usize {
+    if place == Place::Spent { 1 } else { (capacity / RELIST_FRACTION).max(1) }
 }
 
 impl Tier {
@@ -50,9 +55,12 @@ impl Tier {
     /// [`review`](Self::review) without the central part: a slab that must be retired is queued. The caller has verified the
     /// slab.
     pub(crate) fn review_alone(&mut self, slab: Slab) {
-        if matches!(slab.place(), Place::Full | Place::Spent) {
-            self.list_with(slab, slab.relist_at());
-            if slab.until_review() > 0 {
+        let place = slab.place();
+        if matches!(place, Place::Full | Place::Spent) {
+            let capacity = slab.capacity();
+            let free = relist_at(place, capacity);
+            self.list_one_of(capacity, slab, free);
+            if free < capacity {
                 return;
             }
         }
@@ -80,8 +88,13 @@ impl Tier {
     }
 
     /// Retires the queued slabs. Returns the free span that contains the last of them.
-    #[inline(never)]
+    #[inline]
     pub(crate) fn retire_queued<B>(&mut self, spans: &mut Spans<B>) -> Option<Span> {
+        if self.has_queued() { self.retire_all_queued(spans) } else { None }
+    }
+
+    #[inline(never)]
+    fn retire_all_queued<B>(&mut self, spans: &mut Spans<B>) -> Option<Span> {
         let mut free = None;
         while let Some(slab) = self.idle {
             spans.verify_slab(slab);
@@ -149,13 +162,15 @@ impl Tier {
 
     /// Sets the place of a slab that is no class's current one any more, by its `free` slots.
     fn put_away(&mut self, slab: Slab, free: usize) {
-        slab.set_place(Place::Full, slab.relist_at());
+        let capacity = slab.capacity();
+        let relist_at = relist_at(Place::Full, capacity);
         if self.shortage.is_there() {
+            slab.set_place(Place::Full, relist_at);
             self.find_slots_of(slab, free);
-        } else if free < slab.relist_at() {
-            slab.set_place(Place::Full, slab.relist_at() - free);
+        } else if free < relist_at {
+            slab.set_place(Place::Full, relist_at - free);
         } else {
-            self.list_with(slab, free);
+            self.list_one_of(capacity, slab, free);
         }
     }
 
@@ -213,8 +228,13 @@ impl Tier {
 
     /// Puts a slab with `free` free slots on its class's list.
     pub(super) fn list_with(&mut self, slab: Slab, free: usize) {
+        self.list_one_of(slab.capacity(), slab, free);
+    }
+
+    /// [`list_with`](Self::list_with) for a slab of `capacity` slots.
+    fn list_one_of(&mut self, capacity: usize, slab: Slab, free: usize) {
         list::push(&mut self.classes[slab.size_class().index()].listed, slab, 9);
-        slab.set_place(Place::Listed, slab.capacity() - free);
+        slab.set_place(Place::Listed, capacity - free);
     }
 
     pub(super) fn unlist(&mut self, slab: Slab) {

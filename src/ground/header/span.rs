@@ -142,7 +142,9 @@ impl Span {
     /// Whether the span is of this kind.
     #[inline]
     pub(crate) fn is(self, kind: Kind) -> bool {
-        self.kind() == kind
+        let byte = self.record().state.kind.get();
+        // Any other byte stands for a foreign span, too.
+        if kind == Kind::Foreign { Kind::of(byte) == kind } else { byte == kind as u8 }
     }
 
     /// Changes the span's kind; neither the old one nor the new one is a slab.

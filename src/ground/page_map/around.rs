@@ -32,7 +32,13 @@ impl PageMap {
     /// finds one checks that it is still true.
     #[inline]
     pub(crate) fn mark(&self, span: Span) {
-        if span.page_count() >= NEAR {
+        self.mark_pages(span, span.page_count());
+    }
+
+    /// [`mark`](Self::mark) for a span of `pages` pages.
+    #[inline]
+    pub(crate) fn mark_pages(&self, span: Span, pages: usize) {
+        if pages >= NEAR {
             self.mark_long(span);
         }
     }
