@@ -10,14 +10,15 @@ use std::path::{Path, PathBuf};
 const THREADS: usize = 2;
 
 /// Where a word stands: the file's number and the line.
-type Index = HashMap<String, Vec<(u32, u32)>>;
+type Places = Vec<(u32, u32)>;
+type Index = HashMap<String, Places>;
 
 pub(super) fn run(folder: &str, output: &mut impl Write) -> Outcome {
     let mut files = Vec::new();
     collect(Path::new(folder), &mut files)?;
     files.sort();
     let pool = ThreadPoolBuilder::new().num_threads(THREADS).build()?;
-    let mut entries = pool.install(|| -> Result<Vec<(String, Vec<(u32, u32)>)>, std::io::Error> {
+    let mut entries = pool.install(|| -> Result<Vec<(String, Places)>, std::io::Error> {
         let each = files.par_iter().enumerate().map(|(number, file)| of_file(number as u32, file));
         let index = each.try_reduce(Index::new, |left, right| Ok(merge(left, right)))?;
         let mut entries: Vec<_> = index.into_iter().collect();

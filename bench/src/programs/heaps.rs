@@ -84,6 +84,16 @@ fn build(target: &Path) -> Result<PathBuf> {
     Ok(target.join("install/libhmalloc.so"))
 }
 
+/// The peers that are compiled into programs in Rust.
+pub(super) fn compiled() -> Vec<String> {
+    let version = |package: &str| {
+        let begin = format!("name = \"{package}\"\nversion = \"");
+        let (_, rest) = include_str!("../../programs/Cargo.lock").split_once(&begin)?;
+        Some(format!("{package} {}", rest.split(['"', '+']).next()?))
+    };
+    ["libmimalloc-sys", "tikv-jemalloc-sys"].into_iter().filter_map(version).collect()
+}
+
 /// A package and its version, where the system can say it.
 pub(super) fn package_version(package: &str) -> String {
     let output = Command::new("dpkg-query").args(["-W", "-f", "${Version}", package]).output();
@@ -94,6 +104,11 @@ pub(super) fn package_version(package: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn compiled_peers_have_versions() {
+        assert_eq!(compiled().len(), 2);
+    }
 
     #[test]
     fn the_c_library_is_known_by_its_name_and_others_by_their_path() {

@@ -105,9 +105,13 @@ impl<'a> Comparison<'a> {
                     continue;
                 }
             };
-            versions.extend(call.installed.map(|(_, package)| heaps::package_version(package)));
+            match call.installed {
+                Some((_, package)) => versions.push(heaps::package_version(package)),
+                None => versions.extend(heaps::compiled()),
+            }
             cases.extend(heaps.iter().filter_map(|(name, heap)| case(program, &call, &files, name, heap, &work)));
         }
+        versions.sort();
         versions.dedup();
         let run = Run {
             machine: machine::name(),
@@ -180,8 +184,11 @@ impl<'a> Comparison<'a> {
     }
 }
 
+/// What a process of its own says of the job; if that fails, why.
 fn start(job: &Job) -> Result<Figures> {
-    process::parse(&process::output(&mut process::command(&["program", &serde_json::to_string(job)?]))?)
+    let output = process::command(&["program", &serde_json::to_string(job)?]).output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
+    process::parse(&output.stdout)
 }
 
 /// The file of a program on each allocator that is compiled in; of one that is installed, there is one file for all.

@@ -62,7 +62,7 @@ fn ratio(data: &Data, quantity: Quantity, process: Process, program: Program, al
     Some(value(allocator)? / value(SYSTEM)?)
 }
 
-/// A row for each program. The means are of the programs that have a figure on every allocator that has any.
+/// A row for each program, and their mean.
 fn table(data: &Data, quantity: Quantity, process: Process, markdown: bool) -> String {
     let Quantity { name, unit, .. } = quantity;
     let others: Vec<&str> = data.run.allocators.iter().map(String::as_str).filter(|name| *name != SYSTEM).collect();
@@ -74,18 +74,24 @@ fn table(data: &Data, quantity: Quantity, process: Process, markdown: bool) -> S
         table.row(&program.to_string(), [system.map_or("-".to_owned(), number)].into_iter().chain(ratios));
     }
     let of = |program: Program, other: &str| ratio(data, quantity, process, program, other);
-    let is_present = |other: &&str| data.run.programs.iter().any(|&program| of(program, other).is_some());
-    let present: Vec<&str> = others.iter().copied().filter(is_present).collect();
-    let is_complete = |program: &Program| present.iter().all(|other| of(*program, other).is_some());
-    let complete: Vec<Program> = data.run.programs.iter().copied().filter(is_complete).collect();
-    let mean = |other: &&str| {
-        let logarithms: Vec<f64> = complete.iter().filter_map(|&program| Some(of(program, other)?.ln())).collect();
-        let sum: f64 = logarithms.iter().sum();
-        shown((!logarithms.is_empty()).then(|| (sum / logarithms.len() as f64).exp()))
-    };
-    let label = format!("geometric mean of {}", complete.len());
-    table.row(&label, ["".to_owned()].into_iter().chain(others.iter().map(mean)));
+    let complete = complete(&data.run.programs, &others, of);
+    let means = others.iter().map(|other| shown(mean(complete.iter().filter_map(|&program| of(program, other)))));
+    table.row(&format!("geometric mean of {}", complete.len()), ["".to_owned()].into_iter().chain(means));
     table.to_string()
+}
+
+/// The programs that have a figure on every allocator that has any.
+fn complete(all: &[Program], allocators: &[&str], of: impl Fn(Program, &str) -> Option<f64>) -> Vec<Program> {
+    let has_any = |name: &&&str| all.iter().any(|&program| of(program, name).is_some());
+    let present: Vec<&str> = allocators.iter().filter(has_any).copied().collect();
+    let has_all = |program: &Program| present.iter().all(|name| of(*program, name).is_some());
+    all.iter().copied().filter(|program| !present.is_empty() && has_all(program)).collect()
+}
+
+fn mean(ratios: impl Iterator<Item = f64>) -> Option<f64> {
+    let logarithms: Vec<f64> = ratios.map(f64::ln).collect();
+    let sum: f64 = logarithms.iter().sum();
+    (!logarithms.is_empty()).then(|| (sum / logarithms.len() as f64).exp())
 }
 
 fn shown(ratio: Option<f64>) -> String {
@@ -201,6 +207,7 @@ mod tests {
         let data = data(vec![missing, failed]);
         let text = text(&data, Process::Best, false);
         assert!(text.contains("NOT MEASURED: redis: not installed") && text.contains("FAILED: gcc on hmalloc: died"));
+        assert!(text.contains("geometric mean of 0"), "{text}");
         assert_eq!(data.failures(), 1);
     }
 }
