@@ -1,7 +1,7 @@
 //! The allocators, as libraries that are preloaded.
 
 use crate::options::Options;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -44,21 +44,28 @@ impl Heap {
     }
 }
 
-/// Those that are wanted, or why one cannot be had.
-pub(super) fn find(options: &Options, target: &Path) -> Result<Vec<(&'static str, Result<Heap>)>> {
+/// An allocator, or what to do to have it here.
+pub(super) type Found = std::result::Result<Heap, String>;
+
+/// Those that are wanted. An error is one of the build.
+pub(super) fn find(options: &Options, target: &Path) -> Result<Vec<(&'static str, Found)>> {
     let wanted: Vec<&Known> = KNOWN.iter().filter(|known| options.is_preloaded(known.name)).collect();
     ensure!(!wanted.is_empty(), "programs run on {}", KNOWN.map(|known| known.name).join(", "));
-    Ok(wanted.into_iter().map(|known| (known.name, known.find(target))).collect())
+    wanted.into_iter().map(|known| Ok((known.name, known.find(target)?))).collect()
 }
 
 impl Known {
-    fn find(&self, target: &Path) -> Result<Heap> {
-        let (library, version) = match self.library {
-            Some((file, package)) => (Some(look_up(file).with_context(|| install(package))?), package_version(package)),
-            None if self.name == HMALLOC => (Some(build(target)?), "hmalloc of this repository".to_owned()),
-            None => (None, package_version("libc6")),
-        };
-        Ok(Heap { library, version })
+    fn find(&self, target: &Path) -> Result<Found> {
+        Ok(match self.library {
+            Some((file, package)) => match look_up(file) {
+                Some(library) => Ok(Heap { library: Some(library), version: package_version(package) }),
+                None => Err(install(package)),
+            },
+            None if self.name == HMALLOC => {
+                Ok(Heap { library: Some(build(target)?), version: "hmalloc of this repository".to_owned() })
+            }
+            None => Ok(Heap { library: None, version: package_version("libc6") }),
+        })
     }
 }
 
@@ -67,10 +74,9 @@ pub(super) fn install(package: &str) -> String {
     format!("not installed: apt-get install {package}")
 }
 
-fn look_up(file: &str) -> Result<PathBuf> {
+fn look_up(file: &str) -> Option<PathBuf> {
     let folders = [&format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH), "/usr/lib64", "/usr/lib"];
-    let found = folders.map(|folder| Path::new(folder).join(file)).into_iter().find(|path| path.exists());
-    found.with_context(|| format!("there is no {file}"))
+    folders.into_iter().map(|folder| Path::new(folder).join(file)).find(|path| path.exists())
 }
 
 /// Builds the library as `capi/hmalloc-run` does.

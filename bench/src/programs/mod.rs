@@ -5,7 +5,8 @@
 //!     heaps.rs      libraries to preload                start a program, wait for its end: time, peak, output
 //!     catalogue.rs  programs and how to call them
 //!     inputs.rs     what they work on                 bindings.rs
-//!     record.rs, report.rs                              did the preload have an effect, before anything is timed
+//!     plan.rs       which of them on which              did the preload have an effect, before anything is timed
+//!     record.rs, report.rs
 //! ```
 
 mod bindings;
@@ -13,6 +14,7 @@ mod catalogue;
 pub(crate) mod child;
 mod heaps;
 mod inputs;
+mod plan;
 mod record;
 mod report;
 mod server;
@@ -21,22 +23,14 @@ pub(crate) use record::FILE;
 
 use crate::base::neighbours::Neighbours;
 use crate::base::progress::Progress;
-use crate::base::{build, child as process, machine};
+use crate::base::{child as process, machine};
 use crate::options::{Options, Program};
 use anyhow::{Context, Result, ensure};
-use catalogue::Call;
 use child::{Figures, Job};
-use heaps::{C_LIBRARY, Heap, SYSTEM};
+use plan::{Case, Plan};
 use record::{Data, Record, Run};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-
-/// Seconds that a program may take: far more than any does.
-const LIMIT: u64 = 120;
-
-/// The package with the programs in Rust, and those of its allocators that are compiled in.
-const OWN: &str = "bench/programs";
-const COMPILED: [&str; 4] = [SYSTEM, "hmalloc", "mimalloc", "jemalloc"];
 
 pub(crate) fn note(program: Program) -> &'static str {
     catalogue::call(program).note
@@ -62,15 +56,6 @@ fn show(data: &Data, options: &Options) {
     print!("{}", report::text(data, options.process(), options.markdown));
 }
 
-/// A program on an allocator.
-struct Case {
-    program: Program,
-    allocator: &'static str,
-    job: Job,
-    /// Whose malloc it is to have, unless its allocator is compiled in.
-    preloaded: Option<Heap>,
-}
-
 /// A run under way.
 struct Comparison<'a> {
     options: &'a Options,
@@ -84,35 +69,10 @@ struct Comparison<'a> {
 impl<'a> Comparison<'a> {
     fn begin(options: &'a Options) -> Result<Self> {
         let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/programs");
-        let work = target.join("work");
-        let _ = std::fs::remove_dir_all(&work);
+        let work = target.join(format!("work.{}", std::process::id()));
         std::fs::create_dir_all(&work)?;
-        let (heaps, mut missing, mut cases) = (heaps::find(options, &target)?, Vec::new(), Vec::new());
-        let mut versions: Vec<String> = Vec::new();
-        for (name, heap) in &heaps {
-            match heap {
-                Ok(heap) => versions.push(heap.version.clone()),
-                Err(error) => missing.push(Record::Missing { what: (*name).to_owned(), reason: format!("{error:#}") }),
-            }
-        }
         inputs::write(&work, options.quick).context("the inputs")?;
-        for &program in options.programs() {
-            let call = catalogue::call(program);
-            let files = match files(&call, program) {
-                Ok(files) => files,
-                Err(error) => {
-                    missing.push(Record::Missing { what: program.to_string(), reason: format!("{error:#}") });
-                    continue;
-                }
-            };
-            match call.installed {
-                Some((_, package)) => versions.push(heaps::package_version(package)),
-                None => versions.extend(heaps::compiled()),
-            }
-            cases.extend(heaps.iter().filter_map(|(name, heap)| case(program, &call, &files, name, heap, &work)));
-        }
-        versions.sort();
-        versions.dedup();
+        let plan = Plan::new(options, &target, &work)?;
         let run = Run {
             machine: machine::name(),
             kernel: machine::kernel(),
@@ -120,12 +80,12 @@ impl<'a> Comparison<'a> {
             rounds: options.rounds(),
             quick: options.quick,
             programs: options.programs().to_vec(),
-            allocators: heaps.iter().map(|(name, _)| (*name).to_owned()).collect(),
-            versions,
+            allocators: plan.allocators,
+            versions: plan.versions,
         };
         let mut data = Data::begin(&options.out, run)?;
-        missing.into_iter().try_for_each(|record| data.keep(record))?;
-        Ok(Self { options, work, cases, data, outputs: HashMap::new() })
+        plan.missing.into_iter().try_for_each(|(what, reason)| data.keep(Record::Missing { what, reason }))?;
+        Ok(Self { options, work, cases: plan.cases, data, outputs: HashMap::new() })
     }
 
     /// First each program once on each allocator, to see that it has it; then all of them in rounds.
@@ -144,6 +104,7 @@ impl<'a> Comparison<'a> {
         }
         progress.end();
         self.data.keep(Record::Neighbours { percent: neighbours.percent() })?;
+        std::fs::remove_dir_all(&self.work)?;
         Ok(self.data)
     }
 
@@ -189,42 +150,4 @@ fn start(job: &Job) -> Result<Figures> {
     let output = process::command(&["program", &serde_json::to_string(job)?]).output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
     process::parse(&output.stdout)
-}
-
-/// The file of a program on each allocator that is compiled in; of one that is installed, there is one file for all.
-fn files(call: &Call, program: Program) -> Result<Vec<PathBuf>> {
-    let Some((file, package)) = call.installed else {
-        return COMPILED.iter().map(|name| build::release(OWN, name, "programs/own", &[])).collect();
-    };
-    let needed: &[&str] = if program == Program::Redis { &[file, catalogue::LOADER] } else { &[file] };
-    ensure!(needed.iter().all(|file| Path::new(file).exists()), heaps::install(package));
-    Ok(vec![PathBuf::from(file)])
-}
-
-/// `None` if the allocator cannot be had.
-fn case(
-    program: Program,
-    call: &Call,
-    files: &[PathBuf],
-    allocator: &'static str,
-    heap: &Result<Heap>,
-    work: &Path,
-) -> Option<Case> {
-    let compiled = COMPILED[1..].iter().position(|name| *name == allocator && call.installed.is_none());
-    let preloaded = if compiled.is_some() { None } else { Some(heap.as_ref().ok()?.clone()) };
-    let library = preloaded.as_ref().and_then(|heap| match &heap.library {
-        Some(library) => Some(library.display().to_string()),
-        None => call.own_malloc.then(|| C_LIBRARY.to_owned()),
-    });
-    let own = call.environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    let job = Job {
-        file: files[compiled.map_or(0, |index| index + 1)].clone(),
-        arguments: call.arguments.iter().map(|argument| (*argument).to_owned()).collect(),
-        environment: own.chain(library.map(|library| ("LD_PRELOAD".to_owned(), library))).collect(),
-        folder: work.to_owned(),
-        input: call.input.map(str::to_owned),
-        serves: program == Program::Redis,
-        limit: LIMIT,
-    };
-    Some(Case { program, allocator, job, preloaded })
 }
