@@ -38,7 +38,7 @@ pub(super) fn call(program: Program) -> Call {
         Program::Python => Call {
             note: "an interpreter counts words; small objects are in its own arenas",
             input: Some(WORDS),
-            ..installed("/usr/bin/python3", "python3", &["-E", "-S", PYTHON])
+            ..installed("/usr/bin/python3", "python3", &["-S", "-B", PYTHON])
         },
         Program::PythonMalloc => Call {
             note: "the same with PYTHONMALLOC=malloc: all objects are malloc's",

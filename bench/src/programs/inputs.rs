@@ -22,7 +22,7 @@ const LINES_BYTES: usize = 48 << 20;
 const FILES: usize = 384;
 const FILE_BYTES: usize = 48 << 10;
 const DOCUMENTS_COUNT: usize = 48_000;
-const FUNCTIONS: usize = 240;
+const FUNCTIONS: usize = 80;
 const QUICK: usize = 8;
 
 /// How many words the text has.

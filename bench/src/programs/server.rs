@@ -8,10 +8,11 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
+use wait_timeout::ChildExt;
 
 /// A server that cannot be reached for so long does not start.
 const START: Duration = Duration::from_secs(10);
-/// How long it may take to end.
+/// How long it may take to answer, and to end.
 const END: Duration = Duration::from_secs(30);
 /// Keys of the content that is compared.
 const KEYS: usize = 1000;
@@ -21,7 +22,7 @@ pub(super) fn measure(job: &Job) -> Result<Figures> {
     // What an earlier one left, if it was killed.
     let _ = std::fs::remove_file(SOCKET);
     let server = Running::start(job)?;
-    match serve() {
+    match serve(Duration::from_secs(job.limit)) {
         Ok((wall, digest)) => server.end(END)?.figures(wall, digest),
         Err(error) => {
             server.kill()?;
@@ -30,14 +31,18 @@ pub(super) fn measure(job: &Job) -> Result<Figures> {
     }
 }
 
-fn serve() -> Result<(f64, u64)> {
+fn serve(limit: Duration) -> Result<(f64, u64)> {
     let stream = connect()?;
     let begin = Instant::now();
-    // It ends with the server, if that is killed at its limit.
-    let load =
-        command(Path::new(LOADER)).args(LOAD).arg(LOAD_KINDS).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+    let mut load =
+        command(Path::new(LOADER)).args(LOAD).arg(LOAD_KINDS).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let Some(status) = load.wait_timeout(limit)? else {
+        load.kill()?;
+        load.wait()?;
+        bail!("the load took over {} s", limit.as_secs());
+    };
     let wall = begin.elapsed().as_secs_f64();
-    ensure!(load.success(), "the load generator: {load}");
+    ensure!(status.success(), "the load generator: {status}");
     Ok((wall, content(stream)?))
 }
 
@@ -55,6 +60,7 @@ fn connect() -> Result<UnixStream> {
 /// The load's keys are random, so the content that is compared is another one: its digest, as the server makes it. Then the
 /// server is told to end.
 fn content(mut stream: UnixStream) -> Result<u64> {
+    stream.set_read_timeout(Some(END))?;
     let mut replies = BufReader::new(stream.try_clone()?).lines();
     let mut ask = |text: &str| -> Result<String> {
         stream.write_all(text.as_bytes())?;
