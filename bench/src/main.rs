@@ -16,6 +16,7 @@
 //! report                  tables and charts of that
 //! threads                 the same for several threads
 //! growth, memory, tiny    measurements apart from it, each with its own tables
+//! programs                the same, of whole programs
 //! ```
 
 mod allocators;
@@ -25,6 +26,7 @@ mod growth;
 mod measure;
 mod memory;
 mod options;
+mod programs;
 mod report;
 mod threads;
 mod tiny;
@@ -37,7 +39,7 @@ use clap::{Parser, ValueEnum};
 use measure::data::Data;
 use measure::record;
 use measure::{child, parent, self_test};
-use options::{Column, Command, Instead, Options, Trace};
+use options::{Column, Command, Instead, Options, Program, Trace};
 use std::path::Path;
 use std::process::ExitCode;
 use trace::tool;
@@ -64,12 +66,14 @@ fn child(arguments: &[String]) -> Result<()> {
         "threads" => threads::child::run(rest),
         "growth" => growth::child::run(rest),
         "figures-of-memory" => memory::child(rest),
+        "program" => programs::child::run(rest),
         _ => child::run(arguments),
     }
 }
 
 fn run(options: &Options) -> Result<()> {
     let markdown = options.markdown;
+    options.check()?;
     match &options.command {
         Some(Command::Trace(Trace::Pack { first, out, inputs })) => return tool::pack(out, inputs, *first),
         Some(Command::Trace(Trace::Show { files })) => return files.iter().try_for_each(|path| tool::show(path)),
@@ -82,6 +86,7 @@ fn run(options: &Options) -> Result<()> {
         Instead { tiny: true, .. } => tiny::print(markdown)?,
         Instead { growth: true, .. } => growth::run(&options.out, options.quick, markdown)?,
         Instead { memory: true, .. } => memory::run(options)?,
+        Instead { programs: true, .. } => programs::run(options)?,
         Instead { from: Some(folder), .. } => again(folder, options)?,
         instead => match instead.threads() {
             Some(count) => threads::run(options, count)?,
@@ -98,18 +103,22 @@ fn compare(options: &Options) -> Result<()> {
         growth::run(&options.out, false, options.markdown)?;
         tiny::print(options.markdown)?;
         memory::run(options)?;
+        programs::run(options)?;
     }
     Ok(())
 }
 
-/// From what a folder has: of one thread, of several, or of both.
+/// From what a folder has: of one thread, of several, of programs.
 fn again(folder: &Path, options: &Options) -> Result<()> {
-    let several = folder.join(record::THREADS).exists();
-    if !several || folder.join(record::COMPARISON).exists() {
+    let [several, whole] = [record::THREADS, programs::FILE].map(|name| folder.join(name).exists());
+    if !(several || whole) || folder.join(record::COMPARISON).exists() {
         report::show(&Data::load(folder, record::COMPARISON)?, folder, options.process(), options.markdown)?;
     }
     if several {
         report::show_threads(&Data::load(folder, record::THREADS)?, folder, options.process(), options.markdown)?;
+    }
+    if whole {
+        programs::again(folder, options)?;
     }
     Ok(())
 }
@@ -126,5 +135,9 @@ fn list() {
     println!("Columns of several threads:");
     for column in Column::value_variants() {
         println!("  {:24} {}", column.to_string(), threads::note(*column));
+    }
+    println!("Whole programs:");
+    for program in Program::value_variants() {
+        println!("  {:24} {}", program.to_string(), programs::note(*program));
     }
 }

@@ -1,5 +1,9 @@
 //! What the command line asks for.
 
+mod names;
+
+pub(crate) use names::{Column, Part, Program};
+
 use crate::allocators;
 use crate::allocators::candidate::Entry;
 use crate::base::machine;
@@ -11,7 +15,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
-use strum::{Display, EnumString};
+
+/// It is a library of the system's, and not among the peers that are linked.
+const TCMALLOC: &str = "tcmalloc";
 
 /// Without options: time and memory of every allocator on nearly every workload, and instructions per pair; under five
 /// minutes.
@@ -23,7 +29,7 @@ pub(crate) struct Options {
     /// About a minute: shorter, fewer workloads, no instructions. With --memory, all of it smaller
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Everything: all workloads, more processes, system calls, then --threads, --growth, --tiny and --memory
+    /// Everything: all workloads, more processes, system calls, then --threads, --growth, --tiny, --memory and --programs
     #[arg(long, conflicts_with = "quick")]
     pub(crate) all: bool,
     /// The churn of a million blocks with --quick too
@@ -35,7 +41,7 @@ pub(crate) struct Options {
     workload: Vec<String>,
     /// Only these allocators
     #[arg(long, value_name = "A,B", value_delimiter = ',', hide_possible_values = true)]
-    #[arg(value_parser = PossibleValuesParser::new(allocators::ALL.iter().map(|entry| entry.name)))]
+    #[arg(value_parser = PossibleValuesParser::new(allocators::ALL.iter().map(|entry| entry.name).chain([TCMALLOC])))]
     allocator: Vec<String>,
     /// Processes for each allocator and workload [default: 3; quick: 2; all: 5]
     #[arg(long, value_name = "N")]
@@ -61,6 +67,9 @@ pub(crate) struct Options {
     /// With --threads, only these columns
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     column: Vec<Column>,
+    /// With --programs, only these
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    program: Vec<Program>,
     /// With --memory: how long a process is idle after its bursts
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10")]
     pub(crate) rest: Duration,
@@ -85,6 +94,9 @@ pub(crate) struct Instead {
     /// What each allocator adds to one small static program
     #[arg(long)]
     pub(crate) tiny: bool,
+    /// Whole programs: time and peak memory of those that are installed, with malloc preloaded, and of some in Rust
+    #[arg(long)]
+    pub(crate) programs: bool,
     /// Measure nothing: tables and charts from the raw data in DIR
     #[arg(long, value_name = "DIR")]
     pub(crate) from: Option<PathBuf>,
@@ -125,34 +137,6 @@ pub(crate) enum Trace {
     },
 }
 
-/// A part of `--memory`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Display, EnumString)]
-#[strum(serialize_all = "lowercase")]
-pub(crate) enum Part {
-    Bursts,
-    Patterns,
-    Limit,
-    Space,
-}
-
-/// A column of `--threads`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum, Display, EnumString)]
-#[strum(serialize_all = "lowercase")]
-pub(crate) enum Column {
-    Pair2,
-    Churn2,
-    Larson,
-    Remote,
-    Remote64,
-    Short,
-    Short2,
-    Generations,
-    Sharing,
-    Handover,
-    Sh6,
-    Sh8,
-}
-
 impl Instead {
     /// How many threads there are to be, if several threads are to be measured.
     pub(crate) fn threads(&self) -> Option<usize> {
@@ -186,6 +170,23 @@ impl Options {
     /// The columns of `--threads`.
     pub(crate) fn columns(&self) -> &[Column] {
         if self.column.is_empty() { Column::value_variants() } else { &self.column }
+    }
+
+    /// The programs of `--programs`.
+    pub(crate) fn programs(&self) -> &[Program] {
+        if self.program.is_empty() { Program::value_variants() } else { &self.program }
+    }
+
+    /// Whether an allocator of `--programs` is to be measured there.
+    pub(crate) fn is_preloaded(&self, name: &str) -> bool {
+        self.allocator.is_empty() || self.allocator.iter().any(|wanted| wanted == name)
+    }
+
+    /// That nothing is asked for which would be left out without a word.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        let is_elsewhere = !self.instead.programs && !self.allocator.is_empty() && self.is_preloaded(TCMALLOC);
+        anyhow::ensure!(!is_elsewhere, "{TCMALLOC} is only in --programs");
+        Ok(())
     }
 
     pub(crate) fn rounds(&self) -> usize {

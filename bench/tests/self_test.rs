@@ -31,6 +31,23 @@ fn every_allocator_gives_memory_that_can_be_used_and_counts_are_right() {
     }
 }
 
+/// A program that every Linux has runs on both mallocs, with the same output, and its tables come again.
+#[test]
+fn a_program_runs_on_a_preloaded_allocator() {
+    let folder = tempfile("programs");
+    let out = folder.to_str().expect("a path that is text");
+    let arguments = ["--programs", "--quick", "--rounds", "1", "--program", "sort", "--allocator", "hmalloc,system"];
+    let output = bench(&[&arguments[..], &["--out", out]].concat());
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}{}", text(&output.stderr));
+    for part in ["wall time", "processor time", "peak resident", " sort ", "geometric mean of 1", "hmalloc to system"] {
+        assert!(said.contains(part), "{part} is missing:\n{said}");
+    }
+    let again = text(&bench(&["--from", out]).stdout);
+    assert!(said.starts_with(&again) && !again.is_empty(), "{again}\n{said}");
+    std::fs::remove_dir_all(folder).expect("the folder can be removed");
+}
+
 /// A small run: all tables come, and the same ones come again from what it wrote down.
 #[test]
 fn tables_can_be_made_again_from_the_raw_data() {

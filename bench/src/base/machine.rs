@@ -1,6 +1,7 @@
 //! Where and when something was measured.
 
-use std::time::SystemTime;
+use humantime::format_rfc3339_seconds;
+use std::time::{Duration, SystemTime};
 
 /// The processor's name and how many of them there are.
 pub(crate) fn name() -> String {
@@ -31,4 +32,25 @@ pub(crate) fn setting(path: &str) -> String {
 
 pub(crate) fn seconds_since_1970() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// A time in words, by universal time.
+pub(crate) fn date(seconds_since_1970: u64) -> String {
+    format_rfc3339_seconds(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds_since_1970)).to_string()
+}
+
+/// The machine, its kernel and the date, for a table that is made now.
+pub(crate) fn here_and_now() -> String {
+    format!("{}, Linux {}; {}", name(), kernel(), date(seconds_since_1970()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_has_all_its_parts() {
+        assert_eq!(date(1_000_000_000), "2001-09-09T01:46:40Z");
+        assert!(here_and_now().contains("Linux") && here_and_now().ends_with('Z'));
+    }
 }

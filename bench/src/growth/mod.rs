@@ -16,7 +16,7 @@ mod scenario;
 
 use crate::allocators;
 use crate::base::progress::Progress;
-use crate::base::{child as process, durations};
+use crate::base::{child as process, durations, machine};
 use anyhow::{Context, Result, ensure};
 use measured::{ALLOCATORS, Figures, Measured, Moves, OfPhases, find};
 use scenario::Scenario;
@@ -37,6 +37,7 @@ const SEARCH_MAX: Duration = Duration::from_secs(240);
 /// Measures all points, prints them, and leaves `growth.csv` and `growth.svg` in the folder `out`.
 pub(crate) fn run(out: &Path, quick: bool, markdown: bool) -> Result<()> {
     let all = measure(quick)?;
+    println!("{}\n", machine::here_and_now());
     print!("{}", report::text(&all, markdown));
     let write = || -> Result<()> {
         std::fs::create_dir_all(out)?;

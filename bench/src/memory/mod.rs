@@ -24,9 +24,7 @@ use crate::base::machine::{self, setting};
 use crate::options::{Options, Part};
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
-use humantime::format_rfc3339_seconds;
 use parent::Parent;
-use std::time::SystemTime;
 
 /// Whose memory is measured unless `--allocator` says otherwise: hmalloc's, the one for a single thread, and on the
 /// program break; that of two peers that many programs use, and the C library's.
@@ -85,12 +83,12 @@ pub(crate) fn child(arguments: &[String]) -> Result<()> {
 
 /// The machine, the date, the kernel settings that matter here, and the versions that are compared.
 fn head(allocators: &[&'static Entry], quick: bool) -> String {
-    let (name, kernel, date) = (machine::name(), machine::kernel(), format_rfc3339_seconds(SystemTime::now()));
+    let here = machine::here_and_now();
     let huge = chosen(&setting("/sys/kernel/mm/transparent_hugepage/enabled"));
     let overcommit = setting("/proc/sys/vm/overcommit_memory");
     let note = if quick { "; quick: small sizes, not for comparison" } else { "" };
     let versions = allocators::versions(allocators).join(", ");
-    format!("{name}, Linux {kernel}; {date}\nhuge pages: {huge}, overcommit: {overcommit}{note}\n{versions}\n")
+    format!("{here}\nhuge pages: {huge}, overcommit: {overcommit}{note}\n{versions}\n")
 }
 
 /// The word in brackets, by which the kernel says what is set among what can be.

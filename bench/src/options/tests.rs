@@ -57,3 +57,13 @@ fn memory_has_parts_and_a_rest() {
         assert!(parse(&wrong).is_err(), "{wrong:?}");
     }
 }
+
+#[test]
+fn programs_are_all_or_those_that_are_named_and_tcmalloc_is_only_there() {
+    assert_eq!(parse(&["--programs"]).unwrap().programs().len(), Program::value_variants().len());
+    let named = parse(&["--programs", "--program", "python-malloc,gcc", "--allocator", "tcmalloc,system"]).unwrap();
+    assert_eq!(named.programs(), [Program::PythonMalloc, Program::Gcc]);
+    assert!(named.check().is_ok() && named.is_preloaded("tcmalloc") && !named.is_preloaded("hmalloc"));
+    assert!(parse(&["--allocator", "tcmalloc"]).unwrap().check().is_err());
+    assert!(parse(&["--programs", "--program", "emacs"]).is_err());
+}

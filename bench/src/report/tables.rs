@@ -3,6 +3,7 @@
 use super::columns::{best_peer, groups, ratio};
 use super::{pairs, summary, syscalls};
 use crate::allocators::candidate::Kind;
+use crate::base::machine;
 use crate::base::stats::{self, Process};
 use crate::base::table::{Table, cell, number, title};
 use crate::measure::data::{Data, Quantity};
@@ -41,7 +42,10 @@ pub(super) fn head(data: &Data) {
     let run = &data.run;
     let (machine, kernel, rounds, budget) = (&run.machine, &run.kernel, run.rounds, run.budget_ms);
     let threads = run.threads.map_or(String::new(), |count| format!(" with {count} threads"));
-    println!("{machine}, Linux {kernel}; {rounds} processes of {budget} ms{threads} for each allocator and workload");
+    let date = machine::date(run.seconds_since_1970);
+    println!(
+        "{machine}, Linux {kernel}; {date}; {rounds} processes of {budget} ms{threads} for each allocator and workload"
+    );
     let mut versions: Vec<&str> = run.allocators.iter().filter_map(|name| name.version.as_deref()).collect();
     versions.dedup();
     println!("{}\n", versions.join(", "));

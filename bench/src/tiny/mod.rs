@@ -3,9 +3,9 @@
 mod memory;
 mod spans;
 
-use crate::base::build;
 use crate::base::progress::Progress;
 use crate::base::table::Table;
+use crate::base::{build, machine};
 use anyhow::{Context, Result, ensure};
 use memory::{Pages, Stopped};
 use std::path::PathBuf;
@@ -44,6 +44,7 @@ struct Row {
 /// Builds and measures everything, and prints it.
 pub(crate) fn print(markdown: bool) -> Result<()> {
     let rows = measure().context("the tiny programs")?;
+    println!("{}\n", machine::here_and_now());
     print_sizes(&rows, markdown);
     print_pages("all blocks are live", &rows, |row| row.live, markdown);
     print_pages("all are freed", &rows, |row| row.freed, markdown);
