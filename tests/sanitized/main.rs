@@ -33,7 +33,12 @@ const WEAKER: &[Weaker] = &[
         "compare_exchange_weak(seen, seen | Word::from(bit), Release, Acquire)",
         "compare_exchange_weak(seen, seen | Word::from(bit), Relaxed, Acquire)",
     ),
-    Weaker("ground/lease.rs", "pub(crate) fn leave(", "self.busy.store(0, Release)", "self.busy.store(0, Relaxed)"),
+    Weaker(
+        "ground/lease.rs",
+        "pub(crate) fn leave(",
+        "self.state.store(self.state.load(Relaxed) & !BUSY, Release)",
+        "self.state.store(self.state.load(Relaxed) & !BUSY, Relaxed)",
+    ),
 ];
 
 /// The toolchain that can build an instrumented standard library, installed if it is not there.
@@ -82,7 +87,8 @@ fn weakened(number: usize, Weaker(file, behind, line, weaker): &Weaker) -> PathB
     let _ = fs::remove_dir_all(folder.join("src"));
     let copied = Command::new("cp").arg("-r").args([repository("src"), repository("README.md")]).arg(&folder).status();
     assert!(copied.expect("cp").success());
-    let manifest = "[package]\nname = \"hmalloc\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[features]\ndefault = [\"threads\"]\nthreads = []\nstages = []\n\
+    let manifest = "[package]\nname = \"hmalloc\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\
+                    [features]\ndefault = [\"threads\"]\nthreads = []\nstages = []\n\
                     [dependencies]\nsyscalls = { version = \"0.8.1\", default-features = false }\n";
     fs::write(folder.join("Cargo.toml"), manifest).expect("a manifest");
     let path = folder.join("src").join(file);
