@@ -75,12 +75,13 @@ const BELOW_POINTER: usize = if cfg!(any(target_arch = "powerpc", target_arch = 
 };
 
 /// Whether no thread has this thread pointer, for the memory to which it leads is not there: a libc keeps there what it knows of
-/// the thread, and programs without one [promise](crate::Hmalloc::with_thread_pointers) that something is.
-/// False where that cannot be known.
+/// the thread, and programs without one [promise](crate::Hmalloc::with_thread_pointers) that something is. On x86 and x86_64 the
+/// word there is the pointer itself, so it is known of memory that is another's by now, too. False where that cannot be known.
 #[cold]
 pub(crate) fn is_unused_pointer(pointer: usize) -> bool {
     let below = if is_linked() { BELOW_POINTER } else { 0 };
-    super::tasks::is_unmapped(pointer.wrapping_sub(below) & !3)
+    let word = if cfg!(any(target_arch = "x86", target_arch = "x86_64")) { Some(pointer as u32) } else { None };
+    super::tasks::is_not_there(pointer.wrapping_sub(below) & !3, word)
 }
 
 /// The thread pointer on arm, from the code that the kernel maps for programs at a fixed address (`kuser_get_tls`).

@@ -177,14 +177,15 @@ pub(crate) fn is_gone(thread: u32) -> bool {
     answer == Err(Errno::ESRCH)
 }
 
-/// Whether nothing that can be read is at an address, which is a multiple of 4. False where that cannot be known.
+/// Whether nothing that can be read is at an address, which is a multiple of 4, or another word than `word`, if that is given.
+/// False where that cannot be known.
 #[cold]
-pub(crate) fn is_unmapped(address: usize) -> bool {
+pub(crate) fn is_not_there(address: usize, word: Option<u32>) -> bool {
     if cfg!(miri) {
         return false;
     }
     let no_time = [0_usize; 2];
     // SAFETY: the kernel reads the word, if it can, and the time. Whatever the word holds, the wait ends at once.
-    let answer = unsafe { syscall!(Sysno::futex, address, FUTEX_WAIT_PRIVATE, 0, no_time.as_ptr()) };
-    answer == Err(Errno::EFAULT)
+    let answer = unsafe { syscall!(Sysno::futex, address, FUTEX_WAIT_PRIVATE, word.unwrap_or(0), no_time.as_ptr()) };
+    answer == Err(Errno::EFAULT) || (word.is_some() && answer == Err(Errno::EAGAIN))
 }

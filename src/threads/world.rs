@@ -13,9 +13,9 @@ use core::sync::atomic::Ordering::{Acquire, Release};
 
 /// How many tiers are mapped at a time.
 const BATCH: usize = 8;
-/// When there was no tier for a thread, so many more turns are taken without one before it is looked for again: a look takes half
-/// a microsecond.
-const CROWDED: u32 = 255;
+/// When there was no tier for a thread, so many more turns are taken without one before it is looked for again: a look at 255
+/// tiers takes up to 200 microseconds.
+const CROWDED: u32 = 4096;
 /// How often it is looked whether a stopped thread is at rest, before the wait sleeps,
 const SPINS: u32 = 1000;
 /// and how often it sleeps for a moment before it gives up for now: some 20 ms in all.

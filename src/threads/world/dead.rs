@@ -9,13 +9,14 @@
 //! - A thread is found by its thread pointer. That the task which became the owner is gone is a hint: a libc gives its stack
 //!   and its thread pointer to a new thread, which then goes on with the tier. But a thread pointer leads to the libc's own
 //!   record of the thread, which stands as long as the thread lives. So first the tier is taken out of the table, then all
-//!   threads pass a barrier, and if that memory is unmapped by then, no thread has the thread pointer, and one that gets it later
-//!   does not find the tier.
+//!   threads pass a barrier, and if that memory is unmapped by then, or on x86 another's, no thread has the thread pointer, and
+//!   one that gets it later does not find the tier.
 //! - What a libc keeps of dead threads, to give it to new ones, stays theirs, and so does the tier.
 
 use super::World;
 use crate::kernel::barrier;
 use crate::threads::OwnTier;
+use crate::tier::directory::TIERS_MAX;
 
 /// From so many owned tiers on, it is looked for dead owners before another one is made.
 const MANY: usize = 4;
@@ -25,7 +26,7 @@ impl World {
     /// stopped first.
     pub(super) fn abandoned(&self) -> Option<&OwnTier> {
         let owned = self.count.get();
-        if owned < MANY.max(2 * self.living.get()) {
+        if owned < MANY.max(2 * self.living.get()).min(TIERS_MAX) {
             return None;
         }
         let gone = |tier: &&OwnTier| !tier.lease.is_busy() && tier.is_owner_gone();
