@@ -87,12 +87,20 @@ fn world_of_the_dead() -> (&'static World, [usize; 3]) {
         // SAFETY: new memory, at no address of anybody's.
         let memory = unsafe { libc::mmap(ptr::null_mut(), 1 << 16, access, flags, -1, 0) };
         assert_ne!(memory, libc::MAP_FAILED);
-        memory.expose_provenance() + (1 << 15)
+        let pointer = memory.expose_provenance() + (1 << 15);
+        write(pointer, pointer);
+        pointer
     });
     for (pointer, number) in pointers.into_iter().zip(2..) {
         die_with_a_tier(world, pointer, number);
     }
     (world, pointers)
+}
+
+/// Writes to the word to which a thread pointer leads: on x86 that is the pointer itself.
+fn write(pointer: usize, word: usize) {
+    // SAFETY: it is mapped, and nobody's.
+    unsafe { ptr::with_exposed_provenance_mut::<usize>(pointer).write(word) };
 }
 
 fn unmap(pointer: usize) {
@@ -127,6 +135,19 @@ fn a_tier_whose_thread_pointer_leads_nowhere_is_given_to_another_thread() {
     assert!(!world.tier(3).expect("a tier").lease.enter(pointers[1]));
     unmap(pointers[0]);
     unmap(pointers[2]);
+}
+
+/// The libc has returned the memory, and somebody else has it now.
+#[test]
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+#[cfg_attr(miri, ignore = "makes system calls")]
+fn a_tier_whose_thread_pointer_leads_elsewhere_is_given_to_another_thread() {
+    let (world, pointers) = world_of_the_dead();
+    write(pointers[1], 0);
+    assert_eq!(register(world, OTHER).number(), 3);
+    let numbers = pointers.map(|pointer| world.table.find(pointer).map(OwnTier::number));
+    assert_eq!(numbers, [Some(2), None, Some(4)]);
+    pointers.into_iter().for_each(unmap);
 }
 
 /// What was interrupted may have been about to enter the tier that its signal handlers have left.
