@@ -1,11 +1,12 @@
-//! One size class: the slots that it has claimed and not handed out, which it has **at hand**, and how it claims more
-//! of its current slab.
+//! One size class: the slots that it has claimed and not handed out, which it has **at hand**. How it claims more of its
+//! current slab is in [`sweep`].
+
+mod sweep;
 
 use crate::ground::header::{MAX_SLOTS, Slab};
 use crate::ground::prefetch::prefetch;
 use crate::ground::shared::SharedBits;
 use crate::tier::others::Others;
-use crate::tier::units::slots_of_word;
 use core::ptr::NonNull;
 
 /// How much fresh memory a class opens at first, in bytes: mostly one kernel page.
@@ -150,160 +151,6 @@ impl Class {
     fn first_slot(&self, word: u64) -> usize {
         self.base + first_bit(word) * self.slot_size as usize
     }
-
-    /// Claims the next word of the current slab with free slots among the opened ones, from the start again if that pays.
-    ///
-    /// Only where this is short: all of the slab has kernel memory, and no other thread frees its slots. Inlined, because a
-    /// class comes here after every dozen slots in a heap with many live blocks.
-    #[inline(always)]
-    pub(crate) fn sweep_shortly(&mut self, others: Company) -> bool {
-        let Some(slab) = self.slab.filter(|slab| is_plain(*slab, others)) else { return false };
-        self.sweep_plain(slab)
-    }
-
-    /// Claims a word of a [plain](is_plain) slab, or of any other, or opens slots.
-    #[inline]
-    pub(crate) fn claim_more(&mut self, slab: Slab, others: Company) -> bool {
-        let swept = if is_plain(slab, others) {
-            self.sweep_plain(slab)
-        } else {
-            self.sweep(slab, others) || (self.begin_again(slab) && self.sweep(slab, others))
-        };
-        swept || self.open(slab, others)
-    }
-
-    #[inline(always)]
-    fn sweep_plain(&mut self, slab: Slab) -> bool {
-        self.sweep_words(slab) || (self.begin_again(slab) && self.sweep_words(slab))
-    }
-
-    /// Claims the next word with free slots among the opened ones, of a slab without zero units in which no other thread
-    /// frees slots.
-    #[inline(always)]
-    fn sweep_words(&mut self, slab: Slab) -> bool {
-        for index in self.next as usize..slab.opened().div_ceil(64) {
-            let free = slab.free_slots(index);
-            if free != 0 {
-                self.take_over(slab, index, free);
-                self.zeros = Zeros::new(false, self.zeros.ahead());
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Claims the next word with free slots among the opened ones, if there is one.
-    fn sweep(&mut self, slab: Slab, others: Company) -> bool {
-        for index in self.next as usize..slab.opened().div_ceil(64) {
-            let free = slab.free_slots(index);
-            if free != 0 {
-                if slab.zero_units() == 0 {
-                    self.claim(slab, index, free, others);
-                    self.zeros = Zeros::new(false, self.zeros.ahead());
-                } else {
-                    self.claim_some(slab, index, free, others);
-                }
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Has the sweep begin again, if that pays: if many slots were freed since it began, or there is no other slab. A slab with
-    /// less than a word of opened slots is swept often, so after some sweeps more are opened instead.
-    #[inline]
-    fn begin_again(&mut self, slab: Slab) -> bool {
-        let (opened, capacity) = (slab.opened(), slab.capacity());
-        let freed = NEVER as usize - slab.until_review();
-        let enough = freed >= (opened / RELIST_FRACTION).max(1) || (opened == capacity && self.listed.is_none());
-        if !enough || (self.sweeps == SWEEPS_MAX && opened < capacity.min(64)) {
-            return false;
-        }
-        self.next = 0;
-        self.sweeps = (self.sweeps + 1).min(SWEEPS_MAX);
-        slab.set_until_review(NEVER as usize);
-        true
-    }
-
-    /// Opens slots that were never handed out, if there are any: in fresh memory first as many as one kernel page
-    /// holds, then as many as are open already, up to whole words.
-    fn open(&mut self, slab: Slab, others: Company) -> bool {
-        let (opened, capacity) = (slab.opened(), slab.capacity());
-        if opened == capacity {
-            return false;
-        }
-        let zero = slab.zero_units_ahead(self.zeros.ahead());
-        let is_zero = |from, to| slab.units_of_slots(from, to) & !zero == 0;
-        let more = if is_zero(opened, opened + 1) { (TOUCHED_BYTES / slab.slot_size()).max(opened).max(1) } else { 64 };
-        let index = opened / 64;
-        let open = (opened + more).min(capacity).min((index + 1) * 64);
-        slab.open(open);
-        self.sweeps = 0;
-        let (fresh, ahead) = (is_zero(opened, open), is_zero(open - 1, open));
-        let more = slots_of_word(open, index) & !slots_of_word(opened, index);
-        let fresh = self.claim(slab, index, more, others) && fresh;
-        self.zeros = Zeros::new(fresh, ahead);
-        true
-    }
-
-    /// Claims the free slots of a word that have kernel memory; the others at the next visits.
-    #[inline(never)]
-    fn claim_some(&mut self, slab: Slab, index: usize, free: u64, others: Company) {
-        let (some, fresh) = slab.prefer(index, free);
-        let visits = self.zeros.visits() + 1;
-        let all = some == free || visits == VISITS_MAX;
-        let wanted = if all { free } else { some };
-        let fresh = self.claim(slab, index, wanted, others) && fresh;
-        self.zeros = Zeros::new(fresh, self.zeros.ahead());
-        if !all {
-            self.next = index as u8;
-            self.zeros = self.zeros.with_visits(visits);
-        }
-    }
-
-    /// Claims the free slots `free` of a word, and those that others have freed. Whether there were none of these.
-    #[inline(always)]
-    fn claim(&mut self, slab: Slab, index: usize, wanted: u64, others: Company) -> bool {
-        let free = match others.filter(|others| others.is_shared()) {
-            Some(others) => others.take_word(slab, index, wanted),
-            None => wanted,
-        };
-        let units = slab.use_units(index, free);
-        self.take_over(slab, index, free);
-        self.claimed_units = units;
-        free == wanted
-    }
-
-    /// Takes free slots of a word, in which nothing was known to be zero.
-    #[inline(always)]
-    fn take_over(&mut self, slab: Slab, index: usize, free: u64) {
-        self.claimed_units = 0;
-        self.word = free;
-        self.live = &raw const slab.live()[index];
-        self.slot_size = slab.slot_size() as u32;
-        self.base = slab.start() + index * 64 * self.slot_size as usize;
-        self.next_slot = self.first_slot(free);
-        self.next = index as u8 + 1;
-    }
-
-    /// Reverses the claim of the slots at hand. The next refill sweeps the slab from the start.
-    pub(crate) fn unclaim(&mut self) {
-        let Some(slab) = self.slab else { return };
-        if self.word != 0 {
-            // All slots handed out since the claim lie below.
-            slab.unuse_units(self.claimed_units, self.next_slot - slab.start());
-        }
-        self.word = 0;
-        self.next = 0;
-        self.zeros = Zeros::new(false, self.zeros.ahead());
-        slab.set_until_review(NEVER as usize);
-    }
-}
-
-/// Whether all of a slab has kernel memory, and no other thread frees its slots.
-#[inline(always)]
-fn is_plain(slab: Slab, others: Company) -> bool {
-    slab.zero_units() == 0 && !others.is_some_and(Others::is_shared)
 }
 
 /// The number of the lowest bit that is set, below 64; if there is none, any number below 65.

@@ -16,7 +16,7 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | [`class`] | one size class: the claimed word, the sweep for the next one, opening fresh slots |
+//! | [`class`], `class/sweep` | one size class: the claimed word; the sweep for the next one, opening fresh slots |
 //! | [`slot`] | from an address to a slot and its bit |
 //! | [`shelf`] | the places of slabs that are not current: full, listed, empty; and retiring them |
 //! | [`length`] | how long a new slab is |
