@@ -1,8 +1,8 @@
 //! Which program runs on which allocator, of those that are here.
 
 use super::catalogue::{self, Call};
-use super::child::Job;
 use super::heaps::{self, C_LIBRARY, Found, Heap, SYSTEM};
+use super::job::Job;
 use crate::base::build;
 use crate::options::{Options, Program};
 use anyhow::Result;

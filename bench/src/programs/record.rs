@@ -1,6 +1,6 @@
 //! The raw data: one line of JSON for each process.
 
-use super::child::Figures;
+use super::job::Figures;
 use crate::options::Program;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,7 @@
 //! Tables of whole programs.
 
-use super::child::Figures;
 use super::heaps::SYSTEM;
+use super::job::Figures;
 use super::record::{Data, Record};
 use crate::base::machine;
 use crate::base::stats::{self, Process};

@@ -1,7 +1,7 @@
 //! The server with its load generator: two programs, of which only the server is on the allocator.
 
 use super::catalogue::{LOAD, LOAD_KINDS, LOADER, SOCKET};
-use super::child::{Figures, Job, Running, command, digest};
+use super::job::{Figures, Job, Running, command, digest};
 use anyhow::{Context, Result, bail, ensure};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
