@@ -56,7 +56,7 @@ impl Leased {
         }
     }
 
-    /// Stops the owner. For who has the lock.
+    /// Stops the owner. The caller holds the lock.
     fn stop(&self) {
         self.lease.revoke();
         membarrier();

@@ -116,7 +116,7 @@ fn growth_beside_a_look_up() {
             promise!(reader.find(0), "the owner of a live block is not found");
         });
         map.grow();
-        promise!(map.find(0) && map.find(1), "an owner is not found by who has set it");
+        promise!(map.find(0) && map.find(1), "the thread that has set an owner does not find it");
         reader.join().unwrap();
     });
 }

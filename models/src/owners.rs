@@ -25,8 +25,8 @@ fn free(heap: &Heap, bit: Half) -> Result<(), NotLive> {
     Ok(())
 }
 
-/// A thread frees the last slot of a slab and is late to tell the owner, who has taken it by then and retired the slab, which
-/// is another owner's now. A block of that one's is freed: the page may be in the inbox of the first.
+/// A thread frees the last slot of a slab and is late to tell the owner. By then that has taken the slot and retired the slab,
+/// and another owner has it. A block of that one's is freed: the page may be in the inbox of the first.
 #[test]
 fn late_notice_to_the_former_owner() {
     explore(|| {

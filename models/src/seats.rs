@@ -1,4 +1,4 @@
-//! The lock: one holder at a time, who sees what was done before, and no thread sleeps for ever.
+//! The lock: it has one holder at a time, the next holder sees what the last one did, and no thread sleeps for ever.
 //!
 //! What waits here does as `waiting.rs` in the product does, but for its timeouts: so a call that is lost is a deadlock, which
 //! the checker finds. Threads are numbered from 1 on, and that is what stands in a held word.

@@ -21,7 +21,8 @@ const SPINS: u32 = 1000;
 /// and how often it sleeps for a moment before it gives up for now: some 20 ms in all.
 const PATIENCE: usize = 200;
 
-/// Bytes of the mapping with the world, the tier that is nobody's and the first others, and of one with more of them.
+/// Bytes of the mapping that holds the world, the tier that nobody owns and the first ones for threads; and of one that
+/// holds more of those.
 pub(crate) const WORLD_BYTES: usize = size_of::<World>() + BATCH * size_of::<OwnTier>();
 const BATCH_BYTES: usize = BATCH * size_of::<OwnTier>();
 

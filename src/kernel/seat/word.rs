@@ -19,7 +19,7 @@
 //!
 //! | ordering | its partner | what breaks without it |
 //! |---|---|---|
-//! | leave, open, release: Release | take, take or mark: Acquire | who has the lock misses what was done before |
+//! | leave, open, release: Release | take, take or mark: Acquire | the holder misses what was done before |
 
 use super::atomic::{Acquire, AtomicU32, Relaxed, Release};
 

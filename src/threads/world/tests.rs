@@ -76,6 +76,18 @@ fn a_stop_inside_of_another_one_does_not_end_it() {
     assert!(tier.lease.enter(OTHER), "both are over");
 }
 
+/// Not with a thread pointer of 0 either, which is what is read where there is none.
+#[test]
+fn who_has_no_tier_enters_none() {
+    let world = some_world();
+    assert!(!world.table.guess(0).lease.enter(0));
+    let tier = register(world, OTHER);
+    assert!(ptr::eq(world.table.guess(OTHER), tier));
+    world.vacate(tier);
+    assert!(!ptr::eq(world.table.guess(OTHER), tier), "it is found no more");
+    assert!(!world.table.guess(OTHER).lease.enter(OTHER));
+}
+
 /// Memory for three thread pointers, and tiers of the dead under them.
 fn world_of_the_dead() -> (&'static World, [usize; 3]) {
     seat::use_thread_pointers();
@@ -99,7 +111,7 @@ fn world_of_the_dead() -> (&'static World, [usize; 3]) {
 
 /// Writes to the word to which a thread pointer leads: on x86 that is the pointer itself.
 fn write(pointer: usize, word: usize) {
-    // SAFETY: it is mapped, and nobody's.
+    // SAFETY: it is mapped, and nothing else uses it.
     unsafe { ptr::with_exposed_provenance_mut::<usize>(pointer).write(word) };
 }
 
