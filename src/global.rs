@@ -132,10 +132,11 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         }
     }
 
-    /// Begins a turn.
+    /// Begins a turn. `None` if the caller is a signal handler that must not wait for it: its own thread has the turn, or may
+    /// keep from going on whoever has it.
     #[inline(always)]
-    fn begin(&self) -> Turn {
-        if self.lock.try_lock() { Turn::Taken } else { self.lock.wait() }
+    fn begin(&self) -> Option<Turn> {
+        if self.lock.try_lock() { Some(Turn::Taken) } else { self.lock.wait_unless_inside() }
     }
 }
 

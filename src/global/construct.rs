@@ -5,8 +5,8 @@ use crate::door::misuse::Misuse;
 use crate::global::lock::{Futex, Lock, SingleThreaded};
 use crate::ground::policy::Policy;
 use crate::heap::Heap;
+use crate::kernel::around::Side;
 use crate::kernel::brk::{Automatic, Brk};
-use crate::kernel::fork::Side;
 use crate::kernel::{barrier, tasks};
 use core::cell::UnsafeCell;
 

@@ -8,6 +8,7 @@ use crate::global::lock::Lock;
 use crate::ground::header::Slab;
 use crate::kernel::brk::Brk;
 use crate::threads::World;
+use crate::threads::handlers::PutOff;
 use crate::tier::others::{Beside, Outcome};
 use crate::tier::slot::Slot;
 use crate::work::Work;
@@ -68,7 +69,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[inline(never)]
     pub(super) fn review(&self, mut mine: Mine<'_>, by: ByHandle<'_>, slab: Slab) {
         if L::ALONE {
-            self.in_center(by, |work| work.review(slab));
+            let _ = self.in_center(by, |work| work.review(slab));
         } else {
             mine.tier().review_alone(slab);
             self.finish(mine, by);
@@ -182,8 +183,10 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         }
         let explain = |work: &Work<'_, B>| wanted().then(|| work.explain(address));
         let misuse = self.in_center(by, |work| if work.free_live_at(address) { None } else { explain(work) });
-        if let Some(misuse) = misuse {
-            misused(&misuse);
+        match misuse {
+            Some(Some(misuse)) => misused(&misuse),
+            Some(None) => {}
+            None => self.put_off(PutOff::Free(address)),
         }
     }
 
@@ -229,8 +232,12 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         if self.free_in_handler(address) || self.free_alone(address) {
             return Ok(());
         }
-        self.in_center(by, |work| {
+        let freed = self.in_center(by, |work| {
             work.free_fitting(address, layout).map_err(|unfit| work.explain_unfit(address, unfit))
+        });
+        freed.unwrap_or_else(|| {
+            self.put_off(PutOff::Free(address));
+            Ok(())
         })
     }
 
@@ -254,7 +261,8 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             return;
         }
         if queued {
-            self.in_center(by, |work| work.retire_queued());
+            // What is not retired now stays in the queue.
+            let _ = self.in_center(by, |work| work.retire_queued());
         }
         if twice {
             self.report_twice(by);
@@ -274,7 +282,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
                 let address = world.tiers().find_map(|tier| tier.others.twice.take())?;
                 Some(Misuse { kind: MisuseKind::AlreadyFree, ..work.explain(address) })
             });
-            match found {
+            match found.flatten() {
                 Some(misuse) => self.report_late(&misuse),
                 None => break,
             }

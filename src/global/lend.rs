@@ -20,13 +20,14 @@ struct Lent<'a, L: Lock, B: Brk> {
 impl<'a, L: Lock, B: Brk> Lent<'a, L, B> {
     /// Stops all threads, and gives all slabs to the heap's own tier. `lent` says that the program's own code gets the heap.
     fn new(owner: &'a Hmalloc<L, B>, lent: bool) -> Self {
+        owner.free_put_off();
         let result = Self { turn: owner.stop(), owner };
         owner.lock.lend(lent);
         if let Some(world) = owner.lock.world() {
             // SAFETY: it is the caller's turn.
             let heap = unsafe { &mut *owner.heap.get() };
             heap.spans.has_readers = false;
-            gather(world, &mut heap.tier, &mut heap.spans, |_| true);
+            gather(world, &mut heap.tier, &mut heap.spans);
         }
         result
     }

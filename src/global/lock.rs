@@ -4,9 +4,9 @@
 //! taken, so that the lock's first use goes to the slow path, where it gets a seat of its own.
 
 use crate::ground::company::if_threads;
-use crate::kernel::fork;
 use crate::kernel::seat::{self, Endless, Seat};
 use crate::kernel::seats::{self, SEATS};
+use crate::kernel::{around, fork};
 use crate::threads::World;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize};
@@ -31,6 +31,11 @@ pub unsafe trait Lock {
     fn try_lock(&self) -> bool;
     /// Waits for a turn. If the wait would never end, the process dies with a line that says why.
     fn wait(&self) -> Turn;
+    /// The same, for a caller that can do without: `None` after some 20 ms if the caller has interrupted a call to a heap in its
+    /// own thread, as a signal handler. Whoever has the turn may be waiting for that call to end.
+    fn wait_unless_inside(&self) -> Option<Turn> {
+        Some(self.wait())
+    }
     /// Ends the turn. True if a thread may be sleeping; then [`wake`](Lock::wake) has to be called.
     ///
     /// # Safety
@@ -69,6 +74,12 @@ pub unsafe trait Lock {
     /// Whether the caller is a signal handler that has interrupted its own thread while that has the turn.
     #[doc(hidden)]
     fn is_interrupted(&self) -> bool {
+        false
+    }
+
+    /// Whether the caller is a signal handler that has interrupted a call of its own thread to any heap.
+    #[doc(hidden)]
+    fn is_inside(&self) -> bool {
         false
     }
 
@@ -138,6 +149,20 @@ impl Futex {
         }
     }
 
+    /// Waits for a turn, or says why that would never end, or should not be done because of what `inside` says.
+    fn wait_or_doubt(&self, inside: impl Fn() -> bool) -> Result<Turn, Endless> {
+        let seat = self.find_seat();
+        if fork::forks_with(seat) {
+            // This thread holds the lock, so only this thread can have borrowed the heap.
+            if seat.is_lent() {
+                return Err(Endless::Lent);
+            }
+            self.lend(true);
+            return Ok(Turn::Forking);
+        }
+        seat.take_unless(inside).map(|()| Turn::Taken)
+    }
+
     /// Takes the lock before a fork, unless the caller holds it already.
     pub(crate) fn take_for_fork(&self) {
         if !self.try_lock() {
@@ -179,17 +204,16 @@ unsafe impl Lock for Futex {
     #[cold]
     #[inline(never)]
     fn wait(&self) -> Turn {
-        let seat = self.find_seat();
-        if fork::forks_with(seat) {
-            // This thread holds the lock, so only this thread can have borrowed the heap.
-            if seat.is_lent() {
-                Endless::Lent.die()
-            }
-            self.lend(true);
-            return Turn::Forking;
-        }
-        match seat.take() {
-            Ok(()) => Turn::Taken,
+        self.wait_or_doubt(|| false).unwrap_or_else(|endless| endless.die())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wait_unless_inside(&self) -> Option<Turn> {
+        // Without tiers there is nowhere to note what the caller does instead.
+        match self.wait_or_doubt(|| self.world().is_some() && (self.seat().is_lost() || around::is_inside())) {
+            Ok(turn) => Some(turn),
+            Err(Endless::Inside) => None,
             Err(endless) => endless.die(),
         }
     }
@@ -229,6 +253,11 @@ unsafe impl Lock for Futex {
     fn is_interrupted(&self) -> bool {
         let seat = self.seat();
         seat.is_interrupted() && !fork::forks_with(seat)
+    }
+
+    fn is_inside(&self) -> bool {
+        let interrupted = self.world().is_some_and(|world| world.is_interrupted(self.thread()));
+        interrupted || (around::is_inside() && !fork::is_forker())
     }
 
     fn may_have_world(&self) -> bool {

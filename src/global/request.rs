@@ -74,10 +74,12 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[cold]
     #[inline(never)]
     fn allocate_centrally(&self, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        if let Some((world, true)) = self.interrupted() {
-            return self.allocate_alone(world, layout);
+        if let Some((_, true)) = self.interrupted() {
+            return self.allocate_alone(layout);
         }
-        let allocated = self.in_center(by, |work| work.allocate(layout));
+        let Some(allocated) = self.in_center(by, |work| work.allocate(layout)) else {
+            return self.allocate_alone(layout);
+        };
         if allocated.is_err() && self.lock.world().is_some_and(World::has_company) {
             return self.allocate_from_all(by, layout);
         }
@@ -88,12 +90,12 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[cold]
     #[inline(never)]
     fn allocate_from_all(&self, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        if self.lock.world().is_some_and(|world| world.is_interrupted(self.lock.thread())) {
+        if self.lock.is_inside() {
             // A signal handler: its own thread cannot be stopped.
             return Err(OutOfMemory);
         }
         let asked = self.in_center(by, |work| work.may_ask_all());
-        if asked { self.while_stopped(|heap| heap.allocate(layout)) } else { Err(OutOfMemory) }
+        if asked == Some(true) { self.while_stopped(|heap| heap.allocate(layout)) } else { Err(OutOfMemory) }
     }
 
     /// [`Heap::allocate_zeroed`](crate::Heap::allocate_zeroed) for any number of threads, which do not wait for the zeros to
@@ -128,9 +130,12 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[cold]
     #[inline(never)]
     fn allocate_zeroed_centrally(&self, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        match self.interrupted() {
-            Some((world, true)) => self.allocate_alone(world, layout),
-            _ => self.in_center(by, |work| work.allocate_unfilled(layout)).map(Unfilled::fill),
+        if let Some((_, true)) = self.interrupted() {
+            return self.allocate_alone(layout);
+        }
+        match self.in_center(by, |work| work.allocate_unfilled(layout)) {
+            Some(allocated) => allocated.map(Unfilled::fill),
+            None => self.allocate_alone(layout),
         }
     }
 }

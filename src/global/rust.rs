@@ -7,6 +7,7 @@ use crate::door::validate::{admit_seen, admit_slot};
 use crate::global::lock::Lock;
 use crate::ground::policy::Policy;
 use crate::kernel::brk::Brk;
+use crate::threads::handlers::PutOff;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
 
@@ -83,8 +84,10 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             Err(unfit) if wanted => Some(work.explain_unfit(address, unfit)),
             _ => None,
         });
-        if let Some(misuse) = misuse {
-            self.policy.apply("free", &misuse);
+        match misuse {
+            Some(Some(misuse)) => self.policy.apply("free", &misuse),
+            Some(None) => {}
+            None => self.put_off(PutOff::Free(address)),
         }
     }
 
@@ -125,8 +128,10 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             let begun = work.begin_resize_fitting(payload.addr(), old, new);
             begun.map_err(|unfit| wanted.then(|| work.explain_unfit(payload.addr(), unfit)))
         });
+        // SAFETY: the caller of `realloc` does not use the old block any more.
+        let Some(begun) = begun else { return or_null(unsafe { self.resize_unlocked(payload.addr(), new) }) };
         match begun {
-            // SAFETY: the caller of `realloc` does not use the old block any more.
+            // SAFETY: as above.
             Ok(Ok(begun)) => unsafe { self.complete(None, begun) }.as_ptr(),
             Ok(Err(OutOfMemory)) | Err(None) => null_mut(),
             Err(Some(misuse)) => {

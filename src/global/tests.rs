@@ -11,6 +11,7 @@ use std::boxed::Box;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+mod killed;
 mod threads;
 
 const KIB: usize = 1 << 10;

@@ -3,6 +3,7 @@
 #[macro_use]
 mod weak;
 
+pub(crate) mod around;
 pub(crate) mod atomic;
 pub(crate) mod barrier;
 pub mod brk;

@@ -16,7 +16,7 @@
 
 use crate::ground::atomic::{Acquire, AtomicU32, Relaxed, Release, fence_after_update};
 use crate::ground::chunks::{Chunks, WORDS};
-use crate::ground::freed::{Freed, Half, SLOTS, SLOTS_OF_LINE};
+use crate::ground::freed::{Freed, Half, SLOTS, SLOTS_OF_LINE, Taken};
 use crate::ground::header::Slab;
 use crate::ground::inbox::Inbox;
 use crate::ground::size_class::{CLASSES, SizeClass};
@@ -214,12 +214,22 @@ impl Others {
         words.map(|number| self.take_if_freed(slab, page, number)).sum::<u32>() as usize
     }
 
-    /// Takes all that others have freed in a slab: also if one of them was killed before it could note that.
-    pub(crate) fn take_all(&self, slab: Slab) -> usize {
+    /// Takes all that others have freed in a slab: also if one of them was killed before it could note that. If the owner
+    /// `was_killed`, that may have been between the two steps of taking, so a slot that is free already was not freed twice.
+    pub(crate) fn take_all(&self, slab: Slab, was_killed: bool) {
         slab.forget_freed_by_others();
-        let Some(page) = self.chunks().page_of(slab) else { return 0 };
-        let words = words_of_lines(u16::MAX, slab);
-        words.map(|number| self.take_if_freed(slab, page, number)).sum::<u32>() as usize
+        let Some(page) = self.chunks().page_of(slab) else { return };
+        for number in words_of_lines(u16::MAX, slab) {
+            let word = self.chunks().word(page, number);
+            if word.freed() != 0 {
+                let (index, half) = (number * SLOTS / 64, number % (64 / SLOTS));
+                let taken = self.take_unnoted(slab, word, index, half);
+                let twice = if was_killed { 0 } else { taken.twice };
+                if twice != 0 {
+                    self.note_all_twice(slab, index * 64 + half * SLOTS, twice);
+                }
+            }
+        }
     }
 
     fn take_if_freed(&self, slab: Slab, page: u32, number: usize) -> u32 {
@@ -239,16 +249,22 @@ impl Others {
 
     /// Takes the freed bits of half a word of a slab's bitmap.
     fn take(&self, slab: Slab, word: &Freed, index: usize, half: usize) -> Half {
+        let taken = self.take_unnoted(slab, word, index, half);
+        if taken.twice != 0 {
+            self.note_all_twice(slab, index * 64 + half * SLOTS, taken.twice);
+        }
+        taken.freed
+    }
+
+    /// The same, and leaves it to the caller to note what was freed twice.
+    #[inline(always)]
+    fn take_unnoted(&self, slab: Slab, word: &Freed, index: usize, half: usize) -> Taken {
         let (live, shift) = (&slab.live()[index], half * SLOTS);
-        let taken = word.take(|bits| {
+        word.take(|bits| {
             let (mask, before) = (u64::from(bits) << shift, live.get());
             live.set(before & !mask);
             ((before & mask) >> shift) as Half
-        });
-        if taken.twice != 0 {
-            self.note_all_twice(slab, index * 64 + shift, taken.twice);
-        }
-        taken.freed
+        })
     }
 
     #[cold]
@@ -260,6 +276,12 @@ impl Others {
     #[inline]
     pub(crate) fn has_found_twice(&self) -> bool {
         !self.twice.is_empty()
+    }
+
+    /// Has a slab's page put in an inbox again when others next free there. It is in none, but whoever was about to put it in one
+    /// may be dead.
+    pub(crate) fn release_page(&self, slab: Slab) {
+        let _ = self.chunks().page_of(slab).map(|page| self.chunks().link(page).take());
     }
 
     /// Empties all inboxes and leaves it to the caller to look into all slabs.

@@ -15,6 +15,7 @@ pub mod places;
 pub mod programs;
 pub mod random;
 pub mod setup;
+pub mod staged;
 pub mod subject;
 pub mod watched;
 pub mod world;
