@@ -80,14 +80,17 @@ use core::cell::UnsafeCell;
 /// held is used by the child's next threads. Without a libc, such a program calls
 /// [`before_fork`](Self::before_fork) and [`after_fork`](Self::after_fork). A child made by the bare system call while
 /// another thread was in the heap's central part cannot use it: its first call there dies with a line that says so. A large
-/// block that another thread was moving when the process forked stays allocated in the child. A shared library with a
+/// block that another thread was moving when the process forked stays allocated in the child, and so may one that another
+/// thread's handler was freeing. A fork in a handler that interrupted the central part takes 0.1 s longer. A shared library with a
 /// heap of its own must not be unloaded while another thread forks: glibc does not wait for handlers that are running.
 ///
 /// # Signal handlers
 ///
 /// Where threads have tiers, a signal handler may allocate and free, also if it has interrupted a call of its own thread: it
-/// gets a spare tier; or, if it has interrupted the central part, a mapping, and what it frees that is no other thread's
-/// slot is freed when the thread goes on. It must not use the heap if it may have interrupted code inside of
+/// gets a spare tier; or, if it has interrupted the central part, or waited for that in vain for 20 ms, a mapping, and what it
+/// frees that is no other thread's slot is freed when a thread next leaves the central part. A block that it resizes then
+/// moves, and where it cannot be found without the lock (a large one beyond the break) the answer is that there is no memory. It
+/// must not use the heap if it may have interrupted code inside of
 /// [`with`](Self::with): the process then dies with a line. Where threads take turns, it must not use the heap if it may have
 /// interrupted a call: the process then dies with a line, after half a second if other threads live; without a libc, or
 /// where thread pointers are not read, the handler waits as long as other threads live.

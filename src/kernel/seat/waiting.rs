@@ -1,6 +1,6 @@
 //! Waiting for a lock, waking a thread that waits, and how to know that a wait would never end.
 //!
-//! Three kinds of waiting never end, and each is recognized on the slow path only:
+//! Some kinds of waiting never end, and each is recognized on the slow path only:
 //!
 //! - **No other thread is there.** If no other task shares this memory, then the lock is held by the waiter itself (a
 //!   signal handler that interrupted it), or by a thread of the process that this one was copied from.
@@ -9,6 +9,10 @@
 //! - **The waiter interrupted itself** while other threads live: the holder's thread pointer is the waiter's. As
 //!   threads made by a bare `clone` may share one, it is believed only if the holder makes no progress in half a second
 //!   of sleep.
+//! - **The waiter interrupted something else**, and the holder may be waiting for the end of that, as one that forks does. Who
+//!   can do without the lock gives up after 20 ms ([`take_unless`](Seat::take_unless)); who forks says that it waits, so that
+//!   others need not (`kernel/fork.rs`).
+//! - **The holder was left behind** by a fork, which did not wait for it.
 
 use super::{HELD, Seat, held_by_caller};
 use crate::kernel::tasks::Awake;

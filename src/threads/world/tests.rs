@@ -1,4 +1,6 @@
 use super::*;
+use crate::kernel::around::Side;
+use crate::kernel::barrier;
 use core::ptr;
 use std::alloc::{Layout, alloc_zeroed};
 use std::thread;

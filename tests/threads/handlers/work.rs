@@ -164,6 +164,9 @@ pub(super) fn work(number: usize, over: impl Fn() -> bool) {
             wrong_unless(SIGNALS.stats().live_blocks > 0);
         }
     }
+    if is_child() {
+        end_child(&blocks);
+    }
     blocks.into_iter().filter(|block| !block.is_null()).for_each(verify_and_free);
 }
 
