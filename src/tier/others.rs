@@ -46,6 +46,8 @@ impl core::fmt::Debug for Others {
 struct Inboxes {
     /// How many slabs were put in since the owner last looked into one of them.
     unseen: AtomicU32,
+    /// A [bit](told_bit) for each inbox into which something was put since the owner last looked into all.
+    told: AtomicU32,
     of_class: [Inbox; CLASSES],
 }
 
@@ -143,7 +145,13 @@ impl Others {
             return false;
         }
         // If the slab has been retired meanwhile, any class will do.
-        self.inbox(slab.size_class()).put(page, link);
+        let class = slab.size_class();
+        self.inbox(class).put(page, link);
+        // Partner: the fence in `take_told`. Else the bit could be seen here that the owner is taking, and the page not there.
+        fence_after_update();
+        if self.inboxes.0.told.load(Relaxed) & told_bit(class) == 0 {
+            self.inboxes.0.told.fetch_or(told_bit(class), Relaxed);
+        }
         // A count that is lost now and then does no harm.
         let count = self.inboxes.0.unseen.load(Relaxed);
         self.inboxes.0.unseen.store(count.wrapping_add(1), Relaxed);
@@ -187,6 +195,17 @@ impl Others {
         all
     }
 
+    /// The inboxes that may not be empty, a [bit](told_bit) for each, of those that the owner has not looked for since. To look
+    /// into all of them would take longer than the rest of a visit to the central part.
+    pub(super) fn take_told(&self) -> u32 {
+        if self.inboxes.0.told.load(Relaxed) == 0 {
+            return 0;
+        }
+        let told = self.inboxes.0.told.swap(0, Relaxed);
+        fence_after_update();
+        told
+    }
+
     /// Takes all pages out of a class's inbox, and returns the first.
     pub(super) fn empty_inbox(&self, class: SizeClass) -> Option<u32> {
         self.inbox(class).take_all()
@@ -203,6 +222,7 @@ impl Others {
         let link = self.chunks().link(page);
         let next = link.next();
         self.inbox(class).put(page, link);
+        self.inboxes.0.told.fetch_or(told_bit(class), Relaxed);
         next
     }
 
@@ -284,6 +304,11 @@ fn word_of(chunks: &Chunks, page: u32, slot: Slot) -> (&Freed, Half) {
 fn words_of_lines(lines: u16, slab: Slab) -> impl Iterator<Item = usize> {
     let end = slab.opened().div_ceil(SLOTS).min(WORDS);
     (0..end).filter(move |word| lines >> (word / WORDS_OF_LINE) & 1 == 1)
+}
+
+/// The bit that says that something was put into a class's inbox: it may stand for another class's, too.
+pub(super) fn told_bit(class: SizeClass) -> u32 {
+    1 << (class.index() % u32::BITS as usize)
 }
 
 const WORDS_OF_LINE: usize = SLOTS_OF_LINE / SLOTS;
