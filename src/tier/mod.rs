@@ -18,7 +18,7 @@
 //! |---|---|
 //! | [`class`], `class/sweep` | one size class: the claimed word; the sweep for the next one, opening fresh slots |
 //! | [`slot`] | from an address to a slot and its bit |
-//! | [`shelf`] | the places of slabs that are not current: full, listed, empty; and retiring them |
+//! | [`shelf`], [`empties`] | the places of slabs that are not current: full, listed, empty; and retiring them |
 //! | [`length`] | how long a new slab is |
 //! | [`units`], [`trim`] | what is known to be zero between live slots, and returning it |
 //! | [`others`], [`directory`], [`drain`], [`twice`] | slots that other threads have freed |
@@ -31,6 +31,7 @@
 pub(crate) mod class;
 pub(crate) mod directory;
 mod drain;
+pub(crate) mod empties;
 mod last_slots;
 mod length;
 pub(crate) mod others;
@@ -54,12 +55,11 @@ use class::{Class, Company, NEVER, Zeros};
 use core::alloc::Layout;
 use core::ptr::NonNull;
 use directory::Directory;
+use empties::{EMPTIES_FEW, Empties};
 use shortage::Shortage;
 
-/// The most empty slabs that are kept for their classes.
-const EMPTIES_MAX: usize = 4;
 /// How many slabs a tier takes in advance, and from how many pages of the class on.
-const STOCK: usize = EMPTIES_MAX - 1;
+const STOCK: usize = EMPTIES_FEW - 1;
 const STOCK_FROM: usize = 32;
 /// How many requests of a class are served by its host before it gets a slab of its own.
 const GUESTS_MAX: u8 = 16;
@@ -68,9 +68,7 @@ const GUESTS_MAX: u8 = 16;
 #[derive(Debug)]
 pub(crate) struct Tier {
     pub(crate) classes: [Class; CLASSES],
-    /// The first `empty_count` are the empty slabs (I10).
-    pub(crate) empties: [Option<Slab>; EMPTIES_MAX],
-    pub(crate) empty_count: usize,
+    pub(crate) empties: Empties,
     pub(crate) shortage: Shortage,
     /// Its number: 0 is that of the tier which all use in turns, under the lock.
     pub(crate) number: u16,
@@ -92,8 +90,7 @@ impl Tier {
     pub(crate) const fn new() -> Self {
         Self {
             classes: [const { Class::new() }; CLASSES],
-            empties: [None; EMPTIES_MAX],
-            empty_count: 0,
+            empties: Empties::new(),
             shortage: Shortage::new(),
             number: 0,
             others: None,
@@ -110,8 +107,8 @@ impl Tier {
         for class in &mut self.classes {
             class.forget_slabs();
         }
-        self.empties = [None; EMPTIES_MAX];
-        (self.empty_count, self.idle, self.attached) = (0, None, false);
+        self.empties = Empties::new();
+        (self.idle, self.attached) = (None, false);
         self.shortage = Shortage::new();
     }
 
@@ -241,7 +238,7 @@ impl Tier {
             Place::Listed => self.unlist(slab),
             Place::Empty => {
                 self.unlist(slab);
-                self.forget_empty(slab);
+                self.empties.forget(slab);
             }
             Place::Full | Place::Spent | Place::Current => {}
         }
@@ -258,7 +255,7 @@ impl Tier {
     /// central part. They are addresses until they are used, and retired like other empty slabs.
     pub(crate) fn stock<B: Brk>(&mut self, size_class: SizeClass, spans: &mut Spans<B>) {
         let held = self.classes[size_class.index()].pages as usize;
-        if held < STOCK_FROM || self.empty_count > 0 || self.draining || self.shortage.is_there() {
+        if held < STOCK_FROM || self.empties.count > 0 || self.draining || self.shortage.is_there() {
             return;
         }
         for _ in 0..STOCK {
@@ -287,6 +284,7 @@ impl Tier {
         match spans.take_slab(&wish, &mut |spans| self.retire_idle(spans)) {
             Ok(slab) => {
                 self.classes[size_class.index()].pages += slab.span().page_count() as u32;
+                self.empties.note_missed(slab);
                 Ok(slab)
             }
             // Full slabs with a few free slots are used only now, when there is nothing else.

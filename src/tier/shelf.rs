@@ -6,9 +6,9 @@
 //! - **full**: listed once an eighth of its slots have been freed, so that its class does not use it for a single slot;
 //! - **spent**: full while memory is [short](crate::tier::shortage), so listed once a single slot has been freed;
 //! - **listed**: its class will use it;
-//! - **empty**: listed, and no slot is live; up to four are kept, others are retired.
+//! - **empty**: listed, and no slot is live; [some](super::empties) are kept, others are retired.
 
-use super::{EMPTIES_MAX, Tier};
+use super::Tier;
 use crate::central::spans::Spans;
 use crate::ground::header::{Place, Slab, Span};
 use crate::ground::list::{self, Linked};
@@ -70,10 +70,8 @@ impl Tier {
     /// Remembers a listed slab in which nothing is live any more, or queues it to be retired.
     pub(super) fn become_empty(&mut self, slab: Slab) {
         // While the heap is draining no empty slab is kept.
-        if self.empty_count < EMPTIES_MAX && !self.draining {
+        if !self.draining && self.empties.keep(slab) {
             slab.set_place(Place::Empty, 0);
-            self.empties[self.empty_count] = Some(slab);
-            self.empty_count += 1;
             self.attached = true;
             return;
         }
@@ -115,13 +113,12 @@ impl Tier {
 
     /// Retires the slabs in which nothing is live.
     pub(crate) fn retire_idle<B>(&mut self, spans: &mut Spans<B>) {
-        while self.empty_count > 0 {
-            if let Some(slab) = self.empties[0] {
-                spans.verify_slab(slab);
-                self.unlist(slab);
-                self.forget_empty(slab);
-                self.retire(slab, spans);
-            }
+        self.empties.shrink();
+        while let Some(slab) = self.empties.all().last().copied().flatten() {
+            spans.verify_slab(slab);
+            self.unlist(slab);
+            self.empties.forget(slab);
+            self.retire(slab, spans);
         }
         for index in 0..CLASSES {
             if let Some(slab) = self.classes[index].slab.filter(|slab| slab.live_slots() == 0) {
@@ -201,7 +198,7 @@ impl Tier {
     pub(crate) fn give_up(&mut self, slab: Slab) {
         self.unlist(slab);
         if slab.place() == Place::Empty {
-            self.forget_empty(slab);
+            self.empties.forget(slab);
         }
         self.classes[slab.size_class().index()].pages -= slab.span().page_count() as u32;
     }
@@ -239,17 +236,5 @@ impl Tier {
 
     pub(super) fn unlist(&mut self, slab: Slab) {
         list::remove(&mut self.classes[slab.size_class().index()].listed, slab, 9);
-    }
-
-    /// The empty slabs.
-    pub(crate) fn empties(&self) -> &[Option<Slab>] {
-        &self.empties[..self.empty_count]
-    }
-
-    pub(super) fn forget_empty(&mut self, slab: Slab) {
-        if let Some(at) = self.empties().iter().position(|&empty| empty == Some(slab)) {
-            self.empty_count -= 1;
-            self.empties.swap(at, self.empty_count);
-        }
     }
 }
