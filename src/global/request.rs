@@ -39,11 +39,24 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[inline(never)]
     fn allocate_slow(&self, mut mine: Mine<'_>, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         let class = if layout.align() > MIN_ALIGN { None } else { SizeClass::of_size(layout.size()) };
-        let Some(payload) = class.and_then(|class| mine.tier().pop_next(class)) else {
-            return self.allocate_alone_slow(mine, by, layout);
-        };
+        let Some(class) = class else { return self.allocate_alone_slow(mine, by, layout) };
+        let Some(payload) = mine.tier().pop_next(class) else { return self.allocate_after_sweep(mine, by, layout, class) };
         mine.leave();
         Ok(payload)
+    }
+
+    /// Allocates in the caller's tier when the class's slab has been swept in vain, or in the central part.
+    #[inline(never)]
+    fn allocate_after_sweep(
+        &self,
+        mut mine: Mine<'_>,
+        by: ByHandle<'_>,
+        layout: Layout,
+        class: SizeClass,
+    ) -> Result<NonNull<u8>, OutOfMemory> {
+        let payload = mine.tier().pop_alone(class, self.lookup(), true);
+        self.finish(mine, by);
+        payload.map_or_else(|| self.allocate_centrally(by, layout), Ok)
     }
 
     /// Allocates in the caller's tier when the class must look for free slots, or in the central part.

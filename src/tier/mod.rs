@@ -166,14 +166,27 @@ impl Tier {
 
     /// Makes sure, without the central part, that a class has a slot at hand that serves requests of `size_class`, and returns
     /// that class; or nothing.
+    #[inline]
     pub(crate) fn find_alone(&mut self, size_class: SizeClass, lookup: &Lookup) -> Option<SizeClass> {
-        if self.has_slot(size_class) {
-            return Some(size_class);
-        }
+        if self.has_slot(size_class) { Some(size_class) } else { self.find_alone_slow(size_class, lookup, false) }
+    }
+
+    /// A slot where [`pop_next`](Self::pop_next) had none, without the central part.
+    #[inline(never)]
+    pub(crate) fn pop_alone(&mut self, size_class: SizeClass, lookup: &Lookup, swept: bool) -> Option<NonNull<u8>> {
+        let class = self.find_alone_slow(size_class, lookup, swept)?;
+        self.pop(class)
+    }
+
+    /// [`find_alone`](Self::find_alone) for a class without a slot. `swept` says that its slab, if that is plain, has just been
+    /// swept in vain.
+    #[inline]
+    fn find_alone_slow(&mut self, size_class: SizeClass, lookup: &Lookup, swept: bool) -> Option<SizeClass> {
         let class = &self.classes[size_class.index()];
         let guest = class.slab.is_none() && class.listed.is_none() && class.guests < GUESTS_MAX;
         let host = if guest { size_class.coarse() } else { size_class };
-        let found = self.has_slot(host) || self.refill_alone(host, lookup);
+        let swept = swept && !guest;
+        let found = self.has_slot(host) || self.refill_alone(host, lookup, swept);
         self.classes[size_class.index()].guests += u8::from(found && guest);
         found.then_some(host)
     }
@@ -190,7 +203,7 @@ impl Tier {
     /// with few free slots are soon used up; unless enough slots were freed since the sweep began, or there is no other
     /// slab.
     pub(crate) fn refill<B: Brk>(&mut self, size_class: SizeClass, spans: &mut Spans<B>) -> Result<(), OutOfMemory> {
-        while !self.claim_more(size_class) {
+        while !self.claim_more(size_class, false) {
             let next = match self.classes[size_class.index()].listed {
                 Some(slab) => slab,
                 None => self.new_slab(size_class, spans)?,
@@ -202,29 +215,35 @@ impl Tier {
     }
 
     /// [`refill`](Self::refill) from the slabs that the tier has, without the central part. Whether that was possible.
-    pub(crate) fn refill_alone(&mut self, size_class: SizeClass, lookup: &Lookup) -> bool {
-        if self.claim_more(size_class) {
+    #[inline]
+    pub(crate) fn refill_alone(&mut self, size_class: SizeClass, lookup: &Lookup, swept: bool) -> bool {
+        if self.claim_more(size_class, swept) {
             return true;
         }
         // Only now: the longer others have freed in a slab, the less often they have to tell.
         if self.classes[size_class.index()].listed.is_none() {
             self.drain_for(size_class, lookup);
         }
-        while !self.claim_more(size_class) {
-            let listed = self.classes[size_class.index()].listed;
-            let Some(next) = listed.filter(|slab| lookup.is_own_record(slab.span())) else { return false };
+        while let Some(next) = self.classes[size_class.index()].listed {
+            if !lookup.is_own_record(next.span()) {
+                return false;
+            }
             self.make_current(next);
+            if self.claim_more(size_class, false) {
+                return true;
+            }
         }
-        true
+        false
     }
 
-    /// Claims a word of the class's current slab. If that has none, the class leaves the slab.
+    /// Claims a word of the class's current slab. If that has none, the class leaves the slab. `swept` as for
+    /// [`find_alone_slow`](Self::find_alone_slow).
     #[inline]
-    fn claim_more(&mut self, size_class: SizeClass) -> bool {
+    fn claim_more(&mut self, size_class: SizeClass, swept: bool) -> bool {
         let others = self.company();
         let class = &mut self.classes[size_class.index()];
         let Some(slab) = class.slab else { return false };
-        if class.claim_more(slab, others) {
+        if class.claim_more(slab, others, swept) {
             return true;
         }
         class.slab = None;
@@ -232,12 +251,13 @@ impl Tier {
         false
     }
 
-    /// Makes a slab, which may be listed, the current one of its class.
+    /// Makes a slab, which may be the first that is listed, the current one of its class.
+    #[inline]
     fn make_current(&mut self, slab: Slab) {
         match slab.place() {
-            Place::Listed => self.unlist(slab),
+            Place::Listed => self.unlist_first(slab),
             Place::Empty => {
-                self.unlist(slab);
+                self.unlist_first(slab);
                 self.empties.forget(slab);
             }
             Place::Full | Place::Spent | Place::Current => {}

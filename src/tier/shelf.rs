@@ -13,7 +13,7 @@ use crate::central::spans::Spans;
 use crate::ground::header::{Place, Slab, Span};
 use crate::ground::list::{self, Linked};
 use crate::ground::size_class::{CLASSES, SizeClass};
-use crate::tier::class::RELIST_FRACTION;
+use crate::tier::class::{NEVER, RELIST_FRACTION};
 
 impl Slab {
     /// How many slots are free by the slab's count. A current slab's count says something else: the frees since a sweep
@@ -212,8 +212,12 @@ impl Tier {
     }
 
     /// Sets the place of a slab that its class has left, by its free slots.
+    #[inline]
     pub(super) fn leave(&mut self, slab: Slab) {
-        self.put_away(slab, slab.capacity() - slab.live_slots());
+        // The sweep has claimed all that was free, and if nothing was freed since it began, there is nothing to count.
+        let is_full = slab.until_review() == NEVER as usize;
+        debug_assert!(!is_full || slab.live_slots() == slab.capacity());
+        self.put_away(slab, if is_full { 0 } else { slab.capacity() - slab.live_slots() });
     }
 
     /// Detaches a class from its current slab.
@@ -232,6 +236,12 @@ impl Tier {
     fn list_one_of(&mut self, capacity: usize, slab: Slab, free: usize) {
         list::push(&mut self.classes[slab.size_class().index()].listed, slab, 9);
         slab.set_place(Place::Listed, capacity - free);
+    }
+
+    /// Takes the first slab off its class's list.
+    #[inline]
+    pub(super) fn unlist_first(&mut self, slab: Slab) {
+        list::pop(&mut self.classes[slab.size_class().index()].listed, slab, 9);
     }
 
     pub(super) fn unlist(&mut self, slab: Slab) {
