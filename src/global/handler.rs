@@ -28,7 +28,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[inline(never)]
     pub(super) fn free_in_handler(&self, address: usize) -> bool {
         let Some((world, inside)) = self.interrupted() else { return false };
-        let outcome = admit_slot(self.lookup(), address).map(|slot| world.directory.free(slot, address));
+        let outcome = admit_slot(self.lookup(), address).map(|slot| world.directory.free(slot.slab, address));
         if matches!(outcome, Some(Outcome::Freed | Outcome::FreedUnseen)) || world.handlers.free(address) {
             return true;
         }

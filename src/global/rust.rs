@@ -5,6 +5,7 @@ use super::turn::Mine;
 use crate::central::spans::OutOfMemory;
 use crate::door::validate::{admit_seen, admit_slot};
 use crate::global::lock::Lock;
+use crate::ground::header::Slab;
 use crate::ground::policy::Policy;
 use crate::kernel::brk::Brk;
 use core::alloc::{GlobalAlloc, Layout};
@@ -33,7 +34,8 @@ unsafe impl<L: Lock, B: Brk> GlobalAlloc for Hmalloc<L, B> {
                 }
                 mine.leave();
             }
-            _ => self.dealloc_slow(mine, address, layout),
+            Some(seen) => self.dealloc_shared(mine, seen.slot.slab, address, layout),
+            None => self.dealloc_slow(mine, address, layout),
         }
     }
 
@@ -65,10 +67,26 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         }
     }
 
+    /// Frees a slot of `slab`, which is another thread's, or in which others have freed slots; or which `layout` does not fit.
+    #[inline(never)]
+    fn dealloc_shared(&self, mine: Mine<'_>, slab: Slab, address: usize, layout: Layout) {
+        if !slab.fits_closely(address, layout) {
+            mine.leave();
+            return self.dealloc_centrally(address, layout);
+        }
+        if !self.free_shared(mine, None, slab, address) {
+            self.dealloc_centrally(address, layout);
+        }
+    }
+
     #[inline(never)]
     fn dealloc_slow(&self, mine: Mine<'_>, address: usize, layout: Layout) {
-        if !self.free_of_another(mine, None, address, |slot| slot.fits_closely(address, layout)) {
-            self.dealloc_centrally(address, layout);
+        match admit_slot(self.lookup(), address) {
+            Some(slot) => self.dealloc_shared(mine, slot.slab, address, layout),
+            None => {
+                mine.leave();
+                self.dealloc_centrally(address, layout);
+            }
         }
     }
 

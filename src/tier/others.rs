@@ -115,26 +115,28 @@ impl Others {
         &self.inboxes.0.of_class[class.index()]
     }
 
-    /// Frees a slot of the owner's, for another thread. Returns whom to [notify](Self::notify) of which page, if that is to be
+    /// Frees the slot of the owner's slab at `address`, for another thread. Returns whom to [notify](Self::notify) of which page, if that is to be
     /// done: an owner whose slab it is by now.
     #[inline(always)]
     pub(super) fn free(
         &self,
         chunks: &Chunks,
-        slot: Slot,
+        slab: Slab,
         address: usize,
         owner: u16,
     ) -> Result<Option<(u16, u32)>, Outcome> {
-        let Some(page) = chunks.page_of(slot.slab).filter(|_| self.is_shared()) else {
+        let Some(page) = chunks.page_of(slab).filter(|_| self.is_shared()) else {
             return Err(Outcome::NotShared);
         };
-        let (word, bit) = word_of(chunks, page, slot);
-        let is_live = || Slot::live_at(slot.slab.span(), address).is_some_and(|again| again == slot);
-        if word.free(bit, || is_live() && slot.slab.owner_number() == owner).is_err() {
+        // Where the word would be. Whether a live slot starts there is decided after the word was loaded.
+        let number = Slot::number_near(slab, address);
+        let (word, bit) = word_of(chunks, page, number);
+        let is_live = || Slot::live_at(slab.span(), address).is_some_and(|slot| slot.number() == number);
+        if word.free(bit, || is_live() && slab.owner_number() == owner).is_err() {
             return Err(Outcome::NotLive);
         }
         fence_after_update();
-        Ok(slot.slab.note_freed_by_others(slot.number()).map(|owner| (owner, page)))
+        Ok(slab.note_freed_by_others(number).map(|owner| (owner, page)))
     }
 
     /// Tells the owner that slots of a slab were freed, after that was noted. Whether it has not looked for long.
@@ -162,7 +164,7 @@ impl Others {
     pub(crate) fn has_freed(&self, slot: Slot) -> bool {
         let page = self.chunks().page_of(slot.slab);
         page.is_some_and(|page| {
-            let (word, bit) = word_of(self.chunks(), page, slot);
+            let (word, bit) = word_of(self.chunks(), page, slot.number());
             word.freed() & bit != 0
         })
     }
@@ -170,7 +172,7 @@ impl Others {
     /// What other threads have freed, and the owner has not taken yet, in the line of words of a slot that is live.
     pub(crate) fn freed_beside(&self, slot: Slot) -> Beside {
         let Some(page) = self.chunks().page_of(slot.slab) else { return Beside::Nothing };
-        let (word, bit) = word_of(self.chunks(), page, slot);
+        let (word, bit) = word_of(self.chunks(), page, slot.number());
         let freed = word.freed();
         if freed & bit != 0 {
             return Beside::Itself;
@@ -293,10 +295,9 @@ impl Others {
     }
 }
 
-/// The word of freed bits in which a slot has its bit.
+/// The word of freed bits in which the slot of this number has its bit.
 #[inline(always)]
-fn word_of(chunks: &Chunks, page: u32, slot: Slot) -> (&Freed, Half) {
-    let number = slot.number();
+fn word_of(chunks: &Chunks, page: u32, number: usize) -> (&Freed, Half) {
     (chunks.word(page, number / SLOTS), 1 << (number % SLOTS))
 }
 

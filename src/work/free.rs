@@ -163,9 +163,9 @@ impl<B: Brk> Work<'_, B> {
             return live;
         }
         let Some(world) = self.world() else { corrupt(9, slot.slab.start()) };
-        let mut outcome = world.directory.free(slot, slot.address());
+        let mut outcome = world.directory.free(slot.slab, slot.address());
         if outcome == Outcome::NotShared && self.share(world, slot.slab) {
-            outcome = world.directory.free(slot, slot.address());
+            outcome = world.directory.free(slot.slab, slot.address());
         }
         match outcome {
             Outcome::Freed | Outcome::FreedUnseen => true,
