@@ -149,14 +149,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
 
     /// Frees a slot of the caller's own tier, unless another thread has, and ends the turn.
     #[inline(always)]
-    fn free_beside_others(
-        &self,
-        mine: Mine<'_>,
-        by: ByHandle<'_>,
-        world: &World,
-        slab: Slab,
-        address: usize,
-    ) -> bool {
+    fn free_beside_others(&self, mine: Mine<'_>, by: ByHandle<'_>, world: &World, slab: Slab, address: usize) -> bool {
         let Some(slot) = Slot::live_at(slab.span(), address) else {
             mine.leave();
             return false;

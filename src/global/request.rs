@@ -40,7 +40,9 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     fn allocate_slow(&self, mut mine: Mine<'_>, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         let class = if layout.align() > MIN_ALIGN { None } else { SizeClass::of_size(layout.size()) };
         let Some(class) = class else { return self.allocate_alone_slow(mine, by, layout) };
-        let Some(payload) = mine.tier().pop_next(class) else { return self.allocate_after_sweep(mine, by, layout, class) };
+        let Some(payload) = mine.tier().pop_next(class) else {
+            return self.allocate_after_sweep(mine, by, layout, class);
+        };
         mine.leave();
         Ok(payload)
     }

@@ -3,11 +3,12 @@
 
 mod sweep;
 
-use crate::ground::header::{MAX_SLOTS, Slab};
+use crate::ground::header::{MAX_SLOTS, Place, Slab};
 use crate::ground::prefetch::prefetch;
 use crate::ground::shared::SharedBits;
 use crate::tier::others::Others;
 use core::ptr::NonNull;
+pub(super) use sweep::is_plain;
 
 /// How much fresh memory a class opens at first, in bytes: mostly one kernel page.
 pub(crate) const TOUCHED_BYTES: usize = 4096;
@@ -124,6 +125,14 @@ impl Class {
     #[inline(never)]
     pub(crate) fn forget_slabs(&mut self) {
         *self = Self { guests: self.guests, ..Self::new() };
+    }
+
+    /// Makes a slab, which is on no list, the current one.
+    #[inline]
+    pub(super) fn begin(&mut self, slab: Slab) {
+        slab.set_place(Place::Current, NEVER as usize);
+        self.slab = Some(slab);
+        (self.next, self.sweeps, self.zeros) = (0, 0, Zeros::NOTHING);
     }
 
     /// A slot that was at hand, if there is one. It is live from now on.

@@ -17,6 +17,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | [`class`], `class/sweep` | one size class: the claimed word; the sweep for the next one, opening fresh slots |
+//! | [`refill`] | the next slots of a class, from the slabs that the tier has |
 //! | [`slot`] | from an address to a slot and its bit |
 //! | [`shelf`], [`empties`] | the places of slabs that are not current: full, listed, empty; and retiring them |
 //! | [`length`] | how long a new slab is |
@@ -35,6 +36,7 @@ pub(crate) mod empties;
 mod last_slots;
 mod length;
 pub(crate) mod others;
+mod refill;
 pub(crate) mod resize;
 mod shelf;
 pub(crate) mod shortage;
@@ -48,10 +50,9 @@ use crate::central::spans::{OutOfMemory, Spans};
 use crate::ground::company::if_threads;
 use crate::ground::contents::Unfilled;
 use crate::ground::header::{Place, Slab};
-use crate::ground::page_map::Lookup;
 use crate::ground::size_class::{CLASSES, MIN_ALIGN, SizeClass};
 use crate::kernel::brk::Brk;
-use class::{Class, Company, NEVER, Zeros};
+use class::{Class, Company};
 use core::alloc::Layout;
 use core::ptr::NonNull;
 use directory::Directory;
@@ -164,33 +165,6 @@ impl Tier {
         size_class.coarse()
     }
 
-    /// Makes sure, without the central part, that a class has a slot at hand that serves requests of `size_class`, and returns
-    /// that class; or nothing.
-    #[inline]
-    pub(crate) fn find_alone(&mut self, size_class: SizeClass, lookup: &Lookup) -> Option<SizeClass> {
-        if self.has_slot(size_class) { Some(size_class) } else { self.find_alone_slow(size_class, lookup, false) }
-    }
-
-    /// A slot where [`pop_next`](Self::pop_next) had none, without the central part.
-    #[inline(never)]
-    pub(crate) fn pop_alone(&mut self, size_class: SizeClass, lookup: &Lookup, swept: bool) -> Option<NonNull<u8>> {
-        let class = self.find_alone_slow(size_class, lookup, swept)?;
-        self.pop(class)
-    }
-
-    /// [`find_alone`](Self::find_alone) for a class without a slot. `swept` says that its slab, if that is plain, has just been
-    /// swept in vain.
-    #[inline]
-    fn find_alone_slow(&mut self, size_class: SizeClass, lookup: &Lookup, swept: bool) -> Option<SizeClass> {
-        let class = &self.classes[size_class.index()];
-        let guest = class.slab.is_none() && class.listed.is_none() && class.guests < GUESTS_MAX;
-        let host = if guest { size_class.coarse() } else { size_class };
-        let swept = swept && !guest;
-        let found = self.has_slot(host) || self.refill_alone(host, lookup, swept);
-        self.classes[size_class.index()].guests += u8::from(found && guest);
-        found.then_some(host)
-    }
-
     /// Whether the slot that [`pop`](Self::pop) returned last in this class reads as zero.
     pub(crate) fn is_fresh(&self, size_class: SizeClass) -> bool {
         self.classes[size_class.index()].zeros.word()
@@ -212,63 +186,6 @@ impl Tier {
             self.make_current(next);
         }
         Ok(())
-    }
-
-    /// [`refill`](Self::refill) from the slabs that the tier has, without the central part. Whether that was possible.
-    #[inline]
-    pub(crate) fn refill_alone(&mut self, size_class: SizeClass, lookup: &Lookup, swept: bool) -> bool {
-        if self.claim_more(size_class, swept) {
-            return true;
-        }
-        // Only now: the longer others have freed in a slab, the less often they have to tell.
-        if self.classes[size_class.index()].listed.is_none() {
-            self.drain_for(size_class, lookup);
-        }
-        while let Some(next) = self.classes[size_class.index()].listed {
-            if !lookup.is_own_record(next.span()) {
-                return false;
-            }
-            self.make_current(next);
-            if self.claim_more(size_class, false) {
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Claims a word of the class's current slab. If that has none, the class leaves the slab. `swept` as for
-    /// [`find_alone_slow`](Self::find_alone_slow).
-    #[inline]
-    fn claim_more(&mut self, size_class: SizeClass, swept: bool) -> bool {
-        let others = self.company();
-        let class = &mut self.classes[size_class.index()];
-        let Some(slab) = class.slab else { return false };
-        if class.claim_more(slab, others, swept) {
-            return true;
-        }
-        class.slab = None;
-        self.leave(slab);
-        false
-    }
-
-    /// Makes a slab, which may be the first that is listed, the current one of its class.
-    #[inline]
-    fn make_current(&mut self, slab: Slab) {
-        match slab.place() {
-            Place::Listed => self.unlist_first(slab),
-            Place::Empty => {
-                self.unlist_first(slab);
-                self.empties.forget(slab);
-            }
-            Place::Full | Place::Spent | Place::Current => {}
-        }
-        slab.set_place(Place::Current, NEVER as usize);
-        self.attached = true;
-        let class = &mut self.classes[slab.size_class().index()];
-        class.slab = Some(slab);
-        class.next = 0;
-        class.sweeps = 0;
-        class.zeros = Zeros::NOTHING;
     }
 
     /// Takes some more slabs for a class that grows, so that threads which grow at the same time meet less often in the

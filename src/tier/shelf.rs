@@ -31,6 +31,15 @@ impl Slab {
         relist_at(self.place(), self.capacity())
     }
 
+    /// How many slots of a current slab are free, after a sweep has found no more and all slots are open.
+    #[inline]
+    pub(super) fn free_after_sweep(self) -> usize {
+        // The sweep has claimed all that was free, and if nothing was freed since it began, there is nothing to count.
+        let is_full = self.until_review() == NEVER as usize;
+        debug_assert!(!is_full || self.live_slots() == self.capacity());
+        if is_full { 0 } else { self.capacity() - self.live_slots() }
+    }
+
     /// Whether it is on its class's list.
     pub(crate) fn is_listed(self) -> bool {
         matches!(self.place(), Place::Listed | Place::Empty)
@@ -38,7 +47,8 @@ impl Slab {
 }
 
 /// How many slots of a slab of `capacity` slots must be free for it to be listed, if it is full or spent.
-fn relist_at(place: Place, capacity: usize) -> usize {
+#[inline]
+pub(super) fn relist_at(place: Place, capacity: usize) -> usize {
     if place == Place::Spent { 1 } else { (capacity / RELIST_FRACTION).max(1) }
 }
 
@@ -214,10 +224,7 @@ impl Tier {
     /// Sets the place of a slab that its class has left, by its free slots.
     #[inline]
     pub(super) fn leave(&mut self, slab: Slab) {
-        // The sweep has claimed all that was free, and if nothing was freed since it began, there is nothing to count.
-        let is_full = slab.until_review() == NEVER as usize;
-        debug_assert!(!is_full || slab.live_slots() == slab.capacity());
-        self.put_away(slab, if is_full { 0 } else { slab.capacity() - slab.live_slots() });
+        self.put_away(slab, slab.free_after_sweep());
     }
 
     /// Detaches a class from its current slab.

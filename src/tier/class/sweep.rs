@@ -29,7 +29,7 @@ impl Class {
     }
 
     #[inline(always)]
-    fn sweep_plain(&mut self, slab: Slab) -> bool {
+    pub(crate) fn sweep_plain(&mut self, slab: Slab) -> bool {
         self.sweep_words(slab) || (self.begin_again(slab) && self.sweep_words(slab))
     }
 
@@ -146,6 +146,6 @@ impl Class {
 
 /// Whether all of a slab has kernel memory, and no other thread frees its slots.
 #[inline(always)]
-fn is_plain(slab: Slab, others: Company) -> bool {
+pub(crate) fn is_plain(slab: Slab, others: Company) -> bool {
     slab.zero_units() == 0 && !others.is_some_and(Others::is_shared)
 }
