@@ -56,7 +56,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         layout: Layout,
         class: SizeClass,
     ) -> Result<NonNull<u8>, OutOfMemory> {
-        let payload = mine.tier().pop_alone(class, self.lookup(), true);
+        let payload = mine.tier().pop_alone(class, self.lookup());
         self.finish(mine, by);
         payload.map_or_else(|| self.allocate_centrally(by, layout), Ok)
     }

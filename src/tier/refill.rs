@@ -19,11 +19,12 @@ impl Tier {
 
     /// A slot where [`pop_next`](Self::pop_next) had none, without the central part.
     #[inline(never)]
-    pub(crate) fn pop_alone(&mut self, size_class: SizeClass, lookup: &Lookup, swept: bool) -> Option<NonNull<u8>> {
-        if swept && self.change_slab(size_class, lookup) {
+    pub(crate) fn pop_alone(&mut self, size_class: SizeClass, lookup: &Lookup) -> Option<NonNull<u8>> {
+        if self.change_slab(size_class, lookup) {
             return self.pop(size_class);
         }
-        let class = self.find_alone_slow(size_class, lookup, swept)?;
+        // If the slab was changed, the new one was swept, too.
+        let class = self.find_alone_slow(size_class, lookup, true)?;
         self.pop(class)
     }
 
