@@ -49,7 +49,7 @@ fn a_block_that_comes_and_goes_opens_little_at_first() {
         let mut arena = Box::new_uninit_slice(1 << 20);
         let mut heap = Heap::new(Emulated::new(&mut arena));
         let mut opened = Vec::new();
-        for _ in 0..if SLOW { 200 } else { 2000 } {
+        for _ in 0..if SLOW { 800 } else { 8000 } {
             let payload = get(&mut heap, size).expect("room");
             free(&mut heap, payload).expect("a live block");
             opened.push(current(&heap, size).opened());
