@@ -8,19 +8,26 @@
 //! | [`request`], [`free`], [`resize`](mod@resize) | for callers who are told what went wrong: the C library |
 //! | [`stopped`] | what is done while all threads are stopped |
 //! | [`rust`] | the same for Rust programs: failure is null, and the policy decides about misuse |
+//! | `allocator` | the `Allocator` traits of other crates and of nightly Rust, by cargo features |
 //! | [`thread`] | handles: a thread's own part, chosen by hand |
 //! | [`handler`] | calls of signal handlers that have interrupted one |
+//! | [`policy`] | the policy, which may change |
 //! | [`lend`] | lending the heap out, and looking at it |
+//! | [`hook`] | what the program does before a request fails |
 //! | [`lock`] | the lock of the central part |
 //!
 //! The shape of the common paths matters: whatever does more is a call in tail position, so that they need no stack frame
 //! and save no registers. A function that is called there takes over the caller's turn, and ends it.
 
+#[cfg(any(feature = "allocator-api2", feature = "allocator-api2-04", hmalloc_nightly))]
+mod allocator;
 mod construct;
 mod free;
 mod handler;
+mod hook;
 mod lend;
 pub(crate) mod lock;
+mod policy;
 mod request;
 mod resize;
 mod rust;
@@ -31,8 +38,9 @@ mod turn;
 pub use thread::ThreadHeap;
 
 use crate::door::misuse::Misuse;
+use crate::global::hook::Hook;
 use crate::global::lock::{Futex, Lock, Turn};
-use crate::ground::policy::Policy;
+use crate::global::policy::Setting;
 use crate::heap::Heap;
 use crate::kernel::brk::{Automatic, Brk};
 use core::cell::UnsafeCell;
@@ -101,7 +109,8 @@ use core::cell::UnsafeCell;
 #[derive(Debug)]
 pub struct Hmalloc<L = Futex, B: Brk = Automatic> {
     lock: L,
-    policy: Policy,
+    policy: Setting,
+    hook: Hook,
     /// What is told of a misuse that is found when no caller is there to be told, instead of the policy.
     report: Option<fn(&str, &Misuse)>,
     heap: UnsafeCell<Heap<B>>,
@@ -128,7 +137,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     fn report_late(&self, misuse: &Misuse) {
         match self.report {
             Some(report) => report("free", misuse),
-            None => self.policy.apply("free", misuse),
+            None => self.policy().apply("free", misuse),
         }
     }
 

@@ -53,6 +53,12 @@ unsafe impl<B: Brk + Send> Send for Heap<B> {}
 const _: () =
     assert!(size_of::<Heap<crate::kernel::brk::Linux>>() >> 10 == 8 && size_of::<Tier>() >> 10 == 3, "src/README.md");
 
+impl<B: Brk + Default> Default for Heap<B> {
+    fn default() -> Self {
+        Self::new(B::default())
+    }
+}
+
 impl<B: Brk> Heap<B> {
     /// An empty heap that will take its memory from `brk`. If another user lowers the break below its blocks, the
     /// process dies with a line that says so.

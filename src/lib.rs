@@ -46,6 +46,7 @@
     any(target_arch = "mips", target_arch = "mips64", target_arch = "powerpc", target_arch = "powerpc64"),
     feature(asm_experimental_arch)
 )]
+#![cfg_attr(hmalloc_nightly, feature(allocator_api))]
 
 #[cfg(test)]
 extern crate std;
@@ -60,6 +61,7 @@ mod ground;
 mod heap;
 mod look;
 mod resize;
+mod scoped;
 #[cfg(feature = "stages")]
 pub mod stages;
 mod threads;
@@ -69,7 +71,7 @@ mod work;
 pub use central::spans::OutOfMemory;
 pub use door::block::{Block, BlockState};
 pub use door::misuse::{Misuse, MisuseKind};
-pub use global::lock::{Futex, Lock, SingleThreaded, Turn};
+pub use global::lock::{Futex, Lock, SingleThreaded, Turn, Unshared};
 pub use global::{Hmalloc, ThreadHeap};
 pub use ground::corrupt::Corruption;
 pub use ground::header::PAGE;
@@ -79,6 +81,7 @@ pub use kernel::brk;
 pub use look::blocks::{Blocks, SpanInfo, SpanInfos, SpanKind};
 pub use look::stats::Stats;
 pub use resize::ResizeError;
+pub use scoped::{LocalHeap, ScopedHeap, SharedHeap};
 
 /// How a line gets out, how the process dies and what a libc brings, for the packages `capi` and `runtime`: no part of the
 /// crate's contract.

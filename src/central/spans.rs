@@ -25,7 +25,7 @@ use crate::ground::prefetch::prefetch;
 
 /// The heap could not get the memory: the kernel refused both the break and a mapping, or the request exceeds what
 /// addresses can express. Nothing has changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OutOfMemory;
 
 impl core::fmt::Display for OutOfMemory {

@@ -6,6 +6,7 @@ use crate::central::spans::OutOfMemory;
 use crate::door::validate::admit_slot;
 use crate::global::lock::Lock;
 use crate::ground::header::Kind;
+use crate::ground::size_class::block_bytes;
 use crate::kernel::brk::{Brk, page_alone};
 use crate::kernel::sys;
 use crate::threads::World;
@@ -18,7 +19,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[cold]
     #[inline(never)]
     pub(super) fn allocate_alone(&self, world: &World, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        let address = world.handlers.allocate(layout.size(), layout.align(), page_alone()).ok_or(OutOfMemory)?;
+        let address = world.handlers.allocate(block_bytes(layout), layout.align(), page_alone()).ok_or(OutOfMemory)?;
         NonNull::new(core::ptr::with_exposed_provenance_mut(address)).ok_or(OutOfMemory)
     }
 

@@ -54,6 +54,11 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         use_heap(unsafe { &mut *self.heap.get() })
     }
 
+    /// The heap, for who has it alone.
+    pub(crate) fn heap_mut(&mut self) -> &mut Heap<B> {
+        self.heap.get_mut()
+    }
+
     /// Calls `use_heap`, which must be the heap's own code, while no thread is in the middle of an operation.
     pub(super) fn while_stopped<R>(&self, use_heap: impl FnOnce(&mut Heap<B>) -> R) -> R {
         let _lent = Lent::new(self, false);

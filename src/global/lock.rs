@@ -8,11 +8,13 @@ use crate::kernel::fork;
 use crate::kernel::seat::{self, Endless, Seat};
 use crate::kernel::seats::{self, SEATS};
 use crate::threads::World;
+use core::cell::Cell;
+use core::marker::PhantomData;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize};
 
 /// How the caller got its turn in a heap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Turn {
     /// By taking the lock, which has to be unlocked.
     Taken,
@@ -112,6 +114,13 @@ impl Futex {
             is_without: AtomicBool::new(false),
             tells_threads: promised,
         }
+    }
+
+    /// A lock of a heap that never has tiers for threads: nothing of it stays when it is dropped.
+    pub(crate) const fn without_tiers() -> Self {
+        let mut lock = Self::new();
+        lock.is_without = AtomicBool::new(true);
+        lock
     }
 
     #[inline(always)]
@@ -247,6 +256,42 @@ unsafe impl Lock for Futex {
             None => self.is_without.store(true, Relaxed),
         }
     }
+}
+
+/// No lock: for a heap that only one thread at a time can use, as the compiler sees to.
+#[derive(Debug)]
+pub struct Unshared {
+    not_sync: PhantomData<Cell<()>>,
+}
+
+impl Unshared {
+    pub(crate) const fn new() -> Self {
+        Self { not_sync: PhantomData }
+    }
+}
+
+// SAFETY: a value that holds this cannot be shared, and only `ScopedHeap` makes one: it lends the heap to nobody, so no turn
+// begins in another.
+unsafe impl Lock for Unshared {
+    #[inline(always)]
+    fn try_lock(&self) -> bool {
+        true
+    }
+
+    fn wait(&self) -> Turn {
+        Turn::Taken
+    }
+
+    #[inline(always)]
+    unsafe fn unlock(&self) -> bool {
+        false
+    }
+
+    fn wake(&self) {}
+
+    fn lend(&self, _: bool) {}
+
+    const ALONE: bool = true;
 }
 
 /// No lock at all, for programs with one thread.

@@ -74,6 +74,11 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[cold]
     #[inline(never)]
     fn allocate_centrally(&self, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
+        self.or_after_hook(layout, || self.try_centrally(by, layout))
+    }
+
+    #[inline(always)]
+    fn try_centrally(&self, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         if let Some((world, true)) = self.interrupted() {
             return self.allocate_alone(world, layout);
         }
@@ -128,9 +133,9 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[cold]
     #[inline(never)]
     fn allocate_zeroed_centrally(&self, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        match self.interrupted() {
+        self.or_after_hook(layout, || match self.interrupted() {
             Some((world, true)) => self.allocate_alone(world, layout),
             _ => self.in_center(by, |work| work.allocate_unfilled(layout)).map(Unfilled::fill),
-        }
+        })
     }
 }

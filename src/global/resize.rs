@@ -2,6 +2,7 @@
 
 use super::Hmalloc;
 use super::turn::{ByHandle, Mine};
+use crate::central::spans::OutOfMemory;
 use crate::door::misuse::Misuse;
 use crate::door::validate::admit_slot;
 use crate::global::lock::Lock;
@@ -45,7 +46,11 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         if let Some(moved) = unsafe { self.resize_alone_or_inside(address, new) } {
             return Ok(moved?);
         }
-        let begun = self.in_center(by, |work| work.begin_resize(address, new))?;
+        let begin = || match self.in_center(by, |work| work.begin_resize(address, new)) {
+            Err(ResizeError::OutOfMemory) => Err(OutOfMemory),
+            answer => Ok(answer),
+        };
+        let begun = self.or_after_hook(new, begin)??;
         // SAFETY: the caller's promise.
         Ok(unsafe { self.complete(by, begun) })
     }

@@ -68,8 +68,7 @@ fn arena() -> Box<[MaybeUninit<u8>]> {
 }
 
 fn subject(arena: &mut [MaybeUninit<u8>]) -> Subject<'_> {
-    let heap = UnsafeCell::new(Heap::new(Emulated::new(arena)));
-    Rc::new(Hmalloc { lock: Stepping::default(), policy: Policy::Ignore, report: None, heap })
+    Rc::new(Hmalloc::with_lock_and_policy(Stepping::default(), Emulated::new(arena), Policy::Ignore))
 }
 
 fn layout(size: usize) -> Layout {

@@ -9,7 +9,7 @@ use crate::kernel::sys;
 use core::fmt;
 
 /// An invariant that does not hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Corruption {
     /// Its number: 3 for I3. `src/README.md` lists them.
     pub invariant: u8,

@@ -5,7 +5,7 @@ use crate::kernel::sys;
 
 /// What [`Hmalloc`](crate::Hmalloc) does about a [`Misuse`](crate::Misuse), and any heap about a break that another
 /// user has lowered below its blocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Policy {
     /// Nothing: the call has no effect, and nothing is written.
     Ignore = 1,
@@ -13,6 +13,7 @@ pub enum Policy {
     Report = 2,
     /// One line on standard error, then death by `SIGABRT`.
     // 0, so that a static heap with the default policy takes no space in the executable.
+    #[default]
     Abort = 0,
 }
 

@@ -61,6 +61,17 @@ const CLASS_OF_UNITS: [u8; SMALL_MAX / MIN_ALIGN + 1] = {
     table
 };
 
+/// Bytes that every block for `layout` has at least: those of its class's slots or of whole pages. A guest has more, and so
+/// has a block that was resized. For larger alignments than usual no more is promised than was asked for, because a block that
+/// is so aligned by chance may keep its place when it is resized.
+#[inline]
+pub(crate) fn block_bytes(layout: Layout) -> usize {
+    if layout.align() > MIN_ALIGN {
+        return layout.size();
+    }
+    SizeClass::of_size(layout.size()).map_or(layout.size().next_multiple_of(PAGE), SizeClass::slot_size)
+}
+
 const _: () = assert!(SLOTS[CLASSES - 1] as usize == SMALL_MAX, "the last class serves the largest small request");
 const _: () = assert!(SMALL_MAX <= u16::MAX as usize, "a header has 16 bits for the size of a slot");
 

@@ -8,6 +8,7 @@ use crate::kernel::brk::Brk;
 use crate::look::blocks::{Blocks, SpanInfos};
 use crate::look::check;
 use crate::look::stats::Stats;
+use crate::tier::Tier;
 
 impl<B: Brk> Heap<B> {
     /// How many bytes the caller may use in the block at `payload`: at least what was asked for.
@@ -31,6 +32,35 @@ impl<B: Brk> Heap<B> {
         self.tier.retire_idle(&mut self.spans);
         let returned = self.spans.lower(keep) + self.spans.return_regions() + self.spans.return_aside();
         returned + self.tier.return_inside(&mut self.spans) + self.spans.return_free_spans()
+    }
+
+    /// Returns all of the heap's memory to the kernel, whatever number of blocks is in it, and begins anew with the same source:
+    /// the heap is empty then, and its counts are 0. Takes one system call with a source that
+    /// [gives back all in one step](Brk::release), as [`Reserved`](crate::brk::Reserved) does, and one more for each region. What
+    /// the kernel refuses to take back is lost, and so is what lies below memory over which another user raised the break.
+    /// [`LocalHeap`](crate::LocalHeap) and [`SharedHeap`](crate::SharedHeap) do this when they are dropped.
+    ///
+    /// # Safety
+    ///
+    /// No block of the heap is used any more, nor freed. The heap is not one that an [`Hmalloc`](crate::Hmalloc) has lent.
+    ///
+    /// ```
+    /// use hmalloc::{Heap, brk::Reserved};
+    ///
+    /// let mut heap = Heap::new(Reserved::new());
+    /// for size in 0..1000 {
+    ///     heap.allocate(core::alloc::Layout::from_size_align(size, 1).unwrap())?;
+    /// }
+    /// // SAFETY: the blocks were never used.
+    /// unsafe { heap.release() };
+    /// assert_eq!((heap.stats().live_blocks, heap.stats().heap_bytes), (0, 0));
+    /// # Ok::<(), hmalloc::OutOfMemory>(())
+    /// ```
+    pub unsafe fn release(&mut self) {
+        // SAFETY: the caller's promise.
+        unsafe { self.spans.give_all_back() };
+        self.tier = Tier::new();
+        self.slack_kept = false;
     }
 
     /// All blocks, used or not, in address order, without gaps within the heap or a region. Allocates nothing.

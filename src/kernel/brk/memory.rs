@@ -87,6 +87,26 @@ pub(super) fn map_exactly(address: usize, bytes: usize) -> Result<(), Refused> {
     }
 }
 
+/// Addresses without memory, which the kernel chooses: inaccessible until they are [opened](open).
+pub(super) fn reserve(bytes: usize) -> Result<usize, Refused> {
+    // SAFETY: without an address it disturbs nothing that exists.
+    match unsafe { mmap(0, bytes, NONE, NORESERVE) } {
+        // No kernel maps there: a filter answers without asking it.
+        Ok(0) | Err(_) => Err(Refused),
+        Ok(start) => Ok(start),
+    }
+}
+
+/// Puts zeroed memory in the place of pages that were [reserved](reserve).
+///
+/// # Safety
+///
+/// The range consists of pages of the caller's, and nothing in it is used.
+pub(super) unsafe fn open(start: usize, bytes: usize) -> Result<(), Refused> {
+    // SAFETY: the caller's promise.
+    unsafe { replace(start, bytes, Anew::Zero, NORESERVE) }
+}
+
 /// What becomes of pages that get a new mapping.
 #[derive(Clone, Copy)]
 enum Anew {

@@ -4,8 +4,10 @@
 //! |---|---|
 //! | [`Linux`] | the process's program break, by the `brk` system call |
 //! | [`OwnBreak`] | a break of the heap's own, in a range of addresses where nothing else grows: for programs with a libc |
+//! | [`Reserved`] | a break in addresses that are reserved, and given back as a whole: for heaps that come and go |
 //! | [`Automatic`] | `OwnBreak` where a libc is linked, `Linux` elsewhere |
 //! | [`Bytes`] | a byte array of the program's, and no kernel at all |
+//! | [`Limited`] | any of these, with a limit on what it hands out |
 //! | [`Emulated`] | plays the kernel over a byte array; refuses and misbehaves on demand, for tests |
 //!
 //! Above this trait there is one heap, the same code for all.
@@ -20,10 +22,12 @@
 mod automatic;
 mod bytes;
 mod emulated;
+mod limited;
 mod linux;
 mod memory;
 mod own;
 mod page_size;
+mod reserved;
 mod room;
 
 use core::ops::Range;
@@ -31,8 +35,10 @@ use core::ops::Range;
 pub use automatic::Automatic;
 pub use bytes::{Arena, Bytes};
 pub use emulated::Emulated;
+pub use limited::Limited;
 pub use linux::Linux;
 pub use own::OwnBreak;
+pub use reserved::Reserved;
 
 /// A mapping away from the break, by the kernel itself whatever the source is.
 pub(crate) fn map_alone(bytes: usize) -> Result<usize, Refused> {
@@ -60,7 +66,7 @@ pub(crate) const ROOM_PER_PAGE: usize = 200;
 pub(crate) const HEAP_PAGE: usize = 16 << 10;
 
 /// The kernel said no. What was asked for did not happen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Refused;
 
 impl core::fmt::Display for Refused {
@@ -72,7 +78,7 @@ impl core::fmt::Display for Refused {
 impl core::error::Error for Refused {}
 
 /// Where a heap's memory comes from, in [`Stats`](crate::Stats).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Source {
     /// The process's program break.
@@ -81,6 +87,8 @@ pub enum Source {
     OwnBreak,
     /// A break inside a byte array, see [`Emulated`].
     Emulated,
+    /// A break in a range of addresses that was reserved for it, see [`Reserved`].
+    Reserved,
     /// Something that the program brought.
     #[default]
     Other,
@@ -137,6 +145,17 @@ pub unsafe trait Brk {
     /// `start` and `bytes` are those of one call to [`map`](Brk::map), or whole pages that [`map_at`](Brk::map_at)
     /// mapped; and nothing in them is used again.
     unsafe fn unmap(&mut self, start: usize, bytes: usize) -> Result<(), Refused>;
+
+    /// Gives back all that the heap has from this source but for what [`map`](Brk::map) returned, in one step if
+    /// possible; the next call to any function begins anew. By default this is refused, and what was raised and mapped is
+    /// returned piece by piece.
+    ///
+    /// # Safety
+    ///
+    /// Nothing that the source has handed out is used again, but for mappings of [`map`](Brk::map).
+    unsafe fn release(&mut self) -> Result<(), Refused> {
+        Err(Refused)
+    }
 
     /// Returns the memory of `bytes` bytes at `start` to the kernel while keeping their addresses: on success they read
     /// as zero.

@@ -1,0 +1,123 @@
+//! What a program may do before a request fails: free something, and have it tried again.
+
+use super::Hmalloc;
+use crate::central::spans::OutOfMemory;
+use crate::global::lock::Lock;
+use crate::kernel::brk::Brk;
+use crate::kernel::tasks;
+use core::alloc::Layout;
+use core::sync::atomic::AtomicU32;
+use core::sync::atomic::Ordering::Relaxed;
+
+/// Threads that can be in the hook at a time. Requests of more fail without it.
+const THREADS: usize = 8;
+
+/// A program's function, and the threads that are in it.
+pub(super) struct Hook {
+    pub(super) function: Option<fn(Layout) -> bool>,
+    /// Thread ids, or 0.
+    inside: [AtomicU32; THREADS],
+}
+
+impl core::fmt::Debug for Hook {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.function.fmt(f)
+    }
+}
+
+impl Hook {
+    pub(super) const fn none() -> Self {
+        Self { function: None, inside: [const { AtomicU32::new(0) }; THREADS] }
+    }
+
+    /// Calls the function, unless the caller is in it already.
+    #[cold]
+    #[inline(never)]
+    fn call(&self, layout: Layout) -> bool {
+        let Some(function) = self.function else { return false };
+        let thread = tasks::thread_id();
+        if self.inside.iter().any(|entry| entry.load(Relaxed) == thread) {
+            return false;
+        }
+        let Some(_inside) = Inside::new(&self.inside, thread) else { return false };
+        function(layout)
+    }
+}
+
+/// An entry of a thread that is in the hook. Ends when it goes out of scope, also if the hook panics.
+struct Inside<'a>(&'a AtomicU32);
+
+impl<'a> Inside<'a> {
+    fn new(entries: &'a [AtomicU32], thread: u32) -> Option<Self> {
+        let enter = |from| move |entry: &&AtomicU32| entry.compare_exchange(from, thread, Relaxed, Relaxed).is_ok();
+        // Threads that ended inside, or that were not copied by a fork, have left theirs.
+        let left = |entry: &&AtomicU32| {
+            let other = entry.load(Relaxed);
+            other != 0 && tasks::is_gone(other) && enter(other)(entry)
+        };
+        entries.iter().find(enter(0)).or_else(|| entries.iter().find(left)).map(Self)
+    }
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        self.0.store(0, Relaxed);
+    }
+}
+
+impl<L: Lock, B: Brk> Hmalloc<L, B> {
+    /// This heap with a function that is called before a request fails for lack of memory, with the request: once, outside
+    /// of any lock, in the thread that asks. If it returns true, the request is tried once more. So a program can empty
+    /// its caches first, write down what it was about to do, or wait for others to free something. By default there is none.
+    ///
+    /// `hook` may use the heap. Its own requests fail without another call to it, so it cannot call itself without end.
+    /// Several threads may be in it at a time: of more than eight, the requests of the others fail without it. As all that a
+    /// global allocator calls, it must not panic there. It is not called for signal handlers that have interrupted a call to
+    /// the heap, nor for requests to a [`Heap`](crate::Heap) that was [lent](Self::with). It costs nothing until a request fails.
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use hmalloc::Hmalloc;
+    /// use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    ///
+    /// static ASKED: AtomicUsize = AtomicUsize::new(0);
+    ///
+    /// fn empty_caches(layout: Layout) -> bool {
+    ///     ASKED.store(layout.size(), Relaxed);
+    ///     false // There was nothing to free.
+    /// }
+    ///
+    /// static HEAP: Hmalloc = Hmalloc::new().with_hook(empty_caches);
+    /// assert!(HEAP.allocate(Layout::from_size_align(1 << 60, 1).unwrap()).is_err());
+    /// assert_eq!(ASKED.load(Relaxed), 1 << 60);
+    /// ```
+    #[must_use]
+    pub const fn with_hook(mut self, hook: fn(Layout) -> bool) -> Self {
+        self.set_hook(hook);
+        self
+    }
+
+    pub(crate) const fn set_hook(&mut self, hook: fn(Layout) -> bool) {
+        self.hook.function = Some(hook);
+    }
+
+    /// What `attempt` answers; if that is that there is no memory, its second answer after the hook asked for one.
+    #[inline(always)]
+    pub(super) fn or_after_hook<T>(
+        &self,
+        layout: Layout,
+        mut attempt: impl FnMut() -> Result<T, OutOfMemory>,
+    ) -> Result<T, OutOfMemory> {
+        let mut asked = false;
+        loop {
+            match attempt() {
+                Err(OutOfMemory) if !asked && self.ask_hook(layout) => asked = true,
+                answer => return answer,
+            }
+        }
+    }
+
+    fn ask_hook(&self, layout: Layout) -> bool {
+        self.hook.function.is_some() && self.interrupted().is_none() && self.hook.call(layout)
+    }
+}

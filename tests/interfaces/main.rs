@@ -1,0 +1,9 @@
+//! The ways in for Rust programs: the `Allocator` traits of others, heaps that come and go, limits, hooks, and what a heap says
+//! of itself.
+
+mod collections;
+mod coming_and_going;
+mod contract;
+mod hooks;
+mod limits;
+mod nightly;
