@@ -4,6 +4,7 @@
 //! | file | what it is for |
 //! |---|---|
 //! | [`construct`] | making one, and taking it through a fork |
+//! | [`environment`] | what a program lets its environment decide |
 //! | [`turn`] | turns: in the caller's own tier without a lock, in the central part under it |
 //! | [`request`], [`free`], [`resize`](mod@resize) | for callers who are told what went wrong: the C library |
 //! | [`stopped`] | what is done while all threads are stopped |
@@ -14,6 +15,7 @@
 //! | [`policy`] | the policy, which may change |
 //! | [`lend`] | lending the heap out, and looking at it |
 //! | [`hook`] | what the program does before a request fails |
+//! | [`look`] | pictures of the heap |
 //! | [`lock`] | the lock of the central part |
 //!
 //! The shape of the common paths matters: whatever does more is a call in tail position, so that they need no stack frame
@@ -22,11 +24,13 @@
 #[cfg(any(feature = "allocator-api2", feature = "allocator-api2-04", hmalloc_nightly))]
 mod allocator;
 mod construct;
+pub(crate) mod environment;
 mod free;
 mod handler;
 mod hook;
 mod lend;
 pub(crate) mod lock;
+mod look;
 mod policy;
 mod request;
 mod resize;
@@ -35,6 +39,7 @@ mod stopped;
 mod thread;
 mod turn;
 
+pub use look::HeapMap;
 pub use thread::ThreadHeap;
 
 use crate::door::misuse::Misuse;

@@ -72,13 +72,15 @@ pub use central::spans::OutOfMemory;
 pub use door::block::{Block, BlockState};
 pub use door::misuse::{Misuse, MisuseKind};
 pub use global::lock::{Futex, Lock, SingleThreaded, Turn, Unshared};
-pub use global::{Hmalloc, ThreadHeap};
+pub use global::{HeapMap, Hmalloc, ThreadHeap};
 pub use ground::corrupt::Corruption;
 pub use ground::header::PAGE;
 pub use ground::policy::Policy;
 pub use heap::Heap;
 pub use kernel::brk;
 pub use look::blocks::{Blocks, SpanInfo, SpanInfos, SpanKind};
+pub use look::histogram::{Histogram, SizeBand};
+pub use look::map::Map;
 pub use look::stats::Stats;
 pub use resize::ResizeError;
 pub use scoped::{LocalHeap, ScopedHeap, SharedHeap};
@@ -87,7 +89,9 @@ pub use scoped::{LocalHeap, ScopedHeap, SharedHeap};
 /// crate's contract.
 #[doc(hidden)]
 pub mod process {
-    pub use crate::kernel::line::Text;
+    pub use crate::global::environment::{POLICIES, policy_of};
+    pub use crate::kernel::environment::{read, settings};
+    pub use crate::kernel::line::{Text, say};
     pub use crate::kernel::sys::{STDERR, abort, write_line};
     pub use crate::{linked, weak};
 }

@@ -3,11 +3,12 @@
 use crate::central::spans::OutOfMemory;
 use crate::door::block::Block;
 use crate::door::misuse::Misuse;
-use crate::global::Hmalloc;
 use crate::global::lock::{Futex, Lock, Unshared};
+use crate::global::{HeapMap, Hmalloc};
 use crate::ground::corrupt::Corruption;
 use crate::ground::policy::Policy;
 use crate::kernel::brk::{Brk, Limited, Reserved};
+use crate::look::histogram::Histogram;
 use crate::look::stats::Stats;
 use crate::resize::ResizeError;
 use core::alloc::Layout;
@@ -265,6 +266,18 @@ impl<L: Lock, B: Brk> ScopedHeap<L, B> {
     /// [`Hmalloc::trim`].
     pub fn trim(&self, keep: usize) -> usize {
         self.heap.trim(keep)
+    }
+
+    /// [`Hmalloc::histogram`].
+    #[must_use]
+    pub fn histogram(&self) -> Histogram {
+        self.heap.histogram()
+    }
+
+    /// [`Hmalloc::map`].
+    #[must_use]
+    pub fn map(&self) -> HeapMap<'_, L, B> {
+        self.heap.map()
     }
 
     /// [`Hmalloc::snapshot`].

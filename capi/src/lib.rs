@@ -6,12 +6,12 @@
 //! request      what C asks of an allocator, as layouts; errno
 //! misuse       what is done about a wrong pointer
 //! environment  what the environment asks of the shared library
-//! log, report  the heap in one line, to a file or a descriptor
+//! report       the heap in one line
 //! shared       the one heap; policy: the one policy
 //! libc, line   what is used of a libc where there is one; one line of text
 //! ```
 //!
-//! The modules standard, glibc, figures, environment and log are the shared library's alone (feature `preload`).
+//! The modules standard, glibc, figures and environment are the shared library's alone (feature `preload`).
 //!
 //! Nothing has to be initialized: the heap is a constant, so it works in the dynamic loader, in constructors and after
 //! the last destructor.
@@ -27,8 +27,6 @@ mod glibc;
 mod hooks;
 mod libc;
 mod line;
-#[cfg(feature = "preload")]
-mod log;
 mod misuse;
 mod panic;
 mod policy;

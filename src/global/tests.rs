@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::door::misuse::MisuseKind;
+use crate::ground::policy::Policy;
 use crate::kernel::brk::Emulated;
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::{Cell, RefCell};

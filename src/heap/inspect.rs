@@ -7,6 +7,8 @@ use crate::ground::corrupt::Corruption;
 use crate::kernel::brk::Brk;
 use crate::look::blocks::{Blocks, SpanInfos};
 use crate::look::check;
+use crate::look::histogram::Histogram;
+use crate::look::map::Map;
 use crate::look::stats::Stats;
 use crate::tier::Tier;
 
@@ -85,6 +87,32 @@ impl<B: Brk> Heap<B> {
     /// Counts what is in the heap, by a walk over its spans. Allocates nothing.
     pub fn stats(&self) -> Stats {
         Stats::of(&self.spans, self.spans())
+    }
+
+    /// How large live blocks are. Allocates nothing; costs what [`stats`](Self::stats) does.
+    #[must_use]
+    pub fn histogram(&self) -> Histogram {
+        Histogram::of(self.spans())
+    }
+
+    /// The heap as a drawing, by its `Display`: a character for each page of 16 KiB, and a line for each MiB, with its address.
+    /// Allocates nothing.
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use hmalloc::{Heap, brk::Reserved};
+    ///
+    /// let mut heap = Heap::new(Reserved::new());
+    /// heap.allocate(Layout::new::<u64>())?;
+    /// heap.allocate(Layout::new::<[u8; 60_000]>())?;
+    /// // 0x7f1c40000000  m0[===..........................
+    /// let line = heap.map().to_string().lines().nth(1).unwrap().to_owned();
+    /// assert!(line.contains("  m0[===."));
+    /// # Ok::<(), hmalloc::OutOfMemory>(())
+    /// ```
+    #[must_use]
+    pub fn map(&self) -> Map<'_, B> {
+        Map { spans: &self.spans }
     }
 
     /// The source of the heap's memory.

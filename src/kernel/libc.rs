@@ -125,6 +125,21 @@ pub(crate) fn at_fork(before: Handler, parent: Handler, child: Handler) {
     }
 }
 
+type AtExit = extern "C" fn(*mut c_void);
+type RegisterAtExit = unsafe extern "C" fn(AtExit, *mut c_void, *const c_void) -> c_int;
+
+weak!(hmalloc_libc_at_exit, "__cxa_atexit", RegisterAtExit);
+
+/// Has `call` called with `argument` when the process exits, or the library is unloaded that this is in. glibc, musl and
+/// bionic have that, for C++. Without a libc nothing happens.
+pub(crate) fn at_exit(call: AtExit, argument: *mut c_void) {
+    if let Some(register) = linked!(hmalloc_libc_at_exit) {
+        let library = linked!(hmalloc_libc_dso_handle).map_or(core::ptr::null(), |handle| handle.as_ptr());
+        // SAFETY: the function takes any call and argument. Running out of memory is the only failure: nothing is said then.
+        unsafe { register(call, argument, library) };
+    }
+}
+
 weak!(hmalloc_libc_list_lock, "_IO_list_lock", Handler);
 weak!(hmalloc_libc_list_unlock, "_IO_list_unlock", Handler);
 weak!(hmalloc_libc_list_reset, "_IO_list_resetlock", Handler);

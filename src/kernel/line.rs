@@ -1,10 +1,11 @@
 //! One line of text on the stack: what a report of a misuse is written with, without allocating. The formatting that
 //! `core` has would do the same, and add some 4 KiB to a program that formats nothing else.
 
+use crate::kernel::sys::write_line;
 use core::fmt;
 
 /// As long as any line of this crate.
-pub(crate) type Line = Text<256>;
+pub(crate) type Line = Text<320>;
 
 /// A text on the stack. What does not fit is left out.
 pub struct Text<const MAX: usize> {
@@ -23,6 +24,11 @@ impl<const MAX: usize> Text<MAX> {
             *next = byte;
             self.length += 1;
         }
+    }
+
+    /// Appends a byte; another character in the place of one that a terminal might obey.
+    pub(crate) fn printable(&mut self, byte: u8) {
+        self.byte(if (b' '..=b'~').contains(&byte) { byte } else { b'?' });
     }
 
     /// Appends text. Out of line, as it is called for every piece.
@@ -87,6 +93,21 @@ impl<const MAX: usize> fmt::Write for Text<MAX> {
     }
 }
 
+/// The longest line that [`say`] writes, with its newline.
+const SAID: usize = 512;
+
+/// Writes `hmalloc: TEXT` and a newline to a descriptor: the form in which the crate reports a misuse, for those who format.
+///
+/// # Errors
+///
+/// As for [`write_line`].
+pub fn say(descriptor: i32, text: fmt::Arguments<'_>) -> Result<(), syscalls::Errno> {
+    let mut line = Text::<SAID>::new();
+    let _ = fmt::Write::write_fmt(&mut line, format_args!("hmalloc: {text}"));
+    line.end_line();
+    write_line(descriptor, line.as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,7 +130,7 @@ mod tests {
         for _ in 0..100 {
             line.text("eight by");
         }
-        assert_eq!(line.as_str(), "eight by".repeat(256 / 8));
+        assert_eq!(line.as_str(), "eight by".repeat(320 / 8));
     }
 
     #[test]

@@ -33,9 +33,13 @@ fn judge(command: &mut Command, policy: u8) -> Option<String> {
     let output = run(command);
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let expected = stdout.lines().find_map(|line| line.strip_prefix("expected ")).unwrap_or("(no mistake was made)");
+    let name =
+        Path::new(command.get_program()).file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
     let heard = match policy {
         1 => stderr.is_empty(),
-        _ => stderr.strip_suffix('\n').is_some_and(|line| matches(line, expected)),
+        _ => stderr
+            .strip_suffix('\n')
+            .is_some_and(|line| matches(line, &format!("{expected} [program {name}, process *, thread *]"))),
     };
     let said = |line: &str| stdout.lines().any(|said| said == line);
     let ended = match policy {

@@ -121,7 +121,7 @@ fn threads_are_in_the_hook_at_a_time() {
         CALLS.fetch_add(1, Relaxed);
         INSIDE.fetch_add(1, Relaxed);
         // Each waits for the other, so a lock around the hook would not do.
-        while INSIDE.load(Relaxed) % 2 != 0 {
+        while !INSIDE.load(Relaxed).is_multiple_of(2) {
             std::thread::yield_now();
         }
         false

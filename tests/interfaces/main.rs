@@ -4,6 +4,7 @@
 mod collections;
 mod coming_and_going;
 mod contract;
+mod figures;
 mod hooks;
 mod limits;
 mod nightly;

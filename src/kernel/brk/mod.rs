@@ -94,6 +94,18 @@ pub enum Source {
     Other,
 }
 
+impl core::fmt::Display for Source {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(match self {
+            Self::ProgramBreak => "program break",
+            Self::OwnBreak => "own break",
+            Self::Emulated => "emulated break",
+            Self::Reserved => "reserved",
+            Self::Other => "other",
+        })
+    }
+}
+
 /// What the heap needs of a kernel: a program break, and mappings for when the break cannot move.
 ///
 /// Addresses and lengths are in bytes.

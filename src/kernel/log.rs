@@ -1,7 +1,7 @@
 //! The file that `HMALLOC_LOG` names.
 
-use crate::line::{STDERR, say};
-use crate::report;
+use crate::kernel::line::say;
+use crate::kernel::sys::STDERR;
 use core::ffi::{CStr, c_int};
 use core::fmt;
 use syscalls::{Errno, Sysno, syscall};
@@ -49,18 +49,20 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Appends the summary of the heap to a file. If that fails, standard error gets the reason and the summary.
-pub(crate) fn print(path: &CStr) {
-    if let Err(reason) = append(path) {
+/// Has `print` append to the file that the path names, or without one, or if that fails, write to standard error, after the
+/// reason.
+pub(crate) fn print(path: Option<&CStr>, print: impl Fn(c_int) -> Result<(), Errno>) {
+    if let Some(path) = path {
+        let Err(reason) = append(path, &print) else { return };
         let reason = Reason(reason);
         let _ = say(STDERR, format_args!("HMALLOC_LOG cannot be written, {reason}: standard error it is"));
-        let _ = report::print(STDERR);
     }
+    let _ = print(STDERR);
 }
 
-fn append(path: &CStr) -> Result<(), Errno> {
+fn append(path: &CStr, print: impl Fn(c_int) -> Result<(), Errno>) -> Result<(), Errno> {
     let log = open(path)?;
-    let result = report::print(log);
+    let result = print(log);
     // SAFETY: opened above, and nothing else has the descriptor.
     let _ = unsafe { syscall!(Sysno::close, log) };
     result
