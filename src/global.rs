@@ -16,13 +16,14 @@
 //! | [`lend`] | lending the heap out, and looking at it |
 //! | [`hook`] | what the program does before a request fails |
 //! | [`look`] | pictures of the heap |
-//! | [`lock`] | the lock of the central part |
+//! | [`lock`] | the lock of the central part; [`alone`]: none |
 //!
 //! The shape of the common paths matters: whatever does more is a call in tail position, so that they need no stack frame
 //! and save no registers. A function that is called there takes over the caller's turn, and ends it.
 
 #[cfg(any(feature = "allocator-api2", feature = "allocator-api2-04", hmalloc_nightly))]
 mod allocator;
+pub(crate) mod alone;
 mod construct;
 pub(crate) mod environment;
 mod free;
@@ -139,6 +140,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// Reports a misuse that was found later than its call: two threads have freed a block at the same instant, or a signal
     /// handler has freed one that could not be looked at then.
     #[cold]
+    #[inline(never)]
     fn report_late(&self, misuse: &Misuse) {
         match self.report {
             Some(report) => report("free", misuse),

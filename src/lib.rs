@@ -21,6 +21,17 @@
 //! The **page map** leads from an address to the header of its page, and from there arithmetic and one bit tell whether
 //! a live payload starts exactly at the address. If not, that is a [`Misuse`], which says what was found instead.
 //!
+//! # Ways in
+//!
+//! | | |
+//! |---|---|
+//! | [`Hmalloc`] | the program's allocator; with a [hook](Hmalloc::with_hook) before a request fails, and over any source: a static array ([`brk::Bytes`]), a [limit](brk::Limited), a [lock](Lock) of the program's own |
+//! | [`LocalHeap`], [`SharedHeap`] | heaps that come and go, one for each request or tenant |
+//! | [`Hmalloc::thread`] | a thread's own part of a heap, chosen by hand |
+//! | [`Heap`] | one owner, and errors instead of a policy |
+//! | `Allocator` | for `&` of the first three: of the crate `allocator-api2` by the cargo features `allocator-api2` (version 0.2: hashbrown) and `allocator-api2-04` (version 0.4), of nightly Rust with `RUSTFLAGS="--cfg hmalloc_nightly"` |
+//! | [`Stats`], [`Histogram`], [`Hmalloc::map`] | what a heap says of itself: for people, as JSON, for Prometheus |
+//!
 //! [`internals`] draws all of it in bytes and numbers the invariants that [`Heap::check`] asserts.
 //!
 //! # What to expect
@@ -71,7 +82,8 @@ mod work;
 pub use central::spans::OutOfMemory;
 pub use door::block::{Block, BlockState};
 pub use door::misuse::{Misuse, MisuseKind};
-pub use global::lock::{Futex, Lock, SingleThreaded, Turn, Unshared};
+pub use global::alone::{SingleThreaded, Unshared};
+pub use global::lock::{Futex, Lock, Turn};
 pub use global::{HeapMap, Hmalloc, ThreadHeap};
 pub use ground::corrupt::Corruption;
 pub use ground::header::PAGE;

@@ -3,7 +3,8 @@
 use crate::central::spans::OutOfMemory;
 use crate::door::block::Block;
 use crate::door::misuse::Misuse;
-use crate::global::lock::{Futex, Lock, Unshared};
+use crate::global::alone::Unshared;
+use crate::global::lock::{Futex, Lock};
 use crate::global::{HeapMap, Hmalloc};
 use crate::ground::corrupt::Corruption;
 use crate::ground::policy::Policy;
@@ -43,7 +44,8 @@ use core::ptr::NonNull;
 /// addresses. Blocks are checked as in any heap: freeing a block of another heap is a misuse of this one. The address ranges
 /// of dropped heaps are used again, so a pointer into one may be taken for a block of a later heap that happens to start there.
 ///
-/// In a child of `fork` it is a heap like any other memory of the parent's: a copy.
+/// In a child of `fork` it is a copy, as the rest of the parent's memory. A signal handler must not use it if it may have
+/// interrupted a call to it.
 #[derive(Debug)]
 pub struct ScopedHeap<L: Lock, B: Brk> {
     pub(crate) heap: Hmalloc<L, B>,
@@ -283,6 +285,13 @@ impl<L: Lock, B: Brk> ScopedHeap<L, B> {
     /// [`Hmalloc::snapshot`].
     pub fn snapshot(&self, into: &mut [Block]) -> usize {
         self.heap.snapshot(into)
+    }
+}
+
+impl<L: Lock, B: Brk> ScopedHeap<L, Limited<B>> {
+    /// [`Hmalloc::set_limit`].
+    pub fn set_limit(&self, bytes: usize) {
+        self.heap.set_limit(bytes);
     }
 }
 

@@ -86,7 +86,7 @@ unsafe impl<L: Lock, B: Brk> Gives for ThreadHeap<'_, L, B> {
     }
 }
 
-// SAFETY: blocks stay valid until they are freed, or the heap is dropped or reset, which nobody can do while it is borrowed.
+// SAFETY: blocks stay valid until they are freed, or the heap is dropped or reset, which the borrow excludes.
 unsafe impl<L: Lock, B: Brk> Gives for ScopedHeap<L, B> {
     #[inline]
     fn give(&self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {

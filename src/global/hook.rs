@@ -34,30 +34,25 @@ impl Hook {
     #[cold]
     #[inline(never)]
     fn call(&self, layout: Layout) -> bool {
-        let Some(function) = self.function else { return false };
-        let thread = tasks::thread_id();
-        if self.inside.iter().any(|entry| entry.load(Relaxed) == thread) {
+        let (Some(function), thread) = (self.function, tasks::thread_id()) else { return false };
+        if self.change(thread, thread).is_some() {
             return false;
         }
-        let Some(_inside) = Inside::new(&self.inside, thread) else { return false };
+        let Some(entry) = self.change(0, thread) else { return false };
+        let _inside = Inside(entry);
         function(layout)
     }
-}
 
-/// An entry of a thread that is in the hook. Ends when it goes out of scope, also if the hook panics.
-struct Inside<'a>(&'a AtomicU32);
-
-impl<'a> Inside<'a> {
-    fn new(entries: &'a [AtomicU32], thread: u32) -> Option<Self> {
-        let enter = |from| move |entry: &&AtomicU32| entry.compare_exchange(from, thread, Relaxed, Relaxed).is_ok();
-        // Threads that ended inside, or that were not copied by a fork, have left theirs.
-        let left = |entry: &&AtomicU32| {
-            let other = entry.load(Relaxed);
-            other != 0 && tasks::is_gone(other) && enter(other)(entry)
-        };
-        entries.iter().find(enter(0)).or_else(|| entries.iter().find(left)).map(Self)
+    /// Changes an entry that is `from` into `to`, if there is one.
+    #[inline(never)]
+    fn change(&self, from: u32, to: u32) -> Option<&AtomicU32> {
+        self.inside.iter().find(|entry| entry.compare_exchange(from, to, Relaxed, Relaxed).is_ok())
     }
 }
+
+/// An entry of a thread that is in the hook. Ends when it goes out of scope, also if the hook panics. The entry of a thread
+/// that was in it when another one forked is lost in the child.
+struct Inside<'a>(&'a AtomicU32);
 
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
@@ -117,6 +112,8 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn ask_hook(&self, layout: Layout) -> bool {
         self.hook.function.is_some() && self.interrupted().is_none() && self.hook.call(layout)
     }

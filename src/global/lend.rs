@@ -4,7 +4,7 @@ use super::{Hmalloc, end};
 use crate::door::block::Block;
 use crate::global::lock::{Lock, Turn};
 use crate::heap::Heap;
-use crate::kernel::brk::Brk;
+use crate::kernel::brk::{Brk, Limited};
 use crate::look::check::Corruption;
 use crate::look::stats::Stats;
 use crate::threads::World;
@@ -98,6 +98,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     }
 
     /// The heap in numbers.
+    #[must_use]
     pub fn stats(&self) -> Stats {
         let mut stats = self.while_stopped(|heap| heap.stats());
         let (blocks, bytes) = self.lock.world().map_or((0, 0), |world| world.handlers.sum());
@@ -127,5 +128,24 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             }
             heap.trim(keep)
         })
+    }
+}
+
+impl<L: Lock, B: Brk> Hmalloc<L, Limited<B>> {
+    /// Sets another limit on what the heap takes from the kernel: [`Limited`] says what counts. If it has more already, it keeps
+    /// that and gets no more.
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use hmalloc::brk::{Automatic, Limited};
+    /// use hmalloc::{Futex, Hmalloc};
+    ///
+    /// static HEAP: Hmalloc<Futex, Limited<Automatic>> = Hmalloc::with_source(Limited::new(Automatic::new(), 1 << 20));
+    /// assert!(HEAP.allocate(Layout::new::<[u8; 2 << 20]>()).is_err());
+    /// HEAP.set_limit(4 << 20);
+    /// assert!(HEAP.allocate(Layout::new::<[u8; 2 << 20]>()).is_ok());
+    /// ```
+    pub fn set_limit(&self, bytes: usize) {
+        self.while_stopped(|heap| heap.brk().set_limit(bytes));
     }
 }

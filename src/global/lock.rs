@@ -8,8 +8,6 @@ use crate::kernel::fork;
 use crate::kernel::seat::{self, Endless, Seat};
 use crate::kernel::seats::{self, SEATS};
 use crate::threads::World;
-use core::cell::Cell;
-use core::marker::PhantomData;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize};
 
@@ -23,11 +21,48 @@ pub enum Turn {
     Forking,
 }
 
-/// A way to make threads take turns in a heap.
+/// A way to make threads take turns in a heap. [`Futex`] is the one that programs for Linux need; this is for those who have
+/// another, such as a kernel's own or one that masks interrupts, for [`Hmalloc::with_lock`](crate::Hmalloc::with_lock):
+///
+/// ```
+/// use core::sync::atomic::{AtomicBool, Ordering};
+/// use hmalloc::brk::{Arena, Bytes};
+/// use hmalloc::{Hmalloc, Lock, Turn};
+///
+/// struct Spin(AtomicBool);
+///
+/// // SAFETY: the flag goes from false to true for one caller at a time, and only who has the turn sets it back.
+/// unsafe impl Lock for Spin {
+///     fn try_lock(&self) -> bool {
+///         self.0.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
+///     }
+///     fn wait(&self) -> Turn {
+///         while !self.try_lock() {
+///             core::hint::spin_loop();
+///         }
+///         Turn::Taken
+///     }
+///     unsafe fn unlock(&self) -> bool {
+///         self.0.store(false, Ordering::Release);
+///         false // No thread sleeps.
+///     }
+///     fn wake(&self) {}
+///     fn lend(&self, _: bool) {}
+/// }
+///
+/// static ARENA: Arena<{ 1 << 20 }> = Arena::new();
+/// static HEAP: Hmalloc<Spin, Bytes> = Hmalloc::with_lock(Spin(AtomicBool::new(false)), Bytes::new(&ARENA));
+/// assert!(HEAP.allocate(core::alloc::Layout::new::<u64>()).is_ok());
+/// ```
+///
+/// Such a heap has no tiers for threads, but by none of its functions does it depend on a kernel. It is not prepared for
+/// forks, nor for signal or interrupt handlers that use it while they interrupt a call: the lock decides what happens then.
 ///
 /// # Safety
 ///
-/// After `try_lock` returned true, or `wait` returned, and until `unlock`, no other caller gets the same value's turn.
+/// After `try_lock` returned true, or `wait` returned [`Turn::Taken`], and until `unlock`, no other caller gets the same value's
+/// turn; what a caller wrote in its turn is seen by the next. `wait` returns nothing else. Functions that are not in the
+/// documentation are not implemented.
 pub unsafe trait Lock {
     /// Takes the lock if it is free.
     fn try_lock(&self) -> bool;
@@ -256,76 +291,4 @@ unsafe impl Lock for Futex {
             None => self.is_without.store(true, Relaxed),
         }
     }
-}
-
-/// No lock: for a heap that only one thread at a time can use, as the compiler sees to.
-#[derive(Debug)]
-pub struct Unshared {
-    not_sync: PhantomData<Cell<()>>,
-}
-
-impl Unshared {
-    pub(crate) const fn new() -> Self {
-        Self { not_sync: PhantomData }
-    }
-}
-
-// SAFETY: a value that holds this cannot be shared, and only `ScopedHeap` makes one: it lends the heap to nobody, so no turn
-// begins in another.
-unsafe impl Lock for Unshared {
-    #[inline(always)]
-    fn try_lock(&self) -> bool {
-        true
-    }
-
-    fn wait(&self) -> Turn {
-        Turn::Taken
-    }
-
-    #[inline(always)]
-    unsafe fn unlock(&self) -> bool {
-        false
-    }
-
-    fn wake(&self) {}
-
-    fn lend(&self, _: bool) {}
-
-    const ALONE: bool = true;
-}
-
-/// No lock at all, for programs with one thread.
-#[derive(Debug)]
-pub struct SingleThreaded(());
-
-impl SingleThreaded {
-    /// # Safety
-    ///
-    /// Only one thread ever uses what this protects, and never from a signal handler that interrupts a use.
-    pub(crate) const unsafe fn new() -> Self {
-        Self(())
-    }
-}
-
-// SAFETY: the promise of `new` is that there is only one caller.
-unsafe impl Lock for SingleThreaded {
-    #[inline(always)]
-    fn try_lock(&self) -> bool {
-        true
-    }
-
-    fn wait(&self) -> Turn {
-        Turn::Taken
-    }
-
-    #[inline(always)]
-    unsafe fn unlock(&self) -> bool {
-        false
-    }
-
-    fn wake(&self) {}
-
-    fn lend(&self, _: bool) {}
-
-    const ALONE: bool = true;
 }

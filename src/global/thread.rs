@@ -58,6 +58,7 @@ impl core::fmt::Debug for Own<'_> {
 
 impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// A handle with which the calling thread uses the heap without a lock.
+    #[must_use]
     pub fn thread(&self) -> ThreadHeap<'_, L, B> {
         let own = if L::ALONE { None } else { self.tier_for_handle() };
         ThreadHeap { heap: self, own: own.map(Own), stays: PhantomData }

@@ -66,11 +66,32 @@ impl<B: Brk> Heap<B> {
     }
 
     /// All blocks, used or not, in address order, without gaps within the heap or a region. Allocates nothing.
+    ///
+    /// ```
+    /// # use hmalloc::{BlockState, Heap, brk::Reserved};
+    /// let mut heap = Heap::new(Reserved::new());
+    /// let block = heap.allocate(core::alloc::Layout::new::<u64>())?;
+    /// let mut used = heap.blocks().filter(|block| block.state == BlockState::Used);
+    /// assert_eq!(used.next().map(|used| (used.address, used.size)), Some((block.addr().get(), 16)));
+    /// assert!(used.next().is_none());
+    /// # Ok::<(), hmalloc::OutOfMemory>(())
+    /// ```
+    #[must_use]
     pub fn blocks(&self) -> Blocks<'_> {
         Blocks::new(self.spans.first)
     }
 
     /// The spans of the heap in address order. Allocates nothing.
+    ///
+    /// ```
+    /// # use hmalloc::{Heap, PAGE, SpanKind, brk::Reserved};
+    /// let mut heap = Heap::new(Reserved::new());
+    /// heap.allocate(core::alloc::Layout::new::<[u8; 60_000]>())?;
+    /// let large = heap.spans().find(|span| span.kind == SpanKind::Large).unwrap();
+    /// assert_eq!(large.bytes, 4 * PAGE);
+    /// # Ok::<(), hmalloc::OutOfMemory>(())
+    /// ```
+    #[must_use]
     pub fn spans(&self) -> SpanInfos<'_> {
         SpanInfos::new(self.spans.first)
     }
@@ -80,11 +101,20 @@ impl<B: Brk> Heap<B> {
     /// # Errors
     ///
     /// The first [`Corruption`] found.
+    ///
+    /// ```
+    /// # use hmalloc::{Heap, brk::Reserved};
+    /// let mut heap = Heap::new(Reserved::new());
+    /// heap.allocate(core::alloc::Layout::new::<u64>())?;
+    /// assert_eq!(heap.check(), Ok(()));
+    /// # Ok::<(), hmalloc::OutOfMemory>(())
+    /// ```
     pub fn check(&self) -> Result<(), Corruption> {
         check::check(&self.spans, &self.tier)
     }
 
-    /// Counts what is in the heap, by a walk over its spans. Allocates nothing.
+    /// Counts what is in the heap, by a walk over its spans, of which each is 16 KiB or more. Allocates nothing.
+    #[must_use]
     pub fn stats(&self) -> Stats {
         Stats::of(&self.spans, self.spans())
     }
@@ -116,6 +146,7 @@ impl<B: Brk> Heap<B> {
     }
 
     /// The source of the heap's memory.
+    #[must_use]
     pub fn brk(&self) -> &B {
         &self.spans.brk
     }

@@ -27,6 +27,7 @@ impl<const MAX: usize> Text<MAX> {
     }
 
     /// Appends a byte; another character in the place of one that a terminal might obey.
+    #[inline(never)]
     pub(crate) fn printable(&mut self, byte: u8) {
         self.byte(if (b' '..=b'~').contains(&byte) { byte } else { b'?' });
     }

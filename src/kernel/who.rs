@@ -11,7 +11,7 @@ use syscalls::{Sysno, syscall};
 const PR_GET_NAME: usize = 16;
 /// Bytes of a thread's name in the kernel, with its closing 0.
 const NAME: usize = 16;
-/// The most that is written of a program's name.
+/// The most that is written of a program's name, in bytes.
 const NAME_MAX: usize = 32;
 
 // The last part of `argv[0]`, as glibc, musl and bionic keep it for their own messages.
@@ -22,33 +22,36 @@ weak!(hmalloc_program_name, "__progname", &'static AtomicPtr<c_char>);
 #[inline(never)]
 pub(crate) fn name_caller(line: &mut Line) {
     line.text(" [program ");
-    if !name_from_libc(line) {
-        name_from_kernel(line);
+    let name = linked!(hmalloc_program_name).map_or(core::ptr::null_mut(), |name| name.load(Relaxed));
+    // SAFETY: a libc's variable points to a string, or is null before the libc has started.
+    if name.is_null() || unsafe { !append(line, name) } {
+        // What the kernel calls the thread: as the program, unless it has named its threads.
+        let mut name = [0; NAME];
+        if !cfg!(miri) {
+            // SAFETY: the kernel writes at most so many bytes, with a 0 at the end.
+            let _ = unsafe { syscall!(Sysno::prctl, PR_GET_NAME, name.as_mut_ptr()) };
+        }
+        // SAFETY: it ends with a 0, which it did before the call, too.
+        unsafe { append(line, name.as_ptr()) };
     }
     line.text(", process ").decimal(tasks::process_id() as usize);
     line.text(", thread ").decimal(tasks::thread_id() as usize).text("]");
 }
 
-/// Appends the name that a libc has for the program, if there is one.
-fn name_from_libc(line: &mut Line) -> bool {
-    let name = linked!(hmalloc_program_name).map_or(core::ptr::null_mut(), |name| name.load(Relaxed));
-    // SAFETY: a libc's variable points to a string, or is null before the libc has started.
-    let bytes = |at: usize| Some(unsafe { name.add(at).read() } as u8).filter(|&byte| byte != 0);
-    let mut length = 0;
-    while length < NAME_MAX && !name.is_null() {
-        let Some(byte) = bytes(length) else { break };
-        line.printable(byte);
-        length += 1;
+/// Appends a name, and says whether there is one.
+///
+/// # Safety
+///
+/// It is a string that ends with a 0.
+#[inline(never)]
+unsafe fn append(line: &mut Line, name: *const c_char) -> bool {
+    // Not unrolled: this is not the place to be fast.
+    for at in 0..core::hint::black_box(NAME_MAX) {
+        // SAFETY: the 0 has not been passed.
+        match unsafe { name.add(at).read() } as u8 {
+            0 => return at > 0,
+            byte => line.printable(byte),
+        }
     }
-    length > 0
-}
-
-/// Appends the calling thread's name in the kernel: the program's, unless it has named its threads.
-fn name_from_kernel(line: &mut Line) {
-    let mut name = [0_u8; NAME];
-    if !cfg!(miri) {
-        // SAFETY: the kernel writes at most so many bytes.
-        let _ = unsafe { syscall!(Sysno::prctl, PR_GET_NAME, name.as_mut_ptr()) };
-    }
-    name.into_iter().take_while(|&byte| byte != 0).for_each(|byte| line.printable(byte));
+    true
 }
