@@ -52,6 +52,7 @@
 //! - **Architectures**: x86, x86_64, arm, aarch64, riscv64 and loongarch64 on stable Rust; mips, mips64, powerpc,
 //!   powerpc64 and s390x where the compiler's experimental assembly is enabled.
 #![no_std]
+#![deny(missing_debug_implementations)]
 // Assembly for these is not stable in all compilers; the `syscalls` crate needs it as much as this crate does.
 #![cfg_attr(
     any(target_arch = "mips", target_arch = "mips64", target_arch = "powerpc", target_arch = "powerpc64"),

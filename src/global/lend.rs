@@ -73,7 +73,8 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     }
 
     /// Copies the heap's [`blocks`](Heap::blocks) in address order to `into`, as many as there is room for, and returns
-    /// how many there are in all. The copies can be printed and collected without holding the heap.
+    /// how many there are in all. The copies can be printed and collected without holding the heap. Costs some 20 to 40 ns for
+    /// each block, and other threads wait as for [`stats`](Self::stats).
     ///
     /// ```
     /// # use hmalloc::{Block, BlockState, Hmalloc};
@@ -98,6 +99,9 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     }
 
     /// The heap in numbers.
+    ///
+    /// Costs a walk over the heap's spans, each of 16 KiB or more: 0.1 to 0.3 ms for 600 MB. Other threads are stopped meanwhile,
+    /// between two of their calls: those that allocate or free wait.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let mut stats = self.while_stopped(|heap| heap.stats());
@@ -111,6 +115,9 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
 
     /// Checks every invariant of the heap.
     ///
+    /// Costs a walk over the spans and slots: 0.5 to 2 ms for 600 MB in blocks of some KiB. Other threads wait as for
+    /// [`stats`](Self::stats).
+    ///
     /// # Errors
     ///
     /// The first [`Corruption`] found.
@@ -120,6 +127,9 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
 
     /// Returns free memory to the kernel, except for `keep` bytes below the break, and says how many bytes that was.
     /// See [`Heap::trim`].
+    ///
+    /// Costs a walk over the spans, 0.5 ms for 600 MB, and the system calls for what is returned: 7 ms for 34 MB between blocks
+    /// in use. Other threads wait as for [`stats`](Self::stats).
     pub fn trim(&self, keep: usize) -> usize {
         self.while_stopped(|heap| {
             if let Some(world) = self.lock.world() {

@@ -86,6 +86,12 @@ impl<const MAX: usize> Default for Text<MAX> {
     }
 }
 
+impl<const MAX: usize> fmt::Debug for Text<MAX> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
 /// For what formats anyway: the C libraries' reports.
 impl<const MAX: usize> fmt::Write for Text<MAX> {
     fn write_str(&mut self, text: &str) -> fmt::Result {

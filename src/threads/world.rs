@@ -58,6 +58,12 @@ pub struct World {
     living: SharedUsize,
 }
 
+impl core::fmt::Debug for World {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("World").finish_non_exhaustive()
+    }
+}
+
 impl World {
     /// Makes a world at the start of a mapping of [`WORLD_BYTES`].
     ///

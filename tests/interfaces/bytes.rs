@@ -49,10 +49,13 @@ fn the_smallest_arenas_hold_what_is_said() {
         let mut heap = Heap::new(Bytes::new(arena));
         (0..).take_while(|_| heap.allocate(layout(size)).is_ok()).count()
     }
-    static TOO_SMALL: Arena<{ 32 << 10 }> = Arena::new();
-    static LEAST: Arena<{ 48 << 10 }> = Arena::new();
-    static ALIGNED: Arena<{ 128 << 10 }> = Arena::new();
-    println!("{} {} {}", count(&TOO_SMALL, 100), count(&LEAST, 100), count(&ALIGNED, 100));
+    static TOO_SMALL: Arena<{ 28 << 10 }> = Arena::new();
+    static LEAST: Arena<{ 64 << 10 }> = Arena::new();
+    static LARGER: Arena<{ 128 << 10 }> = Arena::new();
+    static MEBIBYTE: Arena<{ 1 << 20 }> = Arena::new();
+    assert_eq!(count(&TOO_SMALL, 100), 0);
+    assert!(count(&LEAST, 100) >= 128);
+    assert!(count(&LARGER, 1000) >= 96 && count(&MEBIBYTE, 1000) >= 928);
 }
 
 /// A lock as the documentation of `Lock` shows it, with a witness of who holds it.

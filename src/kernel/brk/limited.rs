@@ -11,8 +11,8 @@ use core::sync::atomic::Ordering::Relaxed;
 /// and its guards, and the tiers of threads, as in [`Stats::heap_bytes`](crate::Stats::heap_bytes). Beyond that, the source
 /// refuses, and a request for which the heap needs more is answered by [`OutOfMemory`](crate::OutOfMemory). Near the limit
 /// the heap takes memory in smaller steps, so that of a limit of some MiB 95 % can be used for blocks that fit their slots.
-/// An empty heap needs 16 KiB for its first metadata, and each size class 16 KiB more; one whose threads have tiers some
-/// 300 KiB for the first threads.
+/// An empty heap needs 16 KiB for its first metadata, and each size class 16 KiB more; one whose threads have tiers 76 KiB for
+/// the first ones.
 ///
 /// ```
 /// use hmalloc::brk::{Automatic, Limited};
