@@ -60,7 +60,7 @@ use core::cell::UnsafeCell;
 /// ```
 ///
 /// Any number of threads may use it, and it needs no thread-local storage. Running out of memory is an answer (null). A
-/// pointer or layout that cannot be a live block's is handled as its [`Policy`] says; nothing in the heap changes.
+/// pointer or layout that cannot be a live block's is handled as its [`Policy`](crate::Policy) says; nothing in the heap changes.
 ///
 /// # Threads
 ///

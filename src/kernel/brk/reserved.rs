@@ -34,7 +34,7 @@ const LEAST: usize = 1 << 20;
 ///
 /// let mut heap = Heap::new(Reserved::with_addresses(64 << 20));
 /// let block = heap.allocate(core::alloc::Layout::new::<[u8; 100]>())?;
-/// assert_eq!(heap.usable_size(block.as_ptr()), Ok(112));
+/// assert!(heap.usable_size(block.as_ptr()).is_ok_and(|bytes| bytes >= 100));
 /// // SAFETY: no block is used any more.
 /// unsafe { heap.release() };
 /// assert_eq!(heap.stats().heap_bytes, 0);
