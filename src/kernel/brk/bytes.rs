@@ -14,8 +14,8 @@ const PAGE: usize = 4096;
 /// `N` bytes for one heap, in a static.
 ///
 /// Metadata takes 16 KiB, up to 12 KiB are lost where the arena does not start at a page of the heap's, and each size class in
-/// use takes 16 KiB or more. So 64 KiB are the least that is sensible: 128 blocks of 100 bytes, or 32 of 1,000; 128 KiB hold 96
-/// of these, and a MiB 944. Below 32 KiB nothing can be allocated.
+/// use takes 16 KiB or more. So 64 KiB are the least that is sensible: 128 blocks of 100 bytes, or 16 of 1,000; 128 KiB hold 64
+/// or more of these, and a MiB 850 or more. Below 32 KiB nothing can be allocated.
 ///
 /// ```
 /// use hmalloc::brk::{Arena, Bytes};
