@@ -3,20 +3,24 @@
 //! ```text
 //! hooks        what a libc calls at start and at exit
 //! family       hmalloc, hfree, ...; standard: malloc, free, ...; glibc: other names for them; figures: mallinfo, ...
+//! operators    C++'s new and delete; operators/ENTRY: what of them Rust cannot say; cxx: throwing, if there is a C++ library
 //! request      what C asks of an allocator, as layouts; errno
 //! misuse       what is done about a wrong pointer
-//! environment  what the environment asks of the shared library
+//! environment  what the environment asks of the libraries that define malloc
 //! log, report  the heap in one line, to a file or a descriptor
 //! shared       the one heap; policy: the one policy
 //! libc, line   what is used of a libc where there is one; one line of text
 //! ```
 //!
-//! The modules standard, glibc, figures, environment and log are the shared library's alone (feature `preload`).
+//! The modules standard, glibc, figures, operators, cxx, environment and log are for the libraries that define `malloc`, the shared
+//! one and `libhmalloc-malloc.a` (feature `preload`).
 //!
 //! Nothing has to be initialized: the heap is a constant, so it works in the dynamic loader, in constructors and after
 //! the last destructor.
 #![no_std]
 
+#[cfg(all(feature = "preload", any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
+mod cxx;
 #[cfg(feature = "preload")]
 mod environment;
 mod family;
@@ -30,6 +34,8 @@ mod line;
 #[cfg(feature = "preload")]
 mod log;
 mod misuse;
+#[cfg(all(feature = "preload", any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
+mod operators;
 mod panic;
 mod policy;
 mod report;
@@ -38,7 +44,7 @@ mod shared;
 #[cfg(feature = "preload")]
 mod standard;
 
-// The static library brings its own memory functions, as local symbols: it takes nothing from a libc, and overrides
-// nothing of one. The shared library uses libc's: a crate that nothing names is not linked.
+// `libhmalloc.a` brings its own memory functions, as local symbols: it takes nothing from a libc, and overrides nothing of one.
+// The others use libc's: a crate that nothing names is not linked.
 #[cfg(not(feature = "preload"))]
 use hmalloc_runtime as _;

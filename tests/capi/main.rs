@@ -7,8 +7,11 @@
 mod environment;
 mod fork;
 mod hostile;
+mod install;
 mod link;
+mod malloc_archive;
 mod misuse;
+mod operators;
 mod preload;
 mod promises;
 mod report;

@@ -29,7 +29,7 @@ fn matches(heard: &str, expected: &str) -> bool {
 }
 
 /// Runs one mistake and compares: `None`, or what is wrong.
-fn judge(command: &mut Command, policy: u8) -> Option<String> {
+pub(crate) fn judge(command: &mut Command, policy: u8) -> Option<String> {
     let output = run(command);
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let expected = stdout.lines().find_map(|line| line.strip_prefix("expected ")).unwrap_or("(no mistake was made)");
@@ -46,7 +46,7 @@ fn judge(command: &mut Command, policy: u8) -> Option<String> {
     (!right).then(|| format!("{command:?}: expected {expected}\n{}", describe(&output)))
 }
 
-fn report(wrong: &[String], made: usize) {
+pub(crate) fn report(wrong: &[String], made: usize) {
     assert!(made > 0 && wrong.is_empty(), "{} of {made} are wrong:\n{}", wrong.len(), wrong.concat());
 }
 

@@ -26,7 +26,7 @@ pub const FAMILY: [&str; 11] = [
     "hmalloc_set_policy",
 ];
 
-/// The functions of a libc for which the shared library answers.
+/// The functions of a libc for which the shared library and the archive `libhmalloc-malloc.a` answer.
 pub const STANDARD: [&str; 30] = [
     "malloc",
     "free",
@@ -58,6 +58,30 @@ pub const STANDARD: [&str; 30] = [
     "__libc_mallopt",
     "__libc_mallinfo",
     "__posix_memalign",
+];
+
+/// C++'s operators, for which they answer, too.
+pub const OPERATORS: [&str; 20] = [
+    "_Znwm",
+    "_Znam",
+    "_ZnwmRKSt9nothrow_t",
+    "_ZnamRKSt9nothrow_t",
+    "_ZnwmSt11align_val_t",
+    "_ZnamSt11align_val_t",
+    "_ZnwmSt11align_val_tRKSt9nothrow_t",
+    "_ZnamSt11align_val_tRKSt9nothrow_t",
+    "_ZdlPv",
+    "_ZdaPv",
+    "_ZdlPvRKSt9nothrow_t",
+    "_ZdaPvRKSt9nothrow_t",
+    "_ZdlPvm",
+    "_ZdaPvm",
+    "_ZdlPvSt11align_val_t",
+    "_ZdaPvSt11align_val_t",
+    "_ZdlPvmSt11align_val_t",
+    "_ZdaPvmSt11align_val_t",
+    "_ZdlPvSt11align_val_tRKSt9nothrow_t",
+    "_ZdaPvSt11align_val_tRKSt9nothrow_t",
 ];
 
 /// The repository's folder `capi`.
@@ -102,6 +126,21 @@ impl Installed {
 
     pub fn archive(&self) -> PathBuf {
         self.prefix().join("lib/libhmalloc.a")
+    }
+
+    /// The archive that defines malloc.
+    pub fn malloc_archive(&self) -> PathBuf {
+        self.prefix().join("lib/libhmalloc-malloc.a")
+    }
+
+    /// Compiles a program of `tests/capi`, named `name`, by one command line: its words, the source, and what comes behind it.
+    pub fn build(&self, name: &str, line: &[&str], source: &str, behind: &[&OsStr]) -> PathBuf {
+        let program = self.directory.path().join(name);
+        let mut compile = command(line[0]);
+        compile.args(["-O1", "-w", "-fno-builtin", "-pthread"]).args(&line[1..]);
+        compile.arg(repository("tests/capi").join(source)).args(behind);
+        succeed(compile.arg("-o").arg(&program));
+        program
     }
 
     /// Compiles a program of `tests/capi` that knows nothing of hmalloc.
