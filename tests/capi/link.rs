@@ -43,7 +43,7 @@ fn the_header_compiles_in_every_standard() {
 fn build_examples(installed: &Installed) {
     let readme = fs::read_to_string(capi().join("README.md")).expect("capi/README.md");
     let lines: Vec<&str> = readme.lines().filter(|line| line.starts_with("cc ")).collect();
-    assert_eq!(lines.len(), 4);
+    assert_eq!(lines.len(), 5);
     std::os::unix::fs::symlink(capi().join("examples"), installed.directory.path().join("examples")).expect("a link");
     for line in lines {
         let mut shell = command("sh");
@@ -55,7 +55,7 @@ fn build_examples(installed: &Installed) {
 fn the_examples_build_with_one_line_and_run() {
     let installed = Installed::new();
     build_examples(&installed);
-    for name in ["words", "words-static-heap", "words-static"] {
+    for name in ["words", "words-static-heap", "words-static", "words-malloc"] {
         let output = run(command(installed.directory.path().join(name)).args(["to", "be", "freed", "twice"]));
         let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{name}: {}", describe(&output));

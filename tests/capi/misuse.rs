@@ -14,7 +14,7 @@ fn repeat() -> usize {
 }
 
 /// Whether `heard` is `expected`, where a `*` stands for a number.
-fn matches(heard: &str, expected: &str) -> bool {
+pub(crate) fn matches(heard: &str, expected: &str) -> bool {
     let mut parts = expected.split('*');
     let Some(mut rest) = parts.next().and_then(|first| heard.strip_prefix(first)) else { return false };
     for part in parts {

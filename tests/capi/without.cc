@@ -1,6 +1,6 @@
 // C++ without a C++ library: new and delete are there, and running out, which nobody could catch, ends the process with a line.
 // nothrow is null.
-#include <cstddef>
+#include <stddef.h>
 
 namespace std {
 struct nothrow_t {};
