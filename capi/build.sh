@@ -28,7 +28,7 @@ join() {
         keep="$keep --keep-global-symbol=$name"
     done
     "${LD:-ld}" -r --gc-sections $roots -o "$1" "$target/release/libhmalloc_c.a"
-    "${OBJCOPY:-objcopy}" --strip-debug $keep "$1"
+    "${OBJCOPY:-objcopy}" --strip-debug --keep-section=.debug_gdb_scripts $keep "$1"
 }
 
 archive() {
@@ -85,6 +85,6 @@ build_shared() {
     "${CC:-cc}" -shared -nostartfiles -nodefaultlibs -o "$results/libhmalloc.so.$$" "$results/hmalloc-malloc.o" \
         -Wl,--no-as-needed -lc -Wl,-soname,"$soname" -Wl,-z,nodelete -Wl,-z,relro -Wl,-z,now -Wl,-z,defs -Wl,-z,noexecstack \
         -Wl,--eh-frame-hdr -Wl,--gc-sections -Wl,-O1 ${LDFLAGS-}
-    "${OBJCOPY:-objcopy}" --strip-unneeded "$results/libhmalloc.so.$$"
+    "${OBJCOPY:-objcopy}" --strip-unneeded --keep-section=.debug_gdb_scripts "$results/libhmalloc.so.$$"
     mv "$results/libhmalloc.so.$$" "$results/libhmalloc.so"
 }

@@ -30,12 +30,16 @@ mod turn;
 
 pub use thread::ThreadHeap;
 
+use crate::central::spans::Spans;
 use crate::door::misuse::Misuse;
 use crate::global::lock::{Futex, Lock, Turn};
+use crate::ground::page_map::PageMap;
 use crate::ground::policy::Policy;
 use crate::heap::Heap;
 use crate::kernel::brk::{Automatic, Brk};
+use crate::look::debugger::{self, HeapOffsets, Offsets};
 use core::cell::UnsafeCell;
+use core::mem::offset_of;
 
 /// The heap of a program.
 ///
@@ -135,8 +139,33 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// Begins a turn.
     #[inline(always)]
     fn begin(&self) -> Turn {
-        if self.lock.try_lock() { Turn::Taken } else { self.lock.wait() }
+        if self.lock.try_lock() { Turn::Taken } else { self.wait() }
     }
+
+    /// Waits for a turn. The first use of a heap comes here, too: it makes the heap known to debuggers.
+    #[cold]
+    #[inline(never)]
+    fn wait(&self) -> Turn {
+        let turn = self.lock.wait();
+        debugger::enter(self.lock.number(), core::ptr::from_ref(self).addr(), &Self::OFFSETS);
+        turn
+    }
+
+    /// Where a debugger finds what it reads of a heap of this type.
+    const OFFSETS: Offsets = {
+        let spans = offset_of!(Self, heap) + offset_of!(Heap<B>, spans);
+        let map = spans + offset_of!(Spans<B>, map);
+        let world = match L::WORLD {
+            Some(world) => offset_of!(Self, lock) + world,
+            None => 0,
+        };
+        Offsets::new(HeapOffsets {
+            lookup: map + offset_of!(PageMap, lookup),
+            regions: map + offset_of!(PageMap, regions),
+            first: spans + offset_of!(Spans<B>, first),
+            world,
+        })
+    };
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@
 //! the last destructor.
 #![no_std]
 
-#[cfg(all(feature = "preload", any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
+#[cfg(all(feature = "preload", target_arch = "x86_64", target_pointer_width = "64"))]
 mod cxx;
 #[cfg(feature = "preload")]
 mod environment;
@@ -34,7 +34,7 @@ mod line;
 #[cfg(feature = "preload")]
 mod log;
 mod misuse;
-#[cfg(all(feature = "preload", any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
+#[cfg(all(feature = "preload", target_arch = "x86_64", target_pointer_width = "64"))]
 mod operators;
 mod panic;
 mod policy;

@@ -5,11 +5,10 @@
 //! the one that throws. Where none is replaced each goes straight to the heap, and a size or an alignment is checked.
 //!
 //! The entries and what may see an exception pass are assembly (`entry`), because Rust that cannot unwind must not be passed by
-//! one. On other architectures a C++ library's own operators stay in place: they call `malloc` and `free`.
+//! one. They are written for x86_64. On other architectures a C++ library's own operators stay in place: they call `malloc` and
+//! `free`.
 
-#[cfg_attr(target_arch = "x86_64", path = "operators/x86_64.rs")]
-#[cfg_attr(target_arch = "aarch64", path = "operators/aarch64.rs")]
-#[cfg_attr(target_arch = "riscv64", path = "operators/riscv64.rs")]
+#[path = "operators/x86_64.rs"]
 mod entry;
 mod lsda;
 

@@ -7,7 +7,9 @@ use crate::ground::company::if_threads;
 use crate::kernel::fork;
 use crate::kernel::seat::{self, Endless, Seat};
 use crate::kernel::seats::{self, SEATS};
+use crate::look::debugger;
 use crate::threads::World;
+use core::mem::offset_of;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize};
 
@@ -45,6 +47,16 @@ pub unsafe trait Lock {
     /// Whether there is one thread, so that nothing is locked at all.
     #[doc(hidden)]
     const ALONE: bool = false;
+
+    /// Where in the lock the pointer to the tiers of threads is, for debuggers.
+    #[doc(hidden)]
+    const WORLD: Option<usize> = None;
+
+    /// Its number among the locks of the program, once it has one.
+    #[doc(hidden)]
+    fn number(&self) -> Option<usize> {
+        None
+    }
 
     /// The tiers of threads, if there are any.
     #[doc(hidden)]
@@ -163,6 +175,7 @@ impl Drop for Futex {
             if let Some(world) = self.world() {
                 fork::while_none_forks(|| world.forget_forks(self.seat()));
             }
+            self.number().into_iter().for_each(debugger::leave);
             self.seat().part();
         }
     }
@@ -208,6 +221,12 @@ unsafe impl Lock for Futex {
 
     fn lend(&self, lent: bool) {
         self.seat().set_lender(if lent { crate::kernel::tasks::thread_id() } else { 0 });
+    }
+
+    const WORLD: Option<usize> = Some(offset_of!(Self, world));
+
+    fn number(&self) -> Option<usize> {
+        seats::number(self.seat())
     }
 
     #[inline(always)]

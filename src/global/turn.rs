@@ -7,6 +7,7 @@ use crate::ground::page_map::Lookup;
 use crate::heap::Heap;
 use crate::kernel::brk::Brk;
 use crate::kernel::seat;
+use crate::look::debugger;
 use crate::threads::own::BY_HANDLE;
 use crate::threads::{OwnTier, WORLD_BYTES, World};
 use crate::tier::Tier;
@@ -108,7 +109,11 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     pub(super) fn in_center<R>(&self, handle: ByHandle<'_>, use_heap: impl FnOnce(&mut Work<'_, B>) -> R) -> R {
         if L::ALONE {
             // SAFETY: it is always the caller's turn, and references into the cell never outlive a call.
-            return use_heap(&mut unsafe { &mut *self.heap.get() }.work());
+            let heap = unsafe { &mut *self.heap.get() };
+            if heap.spans.first.is_none() {
+                debugger::enter(None, core::ptr::from_ref(self).addr(), &Self::OFFSETS);
+            }
+            return use_heap(&mut heap.work());
         }
         let (mut work, center) = self.enter_center(handle);
         let result = use_heap(&mut work);

@@ -2,4 +2,5 @@
 
 pub(crate) mod blocks;
 pub(crate) mod check;
+pub(crate) mod debugger;
 pub(crate) mod stats;

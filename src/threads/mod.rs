@@ -23,6 +23,6 @@ pub(crate) mod own;
 mod table;
 mod world;
 
-pub(crate) use own::OwnTier;
-pub(crate) use world::WORLD_BYTES;
+pub(crate) use own::{OwnTier, TIER_OFFSETS};
 pub(crate) use world::World;
+pub(crate) use world::{WORLD_BYTES, WORLD_OFFSETS};

@@ -6,6 +6,7 @@ use crate::tier::Tier;
 use crate::tier::directory::Directory;
 use crate::tier::others::Others;
 use core::cell::UnsafeCell;
+use core::mem::offset_of;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicU32, AtomicUsize};
 
@@ -23,6 +24,9 @@ pub(crate) struct OwnTier {
     pub(crate) others: Others,
     tier: UnsafeCell<Tier>,
 }
+
+/// Where a debugger finds the owner's `thread` and `task`.
+pub(crate) const TIER_OFFSETS: [usize; 2] = [offset_of!(OwnTier, thread), offset_of!(OwnTier, task)];
 
 /// In place of a thread pointer: a handle owns the tier.
 pub(crate) const BY_HANDLE: usize = 2;

@@ -8,6 +8,7 @@ use crate::kernel::fork::{Around, Side};
 use crate::kernel::seat::Seat;
 use crate::kernel::{barrier, fork, seat, tasks};
 use crate::tier::directory::{Directory, TIERS_MAX};
+use core::mem::offset_of;
 use core::sync::atomic::AtomicPtr;
 use core::sync::atomic::Ordering::{Acquire, Release};
 
@@ -57,6 +58,10 @@ pub struct World {
     /// How many owned tiers there were after dead owners were last looked for.
     living: SharedUsize,
 }
+
+/// Where a debugger finds the chunks of freed bits, the table of tiers by number, and how many there are.
+pub(crate) const WORLD_OFFSETS: [usize; 3] =
+    [offset_of!(World, directory) + offset_of!(Directory, chunks), offset_of!(World, tiers), offset_of!(World, count)];
 
 impl World {
     /// Makes a world at the start of a mapping of [`WORLD_BYTES`].

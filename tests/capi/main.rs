@@ -6,6 +6,7 @@
 
 mod environment;
 mod fork;
+mod gdb;
 mod hostile;
 mod install;
 mod link;

@@ -119,6 +119,22 @@ const _: () = {
     assert!(size_of::<Owner>() == size_of::<Others>(), "neither is longer than the other");
 };
 
+/// Where a debugger finds what a record holds: its size, then `start`, `reciprocal`, `sizes`, `owner`, `kind`, `standing`,
+/// `live`, `prev`, `next` and `pages`.
+pub(crate) const RECORD_OFFSETS: [usize; 11] = [
+    size_of::<Header>(),
+    offset_of!(Header, shared.start),
+    offset_of!(Header, shared.reciprocal),
+    offset_of!(Header, shared.sizes),
+    offset_of!(Header, state.owner),
+    offset_of!(Header, state.kind),
+    offset_of!(Header, state.standing),
+    offset_of!(Header, body) + offset_of!(Owner, live),
+    offset_of!(Header, central.prev),
+    offset_of!(Header, central.next),
+    offset_of!(Header, central.pages),
+];
+
 /// A handle to the header of a span.
 ///
 /// Only the page map makes handles, for records in metadata that stands, and the heap keeps none longer than its span
