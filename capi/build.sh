@@ -8,14 +8,22 @@ version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$here/Cargo.toml")
 # Programs are linked with this name: it changes when they would have to be linked anew.
 soname=libhmalloc.so.${version%%.*}
 
-# The archive of all that Rust has compiled. No path of this machine gets into it, and nothing that Cargo.lock does not name.
+# The archive of all that Rust has compiled, $compiled, in folder $1 of the target directory. Each kind has a folder of its own, so
+# that who builds one kind takes nothing from under who builds the other. No path of this machine gets into it, and nothing that
+# Cargo.lock does not name.
 compile() {
+    compiled=$target/$1/release/libhmalloc_c.a
     unit=$(printf '\037')
     remap="--remap-path-prefix=$(dirname "$here")=hmalloc"
     remap="$remap$unit--remap-path-prefix=${CARGO_HOME:-${HOME-}/.cargo}=cargo"
     CARGO_ENCODED_RUSTFLAGS=$remap cargo rustc --quiet --locked --release --lib --crate-type staticlib \
-        --manifest-path "$here/Cargo.toml" --target-dir "$target" "$@"
-    mkdir -p "$results"
+        --manifest-path "$here/Cargo.toml" --target-dir "$target/$1" ${2-}
+    mkdir -p "$results/$$"
+}
+
+# What is made on the way lies in a folder of this process; results are put in place as a whole.
+finish() {
+    mv "$results/$$/$1" "$results/$1"
 }
 
 # Makes one object, $1, of what the functions named in $2 need. All other symbols are made local, but for two weak ones: musl's
@@ -27,13 +35,20 @@ join() {
         roots="$roots -u $name"
         keep="$keep --keep-global-symbol=$name"
     done
-    "${LD:-ld}" -r --gc-sections $roots -o "$1" "$target/release/libhmalloc_c.a"
+    "${LD:-ld}" -r --gc-sections $roots -o "$1" "$compiled"
     "${OBJCOPY:-objcopy}" --strip-debug --keep-section=.debug_gdb_scripts $keep "$1"
 }
 
+# Makes archive $1 of the object hmalloc.o.
 archive() {
-    rm -f "$1"
-    "${AR:-ar}" rcsD "$@"
+    rm -f "$results/$$/$1"
+    "${AR:-ar}" rcsD "$results/$$/$1" "$results/$$/hmalloc.o"
+    finish "$1"
+}
+
+# Removes what was made on the way.
+tidy() {
+    rm -rf "$results/$$"
 }
 
 declared() {
@@ -42,49 +57,48 @@ declared() {
 
 # The names that the libraries define beside those of hmalloc.h. C++'s are defined for some architectures (src/operators.rs).
 standard() {
-    sed '/^#/d' "$here/names" >"$results/names"
-    "${NM:-nm}" --defined-only --extern-only --format=posix "$target/release/libhmalloc_c.a" 2>/dev/null |
-        cut -d ' ' -f 1 | grep -F -x -f "$results/names" | sort -u
+    sed '/^#/d' "$here/names" >"$results/$$/names"
+    "${NM:-nm}" --defined-only --extern-only --format=posix "$compiled" 2>/dev/null |
+        cut -d ' ' -f 1 | grep -F -x -f "$results/$$/names" | sort -u
 }
 
 # libhmalloc.a: the functions of hmalloc.h. With memory functions of its own, among the local symbols, it needs no libc, and does
 # not interfere with one.
 build_static() {
-    compile
-    join "$results/hmalloc.o" "$(declared)"
-    archive "$results/libhmalloc.a" "$results/hmalloc.o"
+    compile plain
+    join "$results/$$/hmalloc.o" "$(declared)"
+    archive libhmalloc.a
 }
 
-# The object that also defines malloc, for the other two.
+# The object that also defines malloc, for the other two libraries.
 build_object() {
-    compile --features preload
+    compile malloc '--features preload'
     names=$(standard)
-    join "$results/hmalloc-malloc.o" "$(declared) $names"
+    join "$results/$$/malloc.o" "$(declared) $names"
 }
 
-# libhmalloc-malloc.a: one object, so that a program gets all of it or nothing. A program's own operators come before its, which are
-# weak. Of libc it brings in what weak references do not: `getauxval`, which says whether the environment may be read, and
-# `fwrite` for `malloc_info`. It does without `dlopen`, against which linkers warn in a static program.
+# libhmalloc-malloc.a, after build_shared: one object, so that a program gets all of it or nothing. A program's own operators come
+# before its, which are weak. Of libc it brings in what weak references do not: `getauxval`, which says whether the environment may
+# be read, and `fwrite` for `malloc_info`. It does without `dlopen`, against which linkers warn in a static program.
 build_malloc() {
     weak="--redefine-sym dlopen=hmalloc_no_dlopen --redefine-sym dlsym=hmalloc_no_dlsym"
     for name in $names; do
         case $name in _Z*) weak="$weak --weaken-symbol=$name" ;; esac
     done
-    mkdir -p "$results/malloc"
     printf '.section .data.rel.ro.hmalloc_needs, "aw"\n.dc.a getauxval, fwrite\n.section .note.GNU-stack, ""\n' |
-        "${AS:-as}" -o "$results/malloc/needs.o"
-    "${LD:-ld}" -r -o "$results/malloc/hmalloc.o" "$results/hmalloc-malloc.o" "$results/malloc/needs.o"
-    "${OBJCOPY:-objcopy}" $weak "$results/malloc/hmalloc.o"
-    archive "$results/libhmalloc-malloc.a" "$results/malloc/hmalloc.o"
+        "${AS:-as}" -o "$results/$$/needs.o"
+    "${LD:-ld}" -r -o "$results/$$/hmalloc.o" "$results/$$/malloc.o" "$results/$$/needs.o"
+    "${OBJCOPY:-objcopy}" $weak "$results/$$/hmalloc.o"
+    archive libhmalloc-malloc.a
 }
 
 # libhmalloc.so: without start files and libgcc it needs libc alone, which is therefore initialized first. It is never unloaded:
 # the fork handlers are in it, and its blocks may be in use.
 build_shared() {
     build_object
-    "${CC:-cc}" -shared -nostartfiles -nodefaultlibs -o "$results/libhmalloc.so.$$" "$results/hmalloc-malloc.o" \
+    "${CC:-cc}" -shared -nostartfiles -nodefaultlibs -o "$results/$$/libhmalloc.so" "$results/$$/malloc.o" \
         -Wl,--no-as-needed -lc -Wl,-soname,"$soname" -Wl,-z,nodelete -Wl,-z,relro -Wl,-z,now -Wl,-z,defs -Wl,-z,noexecstack \
         -Wl,--eh-frame-hdr -Wl,--gc-sections -Wl,-O1 ${LDFLAGS-}
-    "${OBJCOPY:-objcopy}" --strip-unneeded --keep-section=.debug_gdb_scripts "$results/libhmalloc.so.$$"
-    mv "$results/libhmalloc.so.$$" "$results/libhmalloc.so"
+    "${OBJCOPY:-objcopy}" --strip-unneeded --keep-section=.debug_gdb_scripts "$results/$$/libhmalloc.so"
+    finish libhmalloc.so
 }

@@ -55,6 +55,7 @@ fn it_is_installed_where_a_packager_says_and_removed_again() {
     let stage = installed.directory.path().join("stage");
     let lib = "/usr/lib/x86_64-linux-gnu";
     let act = |script: &str| {
+        let _turn = Installed::turn();
         let mut act = command(capi().join(script));
         succeed(act.arg("/usr").env("DESTDIR", &stage).env("LIBDIR", lib));
     };

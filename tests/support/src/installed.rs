@@ -108,12 +108,17 @@ impl Installed {
     pub fn new() -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let installed = Self { directory };
-        // Tests in other processes build in the same target directory.
+        let _turn = Self::turn();
+        succeed(command(capi().join("install")).arg(installed.prefix()));
+        installed
+    }
+
+    /// A turn at building: tests in other processes do it in the same target directory.
+    pub fn turn() -> File {
         let lock = File::create(scratch("capi.lock")).expect("a lock file");
         // SAFETY: the descriptor is open; closing it lets go of the lock.
         assert_eq!(unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX) }, 0);
-        succeed(command(capi().join("install")).arg(installed.prefix()));
-        installed
+        lock
     }
 
     pub fn prefix(&self) -> PathBuf {
