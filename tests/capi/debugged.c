@@ -7,7 +7,7 @@
 
 #include "expect.h"
 
-static void *blocks[3000];
+static void *blocks[600];
 
 __attribute__((noinline)) void stop_here(void)
 {

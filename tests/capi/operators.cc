@@ -88,7 +88,7 @@ static void one_size(size_t size, unsigned seed)
 // No right size is accused: every small one, and around every power of two and page of larger ones.
 static void right_sizes()
 {
-    for (size_t size = 0; size <= 70000; size += size < 3000 ? 1 : size % 37 + 1)
+    for (size_t size = 0; size <= 70000; size += size < 1200 ? 1 : size % 97 + 1)
         one_size(size, unsigned(size));
     for (size_t base = 4096; base <= 8 << 20; base *= 2)
         for (size_t size = base - 17; size <= base + 17; size++)
@@ -102,7 +102,7 @@ static void right_sizes_among_others()
     struct made_block { void *block; size_t size, align; unsigned form; };
     std::vector<made_block> live;
     uint64_t random = 88172645463325252u;
-    for (unsigned round = 0; round < 300000; round++) {
+    for (unsigned round = 0; round < 60000; round++) {
         random ^= random << 13, random ^= random >> 7, random ^= random << 17;
         if (live.size() > 5000 || (random % 3 == 0 && !live.empty())) {
             made_block &gone = live[random / 8 % live.size()];
@@ -134,7 +134,7 @@ struct derived : base { char more[500]; };
 // What the compiler passes to delete: cookies of arrays, over-aligned types, sizes of what is derived.
 static void right_types()
 {
-    for (unsigned round = 1; round < 3000; round++) {
+    for (unsigned round = 1; round < 400; round++) {
         std::unique_ptr<counted[]> array(new counted[round]);
         std::unique_ptr<line> one(new line);
         std::unique_ptr<line[]> lines(new line[round % 50]);
