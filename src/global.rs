@@ -4,6 +4,7 @@
 //! | file | what it is for |
 //! |---|---|
 //! | [`construct`] | making one, and taking it through a fork |
+//! | `elsewhere` | what says so where there is no Linux to make one on |
 //! | [`turn`] | turns: in the caller's own tier without a lock, in the central part under it |
 //! | [`request`], [`free`], [`resize`](mod@resize) | for callers who are told what went wrong: the C library |
 //! | [`stopped`] | what is done while all threads are stopped |
@@ -17,6 +18,8 @@
 //! and save no registers. A function that is called there takes over the caller's turn, and ends it.
 
 mod construct;
+#[cfg(not(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux"))))]
+mod elsewhere;
 mod free;
 mod handler;
 mod lend;
@@ -28,6 +31,9 @@ mod stopped;
 mod thread;
 mod turn;
 
+elsewhere! {
+    pub use elsewhere::OnLinux;
+}
 pub use thread::ThreadHeap;
 
 use crate::door::misuse::Misuse;

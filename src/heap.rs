@@ -51,7 +51,7 @@ unsafe impl<B: Brk + Send> Send for Heap<B> {}
 
 #[cfg(target_pointer_width = "64")]
 const _: () =
-    assert!(size_of::<Heap<crate::kernel::brk::Linux>>() >> 10 == 8 && size_of::<Tier>() >> 10 == 3, "src/README.md");
+    assert!(size_of::<Heap<crate::kernel::brk::Bytes>>() >> 10 == 8 && size_of::<Tier>() >> 10 == 3, "src/README.md");
 
 impl<B: Brk> Heap<B> {
     /// An empty heap that will take its memory from `brk`. If another user lowers the break below its blocks, the

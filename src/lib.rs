@@ -37,15 +37,30 @@
 //! - **Zeroed requests**: memory fresh from the kernel is zero already and is not written again.
 //! - **Cargo features**: `threads` (on by default) gives each thread a tier of its own. Without it threads take turns in all
 //!   that they do, [handles](Hmalloc::thread), too, signal handlers must not use the heap if they may have interrupted a call to
-//!   it, and a program is 24 KB shorter (38 KB if optimized for speed). Misuse is checked the same. `stages` adds the journal.
+//!   it, and a program is 24 KB shorter (38 KB if optimized for speed). Misuse is checked the same. `stages` adds the journal, `linux` is for
+//!   targets like x86_64-unknown-none.
+//! - **Without Linux** there is a [`Heap`] over [bytes](brk::Bytes) of the program's own, or over a source that it brings, and
+//!   [`Hmalloc::single_threaded_with_source`] as a global allocator for one thread. What needs Linux does not compile, and
+//!   says why. A target that names no operating system counts as Linux if the program says so by the feature `linux`.
 //! - **Architectures**: x86, x86_64, arm, aarch64, riscv64 and loongarch64 on stable Rust; mips, mips64, powerpc,
 //!   powerpc64 and s390x where the compiler's experimental assembly is enabled.
 #![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 // Assembly for these is not stable in all compilers; the `syscalls` crate needs it as much as this crate does.
 #![cfg_attr(
     any(target_arch = "mips", target_arch = "mips64", target_arch = "powerpc", target_arch = "powerpc64"),
     feature(asm_experimental_arch)
 )]
+// What only the constructors that need Linux use is compiled all the same: it is what they would use.
+#![cfg_attr(
+    not(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux"))),
+    allow(dead_code, unused_imports, reason = "its users are for Linux")
+)]
+
+#[cfg(not(target_has_atomic = "ptr"))]
+compile_error!(
+    "hmalloc needs atomic read-modify-writes of a word: this target has none, as thumbv6m and riscv32i have none"
+);
 
 #[cfg(test)]
 extern crate std;
@@ -70,6 +85,9 @@ pub use central::spans::OutOfMemory;
 pub use door::block::{Block, BlockState};
 pub use door::misuse::{Misuse, MisuseKind};
 pub use global::lock::{Futex, Lock, SingleThreaded, Turn};
+elsewhere! {
+    pub use global::OnLinux;
+}
 pub use global::{Hmalloc, ThreadHeap};
 pub use ground::corrupt::Corruption;
 pub use ground::header::PAGE;
@@ -85,8 +103,10 @@ pub use resize::ResizeError;
 #[doc(hidden)]
 pub mod process {
     pub use crate::kernel::line::Text;
-    pub use crate::kernel::sys::{STDERR, abort, write_line};
-    pub use crate::{linked, weak};
+    on_linux! {
+        pub use crate::kernel::sys::{STDERR, abort, write_line};
+        pub use crate::{linked, weak};
+    }
 }
 
 #[cfg(doc)]

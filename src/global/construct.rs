@@ -10,6 +10,7 @@ use crate::kernel::fork::Side;
 use crate::kernel::{barrier, tasks};
 use core::cell::UnsafeCell;
 
+#[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
 impl Hmalloc {
     /// A heap that aborts the process on misuse.
     pub const fn new() -> Self {
@@ -22,6 +23,7 @@ impl Hmalloc {
     }
 }
 
+#[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
 impl Hmalloc {
     /// A heap that aborts if its break is lowered, and passes to `report` the misuses for which it finds no caller to pass
     /// them to: `report` gets the name of the function and what was found, and must not use the heap.
@@ -49,11 +51,13 @@ impl Hmalloc {
 
 impl<B: Brk> Hmalloc<Futex, B> {
     /// A heap that takes its memory from `source`, and aborts the process on misuse.
+    #[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
     pub const fn with_source(source: B) -> Self {
         Self::with_source_and_policy(source, Policy::Abort)
     }
 
     /// A heap that takes its memory from `source`, and handles misuse as `policy` says.
+    #[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
     pub const fn with_source_and_policy(source: B, policy: Policy) -> Self {
         Self { lock: Futex::new(), policy, report: None, heap: UnsafeCell::new(Heap::with_policy(source, policy)) }
     }
@@ -93,12 +97,14 @@ impl<B: Brk> Hmalloc<Futex, B> {
     }
 }
 
+#[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
 impl Default for Hmalloc {
     fn default() -> Self {
         Self::new()
     }
 }
 
+#[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
 impl Hmalloc<SingleThreaded> {
     /// A heap that takes no lock and aborts on misuse, for programs with one thread.
     ///

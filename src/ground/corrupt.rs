@@ -57,8 +57,7 @@ pub(crate) fn corrupt(invariant: u8, address: usize) -> ! {
     let mut line = Line::new();
     line.text("hmalloc: the heap is corrupt: I").decimal(invariant.into()).text(" at ").address(address);
     line.text(": ").text(Corruption { invariant, address }.text()).text("\n");
-    sys::write_to_stderr(line.as_bytes());
-    sys::abort()
+    sys::die(line.as_bytes())
 }
 
 #[cfg(test)]

@@ -5,6 +5,9 @@ use crate::kernel::sys;
 
 /// What [`Hmalloc`](crate::Hmalloc) does about a [`Misuse`](crate::Misuse), and any heap about a break that another
 /// user has lowered below its blocks.
+///
+/// Where there is no Linux there is no standard error: `Report` says nothing, and `Abort` panics with the line, in a function
+/// that cannot unwind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
     /// Nothing: the call has no effect, and nothing is written.
@@ -20,11 +23,10 @@ impl Policy {
     /// Writes the line to standard error unless the policy is to ignore. Aborts if the policy says so.
     #[cold]
     pub(crate) fn say(self, line: &Line) {
-        if self != Self::Ignore {
-            sys::write_to_stderr(line.as_bytes());
-        }
-        if self == Self::Abort {
-            sys::abort();
+        match self {
+            Self::Ignore => {}
+            Self::Report => sys::write_to_stderr(line.as_bytes()),
+            Self::Abort => sys::die(line.as_bytes()),
         }
     }
 }

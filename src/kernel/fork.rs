@@ -269,6 +269,7 @@ fn after(side: Side) {
 // musl calls this around `fork`. It is weak there, as it is here: a program that calls `pthread_atfork` brings another
 // one, which is used then. A static program has no other way to hear of a fork, for a weak reference to
 // `pthread_atfork` brings nothing in. Elsewhere nothing calls it.
+#[allow(unused_macros, reason = "not every target has a line for it below")]
 macro_rules! fork_handler {
     ($jump:literal) => {
         core::arch::global_asm!(
@@ -286,12 +287,14 @@ macro_rules! fork_handler {
     };
 }
 
-#[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
-fork_handler!("jmp");
-#[cfg(any(target_arch = "aarch64", target_arch = "arm", target_arch = "loongarch64"))]
-fork_handler!("b");
-#[cfg(any(target_arch = "riscv64", target_arch = "riscv32"))]
-fork_handler!("tail");
+on_linux! {
+    #[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
+    fork_handler!("jmp");
+    #[cfg(any(target_arch = "aarch64", target_arch = "arm", target_arch = "loongarch64"))]
+    fork_handler!("b");
+    #[cfg(any(target_arch = "riscv64", target_arch = "riscv32"))]
+    fork_handler!("tail");
+}
 
 /// Before a fork with a negative number, after it with 0 in the parent and 1 in the child.
 #[allow(dead_code, reason = "not every architecture has musl, and then nothing jumps here")]

@@ -40,7 +40,7 @@ pub(crate) unsafe fn thread_pointer() -> usize {
     use core::arch::asm;
     let mut pointer = 0;
     // SAFETY: reads the thread pointer; on x86 and x86_64 through the word to which it points, which holds it by the ABI.
-    #[cfg(not(miri))]
+    #[cfg(all(not(miri), any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux"))))]
     unsafe {
         #[cfg(target_arch = "x86_64")]
         asm!("mov {}, fs:0", out(reg) pointer, options(nostack, preserves_flags, readonly));
@@ -93,7 +93,11 @@ pub(crate) fn is_unused_pointer(pointer: usize) -> bool {
 ///
 /// The kernel has mapped the code: all Linux kernels for arm do, but for those that were built without it
 /// (`CONFIG_KUSER_HELPERS=n`), on which the call faults.
-#[cfg(all(target_arch = "arm", not(miri)))]
+#[cfg(all(
+    target_arch = "arm",
+    not(miri),
+    any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux"))
+))]
 #[inline(always)]
 unsafe fn kernel_helper() -> usize {
     const GET_TLS: usize = 0xffff_0fe0;

@@ -5,7 +5,7 @@ use crate::ground::list::Links;
 use crate::ground::pointer::SharedPointer;
 use crate::ground::shared::{SharedBits, SharedU8, SharedU16, SharedU32, SharedUsize};
 use core::cell::Cell;
-use core::mem::{ManuallyDrop, MaybeUninit, offset_of};
+use core::mem::{ManuallyDrop, MaybeUninit};
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU16;
 
@@ -112,10 +112,10 @@ pub(super) struct Others {
 
 #[cfg(target_pointer_width = "64")]
 const _: () = {
-    let body = offset_of!(Header, body);
+    let body = core::mem::offset_of!(Header, body);
     assert!(size_of::<State>() == 8, "no padding");
-    assert!(offset_of!(Owner, live) + body <= 24, "the bits of 320 slots lie in the first line");
-    assert!(body + offset_of!(Others, pages) == 128, "the third line");
+    assert!(core::mem::offset_of!(Owner, live) + body <= 24, "the bits of 320 slots lie in the first line");
+    assert!(body + core::mem::offset_of!(Others, pages) == 128, "the third line");
     assert!(size_of::<Owner>() == size_of::<Others>(), "neither is longer than the other");
 };
 

@@ -5,9 +5,9 @@ mod advice;
 mod relocate;
 
 use super::Refused;
+use crate::kernel::call::{Errno, Sysno, syscall};
 pub(super) use advice::{discard, expect_use, is_locked};
 pub(super) use relocate::relocate;
-use syscalls::{Errno, Sysno, syscall};
 
 /// Where MIPS has other numbers than the other architectures.
 const MIPS: bool = cfg!(any(target_arch = "mips", target_arch = "mips64"));
@@ -59,6 +59,21 @@ unsafe fn mmap(address: usize, bytes: usize, protection: usize, flags: usize) ->
     }
     // SAFETY: the caller answers for what is replaced.
     unsafe { syscall!(MMAP, address, bytes, protection, flags, NO_FILE, 0) }
+}
+
+/// A mapping away from the break, by the kernel itself whatever the source is.
+pub(crate) fn map_alone(bytes: usize) -> Result<usize, Refused> {
+    map(bytes)
+}
+
+/// Unmaps what [`map_alone`] mapped.
+///
+/// # Safety
+///
+/// Nothing in it is used.
+pub(crate) unsafe fn unmap_alone(start: usize, bytes: usize) {
+    // SAFETY: the caller's promise. Refused, it stays.
+    let _ = unsafe { unmap(start, bytes) };
 }
 
 /// A readable, writable mapping at an address that the kernel chooses.

@@ -17,42 +17,37 @@
 //!                                ^ move_break(from, higher) raises, move_break(from, lower) lowers
 //! ```
 
+#[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
 mod automatic;
 mod bytes;
+#[cfg(not(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux"))))]
+mod elsewhere;
 mod emulated;
+#[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
 mod linux;
+#[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
 mod memory;
+#[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
 mod own;
+#[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
 mod page_size;
 mod room;
 
 use core::ops::Range;
 
-pub use automatic::Automatic;
+on_linux! {
+    pub use automatic::Automatic;
+    pub use linux::Linux;
+    pub use own::OwnBreak;
+    pub(crate) use memory::{map_alone, unmap_alone};
+    pub(crate) use page_size::page_size as page_alone;
+}
+elsewhere! {
+    pub use elsewhere::{Automatic, Linux, OwnBreak};
+    pub(crate) use elsewhere::{map_alone, page_alone, unmap_alone};
+}
 pub use bytes::{Arena, Bytes};
 pub use emulated::Emulated;
-pub use linux::Linux;
-pub use own::OwnBreak;
-
-/// A mapping away from the break, by the kernel itself whatever the source is.
-pub(crate) fn map_alone(bytes: usize) -> Result<usize, Refused> {
-    memory::map(bytes)
-}
-
-/// Bytes of a kernel page, for [`map_alone`].
-pub(crate) fn page_alone() -> usize {
-    page_size::page_size()
-}
-
-/// Unmaps what [`map_alone`] mapped.
-///
-/// # Safety
-///
-/// Nothing in it is used.
-pub(crate) unsafe fn unmap_alone(start: usize, bytes: usize) {
-    // SAFETY: the caller's promise. Refused, it stays.
-    let _ = unsafe { memory::unmap(start, bytes) };
-}
 
 /// Bytes of its [room](Brk::room) that the heap needs for each of its pages of 16 KiB.
 pub(crate) const ROOM_PER_PAGE: usize = 200;
@@ -100,6 +95,14 @@ pub enum Source {
 ///   them;
 /// - a mapping from `map` or `map_at` is readable, writable, zero, aligned to `page_size`, and belongs to the caller;
 /// - a call that returns [`Refused`] has changed nothing, but for [`relocate`](Brk::relocate).
+#[cfg_attr(
+    not(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux"))),
+    diagnostic::on_unimplemented(
+        message = "hmalloc: `{Self}` is no source of memory on this target: it needs Linux",
+        label = "needs Linux",
+        note = "`hmalloc::brk::Bytes`, over an `Arena` of the program's, needs no kernel"
+    )
+)]
 pub unsafe trait Brk {
     /// The address where the break stands now. Others may have moved it since the last call.
     fn query(&self) -> Result<usize, Refused>;
