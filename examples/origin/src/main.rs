@@ -60,9 +60,9 @@ fn start(number: usize) -> thread::Thread {
 }
 
 /// The words of a thread that has ended.
-fn join(thread: thread::Thread) -> Box<Vec<String>> {
+fn join(thread: thread::Thread) -> Vec<String> {
     // SAFETY: each thread is joined once, and its result is the box that it leaked.
-    unsafe { Box::from_raw(thread::join(thread).expect("a result").cast().as_ptr()) }
+    *unsafe { Box::from_raw(thread::join(thread).expect("a result").cast::<Vec<String>>().as_ptr()) }
 }
 
 /// Where origin enters the program.
@@ -70,8 +70,8 @@ fn join(thread: thread::Thread) -> Box<Vec<String>> {
 #[unsafe(no_mangle)]
 unsafe fn origin_main(_count: usize, _arguments: *mut *mut u8, _environment: *mut *mut u8) -> i32 {
     let threads: Vec<thread::Thread> = (1..=4).map(start).collect();
-    let words: Vec<Box<Vec<String>>> = threads.into_iter().map(join).collect();
-    let count: usize = words.iter().map(|words| words.len()).sum();
+    let words: Vec<Vec<String>> = threads.into_iter().map(join).collect();
+    let count: usize = words.iter().map(Vec::len).sum();
     let _ = writeln!(Said, "{count} words of four threads; the heap is sound: {}", HEAP.check().is_ok());
     drop(words);
     let _ = writeln!(Said, "freed by the main thread: {} blocks are left", HEAP.stats().live_blocks);

@@ -167,8 +167,9 @@ pub(crate) fn collections_live_on_the_global_heap(heap: &Hmalloc<SingleThreaded,
 
 pub(crate) fn a_break_is_emulated() {
     static mut BYTES: [MaybeUninit<u8>; 256 << 10] = [MaybeUninit::uninit(); 256 << 10];
+    let bytes = &raw mut BYTES;
     // SAFETY: named here alone, and this runs once.
-    let mut heap = Heap::new(Emulated::new(unsafe { &mut *(&raw mut BYTES) }));
+    let mut heap = Heap::new(Emulated::new(unsafe { &mut *bytes }));
     let kept = heap.allocate(layout(100)).expect("room").as_ptr();
     heap.brk_mut().fail_after(0);
     while heap.allocate(layout(3000)).is_ok() {}
@@ -179,8 +180,9 @@ pub(crate) fn a_break_is_emulated() {
 
 pub(crate) fn the_last_stage_works() {
     static mut BYTES: [MaybeUninit<u8>; 16 << 10] = [MaybeUninit::uninit(); 16 << 10];
+    let bytes = &raw mut BYTES;
     // SAFETY: named here alone, and this runs once.
-    let mut stage = Coalescing::new(Emulated::new(unsafe { &mut *(&raw mut BYTES) }));
+    let mut stage = Coalescing::new(Emulated::new(unsafe { &mut *bytes }));
     // SAFETY: each block is freed once.
     unsafe {
         let (first, second) = (stage.hmalloc(100), stage.hmalloc(200));
