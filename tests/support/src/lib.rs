@@ -16,5 +16,6 @@ pub mod programs;
 pub mod random;
 pub mod setup;
 pub mod subject;
+pub mod toolchain;
 pub mod watched;
 pub mod world;

@@ -10,12 +10,12 @@
 //! Building `core` from source, and the experimental assembly of some architectures, are open to a stable compiler only
 //! with `RUSTC_BOOTSTRAP=1`.
 
+use crate::packages::{self, install, succeeds};
+use crate::places::{repository, scratch};
 use std::env;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use support::packages::{self, install, succeeds};
-use support::places::{repository, scratch};
+use std::process::{Command};
 
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
@@ -29,17 +29,32 @@ fn too_new(target: &str) -> Option<&'static str> {
     (target == "loongarch64-unknown-linux-gnu").then_some("lsx")
 }
 
+/// How `core` for a target comes about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+pub enum Way {
     ReadyMade,
     RustupSource,
     DebianSource,
 }
 
-/// Builds the probe and the main job for `target`. Returns the directory they are in.
-pub(crate) fn build(target: &str) -> PathBuf {
+/// Builds programs of a package for `target`. Returns the directory they are in. What is missing is installed, or this stops
+/// with what to install.
+pub fn build(target: &str, package: &str, programs: &[&str]) -> PathBuf {
     let way = way(target);
-    let directory = scratch("matrix").join(format!("{way:?}")).join(target);
+    let directory = scratch("matrix");
+    let output = command(target, way, &directory, package, programs).output().expect("cargo runs");
+    assert!(output.status.success(), "building for {target} failed ({way:?}):\n{}", text(&output.stderr));
+    built(target, way, &directory)
+}
+
+/// Where `command` puts what it builds below `directory`.
+pub fn built(target: &str, way: Way, directory: &Path) -> PathBuf {
+    directory.join(format!("{way:?}")).join(target).join(target).join("release")
+}
+
+/// The command that builds programs of a package for `target`.
+pub fn command(target: &str, way: Way, directory: &Path, package: &str, programs: &[&str]) -> Command {
+    let directory = directory.join(format!("{way:?}")).join(target);
     let mut command = match way {
         Way::DebianSource => Command::new(DEBIAN_CARGO),
         _ => Command::new(env::var_os("CARGO").as_deref().unwrap_or(OsStr::new("cargo"))),
@@ -57,9 +72,9 @@ pub(crate) fn build(target: &str) -> PathBuf {
     }
     let linker = format!("CARGO_TARGET_{}_LINKER", target.to_uppercase().replace('-', "_"));
     command
-        .args(["build", "--release", "--quiet", "--package", "hmalloc-qemu", "--bin", "probe", "--bin", "words"])
-        .args(["--target", target, "--target-dir"])
+        .args(["build", "--release", "--quiet", "--package", package, "--target", target, "--target-dir"])
         .arg(&directory)
+        .args(programs.iter().flat_map(|program| ["--bin", program]))
         // The programs are what is looked at, not `core`: unoptimized, it is built in half the time.
         .args(["--config", "profile.release.lto=false", "--config", "profile.release.codegen-units=16"])
         .args(["--config", "profile.release.opt-level=0"])
@@ -70,9 +85,7 @@ pub(crate) fn build(target: &str) -> PathBuf {
         .env("RUSTC_BOOTSTRAP", "1")
         .env("RUSTFLAGS", flags)
         .env(linker, linker_path());
-    let output = command.output().expect("cargo runs");
-    assert!(output.status.success(), "building for {target} failed ({way:?}):\n{}", text(&output.stderr));
-    directory.join(target).join("release")
+    command
 }
 
 /// Takes away what cargo and nextest set for the tests themselves.
@@ -90,24 +103,36 @@ fn plain(command: &mut Command) {
     }
 }
 
-fn way(target: &str) -> Way {
+/// What is here to build for `target`, with nothing installed. `None` if that is not enough.
+pub fn way_here(target: &str) -> Option<Way> {
     let debian = || [DEBIAN_RUSTC, DEBIAN_CARGO, DEBIAN_SOURCE].iter().all(|path| Path::new(path).exists());
-    let ready = || lists(&["target", "list", "--installed"], target);
-    let source = || lists(&["component", "list", "--installed"], "rust-src");
-    if too_new(target).is_none() && (ready() || (succeeds("rustup", &["target", "add", target]) && ready())) {
-        Way::ReadyMade
-    } else if source() || (!debian() && succeeds("rustup", &["component", "add", "rust-src"]) && source()) {
-        Way::RustupSource
-    } else if debian() || (install(&DEBIAN_PACKAGES) && debian()) {
-        Way::DebianSource
+    if too_new(target).is_none() && lists(&["target", "list", "--installed"], target) {
+        Some(Way::ReadyMade)
+    } else if lists(&["component", "list", "--installed"], "rust-src") {
+        Some(Way::RustupSource)
     } else {
-        panic!(
-            "Nothing here builds for {target}. Install one of these and run the tests again:\n  \
-             rustup target add {target}\n  rustup component add rust-src\n  \
-             apt-get install {} (as root; Debian)",
-            DEBIAN_PACKAGES.join(" ")
-        )
+        debian().then_some(Way::DebianSource)
     }
+}
+
+/// What to install to build for `target`.
+pub fn advice(target: &str) -> String {
+    format!(
+        "rustup target add {target}\n  rustup component add rust-src\n  apt-get install {} (as root; Debian)",
+        DEBIAN_PACKAGES.join(" ")
+    )
+}
+
+fn way(target: &str) -> Way {
+    let here = || way_here(target);
+    // What is ready made is looked for first, wherever it can come from.
+    if too_new(target).is_none() && here() != Some(Way::ReadyMade) {
+        succeeds("rustup", &["target", "add", target]);
+    }
+    let source = || here().or_else(|| succeeds("rustup", &["component", "add", "rust-src"]).then(here).flatten());
+    source().or_else(|| install(&DEBIAN_PACKAGES).then(here).flatten()).unwrap_or_else(|| {
+        panic!("Nothing here builds for {target}. Install one of these and run the tests again:\n  {}", advice(target))
+    })
 }
 
 /// Whether a list that rustup prints has `item` in it.
@@ -135,7 +160,7 @@ fn linker_path() -> PathBuf {
 }
 
 /// The path of an emulator of QEMU's user mode.
-pub(crate) fn emulator(name: &str) -> PathBuf {
+pub fn emulator(name: &str) -> PathBuf {
     packages::program(&[name, &format!("{name}-static")], "qemu-user")
 }
 

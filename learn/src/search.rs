@@ -1,0 +1,251 @@
+//! Looks for a script that a heap answers wrongly, and makes it as short as it can.
+
+use crate::judge::{Fault, Level, judge};
+use crate::script::{Call, Script, name};
+use crate::workshop::{Played, Workshop};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+use std::cell::RefCell;
+
+/// A script that went wrong, as short as it could be made.
+#[derive(Debug, Clone)]
+pub struct Counterexample {
+    /// Up to the call that went wrong.
+    pub script: Script,
+    /// With the heap's own walk after each call.
+    pub played: Played,
+    /// What is wrong with it.
+    pub fault: Fault,
+}
+
+/// Blocks that are live at once, at most.
+const MOST_LIVE: usize = 24;
+const LONGEST: usize = 40;
+/// Shorter scripts that are tried in the end; some heaps take a second for each.
+const MOST_TRIES: usize = 400;
+
+/// What a random script is made of. Blocks are chosen by a number among those that are live.
+#[derive(Debug, Clone)]
+enum Op {
+    Malloc(usize),
+    Calloc(usize),
+    Free(usize),
+    Realloc(usize, usize),
+    /// The last free once more.
+    Twice,
+    /// An address that many bytes into a block.
+    Inside(usize, usize),
+    Null,
+    /// So many bytes below the largest number.
+    Huge(usize),
+    RefuseRaises(bool),
+    RefuseLowering(bool),
+    Other(usize),
+}
+
+fn size() -> impl Strategy<Value = usize> {
+    prop_oneof![4 => 0_usize..70, 3 => 1_usize..300, 1 => 1_usize..4000]
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        8 => size().prop_map(Op::Malloc),
+        7 => any::<usize>().prop_map(Op::Free),
+        3 => (any::<usize>(), size()).prop_map(|(block, size)| Op::Realloc(block, size)),
+        1 => size().prop_map(Op::Calloc),
+        1 => Just(Op::Twice),
+        1 => (any::<usize>(), 1_usize..64).prop_map(|(block, by)| Op::Inside(block, by)),
+        1 => Just(Op::Null),
+        1 => (0_usize..40).prop_map(Op::Huge),
+        1 => any::<bool>().prop_map(Op::RefuseRaises),
+        1 => any::<bool>().prop_map(Op::RefuseLowering),
+        1 => (1_usize..200).prop_map(Op::Other),
+    ]
+}
+
+/// The calls of a script that an exercise of this level can be asked.
+fn script(level: Level, offset: usize, ops: &[Op]) -> Script {
+    let mut script = Script { offset, ..Script::default() };
+    let (mut live, mut freed): (Vec<usize>, Option<usize>) = (Vec::new(), None);
+    for op in ops {
+        let one_of = |number: usize| (!live.is_empty()).then(|| number % live.len());
+        let fresh = script.names.len();
+        let call = match *op {
+            Op::Malloc(_) | Op::Calloc(_) if live.len() == MOST_LIVE => continue,
+            Op::Malloc(size) => Call::Malloc(fresh, size),
+            Op::Calloc(size) if level >= Level(5) => Call::Calloc(fresh, 1, size),
+            Op::Huge(less) if level >= Level(5) && less % 2 == 1 => Call::Calloc(fresh, usize::MAX / 2 + 1, 1 + less),
+            Op::Huge(less) => Call::Malloc(fresh, usize::MAX - less),
+            Op::Free(number) => match one_of(number) {
+                Some(at) => Call::Free(live[at], 0),
+                None => continue,
+            },
+            Op::Realloc(number, size) if level >= Level(5) => match one_of(number) {
+                Some(at) => Call::Realloc(live[at], size),
+                None => continue,
+            },
+            Op::Twice if level >= Level(3) => match freed {
+                Some(block) => Call::Free(block, 0),
+                None => continue,
+            },
+            Op::Inside(number, by) if level >= Level(3) => match one_of(number) {
+                Some(at) => Call::Free(live[at], by.cast_signed()),
+                None => continue,
+            },
+            Op::Null if level >= Level(3) => Call::FreeNull,
+            Op::RefuseRaises(refuse) => Call::RefuseRaises(refuse),
+            Op::RefuseLowering(refuse) if level >= Level(3) => Call::RefuseLowering(refuse),
+            Op::Other(bytes) if level >= Level(3) => Call::Other(bytes),
+            _ => continue,
+        };
+        match call {
+            Call::Malloc(block, _) | Call::Calloc(block, ..) => {
+                script.names.push(name(fresh));
+                if !matches!(op, Op::Huge(_)) {
+                    live.push(block);
+                }
+                freed = None;
+            }
+            Call::Free(block, 0) => {
+                live.retain(|&other| other != block);
+                freed = Some(block);
+            }
+            Call::Realloc(block, size) => {
+                live.retain(|&other| other != block || size > 0);
+                freed = None;
+            }
+            _ => {}
+        }
+        script.calls.push(call);
+    }
+    script
+}
+
+/// Tries `cases` random scripts on a heap, the same ones each time.
+///
+/// # Errors
+///
+/// If the heap does not compile, or its program does not start.
+pub fn search(workshop: &Workshop, heap: &str, level: Level, cases: u32) -> Result<Option<Counterexample>, String> {
+    workshop.program()?;
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 400, max_shrink_time: 4000, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let trouble = RefCell::new(None);
+    let offsets = prop_oneof![3 => Just(0_usize), 1 => 1_usize..40];
+    let strategy = (offsets, prop::collection::vec(op(), 1..LONGEST));
+    let found = runner.run(&strategy, |(offset, ops)| {
+        let script = script(level, offset, &ops);
+        match workshop.play(heap, &script, false) {
+            Ok(played) => match judge(&script, &played, level) {
+                Some(fault) => Err(TestCaseError::fail(fault.what)),
+                None => Ok(()),
+            },
+            Err(what) => {
+                *trouble.borrow_mut() = Some(what);
+                Ok(())
+            }
+        }
+    });
+    if let Some(what) = trouble.into_inner() {
+        return Err(what);
+    }
+    let Err(TestError::Fail(_, (offset, ops))) = found else { return Ok(None) };
+    shorter(workshop, heap, level, script(level, offset, &ops)).map(Some)
+}
+
+/// Leaves out each call in turn, with all that names its block, and takes smaller sizes, as long as the same thing goes wrong.
+/// (What was found before chooses blocks by numbers, which change their meaning when a call is left out.)
+fn shorter(workshop: &Workshop, heap: &str, level: Level, script: Script) -> Result<Counterexample, String> {
+    let (mut best, mut tries) = (example(workshop, heap, level, script)?, 0);
+    loop {
+        let before = best.script.clone();
+        for at in (0..before.calls.len()).rev() {
+            for smaller in without(&best.script, at).into_iter().chain(reduced(&best.script, at)) {
+                tries += 1;
+                let played = workshop.play(heap, &smaller, false)?;
+                let fault = judge(&smaller, &played, level);
+                if fault.is_some_and(|fault| fault.reason == best.fault.reason) {
+                    best = example(workshop, heap, level, smaller)?;
+                    break;
+                }
+            }
+        }
+        if best.script == before || tries > MOST_TRIES {
+            best.script = renamed(&best.script);
+            return Ok(best);
+        }
+    }
+}
+
+/// Names in the order in which the blocks come up. (Numbers stay, so what was played is still right.)
+fn renamed(script: &Script) -> Script {
+    let mut script = script.clone();
+    let mut order: Vec<usize> = Vec::new();
+    for call in &script.calls {
+        if let Call::Malloc(block, _) | Call::Calloc(block, ..) = *call {
+            order.push(block);
+        }
+    }
+    for (number, block) in order.into_iter().enumerate() {
+        script.names[block] = name(number);
+    }
+    script
+}
+
+/// The block that a call makes, or names.
+fn block_of(call: Call) -> Option<usize> {
+    match call {
+        Call::Malloc(block, _) | Call::Calloc(block, ..) | Call::Realloc(block, _) | Call::Free(block, _) => Some(block),
+        _ => None,
+    }
+}
+
+/// The script without a call, and without what follows from it.
+fn without(script: &Script, at: usize) -> Option<Script> {
+    let (mut shorter, removed) = (script.clone(), *script.calls.get(at)?);
+    shorter.calls.remove(at);
+    if matches!(removed, Call::Malloc(..) | Call::Calloc(..)) {
+        shorter.calls.retain(|&call| block_of(call) != block_of(removed));
+    }
+    // Without its free a block stays live, and its second free would be its first.
+    (!shorter.calls.is_empty()).then_some(shorter)
+}
+
+/// The script with a smaller size in one call.
+fn reduced(script: &Script, at: usize) -> Vec<Script> {
+    let Some(&call) = script.calls.get(at) else { return Vec::new() };
+    let with = |call| {
+        let mut reduced = script.clone();
+        reduced.calls[at] = call;
+        reduced
+    };
+    let smaller = |size: usize| [0, 1, 8, 16, 24, 32, 48, 64, 100, size / 2].into_iter().filter(move |&other| other < size);
+    match call {
+        Call::Malloc(block, size) if size < 1 << 20 => smaller(size).map(|size| with(Call::Malloc(block, size))).collect(),
+        Call::Calloc(block, 1, size) => smaller(size).map(|size| with(Call::Malloc(block, size))).collect(),
+        Call::Realloc(block, size) => smaller(size).filter(|&size| size > 0).map(|size| with(Call::Realloc(block, size))).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Plays a script that goes wrong once more, to draw it.
+fn example(workshop: &Workshop, heap: &str, level: Level, mut script: Script) -> Result<Counterexample, String> {
+    let played = workshop.play(heap, &script, false)?;
+    let fault = judge(&script, &played, level).ok_or("a heap answers one script in two ways")?;
+    script.calls.truncate(fault.step + 1);
+    let drawn = workshop.play(heap, &script, true)?;
+    Ok(Counterexample { script, played: drawn, fault })
+}
+
+/// The counterexample in a script that is given, if it is one.
+///
+/// # Errors
+///
+/// As [`search`].
+pub fn examine(workshop: &Workshop, heap: &str, level: Level, script: &Script) -> Result<Option<Counterexample>, String> {
+    let played = workshop.play(heap, script, false)?;
+    if judge(script, &played, level).is_none() {
+        return Ok(None);
+    }
+    example(workshop, heap, level, script.clone()).map(Some)
+}
