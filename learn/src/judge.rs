@@ -161,6 +161,10 @@ impl Judge<'_> {
         ensure(payload >= header && end <= seen.brk, Reason::Outside, || {
             format!("{} lies from {payload:+} to {end:+}, and the heap from 0 to the break, {:+}", self.name(block), seen.brk)
         })?;
+        let foreign = self.model.others.iter().find(|others| payload - header < others.end && others.start < end);
+        ensure(foreign.is_none(), Reason::Overlap, || {
+            format!("{} lies from {payload:+} to {end:+}, over bytes that somebody else raised the break over", self.name(block))
+        })?;
         let others = self.model.live.iter().filter(|(other, _)| **other != block);
         for (&other, live) in others {
             let (from, to) = (live.payload, live.payload.saturating_add_unsigned(live.size));

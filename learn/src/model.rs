@@ -37,6 +37,8 @@ pub(crate) struct Model {
     /// Where each block that was ever handed out begins.
     payloads: BTreeMap<usize, isize>,
     free: Vec<Stretch>,
+    /// What others raised the break over.
+    pub(crate) others: Vec<Stretch>,
     pub(crate) brk: isize,
     pub(crate) raises_refused: bool,
     lowering_refused: bool,
@@ -46,9 +48,9 @@ pub(crate) struct Model {
 
 impl Model {
     pub(crate) fn new(level: Level, header: usize) -> Self {
-        let (live, payloads, free) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        let (live, payloads, free, others) = (BTreeMap::new(), BTreeMap::new(), Vec::new(), Vec::new());
         let (raises_refused, lowering_refused, top_unknown) = (false, false, false);
-        Self { level, header, live, payloads, free, brk: 0, raises_refused, lowering_refused, top_unknown }
+        Self { level, header, live, payloads, free, others, brk: 0, raises_refused, lowering_refused, top_unknown }
     }
 
     /// The live block that starts so many bytes behind where `block` starts, or did.
@@ -88,6 +90,7 @@ impl Model {
 
     pub(crate) fn raise_by_others(&mut self, bytes: usize) {
         self.top_unknown |= bytes > 0;
+        self.others.push(Stretch { start: self.brk, end: self.brk.saturating_add_unsigned(bytes) });
     }
 
     /// A block was handed out at `payload`.

@@ -18,11 +18,12 @@ pub(crate) struct Wrong {
     pub(crate) number: u8,
     pub(crate) name: &'static str,
     pub(crate) gap: Filling,
-    pub(crate) reason: Reason,
+    /// Which of its faults is met first is chance.
+    pub(crate) reasons: &'static [Reason],
 }
 
-const fn wrong(number: u8, name: &'static str, gap: Filling, reason: Reason) -> Wrong {
-    Wrong { number, name, gap, reason }
+const fn wrong(number: u8, name: &'static str, gap: Filling, reasons: &'static [Reason]) -> Wrong {
+    Wrong { number, name, gap, reasons }
 }
 
 pub(crate) const RIGHT: &[Right] = &[
@@ -114,31 +115,31 @@ pub(crate) const OTHERS: &[(u8, &str, Filling, &str)] = &[
 ];
 
 pub(crate) const WRONG: &[Wrong] = &[
-    wrong(1, "nothing_is_used_again", ("fit", "None"), NotReused),
-    wrong(1, "any_free_block_fits", ("fit", "self.walk().find(|&(_, _, free)| free).map(|(at, size, _)| (at, size))"), Outside),
-    wrong(1, "the_header_is_the_payload", ("payload", "header.cast()"), Outside),
-    wrong(1, "the_header_has_no_room", ("end", "begin.checked_add(size)?"), Outside),
-    wrong(1, "a_sum_wraps", ("end", "begin.wrapping_add(HEADER).wrapping_add(size)"), Outside),
-    wrong(1, "the_mark_is_not_in_the_header", ("header", "payload"), NotReused),
-    wrong(2, "sizes_are_not_rounded", ("size", "Some(size)"), Misaligned),
-    wrong(2, "half_of_it", ("size", "size.max(1).checked_next_multiple_of(8)"), Misaligned),
-    wrong(2, "the_first_header_is_anywhere", ("begin", "self.end"), Misaligned),
-    wrong(2, "a_size_wraps", ("size", "Some(size.max(1).wrapping_add(ALIGN - 1) & !(ALIGN - 1))"), Outside),
-    wrong(3, "it_believes", ("find", "Some((payload.wrapping_sub(HEADER).cast::<Header>(), (*payload.wrapping_sub(HEADER).cast::<Header>()).size, false))"), Died),
-    wrong(3, "an_inner_address_will_do", ("find", "self.walk().find(|&(header, size, free)| !free && payload.addr().wrapping_sub(header.addr() + HEADER) < size)"), BreakMoved),
-    wrong(3, "the_break_never_comes_down", ("lower", "false"), NotLowered),
-    wrong(3, "whatever_is_on_top", ("lower", "self.brk.move_break(self.brk.query().unwrap_or(0), header.addr()).is_ok()"), Outside),
-    wrong(3, "the_list_leads_above_the_break", ("unlink", "header"), Outside),
-    wrong(4, "nothing_is_split", ("rest", "false"), NotReused),
-    wrong(4, "a_rest_too_small", ("rest", "rest > 0"), Overlap),
-    wrong(4, "its_header_is_forgotten", ("left", "rest"), NotLowered),
-    wrong(4, "down_over_live_blocks", ("trim", "!header.is_null()"), Outside),
-    wrong(4, "one_block_at_a_time", ("down", "null_mut()"), NotLowered),
-    wrong(4, "the_list_ends_at_the_rest", ("link", "self.link(header, remainder)"), NotLowered),
-    wrong(5, "nothing_below_is_joined", ("below", "None"), NotLowered),
-    wrong(5, "a_product_wraps", ("product", "count.wrapping_mul(size)"), Outside),
-    wrong(5, "the_bytes_stay_behind", ("move", "self.hfree(payload)"), Lost),
-    wrong(5, "the_old_block_stays", ("move", "moved.copy_from_nonoverlapping(payload, old)"), NotReused),
-    wrong(5, "a_header_is_lost", ("join", "(*header).size += (*(*header).next).size; (*header).next = (*(*header).next).next"), NotLowered),
-    wrong(5, "over_what_others_have", ("neighbour", "!(*header).next.is_null() && (*(*header).next).free"), NotReused),
+    wrong(1, "nothing_is_used_again", ("fit", "None"), &[NotReused]),
+    wrong(1, "any_free_block_fits", ("fit", "self.walk().find(|&(_, _, free)| free).map(|(at, size, _)| (at, size))"), &[Outside]),
+    wrong(1, "the_header_is_the_payload", ("payload", "header.cast()"), &[Outside]),
+    wrong(1, "the_header_has_no_room", ("end", "begin.checked_add(size)?"), &[Outside]),
+    wrong(1, "a_sum_wraps", ("end", "begin.wrapping_add(HEADER).wrapping_add(size)"), &[Outside]),
+    wrong(1, "the_mark_is_not_in_the_header", ("header", "payload"), &[NotReused]),
+    wrong(2, "sizes_are_not_rounded", ("size", "Some(size)"), &[Misaligned]),
+    wrong(2, "half_of_it", ("size", "size.max(1).checked_next_multiple_of(8)"), &[Misaligned]),
+    wrong(2, "the_first_header_is_anywhere", ("begin", "self.end"), &[Misaligned]),
+    wrong(2, "a_size_wraps", ("size", "Some(size.max(1).wrapping_add(ALIGN - 1) & !(ALIGN - 1))"), &[Outside]),
+    wrong(3, "it_believes", ("find", "Some((payload.wrapping_sub(HEADER).cast::<Header>(), (*payload.wrapping_sub(HEADER).cast::<Header>()).size, false))"), &[Died]),
+    wrong(3, "an_inner_address_will_do", ("find", "self.walk().find(|&(header, size, free)| !free && payload.addr().wrapping_sub(header.addr() + HEADER) < size)"), &[BreakMoved]),
+    wrong(3, "the_break_never_comes_down", ("lower", "false"), &[NotLowered]),
+    wrong(3, "whatever_is_on_top", ("lower", "self.brk.move_break(self.brk.query().unwrap_or(0), header.addr()).is_ok()"), &[Outside]),
+    wrong(3, "the_list_leads_above_the_break", ("unlink", "header"), &[Outside, Hung]),
+    wrong(4, "nothing_is_split", ("rest", "false"), &[NotReused]),
+    wrong(4, "a_rest_too_small", ("rest", "rest > 0"), &[Overlap, Outside]),
+    wrong(4, "its_header_is_forgotten", ("left", "rest"), &[NotLowered, Outside, Overlap]),
+    wrong(4, "down_over_live_blocks", ("trim", "!header.is_null()"), &[Outside]),
+    wrong(4, "one_block_at_a_time", ("down", "null_mut()"), &[NotLowered]),
+    wrong(4, "the_list_ends_at_the_rest", ("link", "self.link(header, remainder)"), &[NotLowered, NotReused]),
+    wrong(5, "nothing_below_is_joined", ("below", "None"), &[NotLowered, NotReused]),
+    wrong(5, "a_product_wraps", ("product", "count.wrapping_mul(size)"), &[Outside]),
+    wrong(5, "the_bytes_stay_behind", ("move", "self.hfree(payload)"), &[Lost]),
+    wrong(5, "the_old_block_stays", ("move", "moved.copy_from_nonoverlapping(payload, old)"), &[NotReused]),
+    wrong(5, "a_header_is_lost", ("join", "(*header).size += (*(*header).next).size; (*header).next = (*(*header).next).next"), &[NotLowered, NotReused]),
+    wrong(5, "over_what_others_have", ("neighbour", "!(*header).next.is_null() && (*(*header).next).free"), &[Overlap, NotReused, NotLowered]),
 ];

@@ -8,7 +8,7 @@ use learn::search::search;
 use std::fs;
 use support::places::repository;
 
-const CASES: u32 = 150;
+const CASES: u32 = 300;
 
 #[test]
 fn right_answers_pass() {
@@ -34,15 +34,15 @@ fn stages_pass() {
 #[test]
 fn a_stage_fails_the_next_exercise() {
     let workshop = workshop();
-    for (heap, level, reason) in [
-        ("s1", 2, Reason::Misaligned),
-        ("s2", 3, Reason::NotLowered),
-        ("s3", 4, Reason::NotLowered),
-        ("s4", 5, Reason::Null),
+    for (heap, level, reasons) in [
+        ("s1", 2, &[Reason::Misaligned][..]),
+        ("s2", 3, &[Reason::NotLowered]),
+        ("s3", 4, &[Reason::NotLowered, Reason::NotReused]),
+        ("s4", 5, &[Reason::Null, Reason::NotReused]),
     ] {
         let found = search(&workshop, heap, Level(level), CASES).expect("it builds").expect("a fault");
         println!("{heap} in exercise {level}: {} ({})", found.script, found.fault.what);
-        assert_eq!(found.fault.reason, reason, "{heap} in exercise {level}: {} {:?}", found.script, found.fault);
+        assert!(reasons.contains(&found.fault.reason), "{heap} in exercise {level}: {} {:?}", found.script, found.fault);
     }
 }
 
@@ -55,7 +55,7 @@ fn wrong_answers_fail(number: u8) {
         let found = search(&workshop, &heap, Level(number), CASES).expect("it builds");
         let found = found.unwrap_or_else(|| panic!("{} passes", wrong.name));
         println!("{}: {} ({})", wrong.name, found.script, found.fault.what);
-        assert_eq!(found.fault.reason, wrong.reason, "{}: {} {:?}", wrong.name, found.script, found.fault);
+        assert!(wrong.reasons.contains(&found.fault.reason), "{}: {} {:?}", wrong.name, found.script, found.fault);
         assert!(found.script.calls.len() <= 8, "{}: {} is not short", wrong.name, found.script);
     }
 }

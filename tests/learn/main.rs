@@ -3,6 +3,7 @@
 
 mod answers;
 mod heaps;
+mod orderings;
 mod others;
 mod simulator;
 mod solved;

@@ -15,7 +15,7 @@ pub(crate) fn exercise(number: u8) -> &'static Exercise {
 
 /// Puts `code` where the gap `name` is.
 pub(crate) fn fill(text: &str, (name, code): Filling) -> String {
-    let start = text.find(&format!("gap!(\"{name}:")).unwrap_or_else(|| panic!("there is no gap {name}"));
+    let start = text.find(&format!("gap!(\"{name}:")).unwrap_or_else(|| panic!("there is no gap {name}: tests want the exercises as they are in the repository (git stash)"));
     let end = start + text[start..].find("\")").expect("a gap ends") + 2;
     format!("{}{code}{}", &text[..start], &text[end..])
 }

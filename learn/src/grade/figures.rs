@@ -50,7 +50,7 @@ fn on(input: &Path, command: &mut Command) -> Result<Output, String> {
 
 /// Replays a trace on a heap. `Err` says why it could not.
 pub(super) fn figure(workshop: &Workshop, heap: Option<&str>, name: &str, trace: &Trace) -> Result<Figure, String> {
-    let input = workshop.target().join(format!("{name}-{}.steps", std::process::id()));
+    let input = workshop.target().join(format!("{name}-{}-{}.steps", heap.unwrap_or("system"), std::process::id()));
     fs::write(&input, &trace.bytes).map_err(|error| error.to_string())?;
     let result = measured(workshop, heap, trace, &input);
     let _ = fs::remove_file(&input);

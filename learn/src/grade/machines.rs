@@ -63,8 +63,7 @@ impl Machine {
         let name = if self.emulator == "native" { "qemu-x86_64" } else { &self.emulator };
         let emulator = find(name).or_else(|| find(&format!("{name}-static")));
         let emulator = emulator.ok_or_else(|| format!("{name} is missing (Debian: apt-get install qemu-user)"))?;
-        let missing = || format!("nothing here builds for it; one of\n  {}", toolchain::advice(&self.target));
-        let way = toolchain::way_here(&self.target).ok_or_else(missing)?;
+        let way = toolchain::way_here(&self.target).ok_or_else(|| format!("nothing here builds for that; {}", toolchain::ADVICE))?;
         let directory = workshop.target().join("machines");
         let mut command = toolchain::command(&self.target, way, &directory, "hmalloc-learn-candidate", &["candidate"]);
         let output = command.env("HMALLOC_LEARN_HEAPS", workshop.heaps()).output().map_err(|error| error.to_string())?;
@@ -107,5 +106,18 @@ fn judge(output: &Output) -> Outcome {
             format!("{how} at the {access} of the first word of malloc({size}), at +{at} = 8 x {} + {}", at / 8, at % 8)
         }
         _ => format!("{how}: {last}"),
+    })
+}
+
+/// How a heap dies on the machine of this name; nothing if it survives.
+///
+/// # Errors
+///
+/// What is missing to find out.
+pub fn death(workshop: &Workshop, machine: &str, heap: &str) -> Result<Option<String>, String> {
+    let machine = machines()?.into_iter().find(|other| other.name == machine).ok_or("there is no such machine")?;
+    Ok(match machine.ready(workshop)?.outcome(heap)? {
+        Outcome::Survived => None,
+        Outcome::Died(how) => Some(how),
     })
 }

@@ -11,8 +11,9 @@ mod slab;
 mod table;
 mod traces;
 
-pub use machines::{Machine, machines};
+pub use machines::{Machine, death, machines};
 pub use mutants::{MUTANTS, mutant_sources};
+pub use orderings::run as run_orderings;
 
 use crate::exercise::Exercise;
 use crate::judge::Level;

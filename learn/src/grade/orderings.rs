@@ -31,7 +31,11 @@ pub(super) fn grade(exercise: &Exercise, output: &mut dyn Write) -> io::Result<b
 }
 
 /// Builds the checker with this file, and runs it. Whether something is wrong, and what it says.
-pub(super) fn run(target: &Path, file: &Path) -> Result<(bool, String), String> {
+///
+/// # Errors
+///
+/// If it does not compile.
+pub fn run(target: &Path, file: &Path) -> Result<(bool, String), String> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["run", "--release", "--quiet", "--target-dir"]).arg(target).current_dir(path("orderings"));
     let output = cargo.env("HMALLOC_LEARN_ORDERINGS", file).output().map_err(|error| error.to_string())?;

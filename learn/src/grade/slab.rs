@@ -14,6 +14,8 @@ enum Call {
     Allocate,
     /// Frees one of the live slots, chosen by a number, or what lies so many bytes behind its start.
     Near(usize, isize),
+    /// Frees any multiple of the slot's size, in the slab, its tail or right behind it.
+    Multiple(usize),
     /// Frees any address.
     At(isize),
 }
@@ -78,6 +80,7 @@ impl Grader<'_> {
         let call = prop_oneof![
             5 => Just(Call::Allocate),
             4 => near.prop_map(|(which, by)| Call::Near(which, by)),
+            2 => (0_usize..300).prop_map(Call::Multiple),
             2 => (-100_isize..9000).prop_map(Call::At),
         ];
         let shapes = prop::sample::select(vec![(4096, 64), (4096, 48), (8192, 80), (4096, 1024), (16_384, 16), (1000, 112)]);
@@ -121,6 +124,11 @@ impl Grader<'_> {
                 Call::Near(which, by) => {
                     let at = guess.live.iter().nth(which % guess.live.len().max(1)).copied().unwrap_or(0);
                     let at = at.cast_signed() + by;
+                    guess.free(at);
+                    format!("f {at}")
+                }
+                Call::Multiple(number) => {
+                    let at = (number % (guess.capacity() + 2) * slot).cast_signed();
                     guess.free(at);
                     format!("f {at}")
                 }

@@ -26,7 +26,7 @@ impl Grader<'_> {
         let peers = peers(&self.heap);
         let rows = self.rows(&peers, &ready);
         write!(output, "\n{:<22} misuse  machines  utilisation in %          instructions per call\n{:<22}", "", "")?;
-        write!(output, " of {}    of {:<5}  ", MISUSES.len(), ready.len() + missing.len())?;
+        write!(output, " of {}    of {:<5}  ", MISUSES.len(), ready.len())?;
         for name in TRACES.into_iter().chain(TRACES) {
             write!(output, "{name:>7}")?;
         }
@@ -36,9 +36,9 @@ impl Grader<'_> {
         }
         writeln!(
             output,
-            "\nThe first {CALLS} calls of each trace in bench/traces. Utilisation: the most bytes that were asked for, of the most \
-             \nthat were taken from the kernel. Instructions: with those of the replay, some ten a call. Misuse: after so many of six \
-             \nwrong frees the program went on and the heap was as before."
+            "\nThe first {CALLS} calls of each trace in bench/traces. Utilisation: the most bytes that were asked for, of the \
+             most\nthat were taken from the kernel. Instructions: with those of the replay, some ten a call. Misuse: after so \
+             many of\nsix wrong frees the program went on and the heap was as before. Machines: of those that can be run here."
         )?;
         for (peer, row) in peers.iter().zip(&rows) {
             for death in &row.deaths {
@@ -52,24 +52,22 @@ impl Grader<'_> {
         if find("valgrind").is_none() {
             writeln!(output, "\nNot graded: instructions. valgrind is missing (Debian: apt-get install valgrind).")?;
         }
-        for what in missing {
-            writeln!(output, "\nNot graded: {what}")?;
+        for (what, names) in missing {
+            writeln!(output, "\nNot graded on {}: {what}", names.join(", "))?;
         }
         Ok(())
     }
 
-    /// The machines that can be run here, and what is missing for the others.
-    fn ready(&self) -> (Vec<Ready>, Vec<String>) {
-        let (mut ready, mut missing) = (Vec::new(), Vec::new());
-        match machines() {
-            Err(what) => missing.push(what),
-            Ok(machines) => {
-                for machine in machines {
-                    match machine.ready(self.workshop) {
-                        Ok(program) => ready.push(program),
-                        Err(what) => missing.push(format!("{}: {what}", machine.name)),
-                    }
-                }
+    /// The machines that can be run here; and what is missing for the others, with their names.
+    fn ready(&self) -> (Vec<Ready>, Vec<(String, Vec<String>)>) {
+        let (mut ready, mut missing): (Vec<Ready>, Vec<(String, Vec<String>)>) = (Vec::new(), Vec::new());
+        for machine in machines().unwrap_or_default() {
+            match machine.ready(self.workshop) {
+                Ok(program) => ready.push(program),
+                Err(what) => match missing.iter_mut().find(|(other, _)| *other == what) {
+                    Some((_, names)) => names.push(machine.name.clone()),
+                    None => missing.push((what, vec![machine.name.clone()])),
+                },
             }
         }
         (ready, missing)

@@ -5,7 +5,10 @@ use learn_heap::{Replayed, Step};
 use std::io::Read;
 use std::process::ExitCode;
 
-struct System;
+/// The library's malloc, and what was mapped apart before the trace began.
+struct System {
+    mapped_before: usize,
+}
 
 impl Replayed for System {
     fn malloc(&mut self, size: usize) -> *mut u8 {
@@ -27,7 +30,7 @@ impl Replayed for System {
     fn held(&mut self) -> usize {
         // SAFETY: it only reads the library's own figures.
         let figures = unsafe { libc::mallinfo2() };
-        figures.arena + figures.hblkhd
+        figures.arena + figures.hblkhd.saturating_sub(self.mapped_before)
     }
 
     #[cfg(not(target_env = "gnu"))]
@@ -36,9 +39,24 @@ impl Replayed for System {
     }
 }
 
+/// Bytes mapped apart.
+#[cfg(target_env = "gnu")]
+fn mapped() -> usize {
+    // SAFETY: it only reads the library's own figures.
+    unsafe { libc::mallinfo2() }.hblkhd
+}
+
+#[cfg(not(target_env = "gnu"))]
+fn mapped() -> usize {
+    0
+}
+
+/// More elements than any trace here has steps.
+const APART: usize = 1 << 20;
+
 /// Makes a wrong free, and says whether the heap works on.
 fn misuse(number: &str) -> ExitCode {
-    let mut heap = System;
+    let mut heap = System { mapped_before: 0 };
     let [a, b, c] = [40, 40, 40].map(|size| heap.malloc(size));
     match number {
         "0" => heap.free(std::ptr::null_mut()),
@@ -62,19 +80,21 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).is_some_and(|word| word == "misuse") {
         return misuse(&std::env::args().nth(2).unwrap_or_default());
     }
-    let mut bytes = Vec::new();
+    // So large that the library maps it apart: what this program itself holds is not the trace's.
+    let mut bytes = Vec::with_capacity(APART);
     if std::io::stdin().read_to_end(&mut bytes).is_err() {
         return ExitCode::FAILURE;
     }
     let none = std::env::args().nth(1).is_some_and(|argument| argument == "0");
     let word = |at: &[u8]| u32::from_ne_bytes([at[0], at[1], at[2], at[3]]);
     let step = |at: &[u8]| Step { place: word(at), size: word(&at[4..]), old: word(&at[8..]) };
-    let steps: Vec<Step> = bytes.chunks_exact(size_of::<Step>()).map(step).collect();
-    let mut blocks = vec![std::ptr::null_mut(); steps.len()];
-    // What this program itself holds is not the trace's.
-    let before = System.held();
-    match learn_heap::replay(&mut System, if none { &[] } else { &steps }, &mut blocks) {
-        Ok(most) => println!("held {}", most.saturating_sub(before)),
+    let mut steps: Vec<Step> = Vec::with_capacity(APART);
+    steps.extend(bytes.chunks_exact(size_of::<Step>()).map(step));
+    let mut blocks = Vec::with_capacity(APART);
+    blocks.resize(steps.len(), std::ptr::null_mut());
+    let mapped_before = mapped();
+    match learn_heap::replay(&mut System { mapped_before }, if none { &[] } else { &steps }, &mut blocks) {
+        Ok(most) => println!("held {most}"),
         Err(number) => eprintln!("call {number} was answered with null"),
     }
     ExitCode::SUCCESS

@@ -115,15 +115,12 @@ pub fn way_here(target: &str) -> Option<Way> {
     }
 }
 
-/// What to install to build for `target`.
-pub fn advice(target: &str) -> String {
-    format!(
-        "rustup target add {target}\n  rustup component add rust-src\n  apt-get install {} (as root; Debian)",
-        DEBIAN_PACKAGES.join(" ")
-    )
-}
+/// What to install to build for other machines.
+pub const ADVICE: &str =
+    "rustup component add rust-src (or on Debian, as root: apt-get install rustc-web cargo-web rust-web-src)";
 
-fn way(target: &str) -> Way {
+/// What builds for `target`. What is missing is installed, or this stops with what to install.
+pub fn way(target: &str) -> Way {
     let here = || way_here(target);
     // What is ready made is looked for first, wherever it can come from.
     if too_new(target).is_none() && here() != Some(Way::ReadyMade) {
@@ -131,7 +128,7 @@ fn way(target: &str) -> Way {
     }
     let source = || here().or_else(|| succeeds("rustup", &["component", "add", "rust-src"]).then(here).flatten());
     source().or_else(|| install(&DEBIAN_PACKAGES).then(here).flatten()).unwrap_or_else(|| {
-        panic!("Nothing here builds for {target}. Install one of these and run the tests again:\n  {}", advice(target))
+        panic!("Nothing here builds for {target}. Run rustup target add {target}, or {ADVICE}, and run the tests again")
     })
 }
 
