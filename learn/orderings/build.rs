@@ -11,6 +11,8 @@ fn main() {
     let file = env::var("HMALLOC_LEARN_ORDERINGS").unwrap_or(usual);
     println!("cargo::rerun-if-changed={file}");
     let out = Path::new(&env::var("OUT_DIR").expect("cargo says where to write")).join("exercise.rs");
-    let text = format!("#[allow(warnings, missing_docs, unreachable_pub, clippy::all, reason = \"it is the learner's\")]\n#[path = {file:?}]\nmod exercise;\n");
+    let text = format!(
+        "#[allow(warnings, missing_docs, unreachable_pub, clippy::all, reason = \"it is the learner's\")]\n#[path = {file:?}]\nmod exercise;\n"
+    );
     std::fs::write(out, text).expect("the build folder can be written");
 }

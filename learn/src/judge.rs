@@ -118,7 +118,11 @@ impl Judge<'_> {
         }
         let cut = self.model.live.iter().find(|(_, live)| live.payload.saturating_add_unsigned(live.size) > seen.brk);
         ensure(cut.is_none(), Reason::Outside, || {
-            format!("the break stands at {:+}, and {} is live and reaches further", seen.brk, self.name(*cut.map_or(&0, |(block, _)| block)))
+            format!(
+                "the break stands at {:+}, and {} is live and reaches further",
+                seen.brk,
+                self.name(*cut.map_or(&0, |(block, _)| block))
+            )
         })
     }
 
@@ -145,7 +149,10 @@ impl Judge<'_> {
         self.unchanged(seen)?;
         let Some(need) = size.and_then(|size| self.model.rounded(size)) else { return Ok(()) };
         if let Some(fit) = self.model.fit(need) {
-            return Err((Reason::Null, format!("the answer is null, and {} bytes are free at {:+}", fit.bytes(), fit.start)));
+            return Err((
+                Reason::Null,
+                format!("the answer is null, and {} bytes are free at {:+}", fit.bytes(), fit.start),
+            ));
         }
         let full = self.model.raises_refused || self.model.brk.unsigned_abs().saturating_add(need) > ARENA;
         ensure(full, Reason::Null, || "the answer is null, and the kernel has memory".into())
@@ -155,15 +162,24 @@ impl Judge<'_> {
     fn placed(&self, block: usize, payload: isize, size: usize, seen: &Seen) -> Verdict {
         let end = payload.saturating_add_unsigned(size);
         let header = self.model.header.cast_signed();
-        ensure(self.level < Level(2) || self.model.is_aligned(payload, self.script.offset), Reason::Misaligned, || {
-            format!("the payload of {} begins at {payload:+}, at no multiple of 16", self.name(block))
-        })?;
+        ensure(
+            self.level < Level(2) || self.model.is_aligned(payload, self.script.offset),
+            Reason::Misaligned,
+            || format!("the payload of {} begins at {payload:+}, at no multiple of 16", self.name(block)),
+        )?;
         ensure(payload >= header && end <= seen.brk, Reason::Outside, || {
-            format!("{} lies from {payload:+} to {end:+}, and the heap from 0 to the break, {:+}", self.name(block), seen.brk)
+            format!(
+                "{} lies from {payload:+} to {end:+}, and the heap from 0 to the break, {:+}",
+                self.name(block),
+                seen.brk
+            )
         })?;
         let foreign = self.model.others.iter().find(|others| payload - header < others.end && others.start < end);
         ensure(foreign.is_none(), Reason::Overlap, || {
-            format!("{} lies from {payload:+} to {end:+}, over bytes that somebody else raised the break over", self.name(block))
+            format!(
+                "{} lies from {payload:+} to {end:+}, over bytes that somebody else raised the break over",
+                self.name(block)
+            )
         })?;
         let others = self.model.live.iter().filter(|(other, _)| **other != block);
         for (&other, live) in others {
@@ -190,7 +206,9 @@ impl Judge<'_> {
             return Err((Reason::NotReused, what));
         }
         let most = need + self.model.header + 32;
-        ensure(rise.unsigned_abs() <= most, Reason::BreakMoved, || format!("the break was raised by {rise} bytes for {size}"))
+        ensure(rise.unsigned_abs() <= most, Reason::BreakMoved, || {
+            format!("the break was raised by {rise} bytes for {size}")
+        })
     }
 
     fn freed(&mut self, block: usize, seen: &Seen) -> Verdict {

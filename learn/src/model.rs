@@ -97,7 +97,9 @@ impl Model {
     pub(crate) fn take(&mut self, block: usize, payload: isize, size: usize) {
         let need = self.rounded(size).unwrap_or(size).cast_signed();
         let mut end = payload + need;
-        if let Some(at) = self.free.iter().position(|free| free.start <= payload && payload < free.end.max(free.start + 1)) {
+        if let Some(at) =
+            self.free.iter().position(|free| free.start <= payload && payload < free.end.max(free.start + 1))
+        {
             let from = self.free.swap_remove(at);
             end = end.max(self.split(payload, end, from.end));
             let front = Stretch { start: from.start, end: payload - self.header() };
@@ -124,8 +126,10 @@ impl Model {
     pub(crate) fn give(&mut self, mut stretch: Stretch) {
         if self.level >= Level(5) {
             let header = self.header();
-            while let Some(at) =
-                self.free.iter().position(|other| other.end + header == stretch.start || stretch.end + header == other.start)
+            while let Some(at) = self
+                .free
+                .iter()
+                .position(|other| other.end + header == stretch.start || stretch.end + header == other.start)
             {
                 let other = self.free.swap_remove(at);
                 stretch = Stretch { start: stretch.start.min(other.start), end: stretch.end.max(other.end) };

@@ -60,7 +60,11 @@ pub struct Wrong {
 impl Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { line, column, what } = self;
-        if *line == 1 { write!(f, "column {column}: {what}") } else { write!(f, "line {line}, column {column}: {what}") }
+        if *line == 1 {
+            write!(f, "column {column}: {what}")
+        } else {
+            write!(f, "line {line}, column {column}: {what}")
+        }
     }
 }
 
@@ -252,7 +256,13 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn named(&mut self, from: usize, name: String, script: &mut Script, known: &mut Known) -> Result<Option<Call>, Wrong> {
+    fn named(
+        &mut self,
+        from: usize,
+        name: String,
+        script: &mut Script,
+        known: &mut Known,
+    ) -> Result<Option<Call>, Wrong> {
         if !name.starts_with(|sign: char| sign.is_ascii_alphabetic()) || name == "null" {
             return self.wrong(from, format!("{name} is no name for a block: a letter comes first"));
         }
@@ -280,7 +290,10 @@ impl Reader<'_> {
                 self.sign(',')?;
                 (count, Some(self.size()?))
             }
-            _ => return self.wrong(function_from, format!("{function:?} gives no block: malloc, calloc and realloc do")),
+            _ => {
+                return self
+                    .wrong(function_from, format!("{function:?} gives no block: malloc, calloc and realloc do"));
+            }
         };
         self.sign(')')?;
         let block = *known.numbers.entry(name.clone()).or_insert(known.live.len());
@@ -303,7 +316,13 @@ impl Reader<'_> {
         found.map_or_else(|| self.wrong(from, format!("there is no block {name:?} yet")), Ok)
     }
 
-    fn unnamed(&mut self, from: usize, call: &str, script: &mut Script, known: &mut Known) -> Result<Option<Call>, Wrong> {
+    fn unnamed(
+        &mut self,
+        from: usize,
+        call: &str,
+        script: &mut Script,
+        known: &mut Known,
+    ) -> Result<Option<Call>, Wrong> {
         Ok(Some(match call {
             "free" => return self.free(known).map(Some),
             "refuse" => match self.word() {
@@ -334,7 +353,13 @@ impl Reader<'_> {
             return Ok(Call::FreeNull);
         }
         let block = self.block(from, &name, known)?;
-        let sign = if self.is_next('+') { 1 } else if self.is_next('-') { -1 } else { 0 };
+        let sign = if self.is_next('+') {
+            1
+        } else if self.is_next('-') {
+            -1
+        } else {
+            0
+        };
         let distance = if sign == 0 { 0 } else { self.size()?.cast_signed().saturating_mul(sign) };
         known.live[block] &= distance != 0;
         Ok(Call::Free(block, distance))

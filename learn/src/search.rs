@@ -129,7 +129,14 @@ fn script(level: Level, offset: usize, ops: &[Op]) -> Script {
 /// If the heap does not compile, or its program does not start.
 pub fn search(workshop: &Workshop, heap: &str, level: Level, cases: u32) -> Result<Option<Counterexample>, String> {
     workshop.program()?;
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 400, max_shrink_time: 1500, verbose: 0, ..Config::default() };
+    let config = Config {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 400,
+        max_shrink_time: 1500,
+        verbose: 0,
+        ..Config::default()
+    };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let trouble = RefCell::new(None);
     let offsets = prop_oneof![3 => Just(0_usize), 1 => 1_usize..40];
@@ -198,7 +205,9 @@ fn renamed(script: &Script) -> Script {
 /// The block that a call makes, or names.
 fn block_of(call: Call) -> Option<usize> {
     match call {
-        Call::Malloc(block, _) | Call::Calloc(block, ..) | Call::Realloc(block, _) | Call::Free(block, _) => Some(block),
+        Call::Malloc(block, _) | Call::Calloc(block, ..) | Call::Realloc(block, _) | Call::Free(block, _) => {
+            Some(block)
+        }
         _ => None,
     }
 }
@@ -222,11 +231,16 @@ fn reduced(script: &Script, at: usize) -> Vec<Script> {
         reduced.calls[at] = call;
         reduced
     };
-    let smaller = |size: usize| [0, 1, 8, 16, 24, 32, 48, 64, 100, size / 2].into_iter().filter(move |&other| other < size);
+    let smaller =
+        |size: usize| [0, 1, 8, 16, 24, 32, 48, 64, 100, size / 2].into_iter().filter(move |&other| other < size);
     match call {
-        Call::Malloc(block, size) if size < 1 << 20 => smaller(size).map(|size| with(Call::Malloc(block, size))).collect(),
+        Call::Malloc(block, size) if size < 1 << 20 => {
+            smaller(size).map(|size| with(Call::Malloc(block, size))).collect()
+        }
         Call::Calloc(block, 1, size) => smaller(size).map(|size| with(Call::Malloc(block, size))).collect(),
-        Call::Realloc(block, size) => smaller(size).filter(|&size| size > 0).map(|size| with(Call::Realloc(block, size))).collect(),
+        Call::Realloc(block, size) => {
+            smaller(size).filter(|&size| size > 0).map(|size| with(Call::Realloc(block, size))).collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -245,7 +259,12 @@ fn example(workshop: &Workshop, heap: &str, level: Level, mut script: Script) ->
 /// # Errors
 ///
 /// As [`search`].
-pub fn examine(workshop: &Workshop, heap: &str, level: Level, script: &Script) -> Result<Option<Counterexample>, String> {
+pub fn examine(
+    workshop: &Workshop,
+    heap: &str,
+    level: Level,
+    script: &Script,
+) -> Result<Option<Counterexample>, String> {
     let played = workshop.play(heap, script, false)?;
     if judge(script, &played, level).is_none() {
         return Ok(None);

@@ -119,7 +119,9 @@ pub fn answer(call: Call, seen: &Seen) -> String {
     match (gives, seen.payload) {
         (true, Some(payload)) => format!("  ->  {payload:+}"),
         (true, None) => "  ->  null".into(),
-        _ if matches!(call, Call::Trim) => format!("  ->  {} bytes", if seen.said.is_empty() { "0" } else { &seen.said }),
+        _ if matches!(call, Call::Trim) => {
+            format!("  ->  {} bytes", if seen.said.is_empty() { "0" } else { &seen.said })
+        }
         _ if seen.said.is_empty() => String::new(),
         _ => format!("  ->  {}", seen.said),
     }
@@ -139,7 +141,10 @@ fn show(script: &Script, played: &Played, brief: bool, output: &mut dyn Write) -
         }
         brk = seen.brk;
         if seen.rows.iter().any(|row| row.payload.saturating_add_unsigned(row.size) > seen.brk) {
-            writeln!(output, "    ! a header says that its block reaches beyond the break: something was written over it")?;
+            writeln!(
+                output,
+                "    ! a header says that its block reaches beyond the break: something was written over it"
+            )?;
         }
         for &block in &seen.damaged {
             let name = script.names.get(block).map_or("?", String::as_str);

@@ -72,7 +72,9 @@ impl Workshop {
     #[must_use]
     pub fn cargo(&self, target: &Path) -> Command {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        for setting in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET"] {
+        for setting in
+            ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET"]
+        {
             cargo.env_remove(setting);
         }
         cargo.args(["build", "--release", "--quiet", "--config", "profile.release.lto=false"]);

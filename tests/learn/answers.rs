@@ -53,10 +53,7 @@ pub(crate) const RIGHT: &[Right] = &[
         number: 3,
         source: "src/stages/s3_linked.rs",
         gaps: &[
-            (
-                "find",
-                "self.walk().find(|&(header, _, free)| !free && header.addr() + HEADER == payload.addr())",
-            ),
+            ("find", "self.walk().find(|&(header, _, free)| !free && header.addr() + HEADER == payload.addr())"),
             ("lower", "self.brk.move_break(header.addr() + HEADER + size, header.addr()).is_ok()"),
             ("unlink", "null_mut()"),
             ("link", "header"),
@@ -108,15 +105,30 @@ pub(crate) const OTHERS: &[(u8, &str, Filling, &str)] = &[
     (6, "always_the_first", ("clear", "word * 64"), "is live"),
     (6, "a_bit_that_stays", ("flip", "()"), "answered with ok, and AlreadyFree is right"),
     (6, "twice_is_fine", ("live", "false"), "answered with ok, and AlreadyFree is right"),
-    (7, "it_accuses", ("tests", "assert!(heap.malloc(0).is_null())"), "This test accuses a heap that is right: your first"),
-    (7, "it_asserts_nothing", ("tests", "{ let a = heap.malloc(8); heap.free(a) }"), "killed: 3 of 20, and 18 are wanted"),
+    (
+        7,
+        "it_accuses",
+        ("tests", "assert!(heap.malloc(0).is_null())"),
+        "This test accuses a heap that is right: your first",
+    ),
+    (
+        7,
+        "it_asserts_nothing",
+        ("tests", "{ let a = heap.malloc(8); heap.free(a) }"),
+        "killed: 3 of 20, and 18 are wanted",
+    ),
     (7, "it_hangs", ("tests", "loop {}"), "it never came back"),
     (7, "it_dies", ("tests", "unsafe { core::ptr::null_mut::<u8>().write_volatile(1) }"), "SIGSEGV"),
 ];
 
 pub(crate) const WRONG: &[Wrong] = &[
     wrong(1, "nothing_is_used_again", ("fit", "None"), &[NotReused]),
-    wrong(1, "any_free_block_fits", ("fit", "self.walk().find(|&(_, _, free)| free).map(|(at, size, _)| (at, size))"), &[Outside]),
+    wrong(
+        1,
+        "any_free_block_fits",
+        ("fit", "self.walk().find(|&(_, _, free)| free).map(|(at, size, _)| (at, size))"),
+        &[Outside],
+    ),
     wrong(1, "the_header_is_the_payload", ("payload", "header.cast()"), &[Outside]),
     wrong(1, "the_header_has_no_room", ("end", "begin.checked_add(size)?"), &[Outside]),
     wrong(1, "a_sum_wraps", ("end", "begin.wrapping_add(HEADER).wrapping_add(size)"), &[Outside]),
@@ -125,10 +137,31 @@ pub(crate) const WRONG: &[Wrong] = &[
     wrong(2, "half_of_it", ("size", "size.max(1).checked_next_multiple_of(8)"), &[Misaligned]),
     wrong(2, "the_first_header_is_anywhere", ("begin", "self.end"), &[Misaligned]),
     wrong(2, "a_size_wraps", ("size", "Some(size.max(1).wrapping_add(ALIGN - 1) & !(ALIGN - 1))"), &[Outside]),
-    wrong(3, "it_believes", ("find", "Some((payload.wrapping_sub(HEADER).cast::<Header>(), (*payload.wrapping_sub(HEADER).cast::<Header>()).size, false))"), &[Died]),
-    wrong(3, "an_inner_address_will_do", ("find", "self.walk().find(|&(header, size, free)| !free && payload.addr().wrapping_sub(header.addr() + HEADER) < size)"), &[BreakMoved]),
+    wrong(
+        3,
+        "it_believes",
+        (
+            "find",
+            "Some((payload.wrapping_sub(HEADER).cast::<Header>(), (*payload.wrapping_sub(HEADER).cast::<Header>()).size, false))",
+        ),
+        &[Died],
+    ),
+    wrong(
+        3,
+        "an_inner_address_will_do",
+        (
+            "find",
+            "self.walk().find(|&(header, size, free)| !free && payload.addr().wrapping_sub(header.addr() + HEADER) < size)",
+        ),
+        &[BreakMoved],
+    ),
     wrong(3, "the_break_never_comes_down", ("lower", "false"), &[NotLowered]),
-    wrong(3, "whatever_is_on_top", ("lower", "self.brk.move_break(self.brk.query().unwrap_or(0), header.addr()).is_ok()"), &[Outside]),
+    wrong(
+        3,
+        "whatever_is_on_top",
+        ("lower", "self.brk.move_break(self.brk.query().unwrap_or(0), header.addr()).is_ok()"),
+        &[Outside],
+    ),
     wrong(3, "the_list_leads_above_the_break", ("unlink", "header"), &[Outside, Hung]),
     wrong(4, "nothing_is_split", ("rest", "false"), &[NotReused]),
     wrong(4, "a_rest_too_small", ("rest", "rest > 0"), &[Overlap, Outside]),
@@ -140,6 +173,16 @@ pub(crate) const WRONG: &[Wrong] = &[
     wrong(5, "a_product_wraps", ("product", "count.wrapping_mul(size)"), &[Outside]),
     wrong(5, "the_bytes_stay_behind", ("move", "self.hfree(payload)"), &[Lost]),
     wrong(5, "the_old_block_stays", ("move", "moved.copy_from_nonoverlapping(payload, old)"), &[NotReused]),
-    wrong(5, "a_header_is_lost", ("join", "(*header).size += (*(*header).next).size; (*header).next = (*(*header).next).next"), &[NotLowered, NotReused]),
-    wrong(5, "over_what_others_have", ("neighbour", "!(*header).next.is_null() && (*(*header).next).free"), &[Overlap, NotReused, NotLowered]),
+    wrong(
+        5,
+        "a_header_is_lost",
+        ("join", "(*header).size += (*(*header).next).size; (*header).next = (*(*header).next).next"),
+        &[NotLowered, NotReused],
+    ),
+    wrong(
+        5,
+        "over_what_others_have",
+        ("neighbour", "!(*header).next.is_null() && (*(*header).next).free"),
+        &[Overlap, NotReused, NotLowered],
+    ),
 ];

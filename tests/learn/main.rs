@@ -2,6 +2,7 @@
 //! types does what the pages say.
 
 mod answers;
+mod book;
 mod heaps;
 mod orderings;
 mod others;

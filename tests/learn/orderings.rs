@@ -21,7 +21,10 @@ const RIGHT: [(&str, &str, &str); 6] = [
 fn the_shipped_orderings_are_right_and_each_is_needed() {
     let mut text = fs::read_to_string(exercise(8).path()).expect("the exercise");
     for (name, choice, _) in RIGHT {
-        text = text.replace(&format!("pub const {name}: Choice = Choice::Blank"), &format!("pub const {name}: Choice = Choice::{choice}"));
+        text = text.replace(
+            &format!("pub const {name}: Choice = Choice::Blank"),
+            &format!("pub const {name}: Choice = Choice::{choice}"),
+        );
     }
     assert!(gaps(&text).is_empty(), "a blank is left: {text}");
     let file = scratch("learn-orderings.rs");
@@ -37,7 +40,10 @@ fn the_shipped_orderings_are_right_and_each_is_needed() {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         println!("{name}: {said}");
         assert!(!output.status.success() && said.contains(broken), "{name}: {said}");
-        assert!(said.contains("The interleaving that loses:") && said.contains("swaps in: generation"), "{name}: {said}");
+        assert!(
+            said.contains("The interleaving that loses:") && said.contains("swaps in: generation"),
+            "{name}: {said}"
+        );
     }
 }
 
@@ -45,7 +51,8 @@ fn the_shipped_orderings_are_right_and_each_is_needed() {
 #[test]
 fn the_exercise_has_the_blanks_where_the_product_has_its_orderings() {
     let product = fs::read_to_string(repository("src/ground/freed.rs")).expect("a source file");
-    let code: Vec<&str> = product.lines().filter(|line| !line.trim_start().starts_with("//") && !line.contains("use ")).collect();
+    let code: Vec<&str> =
+        product.lines().filter(|line| !line.trim_start().starts_with("//") && !line.contains("use ")).collect();
     let words = code.iter().flat_map(|line| line.split(|sign: char| !sign.is_alphanumeric()));
     let shipped: Vec<&str> = words.filter(|word| ["Acquire", "Release"].contains(word)).collect();
     assert_eq!(shipped, RIGHT.map(|(_, choice, _)| choice));

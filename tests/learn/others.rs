@@ -1,23 +1,21 @@
 //! Exercises 6 and 7: the slab, and the tests that have to kill copies of stage 5. And what is graded beside correctness.
 
 use crate::answers::OTHERS;
-use crate::solved::{graded, workshop};
+use crate::solved::{graded, source_of, target};
 use learn::grade::{MUTANTS, death};
+use learn::workshop::Workshop;
 use support::toolchain;
 
 /// Exercise 1 dies where an atomic addition has to be aligned, and is told where; exercise 2 does not.
 #[test]
 fn a_machine_shows_where_a_misaligned_heap_dies() {
     let _ = (toolchain::way("aarch64-unknown-linux-gnu"), toolchain::emulator("qemu-aarch64"));
-    let workshop = workshop();
+    // Few heaps, for that machine: the program for this one has all of them.
+    let workshop = Workshop::new(target(), vec![source_of(1), source_of(2)]);
     let died = |heap| death(&workshop, "aarch64", heap).expect("it runs");
     let how = died("r1").expect("it dies");
     assert!(how.starts_with("SIGBUS at the atomic of the first word of malloc("), "{how}");
     assert_eq!([died("r2"), died("heap")], [None, None]);
-    // x86_64 does not mind.
-    if std::env::consts::ARCH == "x86_64" {
-        assert_eq!(death(&workshop, "x86_64", "r1").expect("it runs"), None);
-    }
 }
 
 #[test]

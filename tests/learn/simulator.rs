@@ -98,7 +98,14 @@ fn what_a_wrong_free_destroys_is_shown() {
 
 #[test]
 fn a_wrong_option_gets_the_usage() {
-    for arguments in [&[][..], &["--stage", "9", "a=malloc(1)"], &["--what"], &["a=malloc(1)", "free(a)"], &["--stage"], &["--file", "/nowhere"]] {
+    for arguments in [
+        &[][..],
+        &["--stage", "9", "a=malloc(1)"],
+        &["--what"],
+        &["a=malloc(1)", "free(a)"],
+        &["--stage"],
+        &["--file", "/nowhere"],
+    ] {
         let (status, text) = played(arguments);
         assert!(status == 1 && text.contains("usage: sim"), "{arguments:?}: {text}");
     }

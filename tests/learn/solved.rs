@@ -15,7 +15,9 @@ pub(crate) fn exercise(number: u8) -> &'static Exercise {
 
 /// Puts `code` where the gap `name` is.
 pub(crate) fn fill(text: &str, (name, code): Filling) -> String {
-    let start = text.find(&format!("gap!(\"{name}:")).unwrap_or_else(|| panic!("there is no gap {name}: tests want the exercises as they are in the repository (git stash)"));
+    let start = text.find(&format!("gap!(\"{name}:")).unwrap_or_else(|| {
+        panic!("there is no gap {name}: tests want the exercises as they are in the repository (git stash)")
+    });
     let end = start + text[start..].find("\")").expect("a gap ends") + 2;
     format!("{}{code}{}", &text[..start], &text[end..])
 }
@@ -47,17 +49,22 @@ fn source(name: String, kind: &'static str, text: &str) -> Source {
     Source { name, kind, file }
 }
 
+/// The solved exercise, by the name `r1` and so on.
+pub(crate) fn source_of(number: u8) -> Source {
+    source(format!("r{number}"), exercise(number).kind, &solved(number, None))
+}
+
 /// The unsolved exercises by the names `e1` and so on, the solved ones by `r1`, wrong ones by their own names.
 pub(crate) fn workshop() -> Workshop {
     let mut sources: Vec<Source> = EXERCISES.iter().flat_map(|exercise| exercise.sources(None)).collect();
     for right in RIGHT {
-        sources.push(source(format!("r{}", right.number), exercise(right.number).kind, &solved(right.number, None)));
+        sources.push(source_of(right.number));
     }
     for wrong in WRONG {
         let text = solved(wrong.number, Some(wrong.gap));
         sources.push(source(format!("w{}_{}", wrong.number, wrong.name), exercise(wrong.number).kind, &text));
     }
-    sources.push(source("r7".into(), "tests", &solved(7, None)));
+    sources.push(source_of(7));
     for &(number, name, gap, _) in OTHERS {
         let text = solved(number, Some(gap));
         sources.push(source(format!("w{number}_{name}"), exercise(number).kind, &text));

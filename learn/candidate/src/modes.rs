@@ -10,8 +10,8 @@ use learn_heap::{Heap, Replayed, Step};
 
 /// Bytes of the array under the break of a script.
 const ARENA: usize = 1 << 20;
-/// Processor time after which a heap that does not answer is ended, by SIGPROF. A script takes a thousandth of that.
-const MICROSECONDS: usize = 300_000;
+/// Processor time after which a heap that does not answer is ended, by SIGPROF. A script takes a hundredth of that.
+const MICROSECONDS: usize = 100_000;
 /// The same for a trace, which some heaps walk through slowly.
 const SECONDS_OF_TRACE: usize = 60;
 /// More bytes than any script or trace here has.
@@ -121,7 +121,8 @@ fn trace(heap: &str, none: bool) -> i32 {
     let steps = unsafe { slice::from_raw_parts(bytes.as_ptr().cast::<Step>(), bytes.len() / size_of::<Step>()) };
     let places = steps.len() * size_of::<*mut u8>();
     // SAFETY: zeros are null pointers.
-    let blocks = unsafe { slice::from_raw_parts_mut(mapped(places + 4096).as_mut_ptr().cast::<*mut u8>(), steps.len()) };
+    let blocks =
+        unsafe { slice::from_raw_parts_mut(mapped(places + 4096).as_mut_ptr().cast::<*mut u8>(), steps.len()) };
     let mut status = 0;
     heaps::with(heap, OwnBreak::new(), &mut |heap| {
         let start = heap.current_break();

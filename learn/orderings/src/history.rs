@@ -27,7 +27,10 @@ pub(crate) fn drawn() -> String {
     let steps = STEPS.take();
     let threads = steps.iter().map(|(thread, _)| thread + 1).max().unwrap_or(1);
     let names = ["the owner", "another thread", "a third"];
-    let mut text = format!("    {}\n", names[..threads].iter().map(|name| format!("{name:<WIDTH$}")).collect::<String>().trim_end());
+    let mut text = format!(
+        "    {}\n",
+        names[..threads].iter().map(|name| format!("{name:<WIDTH$}")).collect::<String>().trim_end()
+    );
     for (thread, step) in steps {
         let row = format!("    {:indent$}{step}", "", indent = thread * WIDTH);
         text += row.trim_end();

@@ -126,7 +126,10 @@ fn late_free() {
     let count: u32 = both.into_iter().map(accused).sum();
     slab.take();
     let held = u32::from(slab.live.has(0, FIRST));
-    assert!(handed_out == held + (2 - count), "{handed_out} blocks were handed out, {held} are held, and {count} of two frees accused");
+    assert!(
+        handed_out == held + (2 - count),
+        "{handed_out} blocks were handed out, {held} are held, and {count} of two frees accused"
+    );
 }
 
 fn right_program() {

@@ -73,7 +73,13 @@ fn measured(workshop: &Workshop, heap: Option<&str>, trace: &Trace, input: &Path
 }
 
 /// Instructions of one call: those of the whole run less those of a run without steps.
-fn counted(valgrind: &Path, workshop: &Workshop, heap: Option<&str>, trace: &Trace, input: &Path) -> Result<usize, String> {
+fn counted(
+    valgrind: &Path,
+    workshop: &Workshop,
+    heap: Option<&str>,
+    trace: &Trace,
+    input: &Path,
+) -> Result<usize, String> {
     let mut counts = [0_usize; 2];
     for (count, none) in counts.iter_mut().zip([false, true]) {
         let (program, arguments) = replay(workshop, heap, none)?;

@@ -63,10 +63,12 @@ impl Machine {
         let name = if self.emulator == "native" { "qemu-x86_64" } else { &self.emulator };
         let emulator = find(name).or_else(|| find(&format!("{name}-static")));
         let emulator = emulator.ok_or_else(|| format!("{name} is missing (Debian: apt-get install qemu-user)"))?;
-        let way = toolchain::way_here(&self.target).ok_or_else(|| format!("nothing here builds for that; {}", toolchain::ADVICE))?;
+        let way = toolchain::way_here(&self.target)
+            .ok_or_else(|| format!("nothing here builds for that; {}", toolchain::ADVICE))?;
         let directory = workshop.target().join("machines");
         let mut command = toolchain::command(&self.target, way, &directory, "hmalloc-learn-candidate", &["candidate"]);
-        let output = command.env("HMALLOC_LEARN_HEAPS", workshop.heaps()).output().map_err(|error| error.to_string())?;
+        let output =
+            command.env("HMALLOC_LEARN_HEAPS", workshop.heaps()).output().map_err(|error| error.to_string())?;
         if !output.status.success() {
             return Err(format!("it does not compile there:\n{}", String::from_utf8_lossy(&output.stderr)));
         }

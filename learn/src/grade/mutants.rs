@@ -9,26 +9,78 @@ use std::process::Command;
 
 /// A fault, as what stands in stage 5 and what stands there instead, and in words (which the learner does not see).
 pub const MUTANTS: [(&str, &str, &str); 20] = [
-    ("size.max(1).checked_next_multiple_of(ALIGN) else { return null_mut() };\n        let found", "Some(size.max(1)) else { return null_mut() };\n        let found", "requests are not rounded"),
+    (
+        "size.max(1).checked_next_multiple_of(ALIGN) else { return null_mut() };\n        let found",
+        "Some(size.max(1)) else { return null_mut() };\n        let found",
+        "requests are not rounded",
+    ),
     ("free && block >= size", "free && block > size", "a block of exactly the size is not used again"),
     ("free && block >= size", "free && block.saturating_add(16) >= size", "a block is used that is too small"),
     ("free && block >= size", "block >= size", "used blocks are handed out"),
     ("free && block >= size", "false && free && block >= size", "nothing is used again"),
     ("unsafe { self.fit(header, size, false) };", "unsafe { (*header).free = false };", "blocks are not split"),
-    ("header.wrapping_byte_add(HEADER).cast()\n    }\n\n    /// Frees", "header.wrapping_byte_add(HEADER + 8).cast()\n    }\n\n    /// Frees", "the payload starts late"),
-    ("let found = self.walk().find(|&(header, _, free)| !free && header.addr() + HEADER == payload.addr());\n        let Some((header, ..)) = found else { return };", "let found = self.walk().find(|&(header, size, free)| !free && header.addr() + HEADER <= payload.addr() && payload.addr() < header.addr() + HEADER + size);\n        let Some((header, ..)) = found else { return };", "an address inside a block is freed"),
-    ("let Some((header, ..)) = found else { return };", "let Some((header, ..)) = found.or_else(|| self.walk().last()) else { return };", "a wrong free frees the last block"),
-    ("free && below.wrapping_byte_add(HEADER + size) == header", "free && below == header", "a free block below is not joined"),
-    ("count.saturating_mul(size);\n        // SAFETY: the caller's promise; a block", "count.wrapping_mul(size);\n        // SAFETY: the caller's promise; a block", "calloc's product wraps"),
-    ("payload.write_bytes(0, if payload.is_null() { 0 } else { bytes });", "payload.write_bytes(0, if payload.is_null() { 0 } else { bytes / 2 });", "calloc zeroes a half"),
-    ("return if size == 0 { null_mut() } else { self.hmalloc(size) };", "return null_mut();", "realloc(null) allocates nothing"),
-    ("moved.copy_from_nonoverlapping(payload, old);", "moved.copy_from_nonoverlapping(payload, old.min(16));", "realloc moves 16 bytes"),
-    ("moved.copy_from_nonoverlapping(payload, old);\n                self.hfree(payload);", "moved.copy_from_nonoverlapping(payload, old);", "realloc keeps the old block"),
+    (
+        "header.wrapping_byte_add(HEADER).cast()\n    }\n\n    /// Frees",
+        "header.wrapping_byte_add(HEADER + 8).cast()\n    }\n\n    /// Frees",
+        "the payload starts late",
+    ),
+    (
+        "let found = self.walk().find(|&(header, _, free)| !free && header.addr() + HEADER == payload.addr());\n        let Some((header, ..)) = found else { return };",
+        "let found = self.walk().find(|&(header, size, free)| !free && header.addr() + HEADER <= payload.addr() && payload.addr() < header.addr() + HEADER + size);\n        let Some((header, ..)) = found else { return };",
+        "an address inside a block is freed",
+    ),
+    (
+        "let Some((header, ..)) = found else { return };",
+        "let Some((header, ..)) = found.or_else(|| self.walk().last()) else { return };",
+        "a wrong free frees the last block",
+    ),
+    (
+        "free && below.wrapping_byte_add(HEADER + size) == header",
+        "free && below == header",
+        "a free block below is not joined",
+    ),
+    (
+        "count.saturating_mul(size);\n        // SAFETY: the caller's promise; a block",
+        "count.wrapping_mul(size);\n        // SAFETY: the caller's promise; a block",
+        "calloc's product wraps",
+    ),
+    (
+        "payload.write_bytes(0, if payload.is_null() { 0 } else { bytes });",
+        "payload.write_bytes(0, if payload.is_null() { 0 } else { bytes / 2 });",
+        "calloc zeroes a half",
+    ),
+    (
+        "return if size == 0 { null_mut() } else { self.hmalloc(size) };",
+        "return null_mut();",
+        "realloc(null) allocates nothing",
+    ),
+    (
+        "moved.copy_from_nonoverlapping(payload, old);",
+        "moved.copy_from_nonoverlapping(payload, old.min(16));",
+        "realloc moves 16 bytes",
+    ),
+    (
+        "moved.copy_from_nonoverlapping(payload, old);\n                self.hfree(payload);",
+        "moved.copy_from_nonoverlapping(payload, old);",
+        "realloc keeps the old block",
+    ),
     ("self.fit(header, old, false); // The", "// The", "realloc in vain keeps the neighbour"),
-    ("(*header).size += HEADER + (*(*header).next).size;", "(*header).size += 2 * HEADER + (*(*header).next).size;", "a joined block is too large"),
-    ("(*header).next == header.byte_add(HEADER + (*header).size) && (*(*header).next).free", "!(*header).next.is_null() && (*(*header).next).free", "neighbours are joined over what others have"),
+    (
+        "(*header).size += HEADER + (*(*header).next).size;",
+        "(*header).size += 2 * HEADER + (*(*header).next).size;",
+        "a joined block is too large",
+    ),
+    (
+        "(*header).next == header.byte_add(HEADER + (*header).size) && (*(*header).next).free",
+        "!(*header).next.is_null() && (*(*header).next).free",
+        "neighbours are joined over what others have",
+    ),
     ("let to = if free { header.addr() }", "let to = if free { end }", "the break never comes down"),
-    ("(*header).size.saturating_sub(size) >= HEADER + ALIGN", "(*header).size.saturating_sub(size) >= HEADER + 64 * ALIGN", "only large rests are split off"),
+    (
+        "(*header).size.saturating_sub(size) >= HEADER + ALIGN",
+        "(*header).size.saturating_sub(size) >= HEADER + 64 * ALIGN",
+        "only large rests are split off",
+    ),
 ];
 /// So many have to be killed.
 const WANTED: usize = 18;
@@ -85,7 +137,11 @@ impl Grader<'_> {
                 how => {
                     let how = how.to_string();
                     let how: Vec<&str> = how.lines().filter(|line| !line.starts_with("test ")).collect();
-                    writeln!(output, "Wrong. This test accuses a heap that is right: {test}\n\n    {}", how.join("\n    "))?;
+                    writeln!(
+                        output,
+                        "Wrong. This test accuses a heap that is right: {test}\n\n    {}",
+                        how.join("\n    ")
+                    )?;
                 }
             }
             return Ok(true);

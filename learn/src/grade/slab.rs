@@ -83,7 +83,8 @@ impl Grader<'_> {
             2 => (0_usize..300).prop_map(Call::Multiple),
             2 => (-100_isize..9000).prop_map(Call::At),
         ];
-        let shapes = prop::sample::select(vec![(4096, 64), (4096, 48), (8192, 80), (4096, 1024), (16_384, 16), (1000, 112)]);
+        let shapes =
+            prop::sample::select(vec![(4096, 64), (4096, 48), (8192, 80), (4096, 1024), (16_384, 16), (1000, 112)]);
         let last = RefCell::new(None);
         let found = runner.run(&(shapes, prop::collection::vec(call, 1..120)), |((bytes, slot), calls)| {
             match self.played(bytes, slot, &calls) {

@@ -44,7 +44,8 @@ impl Grader<'_> {
             for death in &row.deaths {
                 writeln!(output, "{}: {death}", peer.title)?;
             }
-            let failures = row.figures.iter().zip(TRACES).filter_map(|(figure, name)| Some((name, figure.as_ref().err()?)));
+            let failures =
+                row.figures.iter().zip(TRACES).filter_map(|(figure, name)| Some((name, figure.as_ref().err()?)));
             for (name, what) in failures {
                 writeln!(output, "{}, {name}: {what}", peer.title)?;
             }

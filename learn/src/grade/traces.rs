@@ -134,8 +134,10 @@ fn steps(kinds: &[u8], mut sizes: &[u8], mut objects: &[u8]) -> Option<Trace> {
             _ => {}
         }
     }
-    (0..table.blocks.len()).filter(|&object| table.blocks[object].is_some()).collect::<Vec<_>>().into_iter().try_for_each(
-        |object| table.release(object),
-    )?;
+    (0..table.blocks.len())
+        .filter(|&object| table.blocks[object].is_some())
+        .collect::<Vec<_>>()
+        .into_iter()
+        .try_for_each(|object| table.release(object))?;
     Some(Trace { bytes: table.bytes, steps: table.steps, peak: table.peak as usize })
 }
