@@ -28,9 +28,10 @@ fn main() {
     });
     let out = Path::new(&env::var("OUT_DIR").expect("cargo says where to write")).join("heaps.rs");
     std::fs::write(out, modules(&told)).expect("the build folder can be written");
+    // A plain linker, as for other machines, knows the same without the compiler's words.
+    let linker = env::var("RUSTC_LINKER").unwrap_or_default();
+    let plain = Path::new(&linker).file_name().is_some_and(|name| name.to_string_lossy().contains("ld"));
     for argument in ["-nostartfiles", "-nostdlib", "-static", "-no-pie", "-Wl,-e,_start"] {
-        // A plain linker, as for other machines, knows the same without the compiler's words.
-        let plain = env::var("RUSTC_LINKER").is_ok_and(|linker| linker.contains("ld"));
         match (plain, argument) {
             (true, "-nostartfiles") => {}
             (true, "-Wl,-e,_start") => println!("cargo::rustc-link-arg-bins=-e\ncargo::rustc-link-arg-bins=_start"),
@@ -68,7 +69,7 @@ fn modules(told: &str) -> String {
          _ => own(name, brk, play) }} }}
          pub(crate) fn slab(name: &str, script: &str, output: &mut Output, flush: fn(&mut Output)) -> core::fmt::Result {{ \
          match name {{ {slabs} _ => no_such(name) }} }}
-         pub(crate) fn tests(name: &str) -> &'static [(&'static str, fn(&mut dyn Heap))] {{ match name {{ {tests} _ => \
+         pub(crate) fn tests(name: &str) -> Tests {{ match name {{ {tests} _ => \
          no_such(name) }} }}
          "
     );

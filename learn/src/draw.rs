@@ -1,7 +1,7 @@
 //! The heap as a table, as a picture to scale, and in figures.
 
+use crate::played::{Row, Seen};
 use crate::script::{Call, Script};
-use crate::workshop::{Row, Seen};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -110,7 +110,7 @@ pub fn figures(known: &Known, seen: &Seen, output: &mut dyn Write) -> io::Result
     let largest = seen.rows.iter().filter(|row| row.free).map(|row| row.size).max().unwrap_or(0);
     let requested = known.requested();
     let heap = seen.brk.max(0).unsigned_abs();
-    let percent = |part: usize, of: usize| if of == 0 { 0 } else { part * 100 / of };
+    let percent = |part: usize, of: usize| (part * 100).checked_div(of).unwrap_or(0);
     writeln!(
         output,
         "    asked for {requested} of {heap} bytes ({} %); headers {apart}; slack {}; free {free}, largest {largest}",

@@ -4,8 +4,8 @@
 //! a heap says of itself but the size of its headers.
 
 use crate::model::{Model, Stretch};
+use crate::played::{End, Played, Seen};
 use crate::script::{Call, Script};
-use crate::workshop::{End, Played, Seen};
 
 /// What a heap has to have learned: the number of the exercise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

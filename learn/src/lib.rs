@@ -3,10 +3,10 @@
 //! | file | what it does |
 //! |---|---|
 //! | `exercise.rs` | the eight exercises, and their gaps |
-//! | `script.rs` | a script of calls, as one writes it |
-//! | `workshop.rs` | builds the program in which heaps run, and plays scripts there |
+//! | `script.rs`, `parse.rs` | a script of calls, as one writes it |
+//! | `workshop.rs`, `played.rs` | builds the program in which heaps run, plays scripts there, and what was seen |
 //! | `model.rs`, `judge.rs` | the oracle: what is right to answer |
-//! | `search.rs` | looks for a script that goes wrong, and shortens it |
+//! | `search.rs`, `shrink.rs` | looks for a script that goes wrong, and shortens it |
 //! | `draw.rs`, `sim.rs` | the heap drawn; a script of one's own |
 //! | `grade/` | the grade of an exercise |
 //!
@@ -18,8 +18,11 @@ pub mod exercise;
 pub mod grade;
 pub mod judge;
 mod model;
+mod parse;
+pub mod played;
 pub mod script;
 pub mod search;
+mod shrink;
 pub mod sim;
 pub mod workshop;
 

@@ -1,8 +1,9 @@
 //! The simulator: a script of one's own on any heap, drawn call by call.
 
 use crate::draw::{Known, draw, figures};
+use crate::played::{End, Played, Seen};
 use crate::script::{Call, Script};
-use crate::workshop::{End, Played, Seen, Workshop};
+use crate::workshop::Workshop;
 use std::io::{self, Read, Write};
 
 /// What a heap is called on the command line, in the program, and in words.

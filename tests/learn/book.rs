@@ -67,7 +67,11 @@ fn the_gaps_of_an_exercise_are_explained_on_its_page() {
         for gap in exercise.gaps().expect("an exercise") {
             // "tests" and "an ordering" are what a whole page is about.
             let Some((name, _)) = gap.hint.split_once(':').filter(|(name, _)| *name != "tests") else { continue };
-            assert!(page.contains(&format!("`{name}`")), "the page of exercise {} does not explain {name}", exercise.number);
+            assert!(
+                page.contains(&format!("`{name}`")),
+                "the page of exercise {} does not explain {name}",
+                exercise.number
+            );
         }
     }
 }
@@ -128,14 +132,19 @@ fn what_a_reader_types_works() {
                 let named = |name: &&str| {
                     files.iter().any(|file| {
                         let here = text(file);
-                        here.contains(&format!("fn {name}(")) || here.contains(&format!("mod {name};")) || here.contains(&format!("{name}!"))
+                        here.contains(&format!("fn {name}("))
+                            || here.contains(&format!("mod {name};"))
+                            || here.contains(&format!("{name}!"))
                     })
                 };
                 assert!(!files.is_empty() && name.iter().all(named), "{page}: {command}");
                 tests += 1;
             }
             // The tour's own tests run it; the rest is cargo's, git's and the shell's.
-            _ => assert!(["cargo", "git", "rustup", "apt-get", ".ci/run", "tests/miri"].contains(&all[0]), "{page}: {command}"),
+            _ => assert!(
+                ["cargo", "git", "rustup", "apt-get", ".ci/run", "tests/miri"].contains(&all[0]),
+                "{page}: {command}"
+            ),
         }
     }
     assert!(scripts > 10 && tests > 5, "{scripts} scripts, {tests} tests");
@@ -155,7 +164,8 @@ fn the_page_of_machines_agrees_with_what_is_measured() {
     let mut count = 0;
     for line in expected.lines().filter(|line| !line.starts_with('#')) {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let row = page.lines().find(|row| row.starts_with(&format!("| {} |", words[0]))).expect("a row for each machine");
+        let row =
+            page.lines().find(|row| row.starts_with(&format!("| {} |", words[0]))).expect("a row for each machine");
         let cells: Vec<String> = row.split('|').map(|cell| cell.trim().replace('*', "")).collect();
         assert_eq!(cells[3..6], [words[5], words[6], words[7]], "{row}");
         count += 1;

@@ -9,6 +9,9 @@ use hmalloc::stages::s5_coalescing::Coalescing;
 use hmalloc_runtime::{Output, exit, say};
 use learn_heap::{FirstFit, Heap, Kernel, OfStage, Production, play_slab};
 
+/// Tests and their names.
+pub(crate) type Tests = &'static [(&'static str, fn(&mut dyn Heap))];
+
 /// What was asked for is not in this build.
 fn no_such(name: &str) -> ! {
     say(format_args!("there is no {name} here\n"));

@@ -3,6 +3,7 @@
 #![no_std]
 #![no_main]
 
+#[allow(dead_code, reason = "the probe uses all of it")]
 #[path = "../../../qemu/src/bin/probe/access.rs"]
 mod access;
 mod heaps;

@@ -6,17 +6,13 @@ use core::fmt::{self, Write};
 use core::mem::MaybeUninit;
 use hmalloc::brk::Emulated;
 use hmalloc_runtime::Output;
-use learn_heap::Heap;
+use learn_heap::Make;
 
 /// Requests, so that their sum is a multiple of nothing for a while.
 const SIZES: [usize; 6] = [24, 21, 100, 9, 64, 37];
 
 /// Allocates a few blocks, and uses the first word of each. What is about to happen is written first.
-pub(crate) fn use_all(
-    make: &dyn Fn(Emulated<'_>, &mut dyn FnMut(&mut dyn Heap)),
-    arena: &mut [MaybeUninit<u8>],
-    output: &mut Output,
-) -> fmt::Result {
+pub(crate) fn use_all(make: Make<'_>, arena: &mut [MaybeUninit<u8>], output: &mut Output) -> fmt::Result {
     let base = arena.as_ptr().addr();
     let mut result = Ok(());
     make(Emulated::new(arena), &mut |heap| {

@@ -209,8 +209,8 @@ impl<B: Kernel> Heap for FirstFit<B> {
             // SAFETY: from the first header on, sizes lead to the next one.
             let size = unsafe { (*at).size };
             let mut listed = self.base.next;
-            // SAFETY: headers of the list.
             while listed < at && listed.addr() >= self.first {
+                // SAFETY: a header of the list.
                 listed = unsafe { (*listed).next };
             }
             let header = at.addr();

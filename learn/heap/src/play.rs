@@ -37,7 +37,7 @@ struct Named {
 }
 
 /// Makes a heap over a break, and hands it over.
-pub(crate) type Make<'m> = &'m dyn Fn(Emulated<'_>, &mut dyn FnMut(&mut dyn Heap));
+pub type Make<'m> = &'m dyn Fn(Emulated<'_>, &mut dyn FnMut(&mut dyn Heap));
 
 /// Plays all that `script` says. Each `n` gets a heap of its own in `arena`, from `make`. `flush` is called after each call, so
 /// that what was seen is known if the heap kills its process.

@@ -4,9 +4,9 @@ use super::Grader;
 use crate::draw::{Known, draw};
 use crate::exercise::gaps;
 use crate::judge::Reason;
+use crate::played::Seen;
 use crate::search::{Counterexample, search};
 use crate::sim::answer;
-use crate::workshop::Seen;
 use std::io::{self, Write};
 
 /// Random scripts for each heap.

@@ -1,7 +1,8 @@
 //! Utilisation and instructions on the traces.
 
 use super::traces::Trace;
-use crate::workshop::{Workshop, end};
+use crate::played::end;
+use crate::workshop::Workshop;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,6 +1,7 @@
 //! The thirteen machines: on which of them a program survives that uses the first words of its blocks.
 
-use crate::workshop::{Workshop, path, signal_name};
+use crate::played::signal_name;
+use crate::workshop::{Workshop, path};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};

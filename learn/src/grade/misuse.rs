@@ -1,7 +1,8 @@
 //! The misuse score: six wrong frees. A point for each after which the heap is as it was.
 
+use crate::played::End;
 use crate::script::Script;
-use crate::workshop::{End, Workshop};
+use crate::workshop::Workshop;
 
 /// Each wrong free, after `a=malloc(40) b=malloc(40) c=malloc(40)` and with what else it needs. The last one is what is wrong.
 pub(super) const MISUSES: [(&str, &str); 6] = [

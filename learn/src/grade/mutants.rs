@@ -1,7 +1,8 @@
 //! Exercise 7: the learner's tests against stage 5 and 20 copies of it with one fault each.
 
 use super::Grader;
-use crate::workshop::{End, Source, end, feed};
+use crate::played::{End, end};
+use crate::workshop::{Source, feed};
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! Exercise 6: random scripts on slabs, against a table of what is live; the shortest one that goes wrong, drawn in slots.
 
 use super::Grader;
-use crate::workshop::{End, end};
+use crate::played::{End, end};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use std::cell::RefCell;
@@ -185,6 +185,6 @@ fn explain(bytes: usize, slot: usize, fault: &Fault, output: &mut dyn Write) -> 
     let capacity = bytes / slot;
     let sign = |number: usize| if fault.live.contains(&(number * slot)) { '#' } else { '.' };
     let signs: String = (0..capacity.min(64)).map(sign).collect();
-    let tail = if capacity <= 64 && bytes % slot > 0 { "~" } else { "" };
+    let tail = if capacity <= 64 && !bytes.is_multiple_of(slot) { "~" } else { "" };
     writeln!(output, "    |{signs}{tail}|\n\n    {}\n", fault.what)
 }

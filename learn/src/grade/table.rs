@@ -80,8 +80,7 @@ impl Grader<'_> {
         thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {
-                    loop {
-                        let Some(index) = next.lock().ok().and_then(|mut next| next.next()) else { break };
+                    while let Some(index) = next.lock().ok().and_then(|mut next| next.next()) {
                         let row = self.row(&peers[index], ready);
                         if let Ok(mut rows) = rows.lock() {
                             rows.push((index, row));
