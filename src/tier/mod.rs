@@ -284,17 +284,23 @@ impl Tier {
         let pages = size_class.slab_pages(self.classes[size_class.index()].pages as usize);
         self.look_ahead(spans);
         let wish = self.wish(size_class, pages);
-        match spans.take_slab(&wish, &mut |spans| self.retire_idle(spans)) {
-            Ok(slab) => {
-                self.classes[size_class.index()].pages += slab.span().page_count() as u32;
-                Ok(slab)
-            }
+        self.cut_new_slab(&wish, spans).or_else(|refused| {
             // Full slabs with a few free slots are used only now, when there is nothing else.
-            Err(refused) => {
-                self.look_at_all(spans);
-                self.classes[size_class.index()].listed.ok_or(refused)
+            self.look_at_all(spans);
+            if let Some(listed) = self.classes[size_class.index()].listed {
+                return Ok(listed);
             }
-        }
+            // What was refused may have been a long slab, because memory was not known to be short.
+            let shorter = self.wish(size_class, pages);
+            if shorter.grown < wish.grown { self.cut_new_slab(&shorter, spans) } else { Err(refused) }
+        })
+    }
+
+    /// A new slab, counted.
+    fn cut_new_slab<B: Brk>(&mut self, wish: &SlabWish, spans: &mut Spans<B>) -> Result<Slab, OutOfMemory> {
+        let slab = spans.take_slab(wish, &mut |spans| self.retire_idle(spans))?;
+        self.classes[wish.size_class.index()].pages += slab.span().page_count() as u32;
+        Ok(slab)
     }
 }
 

@@ -3,3 +3,4 @@
 mod addresses;
 mod layouts;
 mod policies;
+mod specified;

@@ -6,6 +6,7 @@ pub mod arena;
 pub mod calls;
 pub mod child;
 pub mod classes;
+pub mod hooked;
 pub mod installed;
 pub mod leaves;
 pub mod oracle;
