@@ -51,7 +51,8 @@ impl Books {
         let at = payload.addr();
         assert!(at.is_multiple_of(layout.align().max(16)), "{at:#x} is not aligned for {layout:?}");
         assert!(usable >= layout.size(), "{usable} bytes at {at:#x} for {layout:?}");
-        let other = self.around(at).or_else(|| self.live.range(at..at + usable).next().map(|(at, block)| (*at, *block)));
+        let other =
+            self.around(at).or_else(|| self.live.range(at..at + usable).next().map(|(at, block)| (*at, *block)));
         assert!(other.is_none(), "{at:#x} of {usable} bytes overlaps {other:x?}");
         // SAFETY: the heap has handed these bytes out, and no live block overlaps them.
         let bytes = unsafe { std::slice::from_raw_parts_mut(payload, usable) };

@@ -69,7 +69,8 @@ enum Step {
 }
 
 fn step(input: &mut Unstructured<'_>) -> Result<Step> {
-    let factor = |input: &mut Unstructured<'_>| Ok(if below(input, 16)? == 0 { usize::MAX / 3 } else { below(input, 9)? });
+    let factor =
+        |input: &mut Unstructured<'_>| Ok(if below(input, 16)? == 0 { usize::MAX / 3 } else { below(input, 9)? });
     let shift = |input: &mut Unstructured<'_>| Ok(align(input)? << below(input, 4)?);
     Ok(match below(input, 32)? {
         0..=6 => Step::Malloc(size(input)?),

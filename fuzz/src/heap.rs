@@ -34,7 +34,7 @@ fn operation(input: &mut Unstructured<'_>) -> Result<Op> {
     Ok(match below(input, 64)? {
         0..=11 => Allocate { size: size(input)?, align: align(input)? },
         12..=17 => Zeroed { size: size(input)?, align: align(input)? },
-        18 | 19 => Burst { count: 1 + below(input, 100)?, size: size(input)? },
+        18 | 19 => Burst { count: 1 + below(input, 40)?, size: size(input)? },
         20..=29 => Free { which: Nth(which(input)?) },
         30..=32 => FreeSized { which: Nth(which(input)?) },
         33 => FreeMany { first: below(input, 200)?, step: 1 + below(input, 4)?, count: 1 + below(input, 256)? },

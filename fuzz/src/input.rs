@@ -5,7 +5,7 @@ use hmalloc::PAGE;
 use std::alloc::Layout;
 
 /// The longest sequence.
-pub(crate) const STEPS_MAX: usize = 300;
+pub(crate) const STEPS_MAX: usize = 150;
 
 /// A number below `bound`, which is at most 65,536.
 pub(crate) fn below(input: &mut Unstructured<'_>, bound: usize) -> Result<usize> {

@@ -102,7 +102,7 @@ enum Step {
 fn step(input: &mut Unstructured<'_>) -> Result<Step> {
     Ok(match below(input, 32)? {
         0..=6 => Step::Allocate(layout(input)?, input.arbitrary()?),
-        7 | 8 => Step::Burst(1 + below(input, 128)?, layout(input)?),
+        7 | 8 => Step::Burst(1 + below(input, 70)?, layout(input)?),
         9..=14 => Step::Free(which(input)?),
         15 | 16 => Step::FreeSized(which(input)?),
         17 => Step::FreeMany(below(input, 200)?, 1 + below(input, 4)?, 1 + below(input, 256)?),

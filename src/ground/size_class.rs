@@ -182,6 +182,35 @@ mod tests {
         assert_eq!(SizeClass::of_size(usize::MAX), None);
     }
 
+    /// `HMALLOC_TEST_OFFSETS=4294967296 cargo test --release --lib all_sizes` takes all sizes that have 32 bits, at each
+    /// alignment; otherwise those up to somewhat more than slots have.
+    #[test]
+    fn all_sizes_at_all_alignments_get_the_smallest_class_that_serves_them() {
+        let wanted =
+            std::env::var("HMALLOC_TEST_OFFSETS").map_or(SMALL_MAX + 4096, |text| text.parse().expect("a number"));
+        for align in (0..32).map(|shift| 1_usize << shift) {
+            let serves = |size: usize| {
+                SLOTS.iter().position(|&slot| {
+                    usize::from(slot) >= size && usize::from(slot).is_multiple_of(align.max(MIN_ALIGN)) && align <= PAGE
+                })
+            };
+            let mut size = 0;
+            while size < wanted && size <= SMALL_MAX {
+                // Sizes up to the slot's end have the same answer.
+                let index = serves(size);
+                let end = index.map_or(SMALL_MAX + 1, |index| SLOTS[index].into());
+                for size in (size..=end.min(SMALL_MAX)).step_by(STEP) {
+                    let class = SizeClass::of(Layout::from_size_align(size, align).unwrap());
+                    assert_eq!(class.map(SizeClass::index), index, "{size} bytes at {align}");
+                }
+                size = end + 1;
+            }
+            let none = |size| SizeClass::of(Layout::from_size_align(size, align).unwrap()).is_none();
+            let beyond = SMALL_MAX + 1..wanted.max(SMALL_MAX + 2).min(isize::MAX as usize - align);
+            assert!(beyond.step_by(STEP).all(none), "a class for more than {SMALL_MAX} bytes at {align}");
+        }
+    }
+
     #[test]
     fn requests_of_every_class_fill_more_than_half_of_its_coarse_class() {
         for size in (1..=SMALL_MAX).step_by(STEP) {

@@ -4,3 +4,4 @@ mod addresses;
 mod layouts;
 mod policies;
 mod specified;
+mod table;

@@ -1,25 +1,19 @@
 //! The walk through all states that short sequences reach.
 
-use super::model::{Live, Model, Name};
-use super::pointers::pointers;
-use super::state::{Place, Saved};
-use hmalloc::{Heap, MisuseKind, ResizeError, SpanInfo, SpanKind};
-use std::alloc::Layout;
+use super::model::{Live, Model};
+use super::state::{Place, Tried};
+use super::wrong::KINDS;
+use hmalloc::{Heap, ResizeError, SpanInfo, SpanKind};
 use std::ops::Range;
-use std::ptr::{with_exposed_provenance_mut, without_provenance_mut};
+use std::ptr::{NonNull, with_exposed_provenance_mut};
 use support::arena::Arena;
 use support::calls::layout;
-use support::ensure;
 use support::oracle::Verdict;
 
 /// Less than 60 pages, so that all metadata is in the heap's first page, and saved with it.
 const ARENA: usize = 900 << 10;
 /// What is set aside for mappings where there are some.
 const MAPPINGS: usize = 600 << 10;
-/// After sequences of so many calls in order all addresses are asked, and the heap's bytes are compared after every wrong call.
-const THOROUGH: usize = 2;
-/// Entries that a wrong pointer is given to.
-const ENTRIES: u64 = 5;
 
 /// A call in order, or what someone else does. Those that need a live payload are made with each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,31 +34,24 @@ pub(super) enum Fault {
     TakesTheTailForSlots,
 }
 
-const KINDS: [MisuseKind; 5] = [
-    MisuseKind::OutsideHeap,
-    MisuseKind::Misaligned,
-    MisuseKind::NotABlock,
-    MisuseKind::AlreadyFree,
-    MisuseKind::WrongLayout,
-];
-
 /// Counts, and what is under way.
 pub(super) struct Walk {
     length: usize,
-    done: Vec<(Move, usize)>,
+    pub(super) done: Vec<(Move, usize)>,
     pub(super) fault: Option<Fault>,
     /// How often each kind of misuse was answered.
     pub(super) met: [u64; KINDS.len()],
     states: u64,
     calls: u64,
-    answers: u64,
+    pub(super) answers: u64,
     /// Sequences of up to so many operations, wrong ones among them, that these states stand for.
     sequences: f64,
 }
 
-struct Here<'a> {
-    place: Place<'a>,
-    arena: Range<usize>,
+/// The heap, and the bytes in which it is.
+pub(super) struct Here<'a> {
+    pub(super) place: Place<'a>,
+    pub(super) arena: Range<usize>,
 }
 
 impl Walk {
@@ -132,9 +119,7 @@ impl Walk {
         match next {
             Move::Allocate(size) => {
                 if let Ok(payload) = heap.allocate(layout(size, 8)) {
-                    let address = payload.addr().get();
-                    let usable = heap.usable_size(payload.as_ptr()).map_err(|misuse| format!("{misuse:x?}"))?;
-                    model.handed_out(Live { address, usable, size })?;
+                    hand_out(heap, model, payload, size)?;
                 }
             }
             Move::Free => {
@@ -148,10 +133,8 @@ impl Walk {
                 // SAFETY: as above.
                 match unsafe { heap.resize(payload, layout(size, 8)) } {
                     Ok(moved) => {
-                        let address = moved.addr().get();
-                        let usable = heap.usable_size(moved.as_ptr()).map_err(|misuse| format!("{misuse:x?}"))?;
                         model.freed(choice);
-                        model.handed_out(Live { address, usable, size })?;
+                        hand_out(heap, model, moved, size)?;
                     }
                     Err(ResizeError::OutOfMemory) => {}
                     Err(ResizeError::Misuse(misuse)) => return Err(format!("a right resize: {misuse:x?}")),
@@ -184,82 +167,12 @@ impl Walk {
             None => {}
         }
     }
+}
 
-    /// Every wrong call in the present state. How many there are.
-    fn all_wrong(&mut self, here: &mut Here<'_>, model: &Model, saved: &Saved) -> Verdict<u64> {
-        here.place.heap().check().map_err(|corruption| format!("{corruption}"))?;
-        let brk = here.place.heap().brk().current();
-        let thorough = self.done.len() <= THOROUGH;
-        let tried = pointers(model, &here.arena, brk);
-        for &address in &tried {
-            self.wrong(here, model, address)?;
-            ensure!(!thorough || here.place.is(saved), "{address:#x} changed the heap");
-        }
-        for live in &model.live {
-            self.wrong_layouts(here, live)?;
-            let there = here.place.heap().usable_size(without_provenance_mut::<u8>(live.address));
-            model.judge(live.address, there)?;
-        }
-        if thorough {
-            self.every_address(here, model)?;
-        }
-        ensure!(here.place.is(saved), "wrong calls changed the heap");
-        Ok(tried.len() as u64 * ENTRIES + model.live.len() as u64 * 4)
-    }
-
-    /// Gives a pointer that is no payload to every entry.
-    fn wrong(&mut self, here: &mut Here<'_>, model: &Model, address: usize) -> Verdict {
-        let (heap, pointer, small) = (here.place.heap(), without_provenance_mut::<u8>(address), Layout::new::<u64>());
-        // SAFETY: nothing uses payloads here.
-        let answers = unsafe {
-            [
-                heap.usable_size(pointer),
-                heap.free(pointer).map(|()| 0),
-                heap.free_sized(pointer, small).map(|()| 0),
-                of_resize(heap.resize(pointer, small))?,
-                of_resize(heap.resize_sized(pointer, small, layout(100_000, 64)))?,
-            ]
-        };
-        model.judge(address, answers[0])?;
-        let same = answers.iter().all(|answer| *answer == answers[0]);
-        ensure!(same && !matches!(model.name(address).0, Name::Payload(_)), "{address:#x}: {answers:x?}");
-        if let Err(misuse) = answers[0] {
-            self.met[KINDS.iter().position(|kind| *kind == misuse.kind).ok_or("a new kind")?] += ENTRIES;
-        }
-        self.answers += ENTRIES;
-        Ok(())
-    }
-
-    /// Names layouts that a live block cannot have.
-    fn wrong_layouts(&mut self, here: &mut Here<'_>, live: &Live) -> Verdict {
-        let heap = here.place.heap();
-        let payload = with_exposed_provenance_mut(live.address);
-        for wrong in [layout(live.usable + 1, 1), layout(live.size, 2 << live.address.trailing_zeros())] {
-            // SAFETY: nothing uses payloads here.
-            let answers = unsafe {
-                [heap.free_sized(payload, wrong).map(|()| 0), of_resize(heap.resize_sized(payload, wrong, wrong))?]
-            };
-            for answer in answers {
-                let told = answer
-                    .is_err_and(|misuse| misuse.kind == MisuseKind::WrongLayout && misuse.address == live.address);
-                ensure!(told, "{live:x?} as {wrong:?} was answered with {answer:x?}");
-                self.met[4] += 1;
-            }
-            self.answers += 2;
-        }
-        Ok(())
-    }
-
-    /// Asks at each address from below the heap to beyond it.
-    fn every_address(&mut self, here: &mut Here<'_>, model: &Model) -> Verdict {
-        let heap = here.place.heap();
-        let (Some(first), Some(last)) = (model.spans.first(), model.spans.last()) else { return Ok(()) };
-        for address in first.address - 64..last.address + last.bytes + 64 {
-            model.judge(address, heap.usable_size(without_provenance_mut::<u8>(address)))?;
-            self.answers += 1;
-        }
-        Ok(())
-    }
+/// The model's block for a payload that the heap has handed out.
+fn hand_out(heap: &Tried<'_>, model: &mut Model, payload: NonNull<u8>, size: usize) -> Verdict {
+    let usable = heap.usable_size(payload.as_ptr()).map_err(|misuse| format!("{misuse:x?}"))?;
+    model.handed_out(Live { address: payload.addr().get(), usable, size })
 }
 
 impl Move {
@@ -278,14 +191,5 @@ fn clear(before: &Model, after: &Model, theirs: Range<usize>) {
     for range in new.map(|span| span.address..span.address + span.bytes).chain([theirs]) {
         // SAFETY: it is the arena's, and the heap is about to be what it was when it used nothing there.
         unsafe { with_exposed_provenance_mut::<u8>(range.start).write_bytes(0, range.len()) };
-    }
-}
-
-/// A resize's answer, as that of the others. It may not run out: that would have been to accept the pointer.
-fn of_resize(answer: Result<std::ptr::NonNull<u8>, ResizeError>) -> Verdict<Result<usize, hmalloc::Misuse>> {
-    match answer {
-        Ok(_) => Ok(Ok(0)),
-        Err(ResizeError::Misuse(misuse)) => Ok(Err(misuse)),
-        Err(ResizeError::OutOfMemory) => Err("a wrong pointer ran out of memory".into()),
     }
 }
