@@ -47,9 +47,11 @@ impl<'h, 'a> Doors<'h, 'a> {
         let payload = std::ptr::with_exposed_provenance_mut(address);
         let mut answer = Ok(());
         // SAFETY: the books do not use a block that they free; anything else is refused.
-        match self.handle(door) {
-            Some(handle) => answer = unsafe { handle.free(payload) },
-            None => unsafe { self.heap.free(payload, |misuse| answer = Err(*misuse)) },
+        unsafe {
+            match self.handle(door) {
+                Some(handle) => answer = handle.free(payload),
+                None => self.heap.free(payload, |misuse| answer = Err(*misuse)),
+            }
         }
         answer
     }
@@ -57,18 +59,22 @@ impl<'h, 'a> Doors<'h, 'a> {
     fn free_sized(&self, door: usize, address: usize, layout: Layout) -> std::result::Result<(), Misuse> {
         let payload = std::ptr::with_exposed_provenance_mut(address);
         // SAFETY: as for `free`.
-        match self.handle(door) {
-            Some(handle) => unsafe { handle.free_sized(payload, layout) },
-            None => unsafe { self.heap.free_sized(payload, layout) },
+        unsafe {
+            match self.handle(door) {
+                Some(handle) => handle.free_sized(payload, layout),
+                None => self.heap.free_sized(payload, layout),
+            }
         }
     }
 
     fn resize(&self, door: usize, address: usize, new: Layout) -> std::result::Result<NonNull<u8>, ResizeError> {
         let payload = std::ptr::with_exposed_provenance_mut(address);
         // SAFETY: the books go on with the block that comes back.
-        match self.handle(door) {
-            Some(handle) => unsafe { handle.resize(payload, new) },
-            None => unsafe { self.heap.resize(payload, new) },
+        unsafe {
+            match self.handle(door) {
+                Some(handle) => handle.resize(payload, new),
+                None => self.heap.resize(payload, new),
+            }
         }
     }
 

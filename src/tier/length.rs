@@ -117,7 +117,7 @@ mod tests {
         })
     }
 
-    /// `HMALLOC_TEST_OFFSETS=4294967296 cargo test --release --lib all_offsets -- --nocapture` takes all that have 32 bits, and
+    /// `HMALLOC_TEST_OFFSETS=4294967296 cargo test --lib at_all_ -- --nocapture` takes all that have 32 bits, and
     /// prints how far each reciprocal is exact.
     #[test]
     fn the_reciprocals_agree_with_division_at_all_offsets() {
