@@ -4,23 +4,39 @@
 //! | file | what it is for |
 //! |---|---|
 //! | [`construct`] | making one, and taking it through a fork |
+//! | [`environment`] | what a program lets its environment decide |
+//! | `elsewhere` | what says so where there is no Linux to make one on |
 //! | [`turn`] | turns: in the caller's own tier without a lock, in the central part under it |
 //! | [`request`], [`free`], [`resize`](mod@resize) | for callers who are told what went wrong: the C library |
 //! | [`stopped`] | what is done while all threads are stopped |
 //! | [`rust`] | the same for Rust programs: failure is null, and the policy decides about misuse |
+//! | `allocator` | the `Allocator` traits of other crates and of nightly Rust, by cargo features |
 //! | [`thread`] | handles: a thread's own part, chosen by hand |
 //! | [`handler`] | calls of signal handlers that have interrupted one |
+//! | [`policy`] | the policy, which may change |
 //! | [`lend`] | lending the heap out, and looking at it |
-//! | [`lock`] | the lock of the central part |
+//! | [`hook`] | what the program does before a request fails |
+//! | [`look`] | pictures of the heap |
+//! | [`lock`] | the lock of the central part; [`alone`]: none |
 //!
 //! The shape of the common paths matters: whatever does more is a call in tail position, so that they need no stack frame
 //! and save no registers. A function that is called there takes over the caller's turn, and ends it.
 
+#[cfg(any(feature = "allocator-api2", feature = "allocator-api2-04", hmalloc_nightly))]
+mod allocator;
+pub(crate) mod alone;
 mod construct;
+#[cfg(not(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux"))))]
+mod elsewhere;
+#[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
+pub(crate) mod environment;
 mod free;
 mod handler;
+mod hook;
 mod lend;
 pub(crate) mod lock;
+mod look;
+mod policy;
 mod request;
 mod resize;
 mod rust;
@@ -28,14 +44,23 @@ mod stopped;
 mod thread;
 mod turn;
 
+pub use look::HeapMap;
+elsewhere! {
+    pub use elsewhere::OnLinux;
+}
 pub use thread::ThreadHeap;
 
+use crate::central::spans::Spans;
 use crate::door::misuse::Misuse;
+use crate::global::hook::{Hook, NoUnwinding};
 use crate::global::lock::{Futex, Lock, Turn};
-use crate::ground::policy::Policy;
+use crate::global::policy::Setting;
+use crate::ground::page_map::PageMap;
 use crate::heap::Heap;
 use crate::kernel::brk::{Automatic, Brk};
+use crate::look::debugger::{self, HeapOffsets, Offsets};
 use core::cell::UnsafeCell;
+use core::mem::offset_of;
 
 /// The heap of a program.
 ///
@@ -46,7 +71,7 @@ use core::cell::UnsafeCell;
 /// ```
 ///
 /// Any number of threads may use it, and it needs no thread-local storage. Running out of memory is an answer (null). A
-/// pointer or layout that cannot be a live block's is handled as its [`Policy`] says; nothing in the heap changes.
+/// pointer or layout that cannot be a live block's is handled as its [`Policy`](crate::Policy) says; nothing in the heap changes.
 ///
 /// # Threads
 ///
@@ -80,14 +105,17 @@ use core::cell::UnsafeCell;
 /// held is used by the child's next threads. Without a libc, such a program calls
 /// [`before_fork`](Self::before_fork) and [`after_fork`](Self::after_fork). A child made by the bare system call while
 /// another thread was in the heap's central part cannot use it: its first call there dies with a line that says so. A large
-/// block that another thread was moving when the process forked stays allocated in the child. A shared library with a
+/// block that another thread was moving when the process forked stays allocated in the child, and so may one that another
+/// thread's handler was freeing. A fork in a handler that interrupted the central part takes 0.1 s longer. A shared library with a
 /// heap of its own must not be unloaded while another thread forks: glibc does not wait for handlers that are running.
 ///
 /// # Signal handlers
 ///
 /// Where threads have tiers, a signal handler may allocate and free, also if it has interrupted a call of its own thread: it
-/// gets a spare tier; or, if it has interrupted the central part, a mapping, and what it frees that is no other thread's
-/// slot is freed when the thread goes on. It must not use the heap if it may have interrupted code inside of
+/// gets a spare tier; or, if it has interrupted the central part, or waited for that in vain for 20 ms, a mapping, and what it
+/// frees that is no other thread's slot is freed when a thread next leaves the central part. A block that it resizes then
+/// moves, and where it cannot be found without the lock (a large one beyond the break) the answer is that there is no memory. It
+/// must not use the heap if it may have interrupted code inside of
 /// [`with`](Self::with): the process then dies with a line. Where threads take turns, it must not use the heap if it may have
 /// interrupted a call: the process then dies with a line, after half a second if other threads live; without a libc, or
 /// where thread pointers are not read, the handler waits as long as other threads live.
@@ -101,7 +129,8 @@ use core::cell::UnsafeCell;
 #[derive(Debug)]
 pub struct Hmalloc<L = Futex, B: Brk = Automatic> {
     lock: L,
-    policy: Policy,
+    policy: Setting,
+    hook: Hook,
     /// What is told of a misuse that is found when no caller is there to be told, instead of the policy.
     report: Option<fn(&str, &Misuse)>,
     heap: UnsafeCell<Heap<B>>,
@@ -125,18 +154,51 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// Reports a misuse that was found later than its call: two threads have freed a block at the same instant, or a signal
     /// handler has freed one that could not be looked at then.
     #[cold]
+    #[inline(never)]
     fn report_late(&self, misuse: &Misuse) {
         match self.report {
-            Some(report) => report("free", misuse),
-            None => self.policy.apply("free", misuse),
+            Some(report) => {
+                let guard = NoUnwinding;
+                report("free", misuse);
+                core::mem::forget(guard);
+            }
+            None => self.policy().apply("free", misuse),
         }
     }
 
-    /// Begins a turn.
+    /// Begins a turn. `None` if the caller is a signal handler that must not wait for it: its own thread has the turn, or may
+    /// keep from going on whoever has it.
     #[inline(always)]
-    fn begin(&self) -> Turn {
-        if self.lock.try_lock() { Turn::Taken } else { self.lock.wait() }
+    fn begin(&self) -> Option<Turn> {
+        if self.lock.try_lock() { Some(Turn::Taken) } else { self.wait() }
     }
+
+    /// Waits for a turn. The first use of a heap comes here, too: it makes the heap known to debuggers.
+    #[cold]
+    #[inline(never)]
+    fn wait(&self) -> Option<Turn> {
+        let turn = self.lock.wait_unless_inside()?;
+        if !self.lock.comes_and_goes() {
+            debugger::enter(self.lock.number(), core::ptr::from_ref(self).addr(), &Self::OFFSETS);
+        }
+        Some(turn)
+    }
+
+    /// Where a debugger finds what it reads of a heap of this type.
+    const OFFSETS: Offsets = {
+        let spans = offset_of!(Self, heap) + offset_of!(Heap<B>, spans);
+        let map = spans + offset_of!(Spans<B>, map);
+        let world = match L::WORLD {
+            Some(world) => offset_of!(Self, lock) + world,
+            None => 0,
+        };
+        Offsets::new(HeapOffsets {
+            lookup: map + offset_of!(PageMap, lookup),
+            regions: map + offset_of!(PageMap, regions),
+            first: spans + offset_of!(Spans<B>, first),
+            world,
+        })
+    };
 }
 
 #[cfg(test)]

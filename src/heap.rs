@@ -16,7 +16,8 @@ use core::ptr::NonNull;
 /// A heap over a break, with one owner and no lock.
 ///
 /// Nothing happens before the first allocation. A block stays valid until it is freed or the memory of `B` is gone;
-/// moving the `Heap` value does not move it. Dropping a heap returns nothing to the kernel.
+/// moving the `Heap` value does not move it. Dropping a heap returns nothing to the kernel: [`release`](Self::release) does, and
+/// a [`LocalHeap`](crate::LocalHeap) when it is dropped.
 ///
 /// # Examples
 ///
@@ -51,17 +52,25 @@ unsafe impl<B: Brk + Send> Send for Heap<B> {}
 
 #[cfg(target_pointer_width = "64")]
 const _: () =
-    assert!(size_of::<Heap<crate::kernel::brk::Linux>>() >> 10 == 8 && size_of::<Tier>() >> 10 == 3, "src/README.md");
+    assert!(size_of::<Heap<crate::kernel::brk::Bytes>>() >> 10 == 8 && size_of::<Tier>() >> 10 == 3, "src/README.md");
+
+impl<B: Brk + Default> Default for Heap<B> {
+    fn default() -> Self {
+        Self::new(B::default())
+    }
+}
 
 impl<B: Brk> Heap<B> {
     /// An empty heap that will take its memory from `brk`. If another user lowers the break below its blocks, the
     /// process dies with a line that says so.
+    #[must_use]
     pub const fn new(brk: B) -> Self {
         Self::with_policy(brk, Policy::Abort)
     }
 
     /// An empty heap that does what `policy` says if another user lowers the break below its blocks. If the process
     /// goes on, their content is lost: the break is raised over them again, and they read as zero.
+    #[must_use]
     pub const fn with_policy(brk: B, policy: Policy) -> Self {
         Self { tier: Tier::new(), spans: Spans::new(brk, policy), slack_kept: false }
     }
@@ -105,6 +114,15 @@ impl<B: Brk> Heap<B> {
     /// # Errors
     ///
     /// As for [`allocate`](Self::allocate).
+    ///
+    /// ```
+    /// # use hmalloc::{Heap, brk::Reserved};
+    /// let mut heap = Heap::new(Reserved::new());
+    /// let block = heap.allocate_zeroed(core::alloc::Layout::new::<u64>())?.cast::<u64>();
+    /// // SAFETY: a live block of 8 bytes, which are zero.
+    /// assert_eq!(unsafe { block.read() }, 0);
+    /// # Ok::<(), hmalloc::OutOfMemory>(())
+    /// ```
     pub fn allocate_zeroed(&mut self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         self.work().allocate_unfilled(layout).map(Unfilled::fill)
     }

@@ -21,6 +21,17 @@
 //! The **page map** leads from an address to the header of its page, and from there arithmetic and one bit tell whether
 //! a live payload starts exactly at the address. If not, that is a [`Misuse`], which says what was found instead.
 //!
+//! # Ways in
+//!
+//! | | |
+//! |---|---|
+//! | [`Hmalloc`] | the program's allocator; with a [hook](Hmalloc::with_hook) before a request fails, and over any source: a static array ([`brk::Bytes`]), a [limit](brk::Limited), a [lock](Lock) of the program's own |
+//! | [`LocalHeap`], [`SharedHeap`] | heaps that come and go, one for each request or tenant |
+//! | [`Hmalloc::thread`] | a thread's own part of a heap, chosen by hand |
+//! | [`Heap`] | one owner, and errors instead of a policy |
+//! | `Allocator` | for `&` of the first three: of the crate `allocator-api2` by the cargo features `allocator-api2` (version 0.2: hashbrown) and `allocator-api2-04` (version 0.4), of nightly Rust with `RUSTFLAGS="--cfg hmalloc_nightly"` |
+//! | [`Stats`], [`Histogram`], [`Hmalloc::map`] | what a heap says of itself: for people, as JSON, for Prometheus |
+//!
 //! [`internals`] draws all of it in bytes and numbers the invariants that [`Heap::check`] asserts.
 //!
 //! # What to expect
@@ -29,7 +40,7 @@
 //! - **Size**: a block is up to 1/8 larger than its request (up to 15 bytes below 128), above 1 KiB up to 1/4, and above
 //!   56 KiB up to a page larger. The first few of a size, and one that was resized, may have up to half of it to spare. A
 //!   request of 0 bytes gets a block.
-//! - **Running out** is an answer: [`OutOfMemory`], or null. The heap is unchanged. Nothing here panics.
+//! - **Running out** is an answer: [`OutOfMemory`], or null. The heap is unchanged. Running out never panics.
 //! - **Beside a libc** nothing is shared with its `malloc`: the heap has a range of addresses of its own. On the
 //!   program break ([`brk::Linux`]) what others raise it over is left alone, and it is lowered only from where this
 //!   heap left it. If a break cannot be raised, memory comes from mappings.
@@ -37,15 +48,32 @@
 //! - **Zeroed requests**: memory fresh from the kernel is zero already and is not written again.
 //! - **Cargo features**: `threads` (on by default) gives each thread a tier of its own. Without it threads take turns in all
 //!   that they do, [handles](Hmalloc::thread), too, signal handlers must not use the heap if they may have interrupted a call to
-//!   it, and a program is 24 KB shorter (38 KB if optimized for speed). Misuse is checked the same. `stages` adds the journal.
+//!   it, and a program is 24 KB shorter (38 KB if optimized for speed). Misuse is checked the same. `stages` adds the journal, `linux` is for
+//!   targets like x86_64-unknown-none.
+//! - **Without Linux** there is a [`Heap`] over [bytes](brk::Bytes) of the program's own, or over a source that it brings, and
+//!   [`Hmalloc::single_threaded_with_source`] as a global allocator for one thread. What needs Linux does not compile, and
+//!   says why. A target that names no operating system counts as Linux if the program says so by the feature `linux`.
 //! - **Architectures**: x86, x86_64, arm, aarch64, riscv64 and loongarch64 on stable Rust; mips, mips64, powerpc,
 //!   powerpc64 and s390x where the compiler's experimental assembly is enabled.
 #![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![deny(missing_debug_implementations)]
 // Assembly for these is not stable in all compilers; the `syscalls` crate needs it as much as this crate does.
 #![cfg_attr(
     any(target_arch = "mips", target_arch = "mips64", target_arch = "powerpc", target_arch = "powerpc64"),
     feature(asm_experimental_arch)
 )]
+#![cfg_attr(hmalloc_nightly, feature(allocator_api))]
+// What only the constructors that need Linux use is compiled all the same: it is what they would use.
+#![cfg_attr(
+    not(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux"))),
+    allow(dead_code, unused_imports, reason = "its users are for Linux")
+)]
+
+#[cfg(not(target_has_atomic = "ptr"))]
+compile_error!(
+    "hmalloc needs atomic read-modify-writes of a word: this target has none, as thumbv6m and riscv32i have none"
+);
 
 #[cfg(test)]
 extern crate std;
@@ -60,6 +88,7 @@ mod ground;
 mod heap;
 mod look;
 mod resize;
+mod scoped;
 #[cfg(feature = "stages")]
 pub mod stages;
 mod threads;
@@ -69,24 +98,36 @@ mod work;
 pub use central::spans::OutOfMemory;
 pub use door::block::{Block, BlockState};
 pub use door::misuse::{Misuse, MisuseKind};
-pub use global::lock::{Futex, Lock, SingleThreaded, Turn};
-pub use global::{Hmalloc, ThreadHeap};
+pub use global::alone::{SingleThreaded, Unshared};
+pub use global::lock::{Futex, Lock, Turn};
+pub use global::{HeapMap, Hmalloc, ThreadHeap};
+elsewhere! {
+    pub use global::OnLinux;
+}
 pub use ground::corrupt::Corruption;
 pub use ground::header::PAGE;
 pub use ground::policy::Policy;
 pub use heap::Heap;
 pub use kernel::brk;
 pub use look::blocks::{Blocks, SpanInfo, SpanInfos, SpanKind};
+pub use look::histogram::{Histogram, SizeBand};
+pub use look::map::Map;
 pub use look::stats::Stats;
 pub use resize::ResizeError;
+pub use scoped::{LocalHeap, ScopedHeap, SharedHeap};
 
 /// How a line gets out, how the process dies and what a libc brings, for the packages `capi` and `runtime`: no part of the
 /// crate's contract.
 #[doc(hidden)]
 pub mod process {
     pub use crate::kernel::line::Text;
-    pub use crate::kernel::sys::{STDERR, abort, write_line};
-    pub use crate::{linked, weak};
+    on_linux! {
+        pub use crate::global::environment::{POLICIES, policy_of};
+        pub use crate::kernel::environment::{read, settings};
+        pub use crate::kernel::line::say;
+        pub use crate::kernel::sys::{STDERR, abort, write_line};
+        pub use crate::{linked, weak};
+    }
 }
 
 #[cfg(doc)]

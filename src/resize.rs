@@ -22,6 +22,17 @@ impl<B: Brk> Heap<B> {
     ///
     /// As for [`free`](Self::free), unless the result is the same address: then the block's bytes up to the new size
     /// may still be used.
+    ///
+    /// ```
+    /// # use core::alloc::Layout;
+    /// # use hmalloc::{Heap, brk::Reserved};
+    /// let mut heap = Heap::new(Reserved::new());
+    /// let block = heap.allocate(Layout::new::<[u8; 100_000]>())?;
+    /// // SAFETY: the old address is not used any more.
+    /// let grown = unsafe { heap.resize(block.as_ptr(), Layout::new::<[u8; 10_000_000]>()) }.unwrap();
+    /// assert_eq!(grown, block); // It is the heap's last block.
+    /// # Ok::<(), hmalloc::OutOfMemory>(())
+    /// ```
     pub unsafe fn resize(&mut self, payload: *mut u8, new: Layout) -> Result<NonNull<u8>, ResizeError> {
         let begun = self.work().begin_resize(payload.addr(), new)?;
         // SAFETY: the caller's promise.

@@ -16,6 +16,7 @@
 //! report                  tables and charts of that
 //! threads                 the same for several threads
 //! growth, memory, tiny    measurements apart from it, each with its own tables
+//! misuse                  what each allocator does about a wrong free
 //! programs                the same, of whole programs
 //! ```
 
@@ -25,6 +26,7 @@ mod figures;
 mod growth;
 mod measure;
 mod memory;
+mod misuse;
 mod options;
 mod programs;
 mod report;
@@ -66,6 +68,7 @@ fn child(arguments: &[String]) -> Result<()> {
         "threads" => threads::child::run(rest),
         "growth" => growth::child::run(rest),
         "figures-of-memory" => memory::child(rest),
+        "mistake" => misuse::child(rest),
         "program" => programs::child::run(rest),
         _ => child::run(arguments),
     }
@@ -86,6 +89,7 @@ fn run(options: &Options) -> Result<()> {
         Instead { tiny: true, .. } => tiny::print(markdown)?,
         Instead { growth: true, .. } => growth::run(&options.out, options.quick, markdown)?,
         Instead { memory: true, .. } => memory::run(options)?,
+        Instead { misuse: true, .. } => misuse::run(options)?,
         Instead { programs: true, .. } => programs::run(options)?,
         Instead { from: Some(folder), .. } => again(folder, options)?,
         instead => match instead.threads() {
@@ -103,6 +107,7 @@ fn compare(options: &Options) -> Result<()> {
         growth::run(&options.out, false, options.markdown)?;
         tiny::print(options.markdown)?;
         memory::run(options)?;
+        misuse::run(options)?;
         programs::run(options)?;
     }
     Ok(())

@@ -29,7 +29,7 @@ pub(crate) struct Options {
     /// About a minute: shorter, fewer workloads, no instructions. With --memory, all of it smaller
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Everything: all workloads, more processes, system calls, then --threads, --growth, --tiny, --memory and --programs
+    /// Everything: all workloads, more processes, system calls, then --threads, --growth, --tiny, --memory, --misuse and --programs
     #[arg(long, conflicts_with = "quick")]
     pub(crate) all: bool,
     /// The churn of a million blocks with --quick too
@@ -88,6 +88,9 @@ pub(crate) struct Instead {
     /// Resident memory after bursts and patterns, calls at a limit and in a large address space
     #[arg(long)]
     pub(crate) memory: bool,
+    /// Wrong frees: what each allocator does about them
+    #[arg(long)]
+    pub(crate) misuse: bool,
     /// Several threads: time per call and resident memory. N is even [default: as many as there are processors]
     #[arg(long, value_name = "N", value_parser = even)]
     threads: Option<Option<usize>>,

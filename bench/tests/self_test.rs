@@ -48,6 +48,18 @@ fn a_program_runs_on_a_preloaded_allocator() {
     std::fs::remove_dir_all(folder).expect("the folder can be removed");
 }
 
+/// The heap under test names every wrong pointer, and what others do is not taken for that.
+#[test]
+fn mistakes_are_told_apart() {
+    let output = bench(&["--misuse", "--allocator", "hmalloc,system,linked_list"]);
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}{}", text(&output.stderr));
+    let row = |name: &str| said.lines().find(|line| line.starts_with(&format!(" {name} "))).expect("a row");
+    assert!(row("hmalloc").contains("13 of 13"), "{said}");
+    assert!(row("system").contains("stopped") && row("system").contains(" 0 of 13"), "{said}");
+    assert!(row("linked_list").contains("DAMAGE"), "{said}");
+}
+
 /// A small run: all tables come, and the same ones come again from what it wrote down.
 #[test]
 fn tables_can_be_made_again_from_the_raw_data() {

@@ -1,12 +1,8 @@
 //! What a libc calls when the process starts and when it exits. Without a libc nothing does.
 
 #[cfg(feature = "preload")]
-use crate::line::{STDERR, say};
+use crate::environment;
 use crate::shared::HEAP;
-#[cfg(feature = "preload")]
-use crate::{environment, log, report};
-#[cfg(feature = "preload")]
-use hmalloc::process::abort;
 
 // A libc initializes itself before the libraries that need it, so its environment is in place.
 #[used]
@@ -29,17 +25,5 @@ static AT_EXIT: extern "C" fn() = at_exit;
 /// Does what the environment asks for at exit.
 #[cfg(feature = "preload")]
 extern "C" fn at_exit() {
-    let Some(settings) = environment::settings() else { return };
-    if settings.stats {
-        match settings.log() {
-            Some(path) => log::print(path),
-            None => drop(report::print(STDERR)),
-        }
-    }
-    if settings.check
-        && let Err(corruption) = report::check()
-    {
-        let _ = say(STDERR, format_args!("the heap is corrupt at exit: {corruption}"));
-        abort();
-    }
+    HEAP.say_at_exit();
 }

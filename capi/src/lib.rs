@@ -3,20 +3,24 @@
 //! ```text
 //! hooks        what a libc calls at start and at exit
 //! family       hmalloc, hfree, ...; standard: malloc, free, ...; glibc: other names for them; figures: mallinfo, ...
+//! operators    C++'s new and delete; operators/ENTRY: what of them Rust cannot say; cxx: throwing, if there is a C++ library
 //! request      what C asks of an allocator, as layouts; errno
 //! misuse       what is done about a wrong pointer
-//! environment  what the environment asks of the shared library
-//! log, report  the heap in one line, to a file or a descriptor
+//! environment  what the environment asks of the libraries that define malloc
+//! report       the heap in one line
 //! shared       the one heap; policy: the one policy
 //! libc, line   what is used of a libc where there is one; one line of text
 //! ```
 //!
-//! The modules standard, glibc, figures, environment and log are the shared library's alone (feature `preload`).
+//! The modules standard, glibc, figures, operators, cxx and environment are for the libraries that define `malloc`, the shared
+//! one and `libhmalloc-malloc.a` (feature `preload`).
 //!
 //! Nothing has to be initialized: the heap is a constant, so it works in the dynamic loader, in constructors and after
 //! the last destructor.
 #![no_std]
 
+#[cfg(all(feature = "preload", target_arch = "x86_64", target_pointer_width = "64"))]
+mod cxx;
 #[cfg(feature = "preload")]
 mod environment;
 mod family;
@@ -27,9 +31,9 @@ mod glibc;
 mod hooks;
 mod libc;
 mod line;
-#[cfg(feature = "preload")]
-mod log;
 mod misuse;
+#[cfg(all(feature = "preload", target_arch = "x86_64", target_pointer_width = "64"))]
+mod operators;
 mod panic;
 mod policy;
 mod report;
@@ -38,7 +42,7 @@ mod shared;
 #[cfg(feature = "preload")]
 mod standard;
 
-// The static library brings its own memory functions, as local symbols: it takes nothing from a libc, and overrides
-// nothing of one. The shared library uses libc's: a crate that nothing names is not linked.
+// `libhmalloc.a` brings its own memory functions, as local symbols: it takes nothing from a libc, and overrides nothing of one.
+// The others use libc's: a crate that nothing names is not linked.
 #[cfg(not(feature = "preload"))]
 use hmalloc_runtime as _;

@@ -9,8 +9,6 @@ use hmalloc::process::{linked, weak};
 type Errno = extern "C" fn() -> *mut c_int;
 
 weak!(hmalloc_c_errno, "__errno_location", Errno);
-#[cfg(feature = "preload")]
-weak!(hmalloc_c_environ, "environ", &'static usize);
 
 /// Writing failed.
 pub(crate) const EIO: c_int = 5;
@@ -25,45 +23,6 @@ pub(crate) fn set_errno(value: c_int) {
     if let Some(location) = linked!(hmalloc_c_errno) {
         // SAFETY: it points to the thread's own `errno`.
         unsafe { location().write(value) }
-    }
-}
-
-/// The process's environment, entry by entry. `None` without a libc, or before it has one.
-#[cfg(feature = "preload")]
-pub(crate) fn environment() -> Option<impl Iterator<Item = &'static core::ffi::CStr>> {
-    let place = linked!(hmalloc_c_environ)?;
-    // SAFETY: libc's `environ`, which the program may change between any two reads.
-    let mut entry = unsafe { core::ptr::from_ref(place).cast::<*const *const core::ffi::c_char>().read_volatile() };
-    if entry.is_null() {
-        return None;
-    }
-    Some(core::iter::from_fn(move || {
-        // SAFETY: the null pointer that ends the array has not been passed.
-        let text = unsafe { entry.read() };
-        if text.is_null() {
-            return None;
-        }
-        entry = entry.wrapping_add(1);
-        // SAFETY: an entry of the environment is a string. It is read when the library is initialized, or in a
-        // misuse before that, when no other thread of the program can change it.
-        Some(unsafe { core::ffi::CStr::from_ptr(text) })
-    }))
-}
-
-#[cfg(feature = "preload")]
-type Getauxval = extern "C" fn(usize) -> usize;
-#[cfg(feature = "preload")]
-weak!(hmalloc_c_getauxval, "getauxval", Getauxval);
-
-/// An entry of the auxiliary vector. `None` if libc has no function for it. `errno` is unchanged.
-#[cfg(feature = "preload")]
-pub(crate) fn auxiliary(kind: usize) -> Option<usize> {
-    let (ask, errno) = (linked!(hmalloc_c_getauxval)?, linked!(hmalloc_c_errno)?());
-    // SAFETY: `errno` points to the thread's own. It distinguishes an entry of 0 from a missing one.
-    unsafe {
-        let before = errno.replace(0);
-        let value = ask(kind);
-        (errno.replace(before) == 0).then_some(value)
     }
 }
 

@@ -11,7 +11,7 @@ use core::ptr::{NonNull, null_mut};
 use hmalloc::{OutOfMemory, ResizeError};
 
 /// The least alignment of a block: that of `max_align_t`, or more, on all architectures.
-const ALIGN: usize = 16;
+pub(crate) const ALIGN: usize = 16;
 
 /// Larger than any block can be: no request of this layout succeeds, and no block has it.
 const LARGEST: Layout = match Layout::from_size_align(isize::MAX as usize + 1 - ALIGN, ALIGN) {
@@ -42,6 +42,16 @@ pub(crate) fn allocate(size: usize) -> *mut c_void {
     match layout(size, ALIGN).map(|layout| HEAP.allocate(layout)) {
         Some(Ok(payload)) => payload.as_ptr().cast(),
         _ => refuse(ENOMEM),
+    }
+}
+
+/// As `malloc`, but null alone says that it failed: `errno` stays.
+#[cfg(feature = "preload")]
+#[inline(always)]
+pub(crate) fn try_allocate(align: usize, size: usize) -> *mut c_void {
+    match layout(size, align).map(|layout| HEAP.allocate(layout)) {
+        Some(Ok(payload)) => payload.as_ptr().cast(),
+        _ => null_mut(),
     }
 }
 
@@ -91,6 +101,25 @@ pub(crate) unsafe fn free_sized(call: &str, payload: *mut c_void, align: usize, 
     // SAFETY: the caller is done with the block.
     if let Err(misuse) = unsafe { HEAP.free_sized(payload.cast(), layout) } {
         misuse::apply(call, &misuse);
+    }
+}
+
+/// Frees a block that was asked for with this alignment, and any size.
+///
+/// # Safety
+///
+/// As for [`free`].
+#[cfg(feature = "preload")]
+pub(crate) unsafe fn free_aligned(call: &str, payload: *mut c_void, align: usize) {
+    if align.is_power_of_two() && payload.addr() & (align - 1) == 0 {
+        // SAFETY: the caller's promise.
+        return unsafe { free(call, payload) };
+    }
+    // Not a block of that alignment. If it is one at all, its own size makes the alignment what is wrong.
+    match HEAP.usable_size(payload.cast()) {
+        // SAFETY: the caller's promise.
+        Ok(size) => unsafe { free_sized(call, payload, align, size) },
+        Err(misuse) => misuse::apply(call, &misuse),
     }
 }
 

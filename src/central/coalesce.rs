@@ -70,12 +70,10 @@ impl<B> Spans<B> {
         self.verify(next);
         self.remove_free(next);
         let more = pages - span.page_count();
+        self.note_taken(next, more);
         if next.page_count() > more {
             let remainder = self.split(next, more);
             self.insert_free(remainder);
-        }
-        if next.zero_end() > 0 {
-            self.thrift.note_needed();
         }
         self.absorb_next(span);
         self.map.mark(span);

@@ -86,6 +86,14 @@ impl Known {
         self.pages.saturating_sub(self.front + self.end)
     }
 
+    /// Whether the first `pages` pages need kernel memory. Where the positions of dirty pages are not known, most of them say
+    /// so: after a program has freed its large blocks, the first to the last, a few dirty pages lie somewhere in one span that
+    /// was returned.
+    #[inline(never)]
+    pub(crate) fn needs_memory(self, pages: usize) -> bool {
+        self.first(pages.min(self.pages)).dirty < pages || self.dirty < self.middle() / 2
+    }
+
     /// The one form for a span that is zero throughout: all of it is `end`.
     fn normalised(mut self) -> Self {
         if self.middle() == 0 {
@@ -204,6 +212,15 @@ mod tests {
                 assert_eq!(Known::of_units(pages, zero), Known { pages, front, dirty, end });
             }
         }
+    }
+
+    #[test]
+    fn memory_is_needed_where_pages_are_clean_or_most_may_be() {
+        let needs = |front, dirty, end, pages| Known { pages: 100, front, dirty, end }.needs_memory(pages);
+        assert!(!needs(0, 100, 0, 100) && !needs(0, 50, 50, 50), "all of it is dirty");
+        assert!(needs(0, 50, 50, 51) && needs(50, 50, 0, 1) && needs(0, 0, 100, 1));
+        // Somewhere in the middle.
+        assert!(needs(0, 10, 0, 4) && !needs(0, 60, 0, 4));
     }
 
     #[test]

@@ -131,7 +131,7 @@ impl<B: Brk> Spans<B> {
     /// # Safety
     ///
     /// As for [`Brk::move_break`].
-    unsafe fn lower_over_guards(&mut self, from: usize, to: usize) -> Result<(), Refused> {
+    pub(crate) unsafe fn lower_over_guards(&mut self, from: usize, to: usize) -> Result<(), Refused> {
         let kernel_page = self.brk.page_size();
         let sealed = self.map.guards_from(to, kernel_page).next().is_some();
         if sealed {

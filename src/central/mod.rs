@@ -10,6 +10,7 @@ pub(crate) mod lower;
 pub(crate) mod plan;
 pub(crate) mod raise;
 pub(crate) mod regions;
+mod release;
 pub(crate) mod relocate;
 pub(crate) mod returns;
 pub(crate) mod slabs;

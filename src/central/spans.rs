@@ -25,7 +25,7 @@ use crate::ground::prefetch::prefetch;
 
 /// The heap could not get the memory: the kernel refused both the break and a mapping, or the request exceeds what
 /// addresses can express. Nothing has changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OutOfMemory;
 
 impl core::fmt::Display for OutOfMemory {
@@ -153,11 +153,7 @@ impl<B> Spans<B> {
             prefetch(span.start());
             self.verify(span);
             self.fit.remove(span);
-            let span = self.carve(span, pages, align);
-            if span.zero_end() > 0 {
-                self.thrift.note_needed();
-            }
-            return Some(span);
+            return Some(self.carve(span, pages, align));
         }
         let top = self.top?;
         let lead = pages_to_align(top, align)?;
@@ -181,6 +177,7 @@ impl<B> Spans<B> {
             self.index_free(span);
             span = rest;
         }
+        self.note_taken(span, pages);
         if span.page_count() > pages {
             let (remainder, known) = self.split_free(span, pages);
             self.insert_known(remainder, known);
@@ -191,6 +188,15 @@ impl<B> Spans<B> {
             self.handed_out_end = self.handed_out_end.max(span.end());
         }
         span
+    }
+
+    /// Notes, while the heap is draining, that the first `pages` pages of a free span are taken: if that needs kernel memory
+    /// again, draining ends.
+    #[inline]
+    pub(crate) fn note_taken(&mut self, free: Span, pages: usize) {
+        if self.thrift.is_draining() && Known::of(free).needs_memory(pages) {
+            self.thrift.note_needed();
+        }
     }
 
     /// Splits a span after `pages` pages. The rest becomes a span of the same kind, which is not in the index.

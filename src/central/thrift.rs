@@ -29,7 +29,7 @@ const SHIFT_MAX: u8 = 5;
 /// What is assumed not to be live among used pages: metadata is at most this fraction of a heap,
 const METADATA_FRACTION: usize = 32;
 /// and slabs in which nothing is live have at most so many pages.
-const IDLE_SLABS: usize = (5 << 20) / PAGE;
+const IDLE_SLABS: usize = ((5 << 20) + (256 << 10)) / PAGE;
 /// `low` is this fraction of `high`,
 const LOW_FRACTION: usize = 8;
 /// and what is left in a heap that was idle is this one.

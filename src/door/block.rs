@@ -3,7 +3,7 @@
 use core::fmt;
 
 /// What a stretch of the heap is used for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BlockState {
     /// A caller's payload.
     Used,
@@ -16,7 +16,7 @@ pub enum BlockState {
 }
 
 /// A stretch of the heap: for [`BlockState::Used`], exactly one payload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Block {
     /// Address of the first byte; of a used block, the payload.
     pub address: usize,

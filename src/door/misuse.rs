@@ -5,7 +5,7 @@ use crate::kernel::line::Line;
 use core::fmt;
 
 /// What is wrong with a pointer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MisuseKind {
     /// Not between the heap's start and its break, nor in one of its fallback regions.
@@ -22,7 +22,7 @@ pub enum MisuseKind {
 }
 
 /// A pointer that the heap did not accept, and what it found there. The heap is unchanged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Misuse {
     /// What is wrong.
     pub kind: MisuseKind,

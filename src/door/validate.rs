@@ -30,11 +30,12 @@ impl Live {
     }
 
     /// Whether the block at `address` can be the result of a request for `layout`: that must fit, and unless there may
-    /// be more `slack` than usual, either fill more than half of the block or be one that gets a block of this size.
+    /// be more `slack` than usual, either fill more than half of the block, which need not be so for the smallest one, or be
+    /// one that gets a block of this size.
     pub(crate) fn can_be(self, address: usize, layout: Layout, slack: bool) -> bool {
         let bytes = self.bytes();
         let fits = layout.size() <= bytes && address.is_multiple_of(layout.align());
-        fits && (layout.size() > bytes / 2 || slack || self.serves(layout))
+        fits && (layout.size() > bytes / 2 || bytes == MIN_ALIGN || slack || self.serves(layout))
     }
 
     /// Whether a new request for `layout` would get a block of this size.

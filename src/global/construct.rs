@@ -1,33 +1,40 @@
 //! Making a program's heap, and the calls before and after a fork.
 
 use super::Hmalloc;
+use super::hook::Hook;
+use super::policy::Setting;
 use crate::door::misuse::Misuse;
-use crate::global::lock::{Futex, Lock, SingleThreaded};
+use crate::global::alone::SingleThreaded;
+use crate::global::lock::{Futex, Lock};
 use crate::ground::policy::Policy;
 use crate::heap::Heap;
+use crate::kernel::around::Side;
 use crate::kernel::brk::{Automatic, Brk};
-use crate::kernel::fork::Side;
 use crate::kernel::{barrier, tasks};
 use core::cell::UnsafeCell;
 
+#[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
 impl Hmalloc {
     /// A heap that aborts the process on misuse.
+    #[must_use]
     pub const fn new() -> Self {
         Self::with_policy(Policy::Abort)
     }
 
     /// A heap that handles misuse as `policy` says.
+    #[must_use]
     pub const fn with_policy(policy: Policy) -> Self {
         Self::with_source_and_policy(Automatic::new(), policy)
     }
 }
 
+#[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
 impl Hmalloc {
     /// A heap that aborts if its break is lowered, and passes to `report` the misuses for which it finds no caller to pass
     /// them to: `report` gets the name of the function and what was found, and must not use the heap.
+    #[must_use]
     pub const fn with_report(report: fn(&str, &Misuse)) -> Self {
-        let heap = UnsafeCell::new(Heap::with_policy(Automatic::new(), Policy::Abort));
-        Self { lock: Futex::new(), policy: Policy::Abort, report: Some(report), heap }
+        Self::assemble(Futex::new(), Automatic::new(), Policy::Abort, Some(report))
     }
 
     /// A heap whose threads use it without a lock although there is no libc, and that handles misuse as `policy` says. With
@@ -41,21 +48,45 @@ impl Hmalloc {
     /// memory to which it points stays mapped while the thread lives: when that is gone, too, the thread's part of the heap may
     /// be another's.
     /// A signal handler must not use the heap if it may have interrupted its thread in the heap.
+    #[must_use]
     pub const unsafe fn with_thread_pointers(policy: Policy) -> Self {
-        let heap = UnsafeCell::new(Heap::with_policy(Automatic::new(), policy));
-        Self { lock: Futex::with_thread_pointers(true), policy, report: None, heap }
+        Self::assemble(Futex::with_thread_pointers(true), Automatic::new(), policy, None)
+    }
+}
+
+impl<L: Lock, B: Brk> Hmalloc<L, B> {
+    pub(crate) const fn assemble(lock: L, source: B, policy: Policy, report: Option<fn(&str, &Misuse)>) -> Self {
+        let heap = UnsafeCell::new(Heap::with_policy(source, policy));
+        Self { lock, policy: Setting::new(policy), hook: Hook::none(), report, heap }
+    }
+
+    /// A heap whose threads take turns by a lock of the program's own, that takes its memory from `source` and aborts the
+    /// process on misuse. [`Lock`] shows one.
+    #[must_use]
+    pub const fn with_lock(lock: L, source: B) -> Self {
+        Self::with_lock_and_policy(lock, source, Policy::Abort)
+    }
+
+    /// [`with_lock`](Self::with_lock), but misuse is handled as `policy` says.
+    #[must_use]
+    pub const fn with_lock_and_policy(lock: L, source: B, policy: Policy) -> Self {
+        Self::assemble(lock, source, policy, None)
     }
 }
 
 impl<B: Brk> Hmalloc<Futex, B> {
     /// A heap that takes its memory from `source`, and aborts the process on misuse.
+    #[must_use]
+    #[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
     pub const fn with_source(source: B) -> Self {
         Self::with_source_and_policy(source, Policy::Abort)
     }
 
     /// A heap that takes its memory from `source`, and handles misuse as `policy` says.
+    #[must_use]
+    #[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
     pub const fn with_source_and_policy(source: B, policy: Policy) -> Self {
-        Self { lock: Futex::new(), policy, report: None, heap: UnsafeCell::new(Heap::with_policy(source, policy)) }
+        Self::assemble(Futex::new(), source, policy, None)
     }
 
     /// Waits until no other thread is using the heap, and keeps other threads out. To be called right before `fork` in
@@ -93,12 +124,14 @@ impl<B: Brk> Hmalloc<Futex, B> {
     }
 }
 
+#[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
 impl Default for Hmalloc {
     fn default() -> Self {
         Self::new()
     }
 }
 
+#[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
 impl Hmalloc<SingleThreaded> {
     /// A heap that takes no lock and aborts on misuse, for programs with one thread.
     ///
@@ -115,6 +148,7 @@ impl Hmalloc<SingleThreaded> {
     ///
     /// Only one thread ever uses the heap, no signal handler does, and neither does code that [`with`](Self::with) or
     /// [`inspect`](Self::inspect) calls, except through the reference that it gets.
+    #[must_use]
     pub const unsafe fn single_threaded() -> Self {
         // SAFETY: the caller's promise.
         unsafe { Self::single_threaded_with_source(Automatic::new()) }
@@ -127,9 +161,10 @@ impl<B: Brk> Hmalloc<SingleThreaded, B> {
     /// # Safety
     ///
     /// As for [`single_threaded`](Hmalloc::single_threaded).
+    #[must_use]
     pub const unsafe fn single_threaded_with_source(source: B) -> Self {
         // SAFETY: the caller's promise.
         let lock = unsafe { SingleThreaded::new() };
-        Self { lock, policy: Policy::Abort, report: None, heap: UnsafeCell::new(Heap::new(source)) }
+        Self::assemble(lock, source, Policy::Abort, None)
     }
 }

@@ -8,6 +8,7 @@ use crate::global::lock::Lock;
 use crate::ground::header::Slab;
 use crate::kernel::brk::Brk;
 use crate::threads::World;
+use crate::threads::handlers::PutOff;
 use crate::tier::others::{Beside, Outcome};
 use crate::tier::slot::Slot;
 use crate::work::Work;
@@ -59,7 +60,8 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
                 }
                 mine.leave();
             }
-            _ => self.free_slow(mine, by, address, wanted, misused),
+            Some(seen) => self.free_shared_or_explain(mine, by, seen.slot.slab, address, wanted, misused),
+            None => self.free_slow(mine, by, address, wanted, misused),
         }
     }
 
@@ -68,7 +70,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[inline(never)]
     pub(super) fn review(&self, mut mine: Mine<'_>, by: ByHandle<'_>, slab: Slab) {
         if L::ALONE {
-            self.in_center(by, |work| work.review(slab));
+            let _ = self.in_center(by, |work| work.review(slab));
         } else {
             mine.tier().review_alone(slab);
             self.finish(mine, by);
@@ -101,31 +103,44 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         wanted: impl FnOnce() -> bool,
         misused: impl FnOnce(&Misuse),
     ) {
-        if !self.free_of_another(mine, by, address, |_| true) {
+        match admit_slot(self.lookup(), address) {
+            Some(slot) => self.free_shared_or_explain(mine, by, slot.slab, address, wanted, misused),
+            None => {
+                mine.leave();
+                self.free_centrally(by, address, wanted, misused);
+            }
+        }
+    }
+
+    /// Frees a slot of a slab that is another thread's, or in which others have freed slots.
+    #[inline(never)]
+    fn free_shared_or_explain(
+        &self,
+        mine: Mine<'_>,
+        by: ByHandle<'_>,
+        slab: Slab,
+        address: usize,
+        wanted: impl FnOnce() -> bool,
+        misused: impl FnOnce(&Misuse),
+    ) {
+        if !self.free_shared(mine, by, slab, address) {
             self.free_centrally(by, address, wanted, misused);
         }
     }
 
-    /// Frees a slot of another thread's tier for which `fits` says so, or one in a slab in which others have freed, and ends
-    /// the turn. False if that was not possible.
+    /// Frees the slot at `address` of a slab that is another thread's, or in which others have freed slots, and ends the turn.
+    /// False if that was not possible.
     #[inline(always)]
-    pub(super) fn free_of_another(
-        &self,
-        mine: Mine<'_>,
-        by: ByHandle<'_>,
-        address: usize,
-        fits: impl FnOnce(Slot) -> bool,
-    ) -> bool {
-        let slot = admit_slot(self.lookup(), address).filter(|&slot| fits(slot));
-        let Some((slot, world)) = slot.zip(self.lock.world()) else {
+    pub(super) fn free_shared(&self, mine: Mine<'_>, by: ByHandle<'_>, slab: Slab, address: usize) -> bool {
+        let Some(world) = self.lock.world() else {
             mine.leave();
             return false;
         };
-        let owner = slot.slab.owner_number();
+        let owner = slab.owner_number();
         if mine.is(owner) {
-            return self.free_beside_others(mine, by, world, slot);
+            return self.free_beside_others(mine, by, world, slab, address);
         }
-        let outcome = world.directory.free(slot, address);
+        let outcome = world.directory.free(slab, address);
         mine.leave();
         if outcome == Outcome::FreedUnseen {
             self.look_for(owner);
@@ -135,7 +150,11 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
 
     /// Frees a slot of the caller's own tier, unless another thread has, and ends the turn.
     #[inline(always)]
-    fn free_beside_others(&self, mine: Mine<'_>, by: ByHandle<'_>, world: &World, slot: Slot) -> bool {
+    fn free_beside_others(&self, mine: Mine<'_>, by: ByHandle<'_>, world: &World, slab: Slab, address: usize) -> bool {
+        let Some(slot) = Slot::live_at(slab.span(), address) else {
+            mine.leave();
+            return false;
+        };
         if slot.slab.may_be_freed_by_others(slot.number()) {
             match world.directory.freed_beside(slot) {
                 Beside::Itself => {
@@ -182,8 +201,10 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         }
         let explain = |work: &Work<'_, B>| wanted().then(|| work.explain(address));
         let misuse = self.in_center(by, |work| if work.free_live_at(address) { None } else { explain(work) });
-        if let Some(misuse) = misuse {
-            misused(&misuse);
+        match misuse {
+            Some(Some(misuse)) => misused(&misuse),
+            Some(None) => {}
+            None => self.put_off(PutOff::Free(address)),
         }
     }
 
@@ -219,18 +240,23 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
                     }
                     return Ok(());
                 }
-                _ => {
-                    if self.free_of_another(mine, by, address, |slot| slot.fits_closely(address, layout)) {
+                Some(seen) => {
+                    if self.free_shared(mine, by, seen.slot.slab, address) {
                         return Ok(());
                     }
                 }
+                None => mine.leave(),
             }
         }
         if self.free_in_handler(address) || self.free_alone(address) {
             return Ok(());
         }
-        self.in_center(by, |work| {
+        let freed = self.in_center(by, |work| {
             work.free_fitting(address, layout).map_err(|unfit| work.explain_unfit(address, unfit))
+        });
+        freed.unwrap_or_else(|| {
+            self.put_off(PutOff::Free(address));
+            Ok(())
         })
     }
 
@@ -254,7 +280,8 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             return;
         }
         if queued {
-            self.in_center(by, |work| work.retire_queued());
+            // What is not retired now stays in the queue.
+            let _ = self.in_center(by, |work| work.retire_queued());
         }
         if twice {
             self.report_twice(by);
@@ -274,7 +301,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
                 let address = world.tiers().find_map(|tier| tier.others.twice.take())?;
                 Some(Misuse { kind: MisuseKind::AlreadyFree, ..work.explain(address) })
             });
-            match found {
+            match found.flatten() {
                 Some(misuse) => self.report_late(&misuse),
                 None => break,
             }

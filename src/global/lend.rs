@@ -4,7 +4,7 @@ use super::{Hmalloc, end};
 use crate::door::block::Block;
 use crate::global::lock::{Lock, Turn};
 use crate::heap::Heap;
-use crate::kernel::brk::Brk;
+use crate::kernel::brk::{Brk, Limited};
 use crate::look::check::Corruption;
 use crate::look::stats::Stats;
 use crate::threads::World;
@@ -20,13 +20,14 @@ struct Lent<'a, L: Lock, B: Brk> {
 impl<'a, L: Lock, B: Brk> Lent<'a, L, B> {
     /// Stops all threads, and gives all slabs to the heap's own tier. `lent` says that the program's own code gets the heap.
     fn new(owner: &'a Hmalloc<L, B>, lent: bool) -> Self {
+        owner.free_put_off();
         let result = Self { turn: owner.stop(), owner };
         owner.lock.lend(lent);
         if let Some(world) = owner.lock.world() {
             // SAFETY: it is the caller's turn.
             let heap = unsafe { &mut *owner.heap.get() };
             heap.spans.has_readers = false;
-            gather(world, &mut heap.tier, &mut heap.spans, |_| true);
+            gather(world, &mut heap.tier, &mut heap.spans);
         }
         result
     }
@@ -54,6 +55,11 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         use_heap(unsafe { &mut *self.heap.get() })
     }
 
+    /// The heap, for who has it alone.
+    pub(crate) fn heap_mut(&mut self) -> &mut Heap<B> {
+        self.heap.get_mut()
+    }
+
     /// Calls `use_heap`, which must be the heap's own code, while no thread is in the middle of an operation.
     pub(super) fn while_stopped<R>(&self, use_heap: impl FnOnce(&mut Heap<B>) -> R) -> R {
         let _lent = Lent::new(self, false);
@@ -68,7 +74,8 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     }
 
     /// Copies the heap's [`blocks`](Heap::blocks) in address order to `into`, as many as there is room for, and returns
-    /// how many there are in all. The copies can be printed and collected without holding the heap.
+    /// how many there are in all. The copies can be printed and collected without holding the heap. Costs some 20 to 40 ns for
+    /// each block, and other threads wait as for [`stats`](Self::stats).
     ///
     /// ```
     /// # use hmalloc::{Block, BlockState, Hmalloc};
@@ -93,6 +100,10 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     }
 
     /// The heap in numbers.
+    ///
+    /// Costs a walk over the heap's spans, each of 16 KiB or more: 0.1 to 0.3 ms for 600 MB. Other threads are stopped meanwhile,
+    /// between two of their calls: those that allocate or free wait.
+    #[must_use]
     pub fn stats(&self) -> Stats {
         let mut stats = self.while_stopped(|heap| heap.stats());
         let (blocks, bytes) = self.lock.world().map_or((0, 0), |world| world.handlers.sum());
@@ -105,6 +116,9 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
 
     /// Checks every invariant of the heap.
     ///
+    /// Costs a walk over the spans and slots: 0.5 to 2 ms for 600 MB in blocks of some KiB. Other threads wait as for
+    /// [`stats`](Self::stats).
+    ///
     /// # Errors
     ///
     /// The first [`Corruption`] found.
@@ -114,6 +128,9 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
 
     /// Returns free memory to the kernel, except for `keep` bytes below the break, and says how many bytes that was.
     /// See [`Heap::trim`].
+    ///
+    /// Costs a walk over the spans, 0.5 ms for 600 MB, and the system calls for what is returned: 7 ms for 34 MB between blocks
+    /// in use. Other threads wait as for [`stats`](Self::stats).
     pub fn trim(&self, keep: usize) -> usize {
         self.while_stopped(|heap| {
             if let Some(world) = self.lock.world() {
@@ -122,5 +139,24 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             }
             heap.trim(keep)
         })
+    }
+}
+
+impl<L: Lock, B: Brk> Hmalloc<L, Limited<B>> {
+    /// Sets another limit on what the heap takes from the kernel: [`Limited`] says what counts. If it has more already, it keeps
+    /// that and gets no more.
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use hmalloc::brk::{Automatic, Limited};
+    /// use hmalloc::{Futex, Hmalloc};
+    ///
+    /// static HEAP: Hmalloc<Futex, Limited<Automatic>> = Hmalloc::with_source(Limited::new(Automatic::new(), 1 << 20));
+    /// assert!(HEAP.allocate(Layout::new::<[u8; 2 << 20]>()).is_err());
+    /// HEAP.set_limit(4 << 20);
+    /// assert!(HEAP.allocate(Layout::new::<[u8; 2 << 20]>()).is_ok());
+    /// ```
+    pub fn set_limit(&self, bytes: usize) {
+        self.while_stopped(|heap| heap.brk().set_limit(bytes));
     }
 }

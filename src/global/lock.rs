@@ -4,15 +4,17 @@
 //! taken, so that the lock's first use goes to the slow path, where it gets a seat of its own.
 
 use crate::ground::company::if_threads;
-use crate::kernel::fork;
 use crate::kernel::seat::{self, Endless, Seat};
 use crate::kernel::seats::{self, SEATS};
+use crate::kernel::{around, fork};
+use crate::look::debugger;
 use crate::threads::World;
+use core::mem::offset_of;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize};
 
 /// How the caller got its turn in a heap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Turn {
     /// By taking the lock, which has to be unlocked.
     Taken,
@@ -21,16 +23,58 @@ pub enum Turn {
     Forking,
 }
 
-/// A way to make threads take turns in a heap.
+/// A way to make threads take turns in a heap. [`Futex`] is the one that programs for Linux need; this is for those who have
+/// another, such as a kernel's own or one that masks interrupts, for [`Hmalloc::with_lock`](crate::Hmalloc::with_lock):
+///
+/// ```
+/// use core::sync::atomic::{AtomicBool, Ordering};
+/// use hmalloc::brk::{Arena, Bytes};
+/// use hmalloc::{Hmalloc, Lock, Turn};
+///
+/// struct Spin(AtomicBool);
+///
+/// // SAFETY: the flag goes from false to true for one caller at a time, and only who has the turn sets it back.
+/// unsafe impl Lock for Spin {
+///     fn try_lock(&self) -> bool {
+///         self.0.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
+///     }
+///     fn wait(&self) -> Turn {
+///         while !self.try_lock() {
+///             core::hint::spin_loop();
+///         }
+///         Turn::Taken
+///     }
+///     unsafe fn unlock(&self) -> bool {
+///         self.0.store(false, Ordering::Release);
+///         false // No thread sleeps.
+///     }
+///     fn wake(&self) {}
+///     fn lend(&self, _: bool) {}
+/// }
+///
+/// static ARENA: Arena<{ 1 << 20 }> = Arena::new();
+/// static HEAP: Hmalloc<Spin, Bytes> = Hmalloc::with_lock(Spin(AtomicBool::new(false)), Bytes::new(&ARENA));
+/// assert!(HEAP.allocate(core::alloc::Layout::new::<u64>()).is_ok());
+/// ```
+///
+/// Such a heap has no tiers for threads, but by none of its functions does it depend on a kernel. It is not prepared for
+/// forks, nor for signal or interrupt handlers that use it while they interrupt a call: the lock decides what happens then.
 ///
 /// # Safety
 ///
-/// After `try_lock` returned true, or `wait` returned, and until `unlock`, no other caller gets the same value's turn.
+/// After `try_lock` returned true, or `wait` returned [`Turn::Taken`], and until `unlock`, no other caller gets the same value's
+/// turn; what a caller wrote in its turn is seen by the next. `wait` returns nothing else. Functions that are not in the
+/// documentation are not implemented.
 pub unsafe trait Lock {
     /// Takes the lock if it is free.
     fn try_lock(&self) -> bool;
     /// Waits for a turn. If the wait would never end, the process dies with a line that says why.
     fn wait(&self) -> Turn;
+    /// The same, for a caller that can do without: `None` after some 20 ms if the caller has interrupted a call to a heap in its
+    /// own thread, as a signal handler. Whoever has the turn may be waiting for that call to end.
+    fn wait_unless_inside(&self) -> Option<Turn> {
+        Some(self.wait())
+    }
     /// Ends the turn. True if a thread may be sleeping; then [`wake`](Lock::wake) has to be called.
     ///
     /// # Safety
@@ -45,6 +89,22 @@ pub unsafe trait Lock {
     /// Whether there is one thread, so that nothing is locked at all.
     #[doc(hidden)]
     const ALONE: bool = false;
+
+    /// Where in the lock the pointer to the tiers of threads is, for debuggers.
+    #[doc(hidden)]
+    const WORLD: Option<usize> = None;
+
+    /// Its number among the locks of the program, once it has one.
+    #[doc(hidden)]
+    fn number(&self) -> Option<usize> {
+        None
+    }
+
+    /// Whether the heap comes and goes, and moves in between: debuggers are not told of it.
+    #[doc(hidden)]
+    fn comes_and_goes(&self) -> bool {
+        false
+    }
 
     /// The tiers of threads, if there are any.
     #[doc(hidden)]
@@ -72,6 +132,12 @@ pub unsafe trait Lock {
         false
     }
 
+    /// Whether the caller is a signal handler that has interrupted a call of its own thread to any heap.
+    #[doc(hidden)]
+    fn is_inside(&self) -> bool {
+        false
+    }
+
     /// Whether there can be tiers of threads. The caller has the turn.
     #[doc(hidden)]
     fn may_have_world(&self) -> bool {
@@ -96,6 +162,8 @@ pub struct Futex {
     is_without: AtomicBool,
     /// Whether the program has promised that thread pointers tell threads apart.
     tells_threads: bool,
+    /// Whether it is the lock of a heap that may move, and never has tiers.
+    comes_and_goes: bool,
 }
 
 impl Futex {
@@ -111,7 +179,16 @@ impl Futex {
             world_of_threads: AtomicPtr::new(core::ptr::null_mut()),
             is_without: AtomicBool::new(false),
             tells_threads: promised,
+            comes_and_goes: false,
         }
+    }
+
+    /// A lock of a heap that never has tiers for threads: nothing of it stays when it is dropped.
+    pub(crate) const fn without_tiers() -> Self {
+        let mut lock = Self::new();
+        lock.is_without = AtomicBool::new(true);
+        lock.comes_and_goes = true;
+        lock
     }
 
     #[inline(always)]
@@ -138,6 +215,20 @@ impl Futex {
         }
     }
 
+    /// Waits for a turn, or says why that would never end, or should not be done because of what `inside` says.
+    fn wait_or_doubt(&self, inside: impl Fn() -> bool) -> Result<Turn, Endless> {
+        let seat = self.find_seat();
+        if fork::forks_with(seat) {
+            // This thread holds the lock, so only this thread can have borrowed the heap.
+            if seat.is_lent() {
+                return Err(Endless::Lent);
+            }
+            self.lend(true);
+            return Ok(Turn::Forking);
+        }
+        seat.take_unless(inside).map(|()| Turn::Taken)
+    }
+
     /// Takes the lock before a fork, unless the caller holds it already.
     pub(crate) fn take_for_fork(&self) {
         if !self.try_lock() {
@@ -160,10 +251,16 @@ impl Futex {
 impl Drop for Futex {
     fn drop(&mut self) {
         if self.seat.load(Relaxed) != 0 {
-            if let Some(world) = self.world() {
-                fork::while_none_forks(|| world.forget_forks(self.seat()));
-            }
-            self.seat().part();
+            // Not while another heap gets a seat: it could get this one, and lose its lock to a release that comes late.
+            fork::while_none_forks(|| {
+                if let Some(world) = self.world() {
+                    world.forget_forks(self.seat());
+                }
+                if !self.comes_and_goes {
+                    self.number().into_iter().for_each(debugger::leave);
+                }
+                self.seat().part();
+            });
         }
     }
 }
@@ -179,17 +276,21 @@ unsafe impl Lock for Futex {
     #[cold]
     #[inline(never)]
     fn wait(&self) -> Turn {
-        let seat = self.find_seat();
-        if fork::forks_with(seat) {
-            // This thread holds the lock, so only this thread can have borrowed the heap.
-            if seat.is_lent() {
-                Endless::Lent.die()
-            }
-            self.lend(true);
-            return Turn::Forking;
-        }
-        match seat.take() {
-            Ok(()) => Turn::Taken,
+        self.wait_or_doubt(|| false).unwrap_or_else(|endless| endless.die())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wait_unless_inside(&self) -> Option<Turn> {
+        // Without tiers there is nowhere to note what the caller does instead. The last is for a holder that forks in a handler,
+        // and waits for a lock that the caller has lent itself.
+        let is_vain = || {
+            let seat = self.seat();
+            seat.is_lost() || around::is_inside() || seat.is_stuck() && SEATS.iter().any(Seat::is_held_by_caller)
+        };
+        match self.wait_or_doubt(|| self.world().is_some() && is_vain()) {
+            Ok(turn) => Some(turn),
+            Err(Endless::Inside) => None,
             Err(endless) => endless.die(),
         }
     }
@@ -208,6 +309,16 @@ unsafe impl Lock for Futex {
 
     fn lend(&self, lent: bool) {
         self.seat().set_lender(if lent { crate::kernel::tasks::thread_id() } else { 0 });
+    }
+
+    const WORLD: Option<usize> = Some(offset_of!(Self, world));
+
+    fn number(&self) -> Option<usize> {
+        seats::number(self.seat())
+    }
+
+    fn comes_and_goes(&self) -> bool {
+        self.comes_and_goes
     }
 
     #[inline(always)]
@@ -231,6 +342,11 @@ unsafe impl Lock for Futex {
         seat.is_interrupted() && !fork::forks_with(seat)
     }
 
+    fn is_inside(&self) -> bool {
+        let interrupted = self.world().is_some_and(|world| world.is_interrupted(self.thread()));
+        interrupted || (around::is_inside() && !fork::is_forker())
+    }
+
     fn may_have_world(&self) -> bool {
         cfg!(feature = "threads") && !self.is_without.load(Relaxed)
     }
@@ -247,40 +363,4 @@ unsafe impl Lock for Futex {
             None => self.is_without.store(true, Relaxed),
         }
     }
-}
-
-/// No lock at all, for programs with one thread.
-#[derive(Debug)]
-pub struct SingleThreaded(());
-
-impl SingleThreaded {
-    /// # Safety
-    ///
-    /// Only one thread ever uses what this protects, and never from a signal handler that interrupts a use.
-    pub(crate) const unsafe fn new() -> Self {
-        Self(())
-    }
-}
-
-// SAFETY: the promise of `new` is that there is only one caller.
-unsafe impl Lock for SingleThreaded {
-    #[inline(always)]
-    fn try_lock(&self) -> bool {
-        true
-    }
-
-    fn wait(&self) -> Turn {
-        Turn::Taken
-    }
-
-    #[inline(always)]
-    unsafe fn unlock(&self) -> bool {
-        false
-    }
-
-    fn wake(&self) {}
-
-    fn lend(&self, _: bool) {}
-
-    const ALONE: bool = true;
 }

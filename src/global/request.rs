@@ -39,11 +39,26 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[inline(never)]
     fn allocate_slow(&self, mut mine: Mine<'_>, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         let class = if layout.align() > MIN_ALIGN { None } else { SizeClass::of_size(layout.size()) };
-        let Some(payload) = class.and_then(|class| mine.tier().pop_next(class)) else {
-            return self.allocate_alone_slow(mine, by, layout);
+        let Some(class) = class else { return self.allocate_alone_slow(mine, by, layout) };
+        let Some(payload) = mine.tier().pop_next(class) else {
+            return self.allocate_after_sweep(mine, by, layout, class);
         };
         mine.leave();
         Ok(payload)
+    }
+
+    /// Allocates in the caller's tier when the class's slab has been swept in vain, or in the central part.
+    #[inline(never)]
+    fn allocate_after_sweep(
+        &self,
+        mut mine: Mine<'_>,
+        by: ByHandle<'_>,
+        layout: Layout,
+        class: SizeClass,
+    ) -> Result<NonNull<u8>, OutOfMemory> {
+        let payload = mine.tier().pop_alone(class, self.lookup());
+        self.finish(mine, by);
+        payload.map_or_else(|| self.allocate_centrally(by, layout), Ok)
     }
 
     /// Allocates in the caller's tier when the class must look for free slots, or in the central part.
@@ -74,10 +89,17 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[cold]
     #[inline(never)]
     fn allocate_centrally(&self, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        if let Some((world, true)) = self.interrupted() {
-            return self.allocate_alone(world, layout);
+        self.or_after_hook(layout, || self.try_centrally(by, layout))
+    }
+
+    #[inline(always)]
+    fn try_centrally(&self, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
+        if let Some((_, true)) = self.interrupted() {
+            return self.allocate_alone(layout);
         }
-        let allocated = self.in_center(by, |work| work.allocate(layout));
+        let Some(allocated) = self.in_center(by, |work| work.allocate(layout)) else {
+            return self.allocate_alone(layout);
+        };
         if allocated.is_err() && self.lock.world().is_some_and(World::has_company) {
             return self.allocate_from_all(by, layout);
         }
@@ -88,12 +110,12 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[cold]
     #[inline(never)]
     fn allocate_from_all(&self, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        if self.lock.world().is_some_and(|world| world.is_interrupted(self.lock.thread())) {
+        if self.lock.is_inside() {
             // A signal handler: its own thread cannot be stopped.
             return Err(OutOfMemory);
         }
         let asked = self.in_center(by, |work| work.may_ask_all());
-        if asked { self.while_stopped(|heap| heap.allocate(layout)) } else { Err(OutOfMemory) }
+        if asked == Some(true) { self.while_stopped(|heap| heap.allocate(layout)) } else { Err(OutOfMemory) }
     }
 
     /// [`Heap::allocate_zeroed`](crate::Heap::allocate_zeroed) for any number of threads, which do not wait for the zeros to
@@ -128,9 +150,14 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[cold]
     #[inline(never)]
     fn allocate_zeroed_centrally(&self, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        match self.interrupted() {
-            Some((world, true)) => self.allocate_alone(world, layout),
-            _ => self.in_center(by, |work| work.allocate_unfilled(layout)).map(Unfilled::fill),
-        }
+        self.or_after_hook(layout, || {
+            if let Some((_, true)) = self.interrupted() {
+                return self.allocate_alone(layout);
+            }
+            match self.in_center(by, |work| work.allocate_unfilled(layout)) {
+                Some(allocated) => allocated.map(Unfilled::fill),
+                None => self.allocate_alone(layout),
+            }
+        })
     }
 }

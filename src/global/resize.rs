@@ -2,11 +2,13 @@
 
 use super::Hmalloc;
 use super::turn::{ByHandle, Mine};
-use crate::door::misuse::Misuse;
+use crate::central::spans::OutOfMemory;
+use crate::door::misuse::{Misuse, MisuseKind};
 use crate::door::validate::admit_slot;
 use crate::global::lock::Lock;
 use crate::kernel::brk::Brk;
 use crate::resize::ResizeError;
+use crate::threads::handlers::PutOff;
 use crate::work::Begun;
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -45,9 +47,16 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         if let Some(moved) = unsafe { self.resize_alone_or_inside(address, new) } {
             return Ok(moved?);
         }
-        let begun = self.in_center(by, |work| work.begin_resize(address, new))?;
-        // SAFETY: the caller's promise.
-        Ok(unsafe { self.complete(by, begun) })
+        let begin = || match self.in_center(by, |work| work.begin_resize(address, new)) {
+            Some(Err(ResizeError::OutOfMemory)) => Err(OutOfMemory),
+            answer => Ok(answer),
+        };
+        match self.or_after_hook(new, begin)? {
+            // SAFETY: the caller's promise.
+            Some(begun) => Ok(unsafe { self.complete(by, begun?) }),
+            // SAFETY: as above.
+            None => Ok(unsafe { self.resize_unlocked(address, new) }?),
+        }
     }
 
     /// Resizes a slot of the caller's tier that stays one, in place or by moving it to another slot of the tier, and ends the
@@ -86,7 +95,10 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         };
         // SAFETY: the caller's promise.
         unsafe { moving.copy() };
-        self.in_center(by, |work| work.finish_resize(old));
+        let from = moving.from.addr().get();
+        if self.in_center(by, |work| work.finish_resize(old)).is_none() {
+            self.put_off(PutOff::EndMove(from));
+        }
         moving.to
     }
 
@@ -117,8 +129,10 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         if let Some(bytes) = unlocked {
             return Ok(bytes);
         }
-        self.in_center(by, |work| {
+        let measured = self.in_center(by, |work| {
             work.admit(address).map(crate::door::validate::Live::bytes).ok_or_else(|| work.explain(address))
-        })
+        });
+        let unknown = Misuse { kind: MisuseKind::NotABlock, address, found: None };
+        measured.unwrap_or_else(|| self.bytes_unlocked(address).ok_or(unknown))
     }
 }

@@ -1,11 +1,13 @@
 //! What is done while other threads are stopped between two of their calls.
 
 use super::Hmalloc;
+use crate::door::misuse::Misuse;
 use crate::global::lock::{Lock, Turn};
 use crate::heap::Heap;
 use crate::kernel::brk::Brk;
 use crate::kernel::{barrier, seat, tasks};
-use crate::threads::World;
+use crate::threads::gather::gather;
+use crate::threads::handlers::PutOff;
 use crate::work::Work;
 
 /// A heap of fewer bytes makes no system calls of its own accord that a filter might forbid.
@@ -27,7 +29,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[cold]
     #[inline(never)]
     pub(super) fn rest(&self) {
-        let turn = self.begin();
+        let Some(turn) = self.begin() else { return };
         // SAFETY: it is the caller's turn, and references into the cell never outlive a turn.
         let heap = unsafe { &mut *self.heap.get() };
         let thread = self.lock.thread();
@@ -35,6 +37,10 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         let world = self.lock.world().filter(|world| !world.is_interrupted(thread) && world.stop(thread, barrier));
         if let Some(world) = world {
             heap.spans.has_readers = false;
+            if world.tiers().any(|own| own.lease.is_busy() && own.was_killed()) {
+                // What it held, and what it had not told others, is found now.
+                gather(world, &mut heap.tier, &mut heap.spans);
+            }
             for own in world.tiers().filter(|own| !own.lease.is_busy()) {
                 // SAFETY: its owner is stopped.
                 let tier = unsafe { &mut *own.tier() };
@@ -53,7 +59,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         if self.lock.is_interrupted() {
             return;
         }
-        let turn = self.begin();
+        let Some(turn) = self.begin() else { return };
         // SAFETY: it is the caller's turn, and references into the cell never outlive a turn.
         let heap = unsafe { &mut *self.heap.get() };
         let world = self.lock.world().filter(|world| world.may_look(heap.spans.brk.now(), look_every(heap)));
@@ -85,17 +91,21 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// Frees the blocks whose free was put off by signal handlers.
     #[cold]
     #[inline(never)]
-    pub(super) fn free_put_off(&self, world: &World) {
+    pub(super) fn free_put_off(&self) {
+        let Some(world) = self.lock.world().filter(|world| world.handlers.has_put_off()) else { return };
         // What is freed here may find its own thread interrupted, or be told of more: one at a time.
         if world.is_interrupted(self.lock.thread()) || !world.handlers.begin() {
             return;
         }
-        while let Some(address) = world.handlers.take_put_off() {
-            let misuse = self.in_center(None, |work| {
-                let freed = work.free_live_at(address);
-                if freed { None } else { Some(work.explain(address)) }
-            });
-            misuse.iter().for_each(|misuse| self.report_late(misuse));
+        for task in world.handlers.take_put_off() {
+            match self.in_center(None, |work| do_put_off(work, task)) {
+                Some(misuse) => misuse.iter().for_each(|misuse| self.report_late(misuse)),
+                // The caller is a handler that has interrupted another heap.
+                None => {
+                    self.put_off(task);
+                    break;
+                }
+            }
         }
         world.handlers.end();
     }
@@ -104,17 +114,35 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// [`restore`](World::restore).
     pub(super) fn stop(&self) -> Turn {
         loop {
-            let turn = self.begin();
-            let Some(world) = self.lock.world() else { return turn };
             let thread = self.lock.thread();
-            if world.is_interrupted(thread) {
+            if self.lock.world().is_some_and(|world| world.is_interrupted(thread)) {
+                // Before the lock is waited for: its holder may wait for what is interrupted.
                 seat::Endless::Interrupted.die();
             }
+            let turn = self.begin().unwrap_or_else(|| seat::Endless::Inside.die());
+            let Some(world) = self.lock.world() else { return turn };
             if world.stop(thread, barrier::pass_all) {
                 return turn;
             }
+            if turn == Turn::Forking && world.has_parked() {
+                // It goes on after this fork.
+                seat::Endless::Inside.die();
+            }
             super::end(&self.lock, turn);
             tasks::sleep(1);
+        }
+    }
+}
+
+/// Does what a handler has put off. Returns the misuse, if it was one.
+fn do_put_off<B: Brk>(work: &mut Work<'_, B>, task: PutOff) -> Option<Misuse> {
+    match task {
+        PutOff::Free(address) if work.free_live_at(address) => None,
+        PutOff::Free(address) => Some(work.explain(address)),
+        PutOff::EndMove(address) => {
+            let moved = work.spans.map.find(address);
+            moved.into_iter().for_each(|span| work.finish_resize(span));
+            None
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::door::misuse::MisuseKind;
+use crate::ground::policy::Policy;
 use crate::kernel::brk::Emulated;
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::{Cell, RefCell};
@@ -11,6 +12,7 @@ use std::boxed::Box;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+mod killed;
 mod threads;
 
 const KIB: usize = 1 << 10;
@@ -68,8 +70,7 @@ fn arena() -> Box<[MaybeUninit<u8>]> {
 }
 
 fn subject(arena: &mut [MaybeUninit<u8>]) -> Subject<'_> {
-    let heap = UnsafeCell::new(Heap::new(Emulated::new(arena)));
-    Rc::new(Hmalloc { lock: Stepping::default(), policy: Policy::Ignore, report: None, heap })
+    Rc::new(Hmalloc::with_lock_and_policy(Stepping::default(), Emulated::new(arena), Policy::Ignore))
 }
 
 fn layout(size: usize) -> Layout {

@@ -41,7 +41,7 @@ use core::ptr::NonNull;
 /// ```
 #[derive(Debug)]
 pub struct ThreadHeap<'a, L: Lock, B: Brk> {
-    heap: &'a Hmalloc<L, B>,
+    pub(super) heap: &'a Hmalloc<L, B>,
     own: Option<Own<'a>>,
     /// Neither sent nor shared: the tier is used by one thread.
     stays: PhantomData<*mut ()>,
@@ -58,6 +58,7 @@ impl core::fmt::Debug for Own<'_> {
 
 impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// A handle with which the calling thread uses the heap without a lock.
+    #[must_use]
     pub fn thread(&self) -> ThreadHeap<'_, L, B> {
         let own = if L::ALONE { None } else { self.tier_for_handle() };
         ThreadHeap { heap: self, own: own.map(Own), stays: PhantomData }
@@ -66,12 +67,12 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
 
 impl<L: Lock, B: Brk> ThreadHeap<'_, L, B> {
     #[inline(always)]
-    fn by(&self) -> Option<&OwnTier> {
+    pub(super) fn by(&self) -> Option<&OwnTier> {
         self.own.as_ref().map(|own| own.0)
     }
 
     #[inline(always)]
-    fn enter(&self) -> Option<Mine<'_>> {
+    pub(super) fn enter(&self) -> Option<Mine<'_>> {
         let Some(own) = self.by() else { return self.heap.enter() };
         own.lease.enter(BY_HANDLE).then(|| Mine::of(own))
     }

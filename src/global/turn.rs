@@ -7,6 +7,7 @@ use crate::ground::page_map::Lookup;
 use crate::heap::Heap;
 use crate::kernel::brk::Brk;
 use crate::kernel::seat;
+use crate::look::debugger;
 use crate::threads::own::BY_HANDLE;
 use crate::threads::{OwnTier, WORLD_BYTES, World};
 use crate::tier::Tier;
@@ -101,25 +102,29 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     }
 
     /// Calls `use_heap` in a turn in the central part, with the tier of a handle, or the caller's own
-    /// if it has one.
+    /// if it has one. `None` if the caller [must not wait](Self::begin) for that.
     ///
     /// What is not `use_heap` stands once in a program, and not at each call of this.
     #[inline(always)]
-    pub(super) fn in_center<R>(&self, handle: ByHandle<'_>, use_heap: impl FnOnce(&mut Work<'_, B>) -> R) -> R {
+    pub(super) fn in_center<R>(&self, handle: ByHandle<'_>, use_heap: impl FnOnce(&mut Work<'_, B>) -> R) -> Option<R> {
         if L::ALONE {
             // SAFETY: it is always the caller's turn, and references into the cell never outlive a call.
-            return use_heap(&mut unsafe { &mut *self.heap.get() }.work());
+            let heap = unsafe { &mut *self.heap.get() };
+            if heap.spans.first.is_none() && !self.lock.comes_and_goes() {
+                debugger::enter(None, core::ptr::from_ref(self).addr(), &Self::OFFSETS);
+            }
+            return Some(use_heap(&mut heap.work()));
         }
-        let (mut work, center) = self.enter_center(handle);
+        let (mut work, center) = self.enter_center(handle)?;
         let result = use_heap(&mut work);
         self.leave_center(&mut work, center, handle);
-        result
+        Some(result)
     }
 
     /// Begins a turn in the central part.
     #[inline(never)]
-    fn enter_center<'a>(&'a self, handle: ByHandle<'a>) -> (Work<'a, B>, Center<'a>) {
-        let turn = self.begin();
+    fn enter_center<'a>(&'a self, handle: ByHandle<'a>) -> Option<(Work<'a, B>, Center<'a>)> {
+        let turn = self.begin()?;
         // SAFETY: it is the caller's turn, and references into the cell never outlive a turn.
         let heap = unsafe { &mut *self.heap.get() };
         // A handle's tier may be in the middle of an operation, if this is a signal handler.
@@ -127,7 +132,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         let world = self.lock.world();
         let Some(own) = own else {
             heap.spans.has_readers = world.is_some();
-            return (Work { world, ..heap.work() }, Center { turn, own });
+            return Some((Work { world, ..heap.work() }, Center { turn, own }));
         };
         own.lease.enter_center();
         let work = Work {
@@ -141,7 +146,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         };
         work.tier.draining = work.spans.is_draining();
         work.spans.has_readers = world.is_some_and(World::has_company);
-        (work, Center { turn, own: Some(own) })
+        Some((work, Center { turn, own: Some(own) }))
     }
 
     /// Ends a turn in the central part, and does what it has left to do.
@@ -168,9 +173,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         if twice {
             self.report_twice(handle);
         }
-        if let Some(world) = self.lock.world().filter(|world| world.handlers.has_put_off()) {
-            self.free_put_off(world);
-        }
+        self.free_put_off();
     }
 
     /// The tier of the calling thread, which has the turn. One is made for it if threads can have tiers; if the one that it
@@ -208,7 +211,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
 
     /// A tier for a handle of the calling thread.
     pub(super) fn tier_for_handle(&self) -> Option<&OwnTier> {
-        let turn = self.begin();
+        let turn = self.begin()?;
         // SAFETY: it is the caller's turn, and references into the cell never outlive a turn.
         let heap = unsafe { &mut *self.heap.get() };
         let own =
@@ -217,9 +220,10 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         own
     }
 
-    /// Leaves a tier to the next thread that needs one.
+    /// Leaves a tier to the next thread that needs one. In a handler that cannot do so, the tier stays its task's, and is left
+    /// when that has ended.
     pub(super) fn leave_tier(&self, own: &OwnTier) {
-        let turn = self.begin();
+        let Some(turn) = self.begin() else { return };
         if let Some(world) = self.lock.world() {
             world.vacate(own);
         }

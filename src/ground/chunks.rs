@@ -17,6 +17,7 @@ use crate::ground::header::{MAX_SLOTS, PAGE_SHIFT, Slab};
 use crate::ground::inbox::Link;
 use crate::ground::page_map::{LEAF_TABLE, leaf_of, pages_of};
 use crate::ground::shared::SharedUsize;
+use core::mem::offset_of;
 
 /// Words of a page.
 pub(crate) const WORDS: usize = MAX_SLOTS / SLOTS;
@@ -30,6 +31,9 @@ pub(crate) struct Chunks {
     /// For each leaf 0, or where the words of page 0 would be if its chunk had some, and 1: an odd number.
     origins: [SharedUsize; LEAF_TABLE],
 }
+
+/// Where a debugger finds `base` and `origins`; how many words there are for each page, of how many slots each.
+pub(crate) const CHUNK_OFFSETS: [usize; 4] = [offset_of!(Chunks, base), offset_of!(Chunks, origins), WORDS, SLOTS];
 
 /// Bytes of freed bits for each page.
 const LINES: usize = WORDS * WORD;

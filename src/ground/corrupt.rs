@@ -9,7 +9,7 @@ use crate::kernel::sys;
 use core::fmt;
 
 /// An invariant that does not hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Corruption {
     /// Its number: 3 for I3. `src/README.md` lists them.
     pub invariant: u8,
@@ -57,8 +57,7 @@ pub(crate) fn corrupt(invariant: u8, address: usize) -> ! {
     let mut line = Line::new();
     line.text("hmalloc: the heap is corrupt: I").decimal(invariant.into()).text(" at ").address(address);
     line.text(": ").text(Corruption { invariant, address }.text()).text("\n");
-    sys::write_to_stderr(line.as_bytes());
-    sys::abort()
+    sys::die(line.as_bytes())
 }
 
 #[cfg(test)]

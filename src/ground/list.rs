@@ -50,6 +50,20 @@ pub(crate) fn push<T: Linked>(head: &mut Option<T>, new: T, invariant: u8) {
     *head = Some(new);
 }
 
+/// Removes `first` from the list that starts with it.
+#[inline]
+pub(crate) fn pop<T: Linked>(head: &mut Option<T>, first: T, invariant: u8) {
+    let second = first.links().right.get();
+    // Where there is no second one, what is read and written in its place is the first one's own link.
+    let back = &second.unwrap_or(first).links().left;
+    let expected = second.map(|_| first);
+    if *head != Some(first) || back.get() != expected {
+        corrupt(invariant, first.address());
+    }
+    back.set(None);
+    *head = second;
+}
+
 /// Removes `gone` from the list that starts at `head`.
 ///
 /// Whether it is the first or the last one cannot be predicted, as most lists of free spans have one or two. So there is no

@@ -12,6 +12,7 @@
 use super::atomic::{Acquire, AtomicUsize, Relaxed, Release};
 use super::header::PAGE_SHIFT;
 use core::marker::PhantomPinned;
+use core::mem::offset_of;
 
 /// The part of a page map that is read without the central lock.
 ///
@@ -27,6 +28,10 @@ pub(crate) struct Lookup {
     handles: AtomicUsize,
     _pinned: PhantomPinned,
 }
+
+/// Where a debugger finds `base`, `pages` and `handles`.
+pub(crate) const LOOKUP_OFFSETS: [usize; 3] =
+    [offset_of!(Lookup, base), offset_of!(Lookup, pages), offset_of!(Lookup, handles)];
 
 impl Lookup {
     pub(crate) const fn new() -> Self {

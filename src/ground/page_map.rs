@@ -130,7 +130,7 @@ pub(crate) struct PageMap {
     aside_from: Limit,
     /// The room for leaves aside, once the source has named one.
     aside: Option<Aside>,
-    regions: Regions,
+    pub(crate) regions: Regions,
 }
 
 impl PageMap {
@@ -274,4 +274,4 @@ mod growth;
 mod regions;
 
 pub(crate) use growth::Growth;
-pub(crate) use regions::{Region, Regions};
+pub(crate) use regions::{REGION_OFFSETS, Region, Regions};

@@ -5,7 +5,10 @@ use crate::kernel::sys;
 
 /// What [`Hmalloc`](crate::Hmalloc) does about a [`Misuse`](crate::Misuse), and any heap about a break that another
 /// user has lowered below its blocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// Where there is no Linux there is no standard error: `Report` says nothing, and `Abort` panics with the line, in a function
+/// that cannot unwind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Policy {
     /// Nothing: the call has no effect, and nothing is written.
     Ignore = 1,
@@ -13,6 +16,7 @@ pub enum Policy {
     Report = 2,
     /// One line on standard error, then death by `SIGABRT`.
     // 0, so that a static heap with the default policy takes no space in the executable.
+    #[default]
     Abort = 0,
 }
 
@@ -20,11 +24,10 @@ impl Policy {
     /// Writes the line to standard error unless the policy is to ignore. Aborts if the policy says so.
     #[cold]
     pub(crate) fn say(self, line: &Line) {
-        if self != Self::Ignore {
-            sys::write_to_stderr(line.as_bytes());
-        }
-        if self == Self::Abort {
-            sys::abort();
+        match self {
+            Self::Ignore => {}
+            Self::Report => sys::write_to_stderr(line.as_bytes()),
+            Self::Abort => sys::die(line.as_bytes()),
         }
     }
 }

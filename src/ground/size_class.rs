@@ -61,6 +61,17 @@ const CLASS_OF_UNITS: [u8; SMALL_MAX / MIN_ALIGN + 1] = {
     table
 };
 
+/// Bytes that every block for `layout` has at least: those of its class's slots or of whole pages. A guest has more, and so
+/// has a block that was resized. For larger alignments than usual no more is promised than was asked for, because a block that
+/// is so aligned by chance may keep its place when it is resized.
+#[inline]
+pub(crate) fn block_bytes(layout: Layout) -> usize {
+    if layout.align() > MIN_ALIGN {
+        return layout.size();
+    }
+    SizeClass::of_size(layout.size()).map_or(layout.size().next_multiple_of(PAGE), SizeClass::slot_size)
+}
+
 const _: () = assert!(SLOTS[CLASSES - 1] as usize == SMALL_MAX, "the last class serves the largest small request");
 const _: () = assert!(SMALL_MAX <= u16::MAX as usize, "a header has 16 bits for the size of a slot");
 
@@ -180,6 +191,36 @@ mod tests {
         }
         assert_eq!(SizeClass::of_size(SMALL_MAX + 1), None);
         assert_eq!(SizeClass::of_size(usize::MAX), None);
+    }
+
+    /// `HMALLOC_TEST_OFFSETS=4294967296 cargo test --lib at_all_` takes all sizes that have 32 bits, for the usual alignment, and
+    /// 16 MiB of them for each other one; otherwise those up to somewhat more than slots have.
+    #[test]
+    fn all_sizes_at_all_alignments_get_the_smallest_class_that_serves_them() {
+        let wanted =
+            std::env::var("HMALLOC_TEST_OFFSETS").map_or(SMALL_MAX + 4096, |text| text.parse().expect("a number"));
+        for align in (0..32).map(|shift| 1_usize << shift) {
+            let serves = |size: usize| {
+                SLOTS.iter().position(|&slot| {
+                    usize::from(slot) >= size && usize::from(slot).is_multiple_of(align.max(MIN_ALIGN)) && align <= PAGE
+                })
+            };
+            let mut size = 0;
+            while size < wanted && size <= SMALL_MAX {
+                // Sizes up to the slot's end have the same answer.
+                let index = serves(size);
+                let end = index.map_or(SMALL_MAX + 1, |index| SLOTS[index].into());
+                for size in (size..=end.min(SMALL_MAX)).step_by(STEP) {
+                    let class = SizeClass::of(Layout::from_size_align(size, align).unwrap());
+                    assert_eq!(class.map(SizeClass::index), index, "{size} bytes at {align}");
+                }
+                size = end + 1;
+            }
+            let none = |size| SizeClass::of(Layout::from_size_align(size, align).unwrap()).is_none();
+            let wanted = if align == MIN_ALIGN { wanted } else { wanted.min(16 << 20) };
+            let beyond = SMALL_MAX + 1..wanted.max(SMALL_MAX + 2).min(isize::MAX as usize - align);
+            assert!(beyond.step_by(STEP).all(none), "a class for more than {SMALL_MAX} bytes at {align}");
+        }
     }
 
     #[test]

@@ -59,6 +59,19 @@ impl<B: Brk> Heap<B> {
     /// # Safety
     ///
     /// As for [`free`](Self::free).
+    ///
+    /// ```
+    /// # use core::alloc::Layout;
+    /// # use hmalloc::{Heap, MisuseKind, brk::Reserved};
+    /// let mut heap = Heap::new(Reserved::new());
+    /// let block = heap.allocate(Layout::new::<[u8; 100]>())?.as_ptr();
+    /// // SAFETY: the block is not used any more.
+    /// let refused = unsafe { heap.free_sized(block, Layout::new::<[u8; 5000]>()) };
+    /// assert_eq!(refused.unwrap_err().kind, MisuseKind::WrongLayout);
+    /// // SAFETY: as above.
+    /// unsafe { heap.free_sized(block, Layout::new::<[u8; 100]>()) }.unwrap();
+    /// # Ok::<(), hmalloc::OutOfMemory>(())
+    /// ```
     #[inline]
     pub unsafe fn free_sized(&mut self, payload: *mut u8, layout: Layout) -> Result<(), Misuse> {
         match self.common_slot(payload.addr(), layout) {

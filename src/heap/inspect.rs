@@ -7,7 +7,10 @@ use crate::ground::corrupt::Corruption;
 use crate::kernel::brk::Brk;
 use crate::look::blocks::{Blocks, SpanInfos};
 use crate::look::check;
+use crate::look::histogram::Histogram;
+use crate::look::map::Map;
 use crate::look::stats::Stats;
+use crate::tier::Tier;
 
 impl<B: Brk> Heap<B> {
     /// How many bytes the caller may use in the block at `payload`: at least what was asked for.
@@ -33,12 +36,62 @@ impl<B: Brk> Heap<B> {
         returned + self.tier.return_inside(&mut self.spans) + self.spans.return_free_spans()
     }
 
+    /// Returns all of the heap's memory to the kernel, whatever number of blocks is in it, and begins anew with the same source:
+    /// the heap is empty then, and its counts are 0. Takes one system call with a source that
+    /// [gives back all in one step](Brk::release), as [`Reserved`](crate::brk::Reserved) does, and one more for each region. What
+    /// the kernel refuses to take back is lost, and so is what lies below memory over which another user raised the break.
+    /// [`LocalHeap`](crate::LocalHeap) and [`SharedHeap`](crate::SharedHeap) do this when they are dropped.
+    ///
+    /// # Safety
+    ///
+    /// No block of the heap is used any more, nor freed. The heap is not one that an [`Hmalloc`](crate::Hmalloc) has lent.
+    ///
+    /// ```
+    /// use hmalloc::{Heap, brk::Reserved};
+    ///
+    /// let mut heap = Heap::new(Reserved::new());
+    /// for size in 0..1000 {
+    ///     heap.allocate(core::alloc::Layout::from_size_align(size, 1).unwrap())?;
+    /// }
+    /// // SAFETY: the blocks were never used.
+    /// unsafe { heap.release() };
+    /// assert_eq!((heap.stats().live_blocks, heap.stats().heap_bytes), (0, 0));
+    /// # Ok::<(), hmalloc::OutOfMemory>(())
+    /// ```
+    pub unsafe fn release(&mut self) {
+        // SAFETY: the caller's promise.
+        unsafe { self.spans.give_all_back() };
+        self.tier = Tier::new();
+        self.slack_kept = false;
+    }
+
     /// All blocks, used or not, in address order, without gaps within the heap or a region. Allocates nothing.
+    ///
+    /// ```
+    /// # use hmalloc::{BlockState, Heap, brk::Reserved};
+    /// let mut heap = Heap::new(Reserved::new());
+    /// let block = heap.allocate(core::alloc::Layout::new::<u64>())?;
+    /// let mut used = heap.blocks().filter(|block| block.state == BlockState::Used);
+    /// assert_eq!(used.next().map(|used| (used.address, used.size)), Some((block.addr().get(), 16)));
+    /// assert!(used.next().is_none());
+    /// # Ok::<(), hmalloc::OutOfMemory>(())
+    /// ```
+    #[must_use]
     pub fn blocks(&self) -> Blocks<'_> {
         Blocks::new(self.spans.first)
     }
 
     /// The spans of the heap in address order. Allocates nothing.
+    ///
+    /// ```
+    /// # use hmalloc::{Heap, PAGE, SpanKind, brk::Reserved};
+    /// let mut heap = Heap::new(Reserved::new());
+    /// heap.allocate(core::alloc::Layout::new::<[u8; 60_000]>())?;
+    /// let large = heap.spans().find(|span| span.kind == SpanKind::Large).unwrap();
+    /// assert_eq!(large.bytes, 4 * PAGE);
+    /// # Ok::<(), hmalloc::OutOfMemory>(())
+    /// ```
+    #[must_use]
     pub fn spans(&self) -> SpanInfos<'_> {
         SpanInfos::new(self.spans.first)
     }
@@ -48,16 +101,52 @@ impl<B: Brk> Heap<B> {
     /// # Errors
     ///
     /// The first [`Corruption`] found.
+    ///
+    /// ```
+    /// # use hmalloc::{Heap, brk::Reserved};
+    /// let mut heap = Heap::new(Reserved::new());
+    /// heap.allocate(core::alloc::Layout::new::<u64>())?;
+    /// assert_eq!(heap.check(), Ok(()));
+    /// # Ok::<(), hmalloc::OutOfMemory>(())
+    /// ```
     pub fn check(&self) -> Result<(), Corruption> {
         check::check(&self.spans, &self.tier)
     }
 
-    /// Counts what is in the heap, by a walk over its spans. Allocates nothing.
+    /// Counts what is in the heap, by a walk over its spans, of which each is 16 KiB or more. Allocates nothing.
+    #[must_use]
     pub fn stats(&self) -> Stats {
         Stats::of(&self.spans, self.spans())
     }
 
+    /// How large live blocks are. Allocates nothing; costs what [`stats`](Self::stats) does.
+    #[must_use]
+    pub fn histogram(&self) -> Histogram {
+        Histogram::of(self.spans())
+    }
+
+    /// The heap as a drawing, by its `Display`: a character for each page of 16 KiB, and a line for each MiB, with its address.
+    /// Allocates nothing.
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use hmalloc::{Heap, brk::Reserved};
+    ///
+    /// let mut heap = Heap::new(Reserved::new());
+    /// heap.allocate(Layout::new::<u64>())?;
+    /// heap.allocate(Layout::new::<[u8; 60_000]>())?;
+    /// // 0x7f1c40000000  m0[===..........................
+    /// let line = heap.map().to_string().lines().nth(1).unwrap().to_owned();
+    /// assert!(line.contains("  m0[===."));
+    /// # Ok::<(), hmalloc::OutOfMemory>(())
+    /// ```
+    #[must_use]
+    pub fn map(&self) -> Map<'_, B> {
+        Map { spans: &self.spans }
+    }
+
     /// The source of the heap's memory.
+    #[must_use]
     pub fn brk(&self) -> &B {
         &self.spans.brk
     }

@@ -1,9 +1,9 @@
 //! A barrier that all threads of the process pass, wherever they are, so that they need none of their own.
 
+use crate::kernel::call::{Errno, Sysno, syscall};
 use crate::kernel::tasks;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use core::sync::atomic::{AtomicU32, fence};
-use syscalls::{Errno, Sysno, syscall};
 
 const PRIVATE_EXPEDITED: usize = 8;
 const REGISTER_PRIVATE_EXPEDITED: usize = 16;

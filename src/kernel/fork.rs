@@ -15,72 +15,26 @@
 //! and gets its turn without a lock. A lock that it holds already, because it forks in a signal handler that
 //! interrupted a call, or inside of `with`, is left to it, in the child as well: that call goes on when the handler
 //! returns.
+//!
+//! Two threads may want to fork while each is inside of a call that only its own handler's end will end. So whoever waits
+//! here says so first:
+//!
+//! ```text
+//! interrupted in its tier        parked: the call does not go on before its thread has had all locks. Another fork need
+//!                                not wait for it. In that one's child the tier is put aside, as one of a killed thread
+//! holds a lock                   stuck: another fork whose thread holds one, too, leaves this one out. In that one's child
+//!                                the heap has lost its lock: blocks are mappings of their own there
+//! ```
+//!
+//! `CLAIM` is the one lock that no fork leaves out, and is taken before any is left out. So whoever leaves one out knows
+//! that its holder is still here and waits. It is waited for as the others are: while none is held.
 
+use crate::kernel::around::{self, Side};
 use crate::kernel::seat::{self, Endless, FORK_PATIENCE, Seat};
 use crate::kernel::seats::{self, SEATS};
 use crate::kernel::{libc, tasks};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize};
-
-/// What a heap whose threads work without its lock does around a fork, while all locks are held.
-pub(crate) struct Around {
-    /// Stops the threads. False if one cannot be stopped now: then the locks are left for a moment.
-    pub(crate) stop: fn(*const ()) -> bool,
-    /// Lets them go on, in the parent or in the child, where they are no more.
-    pub(crate) go_on: fn(*const (), Side),
-}
-
-/// On which side of a fork a handler runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
-    Parent,
-    Child,
-}
-
-/// For each seat, what its heap does and with what.
-static AROUND: [(AtomicPtr<Around>, AtomicPtr<()>); SEATS.len()] =
-    [const { (AtomicPtr::new(core::ptr::null_mut()), AtomicPtr::new(core::ptr::null_mut())) }; SEATS.len()];
-
-/// Has `around` called with `subject` around each fork, for the heap that has this seat. False if another heap that shares
-/// the seat has that done already.
-pub(crate) fn call_around(seat: &Seat, around: &'static Around, subject: *const ()) -> bool {
-    let Some((hook, place)) = seats::number(seat).and_then(|at| AROUND.get(at)) else { return false };
-    if !hook.load(Relaxed).is_null() {
-        return false;
-    }
-    place.store(subject.cast_mut(), Relaxed);
-    hook.store(core::ptr::from_ref(around).cast_mut(), Release);
-    true
-}
-
-/// Ends what [`call_around`] began, for the heap of this subject.
-pub(crate) fn end_around(seat: &Seat, subject: *const ()) {
-    let hook = seats::number(seat).and_then(|at| AROUND.get(at));
-    if let Some((hook, _)) = hook.filter(|(_, place)| core::ptr::eq(place.load(Relaxed), subject)) {
-        hook.store(core::ptr::null_mut(), Relaxed);
-    }
-}
-
-fn hooks() -> impl Iterator<Item = (&'static Around, *const ())> {
-    // SAFETY: null, or a static.
-    AROUND.iter().filter_map(|(hook, place)| unsafe {
-        hook.load(Acquire).as_ref().map(|hook| (hook, place.load(Relaxed).cast_const()))
-    })
-}
-
-/// Stops the threads of all heaps. False if one could not be stopped: then all go on.
-fn stop_all() -> bool {
-    let stopped = hooks().take_while(|(hook, subject)| (hook.stop)(*subject)).count();
-    let all = stopped == hooks().count();
-    if !all {
-        hooks().take(stopped).for_each(|(hook, subject)| (hook.go_on)(subject, Side::Parent));
-    }
-    all
-}
-
-fn go_on(side: Side) {
-    hooks().for_each(|(hook, subject)| (hook.go_on)(subject, side));
-}
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 
 static REGISTERED: AtomicBool = AtomicBool::new(false);
 /// Held while a heap gets its seat, and by the thread that forks.
@@ -126,7 +80,7 @@ pub(crate) fn while_none_forks<R>(claim: impl FnOnce() -> R) -> R {
 }
 
 /// Whether the caller is the thread that forks.
-fn is_forker() -> bool {
+pub(crate) fn is_forker() -> bool {
     let forker = FORKER.load(Acquire);
     // The child has another thread id, and one thread. Threads that share a thread pointer have different ids.
     forker != 0
@@ -150,96 +104,127 @@ fn bit(index: usize) -> u32 {
 
 /// Takes a lock that may be the caller's own already; then it stays that, and the answer is false.
 pub(crate) fn take_for_fork(seat: &Seat) -> bool {
-    match seat.take_within(FORK_PATIENCE) {
-        Ok(()) => true,
-        Err(Endless::Alone | Endless::Lent | Endless::Interrupted) => false,
+    wait_for(seat, false) == Wait::Taken
+}
+
+/// How the wait for a lock ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    Taken,
+    /// It is the caller's already.
+    Own,
+    /// It is left out.
+    Stuck,
+}
+
+fn wait_for(seat: &Seat, may_leave_out: bool) -> Wait {
+    match seat.take_within(FORK_PATIENCE, || may_leave_out && seat.is_stuck()) {
+        Ok(()) => Wait::Taken,
+        Err(Endless::Inside) => Wait::Stuck,
+        Err(Endless::Alone | Endless::Lent | Endless::Interrupted) => Wait::Own,
     }
 }
 
-/// Takes every lock but those that the caller has already, and returns one bit for each.
+/// The lock of this number, of which the vacant seat's is `CLAIM`.
+fn lock(at: usize) -> &'static Seat {
+    if at == 0 { &CLAIM } else { &SEATS[at] }
+}
+
+/// Takes libc's list of streams, then `CLAIM` and every lock but those that the caller has already, and if it has any, those that
+/// are stuck. Returns one bit for each.
+///
+/// `CLAIM` is the caller's if a signal handler forks that interrupted the first use of a heap. That goes on when it returns,
+/// and keeps other threads from forking meanwhile.
 ///
 /// A thread that holds one may wait for another (a heap used inside of another's `with`), so there is no long wait
-/// while a lock is held: what was taken is left, and the next round begins with the busy one. Where many are busy
+/// while a lock is held: what was taken is left, the busy one is waited for, and the next round begins. Where many are busy
 /// nearly all the time, they are never all free at once; then each is waited for, in every round a little longer.
-fn take_all() -> u32 {
-    let (mut own, mut wanted) = (0, 0);
+fn take_all(has_any: bool) -> u32 {
+    let (mut own, mut taken) = (0, 0);
     for round in 0_u32.. {
-        let mut taken = 0;
-        if wanted != 0 {
-            if take_for_fork(&SEATS[wanted]) { taken = bit(wanted) } else { own |= bit(wanted) }
-        }
-        let open = |&at: &usize| !SEATS[at].is_vacant() && (own | taken) & bit(at) == 0;
-        let mut more = 0;
-        match (1..SEATS.len()).filter(open).find(|&at| !try_take(at, round.saturating_sub(ROUNDS), &mut more)) {
-            None => return taken | more,
-            Some(busy) => wanted = busy,
-        }
+        libc::lock_streams();
+        let open = |&at: &usize| !lock(at).is_vacant() && own & bit(at) == 0;
+        let get = |at, taken: &mut u32| try_take(at, round.saturating_sub(ROUNDS), taken) || has_any && is_left_out(at);
+        let Some(busy) = (0..SEATS.len()).filter(open).find(|&at| !get(at, &mut taken)) else { break };
         // SAFETY: taken in this round.
-        unsafe { leave_all(taken | more) };
+        unsafe { leave_all(core::mem::take(&mut taken)) };
+        libc::unlock_streams();
+        match wait_for(lock(busy), has_any) {
+            // SAFETY: taken now. The list of streams is to be taken before it.
+            Wait::Taken => unsafe { lock(busy).leave_and_wake() },
+            Wait::Own => own |= bit(busy),
+            Wait::Stuck => {}
+        }
     }
-    0
+    taken
 }
 
+/// Takes a lock that is free, or is left within so many sleeps.
 fn try_take(at: usize, sleeps: u32, taken: &mut u32) -> bool {
-    let got = SEATS[at].try_take() || sleeps > 0 && SEATS[at].take_briefly(sleeps);
+    let got = lock(at).try_take_spinning() || sleeps > 0 && lock(at).take_briefly(sleeps);
     *taken |= if got { bit(at) } else { 0 };
     got
+}
+
+/// Whether a lock is left out, for a caller that has `CLAIM` and holds another lock in an interrupted call.
+fn is_left_out(at: usize) -> bool {
+    at != 0 && lock(at).is_stuck()
 }
 
 /// # Safety
 ///
 /// The caller has taken the locks of these bits.
 unsafe fn leave_all(taken: u32) {
-    for (at, seat) in SEATS.iter().enumerate().skip(1) {
-        if taken & bit(at) != 0 {
-            // SAFETY: the caller's promise.
-            unsafe { seat.leave_and_wake() };
-        }
-    }
-}
-
-/// Takes `CLAIM` and every lock.
-fn take_claim_and_all() -> u32 {
-    // Not taken if a signal handler forks that interrupted the first use of a heap. That goes on when it returns, and
-    // keeps other threads from forking meanwhile.
-    let claim = if take_for_fork(&CLAIM) { bit(0) } else { 0 };
-    take_all() | claim
-}
-
-/// # Safety
-///
-/// The caller has taken the locks of these bits.
-unsafe fn leave_claim_and_all(taken: u32) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        leave_all(taken);
-        if taken & bit(0) != 0 {
-            CLAIM.leave_and_wake();
-        }
+    for at in (1..SEATS.len()).chain([0]).filter(|&at| taken & bit(at) != 0) {
+        // SAFETY: the caller's promise.
+        unsafe { lock(at).leave_and_wake() };
     }
 }
 
 extern "C" fn before() {
-    libc::lock_streams();
     if is_forker() {
         // A signal handler forks that interrupted the fork of its own thread, which holds everything.
+        libc::lock_streams();
         NESTED.fetch_add(1, Relaxed);
         return;
     }
-    let mut taken = take_claim_and_all();
-    while !stop_all() {
-        // A thread that does not stop may be waiting for any of these, in a signal handler that forks, too.
-        // SAFETY: taken above.
-        unsafe { leave_claim_and_all(taken) };
-        libc::unlock_streams();
-        tasks::sleep(1);
-        libc::lock_streams();
-        taken = take_claim_and_all();
-    }
+    around::park(true);
+    let has_any = SEATS.iter().any(Seat::is_held_by_caller);
+    let held = note_held();
+    let taken = take_all_and_stop(has_any);
+    held.for_each(|seat| seat.set_stuck(false));
     FORKER_POINTER.store(seat::this_thread(), Relaxed);
     FORKER_PROCESS.store(tasks::process_id(), Relaxed);
     FORKER.store(tasks::thread_id(), Release);
     TAKEN.store(taken, Release);
+}
+
+/// Notes that the locks which the caller's thread holds already are stuck until it has all others. Returns them, except for
+/// those that a handler's fork of this thread has noted before.
+fn note_held() -> impl Iterator<Item = &'static Seat> {
+    let held = SEATS.iter().enumerate().filter(|(_, seat)| seat.is_held_by_caller() && !seat.is_stuck());
+    let held = held.fold(0, |held, (at, seat)| {
+        seat.set_stuck(true);
+        held | bit(at)
+    });
+    SEATS.iter().enumerate().filter_map(move |(at, seat)| (held & bit(at) != 0).then_some(seat))
+}
+
+/// Takes all locks, with all threads at rest. What the caller has interrupted is parked until then.
+fn take_all_and_stop(has_any: bool) -> u32 {
+    loop {
+        let taken = take_all(has_any);
+        around::park(false);
+        if around::stop_all() {
+            return taken;
+        }
+        // A thread that does not stop may be waiting for any of these, in a signal handler that forks, too.
+        around::park(true);
+        // SAFETY: taken above.
+        unsafe { leave_all(taken) };
+        libc::unlock_streams();
+        tasks::sleep(1);
+    }
 }
 
 extern "C" fn parent() {
@@ -249,7 +234,7 @@ extern "C" fn parent() {
 
 extern "C" fn child() {
     // A thread that lent a heap out before the fork still does, under another id.
-    SEATS.iter().for_each(Seat::renew_lender);
+    SEATS.iter().for_each(Seat::renew_after_fork);
     after(Side::Child);
     libc::reset_streams();
 }
@@ -259,16 +244,17 @@ fn after(side: Side) {
         NESTED.fetch_sub(1, Relaxed);
         return;
     }
-    go_on(side);
+    around::go_on(side);
     let taken = TAKEN.swap(0, AcqRel);
     FORKER.store(0, Release);
     // SAFETY: `before` has taken them, in this thread or the one that it is a copy of.
-    unsafe { leave_claim_and_all(taken) };
+    unsafe { leave_all(taken) };
 }
 
 // musl calls this around `fork`. It is weak there, as it is here: a program that calls `pthread_atfork` brings another
 // one, which is used then. A static program has no other way to hear of a fork, for a weak reference to
 // `pthread_atfork` brings nothing in. Elsewhere nothing calls it.
+#[allow(unused_macros, reason = "not every target has a line for it below")]
 macro_rules! fork_handler {
     ($jump:literal) => {
         core::arch::global_asm!(
@@ -286,12 +272,14 @@ macro_rules! fork_handler {
     };
 }
 
-#[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
-fork_handler!("jmp");
-#[cfg(any(target_arch = "aarch64", target_arch = "arm", target_arch = "loongarch64"))]
-fork_handler!("b");
-#[cfg(any(target_arch = "riscv64", target_arch = "riscv32"))]
-fork_handler!("tail");
+on_linux! {
+    #[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
+    fork_handler!("jmp");
+    #[cfg(any(target_arch = "aarch64", target_arch = "arm", target_arch = "loongarch64"))]
+    fork_handler!("b");
+    #[cfg(any(target_arch = "riscv64", target_arch = "riscv32"))]
+    fork_handler!("tail");
+}
 
 /// Before a fork with a negative number, after it with 0 in the parent and 1 in the child.
 #[allow(dead_code, reason = "not every architecture has musl, and then nothing jumps here")]

@@ -40,7 +40,7 @@ pub(crate) unsafe fn thread_pointer() -> usize {
     use core::arch::asm;
     let mut pointer = 0;
     // SAFETY: reads the thread pointer; on x86 and x86_64 through the word to which it points, which holds it by the ABI.
-    #[cfg(not(miri))]
+    #[cfg(all(not(miri), any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux"))))]
     unsafe {
         #[cfg(target_arch = "x86_64")]
         asm!("mov {}, fs:0", out(reg) pointer, options(nostack, preserves_flags, readonly));
@@ -93,7 +93,11 @@ pub(crate) fn is_unused_pointer(pointer: usize) -> bool {
 ///
 /// The kernel has mapped the code: all Linux kernels for arm do, but for those that were built without it
 /// (`CONFIG_KUSER_HELPERS=n`), on which the call faults.
-#[cfg(all(target_arch = "arm", not(miri)))]
+#[cfg(all(
+    target_arch = "arm",
+    not(miri),
+    any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux"))
+))]
 #[inline(always)]
 unsafe fn kernel_helper() -> usize {
     const GET_TLS: usize = 0xffff_0fe0;
@@ -122,6 +126,21 @@ pub(crate) fn at_fork(before: Handler, parent: Handler, child: Handler) {
     } else if let Some(register) = linked!(hmalloc_libc_pthread_atfork) {
         // SAFETY: other libcs do not unload libraries.
         unsafe { register(before, parent, child) };
+    }
+}
+
+type AtExit = extern "C" fn(*mut c_void);
+type RegisterAtExit = unsafe extern "C" fn(AtExit, *mut c_void, *const c_void) -> c_int;
+
+weak!(hmalloc_libc_at_exit, "__cxa_atexit", RegisterAtExit);
+
+/// Has `call` called with `argument` when the process exits, or the library is unloaded that this is in. glibc, musl and
+/// bionic have that, for C++. Without a libc nothing happens.
+pub(crate) fn at_exit(call: AtExit, argument: *mut c_void) {
+    if let Some(register) = linked!(hmalloc_libc_at_exit) {
+        let library = linked!(hmalloc_libc_dso_handle).map_or(core::ptr::null(), |handle| handle.as_ptr());
+        // SAFETY: the function takes any call and argument. Running out of memory is the only failure: nothing is said then.
+        unsafe { register(call, argument, library) };
     }
 }
 

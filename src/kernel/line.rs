@@ -4,7 +4,7 @@
 use core::fmt;
 
 /// As long as any line of this crate.
-pub(crate) type Line = Text<256>;
+pub(crate) type Line = Text<320>;
 
 /// A text on the stack. What does not fit is left out.
 pub struct Text<const MAX: usize> {
@@ -23,6 +23,12 @@ impl<const MAX: usize> Text<MAX> {
             *next = byte;
             self.length += 1;
         }
+    }
+
+    /// Appends a byte; another character in the place of one that a terminal might obey.
+    #[inline(never)]
+    pub(crate) fn printable(&mut self, byte: u8) {
+        self.byte(if (b' '..=b'~').contains(&byte) { byte } else { b'?' });
     }
 
     /// Appends text. Out of line, as it is called for every piece.
@@ -79,11 +85,34 @@ impl<const MAX: usize> Default for Text<MAX> {
     }
 }
 
+impl<const MAX: usize> fmt::Debug for Text<MAX> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
 /// For what formats anyway: the C libraries' reports.
 impl<const MAX: usize> fmt::Write for Text<MAX> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.text(text);
         Ok(())
+    }
+}
+
+on_linux! {
+    /// The longest line that [`say`] writes, with its newline.
+    const SAID: usize = 512;
+
+    /// Writes `hmalloc: TEXT` and a newline to a descriptor: the form in which the crate reports a misuse, for those who format.
+    ///
+    /// # Errors
+    ///
+    /// As for [`write_line`](crate::process::write_line).
+    pub fn say(descriptor: i32, text: fmt::Arguments<'_>) -> Result<(), crate::kernel::call::Errno> {
+        let mut line = Text::<SAID>::new();
+        let _ = fmt::Write::write_fmt(&mut line, format_args!("hmalloc: {text}"));
+        line.end_line();
+        crate::kernel::sys::write_line(descriptor, line.as_bytes())
     }
 }
 
@@ -109,7 +138,7 @@ mod tests {
         for _ in 0..100 {
             line.text("eight by");
         }
-        assert_eq!(line.as_str(), "eight by".repeat(256 / 8));
+        assert_eq!(line.as_str(), "eight by".repeat(320 / 8));
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod waiting;
 mod word;
 
 use crate::kernel::{atomic, libc, tasks};
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicU32};
 pub(crate) use waiting::{Endless, FORK_PATIENCE};
 use word::{HELD, Word};
@@ -30,7 +30,14 @@ pub(crate) struct Seat {
     starving: AtomicU32,
     /// How many locks share this seat.
     users: AtomicU32,
+    /// [`STUCK`] or [`LOST`], or 0.
+    missing: AtomicU32,
 }
+
+/// The lock's holder waits for a fork, and does not go on before.
+const STUCK: u32 = 1;
+/// The lock's holder was left behind by a fork: it was stuck in the parent.
+const LOST: u32 = 2;
 
 /// Notes that every thread has a thread pointer of its own, if the program has a libc.
 pub(crate) fn use_thread_pointers() {
@@ -70,7 +77,8 @@ fn held_by_caller() -> u32 {
 
 impl Seat {
     pub(crate) const fn new() -> Self {
-        Self { word: Word::new(), lender: AtomicU32::new(0), starving: AtomicU32::new(0), users: AtomicU32::new(0) }
+        let [lender, starving, users, missing] = [const { AtomicU32::new(0) }; 4];
+        Self { word: Word::new(), lender, starving, users, missing }
     }
 
     /// Whether it was never made a lock.
@@ -98,6 +106,7 @@ impl Seat {
     /// next heap that gets it must not wait for a `before_fork` that no `after_fork` followed.
     pub(crate) fn part(&self) {
         if self.users.load(Relaxed) == 1 {
+            self.missing.store(0, Relaxed);
             self.word.release();
         }
         self.users.fetch_sub(1, Relaxed);
@@ -119,11 +128,33 @@ impl Seat {
         self.word.leave()
     }
 
-    /// Whether the caller's thread holds the lock, as far as thread pointers tell, and has not lent out what it protects: then
-    /// the caller is a signal handler.
+    /// Whether the caller cannot get the lock because it is a signal handler and its own thread holds it, as far as thread
+    /// pointers tell, and has not lent out what it protects; or because the holder is [lost](Self::is_lost).
     pub(crate) fn is_interrupted(&self) -> bool {
-        let mine = held_by_caller();
-        mine != HELD && self.word.is_held_as(mine) && !self.is_lent()
+        self.is_held_by_caller() && !self.is_lent() || self.is_lost()
+    }
+
+    /// Whether the caller's thread holds the lock, as far as thread pointers tell; if it has lent out what that protects, as its
+    /// thread id tells.
+    pub(crate) fn is_held_by_caller(&self) -> bool {
+        let (mine, lender) = (held_by_caller(), self.lender.load(Relaxed));
+        let held = mine != HELD && self.word.is_held_as(mine) && !self.is_lost();
+        held && (lender == 0 || lender == tasks::thread_id())
+    }
+
+    /// Whether the holder waits for a fork, or is lost.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.missing.load(Acquire) != 0
+    }
+
+    /// Notes that the holder, who is the caller, waits for a fork, or no longer does.
+    pub(crate) fn set_stuck(&self, stuck: bool) {
+        self.missing.store(if stuck { STUCK } else { 0 }, Release);
+    }
+
+    /// Whether the holder is none of this process.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.missing.load(Relaxed) == LOST
     }
 
     /// Whether what the lock protects is lent out.
@@ -136,9 +167,12 @@ impl Seat {
         self.lender.store(thread, Relaxed);
     }
 
-    /// Renews the lender's thread id in the child of a fork, if the heap is lent out: its one thread has a new id.
-    pub(crate) fn renew_lender(&self) {
-        if self.is_lent() {
+    /// Brings up to date, in the child of a fork, who holds and who lends: its one thread has a new id, and others are lost.
+    pub(crate) fn renew_after_fork(&self) {
+        if self.is_stuck() {
+            self.missing.store(LOST, Relaxed);
+            self.set_lender(0);
+        } else if self.is_lent() {
             self.set_lender(tasks::thread_id());
         }
     }

@@ -1,8 +1,8 @@
 //! System calls about tasks: which one the caller is, whether there are others, waiting for one of them; and the clock. An
 //! interpreter makes none: its threads wait by spinning.
 
+use crate::kernel::call::{Errno, Sysno, syscall};
 use core::sync::atomic::AtomicU32;
-use syscalls::{Errno, Sysno, syscall};
 
 const FUTEX_WAIT_PRIVATE: usize = 128;
 const FUTEX_WAKE_PRIVATE: usize = 1 | 128;

@@ -84,7 +84,7 @@ impl Pieces<'_> {
 }
 
 /// What a span is used for, as [`Heap::spans`](crate::Heap::spans) reports it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SpanKind {
     /// Headers and page map.
     Metadata,
@@ -106,7 +106,7 @@ pub enum SpanKind {
 }
 
 /// A span of the heap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SpanInfo {
     /// Address of the first byte, a multiple of [`PAGE`](crate::PAGE).
     pub address: usize,

@@ -208,15 +208,17 @@ fn lists<B>(spans: &Spans<B>, tier: &Tier) -> Result<(), Corruption> {
 
 /// I10, both ways; that empty slabs are listed, too, is asserted with the lists.
 fn empties<B>(spans: &Spans<B>, tier: &Tier) -> Result<(), Corruption> {
-    for (index, empty) in tier.empties().iter().enumerate() {
+    for (index, empty) in tier.empties.all().iter().enumerate() {
         let Some(slab) = *empty else { return Err(Corruption { invariant: 10, address: 0 }) };
         ensure(spans.map.is_record(slab.span()), 10, slab.address())?;
         let sound = slab.span().is(Kind::Slab) && slab.place() == Place::Empty && slab.live_slots() == 0;
-        ensure(sound && !tier.empties()[..index].contains(empty), 10, slab.start())?;
+        ensure(sound && !tier.empties.all()[..index].contains(empty), 10, slab.start())?;
     }
     let mut empty = spans.iter().filter_map(Span::as_slab).filter(|slab| slab.place() == Place::Empty);
-    let forgotten = empty.find(|&slab| !tier.empties().contains(&Some(slab)));
-    ensure(forgotten.is_none(), 10, forgotten.map_or(0, Slab::start))
+    let forgotten = empty.find(|&slab| !tier.empties.all().contains(&Some(slab)));
+    ensure(forgotten.is_none(), 10, forgotten.map_or(0, Slab::start))?;
+    let pages: usize = tier.empties.all().iter().flatten().map(|slab| slab.span().page_count()).sum();
+    ensure(pages == tier.empties.pages as usize, 10, 0)
 }
 
 /// I12.

@@ -8,7 +8,7 @@ use crate::look::blocks::{SpanInfos, SpanKind};
 /// The heap in numbers. Bytes unless said otherwise.
 ///
 /// `heap_bytes` = `live_bytes` + `free_bytes` + `metadata_bytes`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Stats {
     /// Blocks that callers hold. A count.
     pub live_blocks: usize,

@@ -5,7 +5,7 @@ use crate::door::misuse::Misuse;
 use core::fmt;
 
 /// Why a block could not be resized. The block is unchanged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ResizeError {
     /// The pointer is not a live block's.
     Misuse(Misuse),

@@ -118,6 +118,12 @@ macro_rules! stage {
             }
         }
 
+        impl<B: Brk> core::fmt::Debug for $module::$name<B> {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                f.debug_struct(stringify!($name)).finish_non_exhaustive()
+            }
+        }
+
         impl<B: Brk> Stage for $module::$name<B> {
             type Source = B;
 

@@ -6,7 +6,8 @@ use crate::tier::Tier;
 use crate::tier::directory::Directory;
 use crate::tier::others::Others;
 use core::cell::UnsafeCell;
-use core::sync::atomic::Ordering::Relaxed;
+use core::mem::offset_of;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicU32, AtomicUsize};
 
 /// A tier that a thread can own. It stays where it is; a thread that dies leaves it to the next.
@@ -20,12 +21,20 @@ pub(crate) struct OwnTier {
     task: AtomicU32,
     /// 1 if the owner has another tier since.
     left: AtomicU32,
+    /// How many handlers of the owner's, one inside of the other, have interrupted an operation in this tier and wait for a
+    /// fork: so it does not go on now.
+    parked: AtomicU32,
     pub(crate) others: Others,
     tier: UnsafeCell<Tier>,
 }
 
+/// Where a debugger finds the owner's `thread` and `task`.
+pub(crate) const TIER_OFFSETS: [usize; 2] = [offset_of!(OwnTier, thread), offset_of!(OwnTier, task)];
+
 /// In place of a thread pointer: a handle owns the tier.
 pub(crate) const BY_HANDLE: usize = 2;
+/// In place of a thread pointer: the owner is no more, and was in the middle of an operation.
+const GONE: usize = 6;
 
 impl OwnTier {
     /// Makes tier number `number` in memory that is zero, and leaves it without an owner.
@@ -91,7 +100,7 @@ impl OwnTier {
 
     /// Whether the owner finds the tier by its thread pointer.
     pub(crate) fn is_found_by_pointer(&self) -> bool {
-        self.thread() > BY_HANDLE && self.left.load(Relaxed) == 0
+        self.thread() > GONE && self.left.load(Relaxed) == 0
     }
 
     /// Whether the owner is known to have been killed, if it is in the middle of an operation.
@@ -99,7 +108,33 @@ impl OwnTier {
     /// That the task which became the owner is gone is no proof: libcs give a new thread the pointer of one that has ended,
     /// and then it goes on with that one's tier. But there no thread is killed alone. A handle stays with its task.
     pub(crate) fn was_killed(&self) -> bool {
-        (self.thread() == BY_HANDLE || !crate::kernel::seat::tells_threads()) && self.is_abandoned()
+        self.is_put_aside()
+            || (self.thread() == BY_HANDLE || !crate::kernel::seat::tells_threads()) && self.is_abandoned()
+    }
+
+    /// Puts the tier aside, which nobody finds any more: its owner is no more, and was in the middle of an operation.
+    pub(crate) fn put_aside(&self) {
+        self.task.store(0, Relaxed);
+        self.thread.store(GONE, Relaxed);
+        self.parked.store(0, Relaxed);
+    }
+
+    /// Whether it was [put aside](Self::put_aside).
+    pub(crate) fn is_put_aside(&self) -> bool {
+        self.thread() == GONE
+    }
+
+    /// Notes that the interrupted operation of the owner, who is the caller, does not go on before it says so. The caller has
+    /// no other way to go on than to take the lock, and says so while it holds that.
+    pub(crate) fn park(&self, parked: bool) {
+        // Only the owner writes, and its handlers leave what they have found.
+        let count = self.parked.load(Relaxed);
+        self.parked.store(if parked { count + 1 } else { count.saturating_sub(1) }, Release);
+    }
+
+    /// Whether the owner's operation does not go on as long as the caller has the lock.
+    pub(crate) fn is_parked(&self) -> bool {
+        self.parked.load(Acquire) != 0
     }
 
     /// Makes the calling task the owner, under a thread pointer; or with 0, leaves the tier without one. `task` is its thread

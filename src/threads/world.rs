@@ -4,10 +4,9 @@ use super::handlers::Handlers;
 use super::own::{BY_HANDLE, OwnTier};
 use super::table::Table;
 use crate::ground::shared::{SharedU32, SharedUsize};
-use crate::kernel::fork::{Around, Side};
-use crate::kernel::seat::Seat;
-use crate::kernel::{barrier, fork, seat, tasks};
+use crate::kernel::{seat, tasks};
 use crate::tier::directory::{Directory, TIERS_MAX};
+use core::mem::offset_of;
 use core::sync::atomic::AtomicPtr;
 use core::sync::atomic::Ordering::{Acquire, Release};
 
@@ -56,6 +55,16 @@ pub struct World {
     pub(crate) asked_all: SharedU32,
     /// How many owned tiers there were after dead owners were last looked for.
     living: SharedUsize,
+}
+
+/// Where a debugger finds the chunks of freed bits, the table of tiers by number, and how many there are.
+pub(crate) const WORLD_OFFSETS: [usize; 3] =
+    [offset_of!(World, directory) + offset_of!(Directory, chunks), offset_of!(World, tiers), offset_of!(World, count)];
+
+impl core::fmt::Debug for World {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("World").finish_non_exhaustive()
+    }
 }
 
 impl World {
@@ -142,8 +151,13 @@ impl World {
 
     /// Whether a thread is in the middle of an operation, which a signal handler of it has interrupted.
     pub(crate) fn is_interrupted(&self, thread: usize) -> bool {
+        self.interrupted(thread).next().is_some()
+    }
+
+    /// The tiers of a thread in which an operation is under way.
+    fn interrupted(&self, thread: usize) -> impl Iterator<Item = &OwnTier> {
         let task = self.task_with_handles();
-        self.tiers().any(|tier| tier.is_of(thread, task) && tier.lease.is_busy())
+        self.tiers().filter(move |tier| tier.is_of(thread, task) && tier.lease.is_busy())
     }
 
     /// Takes a tier from its owner, who is stopped, or is the caller, or does not exist in this process.
@@ -152,6 +166,14 @@ impl World {
             self.table.remove(tier.thread());
         }
         tier.set_owner(0, 0);
+    }
+
+    /// Puts a tier aside whose owner is no more, and was in the middle of an operation.
+    pub(crate) fn put_aside(&self, tier: &OwnTier) {
+        if self.is_in_table(tier) {
+            self.table.remove(tier.thread());
+        }
+        tier.put_aside();
     }
 
     /// Whether a thread finds the tier by its thread pointer.
@@ -178,10 +200,15 @@ impl World {
         Some(tier)
     }
 
-    /// Stops all owners, and says whether they have stopped; what belongs to `thread`, the caller, is not waited for. If one could not be stopped in time, all go on: it
-    /// may be waiting for the lock that the caller holds, in a signal handler. Whoever is stopped goes on with
-    /// [`restore`](Self::restore).
+    /// Stops all owners, and says whether they have stopped; what belongs to `thread`, the caller, is not waited for. If one
+    /// could not be stopped in time, all go on: it may be waiting for the lock that the caller holds, in a signal handler.
+    /// Whoever is stopped goes on with [`restore`](Self::restore).
     pub(crate) fn stop(&self, thread: usize, barrier: fn()) -> bool {
+        self.stop_until(thread, barrier, |_| false)
+    }
+
+    /// The same, and who is `still` counts as stopped, too, but the caller must not use its tier.
+    fn stop_until(&self, thread: usize, barrier: fn(), still: fn(&OwnTier) -> bool) -> bool {
         let task = self.task_with_handles();
         let other = |tier: &&OwnTier| !tier.is_unused() && !tier.is_of(thread, task);
         self.stops.set(self.stops.get() + 1);
@@ -190,7 +217,7 @@ impl World {
             return true;
         }
         barrier();
-        let stopped = self.tiers().filter(other).all(wait);
+        let stopped = self.tiers().filter(other).all(|tier| wait(tier, still));
         if !stopped {
             self.restore();
         }
@@ -202,48 +229,6 @@ impl World {
         if self.tiers().any(|tier| tier.thread() == BY_HANDLE) { tasks::thread_id() } else { 0 }
     }
 
-    /// Stops all owners around a fork, at which the caller's own operation may be interrupted.
-    fn stop_for_fork(world: *const ()) -> bool {
-        // SAFETY: given to `call_around`; worlds stay.
-        let world = unsafe { &*world.cast::<Self>() };
-        world.stop(seat::thread_pointer(), barrier::pass_all)
-    }
-
-    /// Lets them go on.
-    fn go_on_after_fork(world: *const (), side: Side) {
-        // SAFETY: as above.
-        let world = unsafe { &*world.cast::<Self>() };
-        world.go_on(side, seat::thread_pointer(), fork::forker());
-    }
-
-    /// Ends a stop around a fork: in the child those that are no more leave their tiers to others. `thread` is the caller's
-    /// thread pointer, `task` the thread id of the task that forked.
-    pub(crate) fn go_on(&self, side: Side, thread: usize, task: u32) {
-        if side == Side::Child {
-            // Whoever was doing that is no more.
-            self.handlers.end();
-            let mine = |tier: &&OwnTier| tier.is_of(thread, task);
-            // They were stopped; if one is busy, then it was about to see that.
-            self.tiers().filter(|tier| !mine(tier)).for_each(|tier| {
-                tier.lease.reset();
-                self.vacate(tier);
-            });
-            self.tiers().filter(mine).for_each(OwnTier::renew_task);
-        }
-        self.restore();
-    }
-
-    /// Has all owners stopped around forks, for the heap with this seat.
-    pub(crate) fn watch_forks(&self, seat: &Seat) -> bool {
-        const AROUND: Around = Around { stop: World::stop_for_fork, go_on: World::go_on_after_fork };
-        fork::call_around(seat, &AROUND, core::ptr::from_ref(self).cast())
-    }
-
-    /// Ends what [`watch_forks`](Self::watch_forks) began.
-    pub(crate) fn forget_forks(&self, seat: &Seat) {
-        fork::end_around(seat, core::ptr::from_ref(self).cast());
-    }
-
     /// Stops one owner, as [`stop`](Self::stop) does. It goes on with [`restore`](Self::restore).
     pub(crate) fn stop_one(&self, tier: &OwnTier, barrier: fn()) -> bool {
         self.stops.set(self.stops.get() + 1);
@@ -252,7 +237,7 @@ impl World {
         }
         tier.lease.revoke();
         barrier();
-        let stopped = wait(tier);
+        let stopped = wait(tier, |_| false);
         if !stopped {
             self.restore();
         }
@@ -270,17 +255,20 @@ impl World {
     }
 }
 
-/// Waits until the owner of a revoked tier is at rest, or dead. False if it is neither after some time.
-fn wait(tier: &OwnTier) -> bool {
+/// Waits until the owner of a revoked tier is at rest, or `still`, or dead. False if it is none of that after some time.
+fn wait(tier: &OwnTier, still: fn(&OwnTier) -> bool) -> bool {
+    if tier.is_put_aside() {
+        return true;
+    }
     for _ in 0..SPINS {
-        if tier.lease.is_at_rest() {
+        if tier.lease.is_at_rest() || still(tier) {
             return true;
         }
         core::hint::spin_loop();
     }
     for _ in 0..PATIENCE {
         tasks::nap();
-        if tier.lease.is_at_rest() {
+        if tier.lease.is_at_rest() || still(tier) {
             return true;
         }
     }
@@ -288,5 +276,6 @@ fn wait(tier: &OwnTier) -> bool {
 }
 
 mod dead;
+mod forks;
 #[cfg(test)]
 mod tests;

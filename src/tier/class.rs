@@ -3,16 +3,18 @@
 
 mod sweep;
 
-use crate::ground::header::{MAX_SLOTS, Slab};
+use crate::ground::header::{MAX_SLOTS, Place, Slab};
 use crate::ground::prefetch::prefetch;
 use crate::ground::shared::SharedBits;
 use crate::tier::others::Others;
 use core::ptr::NonNull;
+pub(super) use sweep::is_plain;
 
 /// How much fresh memory a class opens at first, in bytes: mostly one kernel page.
 pub(crate) const TOUCHED_BYTES: usize = 4096;
-/// After so many sweeps over less than a word of slots, more are opened.
-pub(crate) const SWEEPS_MAX: u8 = 8;
+/// After so many sweeps over less than a word of slots, more are opened. As long as there are few, a block that comes and goes
+/// touches no second kernel page: with 8, a program that counts words touched two pages more, for buffers of 1 KiB.
+pub(crate) const SWEEPS_MAX: u8 = 64;
 
 /// A full slab is listed again once this fraction of its slots is free.
 pub(crate) const RELIST_FRACTION: usize = 8;
@@ -124,6 +126,14 @@ impl Class {
     #[inline(never)]
     pub(crate) fn forget_slabs(&mut self) {
         *self = Self { guests: self.guests, ..Self::new() };
+    }
+
+    /// Makes a slab, which is on no list, the current one.
+    #[inline]
+    pub(super) fn begin(&mut self, slab: Slab) {
+        slab.set_place(Place::Current, NEVER as usize);
+        self.slab = Some(slab);
+        (self.next, self.sweeps, self.zeros) = (0, 0, Zeros::NOTHING);
     }
 
     /// A slot that was at hand, if there is one. It is live from now on.

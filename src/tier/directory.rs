@@ -2,6 +2,7 @@
 
 use super::others::{Beside, Others, Outcome};
 use crate::ground::chunks::Chunks;
+use crate::ground::header::Slab;
 use crate::tier::slot::Slot;
 use core::sync::atomic::AtomicPtr;
 use core::sync::atomic::Ordering::{Acquire, Release};
@@ -40,16 +41,16 @@ impl Directory {
         self.others[usize::from(number) - 1].store(core::ptr::from_ref(others).cast_mut(), Release);
     }
 
-    /// Frees the slot that the caller has found at `address`, and does not own.
+    /// Frees the slot of a slab that the caller has found at `address`, and does not own.
     #[inline(always)]
-    pub(crate) fn free(&self, slot: Slot, address: usize) -> Outcome {
-        let owner = slot.slab.owner_number();
+    pub(crate) fn free(&self, slab: Slab, address: usize) -> Outcome {
+        let owner = slab.owner_number();
         let Some(others) = self.of(owner) else { return Outcome::NotShared };
-        match others.free(&self.chunks, slot, address, owner) {
+        match others.free(&self.chunks, slab, address, owner) {
             Ok(None) => Outcome::Freed,
             Ok(Some((now, page))) => {
                 let told = if now == owner { Some(others) } else { self.of(now) };
-                let unseen = told.is_some_and(|others| others.notify(slot.slab, page));
+                let unseen = told.is_some_and(|others| others.notify(slab, page));
                 if unseen { Outcome::FreedUnseen } else { Outcome::Freed }
             }
             Err(outcome) => outcome,

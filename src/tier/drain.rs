@@ -6,6 +6,7 @@ use crate::ground::company::if_threads;
 use crate::ground::header::{Place, Slab};
 use crate::ground::page_map::Lookup;
 use crate::ground::size_class::{CLASSES, SizeClass};
+use crate::tier::others::{Others, told_bit};
 
 impl Tier {
     /// Takes what other threads have freed in slabs of one class, if they have told of any.
@@ -18,10 +19,11 @@ impl Tier {
 
     /// Takes what other threads have freed in slabs of all classes, if they have told of any.
     pub(crate) fn drain(&mut self, lookup: &Lookup) {
-        if self.company().is_none() {
+        let told = self.company().map_or(0, Others::take_told);
+        if told == 0 {
             return;
         }
-        for class in (0..CLASSES).map(SizeClass::from_index) {
+        for class in (0..CLASSES).map(SizeClass::from_index).filter(|&class| told & told_bit(class) != 0) {
             self.drain_for(class, lookup);
         }
     }

@@ -89,6 +89,61 @@ mod tests {
         }
     }
 
+    /// Offsets that the walk below takes for each class: all that an address in a slab can have, unless the environment asks for
+    /// more. Those beyond are none of the heap's, and show by how much the reciprocals are exact.
+    fn offsets() -> u64 {
+        std::env::var("HMALLOC_TEST_OFFSETS").map_or(0, |text| text.parse().expect("a number"))
+    }
+
+    /// The first offset below `most` at which the multiplication and the division do not agree: whether a slot starts there, and
+    /// which. Between two starts the low half of the product only has to stay above.
+    fn first_difference(slot: u64, reciprocal: u64, most: u64) -> Option<u64> {
+        let step = u32::try_from(reciprocal).unwrap();
+        (0..most.div_ceil(slot)).find_map(|number| {
+            let (start, product) = (number * slot, number * slot * reciprocal);
+            let low = product as u32;
+            if low >= step || product >> 32 != number {
+                return Some(start);
+            }
+            let starts = |inside: u32| low.wrapping_add(inside.wrapping_mul(step)) < step;
+            let inside = 1..u32::try_from(slot.min(most - start)).unwrap();
+            // Without a branch in the loop, several offsets are taken in one instruction.
+            let any = inside.clone().fold(false, |any, inside| any | starts(inside));
+            if any {
+                inside.clone().find(|&inside| starts(inside)).map(|inside| start + u64::from(inside))
+            } else {
+                None
+            }
+        })
+    }
+
+    /// `HMALLOC_TEST_OFFSETS=4294967296 cargo test --lib at_all_ -- --nocapture` takes all that have 32 bits, and
+    /// prints how far each reciprocal is exact.
+    #[test]
+    fn the_reciprocals_agree_with_division_at_all_offsets() {
+        for class in (0..CLASSES).map(SizeClass::from_index) {
+            let (slot, reciprocal) = (class.slot_size() as u64, u64::from(class.reciprocal()));
+            let bytes = (class.slab_pages_max() * PAGE) as u64;
+            let last = bytes / slot * slot;
+            let wanted = if cfg!(miri) { 2000 } else { offsets().max(bytes) };
+            let first = first_difference(slot, reciprocal, wanted);
+            // Past the start of a slab's last slot, the multiplication may see the start of one more, whose bit is clear.
+            assert!(first.is_none_or(|first| first > last - slot), "slots of {slot} bytes differ at {first:?}");
+            if offsets() > 0 {
+                std::println!("{slot}: {} offsets, slabs of {bytes}, exact below {first:?}", wanted);
+            }
+        }
+    }
+
+    /// The control: a reciprocal that is one too small, or one too large, differs within the first few slots.
+    #[test]
+    fn a_wrong_reciprocal_differs() {
+        let class = SizeClass::of_size(48).unwrap();
+        let (slot, reciprocal) = (class.slot_size() as u64, u64::from(class.reciprocal()));
+        assert!(first_difference(slot, reciprocal - 1, PAGE as u64).is_some());
+        assert!(first_difference(slot, reciprocal + 3_000_000, PAGE as u64).is_some());
+    }
+
     #[test]
     fn a_class_with_few_pages_takes_short_slabs() {
         for class in (0..CLASSES).map(SizeClass::from_index) {

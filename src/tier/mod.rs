@@ -17,8 +17,9 @@
 //! | file | what it does |
 //! |---|---|
 //! | [`class`], `class/sweep` | one size class: the claimed word; the sweep for the next one, opening fresh slots |
+//! | [`refill`] | the next slots of a class, from the slabs that the tier has |
 //! | [`slot`] | from an address to a slot and its bit |
-//! | [`shelf`] | the places of slabs that are not current: full, listed, empty; and retiring them |
+//! | [`shelf`], [`empties`] | the places of slabs that are not current: full, listed, empty; and retiring them |
 //! | [`length`] | how long a new slab is |
 //! | [`units`], [`trim`] | what is known to be zero between live slots, and returning it |
 //! | [`others`], [`directory`], [`drain`], [`twice`] | slots that other threads have freed |
@@ -31,9 +32,11 @@
 pub(crate) mod class;
 pub(crate) mod directory;
 mod drain;
+pub(crate) mod empties;
 mod last_slots;
 mod length;
 pub(crate) mod others;
+mod refill;
 pub(crate) mod resize;
 mod shelf;
 pub(crate) mod shortage;
@@ -47,19 +50,17 @@ use crate::central::spans::{OutOfMemory, Spans};
 use crate::ground::company::if_threads;
 use crate::ground::contents::Unfilled;
 use crate::ground::header::{Place, Slab};
-use crate::ground::page_map::Lookup;
 use crate::ground::size_class::{CLASSES, MIN_ALIGN, SizeClass};
 use crate::kernel::brk::Brk;
-use class::{Class, Company, NEVER, Zeros};
+use class::{Class, Company};
 use core::alloc::Layout;
 use core::ptr::NonNull;
 use directory::Directory;
+use empties::{EMPTIES_FEW, Empties};
 use shortage::Shortage;
 
-/// The most empty slabs that are kept for their classes.
-const EMPTIES_MAX: usize = 4;
 /// How many slabs a tier takes in advance, and from how many pages of the class on.
-const STOCK: usize = EMPTIES_MAX - 1;
+const STOCK: usize = EMPTIES_FEW - 1;
 const STOCK_FROM: usize = 32;
 /// How many requests of a class are served by its host before it gets a slab of its own.
 const GUESTS_MAX: u8 = 16;
@@ -68,9 +69,7 @@ const GUESTS_MAX: u8 = 16;
 #[derive(Debug)]
 pub(crate) struct Tier {
     pub(crate) classes: [Class; CLASSES],
-    /// The first `empty_count` are the empty slabs (I10).
-    pub(crate) empties: [Option<Slab>; EMPTIES_MAX],
-    pub(crate) empty_count: usize,
+    pub(crate) empties: Empties,
     pub(crate) shortage: Shortage,
     /// Its number: 0 is that of the tier which all use in turns, under the lock.
     pub(crate) number: u16,
@@ -92,8 +91,7 @@ impl Tier {
     pub(crate) const fn new() -> Self {
         Self {
             classes: [const { Class::new() }; CLASSES],
-            empties: [None; EMPTIES_MAX],
-            empty_count: 0,
+            empties: Empties::new(),
             shortage: Shortage::new(),
             number: 0,
             others: None,
@@ -110,8 +108,8 @@ impl Tier {
         for class in &mut self.classes {
             class.forget_slabs();
         }
-        self.empties = [None; EMPTIES_MAX];
-        (self.empty_count, self.idle, self.attached) = (0, None, false);
+        self.empties = Empties::new();
+        (self.idle, self.attached) = (None, false);
         self.shortage = Shortage::new();
     }
 
@@ -167,20 +165,6 @@ impl Tier {
         size_class.coarse()
     }
 
-    /// Makes sure, without the central part, that a class has a slot at hand that serves requests of `size_class`, and returns
-    /// that class; or nothing.
-    pub(crate) fn find_alone(&mut self, size_class: SizeClass, lookup: &Lookup) -> Option<SizeClass> {
-        if self.has_slot(size_class) {
-            return Some(size_class);
-        }
-        let class = &self.classes[size_class.index()];
-        let guest = class.slab.is_none() && class.listed.is_none() && class.guests < GUESTS_MAX;
-        let host = if guest { size_class.coarse() } else { size_class };
-        let found = self.has_slot(host) || self.refill_alone(host, lookup);
-        self.classes[size_class.index()].guests += u8::from(found && guest);
-        found.then_some(host)
-    }
-
     /// Whether the slot that [`pop`](Self::pop) returned last in this class reads as zero.
     pub(crate) fn is_fresh(&self, size_class: SizeClass) -> bool {
         self.classes[size_class.index()].zeros.word()
@@ -193,7 +177,7 @@ impl Tier {
     /// with few free slots are soon used up; unless enough slots were freed since the sweep began, or there is no other
     /// slab.
     pub(crate) fn refill<B: Brk>(&mut self, size_class: SizeClass, spans: &mut Spans<B>) -> Result<(), OutOfMemory> {
-        while !self.claim_more(size_class) {
+        while !self.claim_more(size_class, false) {
             let next = match self.classes[size_class.index()].listed {
                 Some(slab) => slab,
                 None => self.new_slab(size_class, spans)?,
@@ -204,61 +188,11 @@ impl Tier {
         Ok(())
     }
 
-    /// [`refill`](Self::refill) from the slabs that the tier has, without the central part. Whether that was possible.
-    pub(crate) fn refill_alone(&mut self, size_class: SizeClass, lookup: &Lookup) -> bool {
-        if self.claim_more(size_class) {
-            return true;
-        }
-        // Only now: the longer others have freed in a slab, the less often they have to tell.
-        if self.classes[size_class.index()].listed.is_none() {
-            self.drain_for(size_class, lookup);
-        }
-        while !self.claim_more(size_class) {
-            let listed = self.classes[size_class.index()].listed;
-            let Some(next) = listed.filter(|slab| lookup.is_own_record(slab.span())) else { return false };
-            self.make_current(next);
-        }
-        true
-    }
-
-    /// Claims a word of the class's current slab. If that has none, the class leaves the slab.
-    #[inline]
-    fn claim_more(&mut self, size_class: SizeClass) -> bool {
-        let others = self.company();
-        let class = &mut self.classes[size_class.index()];
-        let Some(slab) = class.slab else { return false };
-        if class.claim_more(slab, others) {
-            return true;
-        }
-        class.slab = None;
-        self.leave(slab);
-        false
-    }
-
-    /// Makes a slab, which may be listed, the current one of its class.
-    fn make_current(&mut self, slab: Slab) {
-        match slab.place() {
-            Place::Listed => self.unlist(slab),
-            Place::Empty => {
-                self.unlist(slab);
-                self.forget_empty(slab);
-            }
-            Place::Full | Place::Spent | Place::Current => {}
-        }
-        slab.set_place(Place::Current, NEVER as usize);
-        self.attached = true;
-        let class = &mut self.classes[slab.size_class().index()];
-        class.slab = Some(slab);
-        class.next = 0;
-        class.sweeps = 0;
-        class.zeros = Zeros::NOTHING;
-    }
-
     /// Takes some more slabs for a class that grows, so that threads which grow at the same time meet less often in the
     /// central part. They are addresses until they are used, and retired like other empty slabs.
     pub(crate) fn stock<B: Brk>(&mut self, size_class: SizeClass, spans: &mut Spans<B>) {
         let held = self.classes[size_class.index()].pages as usize;
-        if held < STOCK_FROM || self.empty_count > 0 || self.draining || self.shortage.is_there() {
+        if held < STOCK_FROM || self.empties.count > 0 || self.draining || self.shortage.is_there() {
             return;
         }
         for _ in 0..STOCK {
@@ -284,17 +218,24 @@ impl Tier {
         let pages = size_class.slab_pages(self.classes[size_class.index()].pages as usize);
         self.look_ahead(spans);
         let wish = self.wish(size_class, pages);
-        match spans.take_slab(&wish, &mut |spans| self.retire_idle(spans)) {
-            Ok(slab) => {
-                self.classes[size_class.index()].pages += slab.span().page_count() as u32;
-                Ok(slab)
-            }
+        self.cut_new_slab(&wish, spans).or_else(|refused| {
             // Full slabs with a few free slots are used only now, when there is nothing else.
-            Err(refused) => {
-                self.look_at_all(spans);
-                self.classes[size_class.index()].listed.ok_or(refused)
+            self.look_at_all(spans);
+            if let Some(listed) = self.classes[size_class.index()].listed {
+                return Ok(listed);
             }
-        }
+            // What was refused may have been a long slab, because memory was not known to be short.
+            let shorter = self.wish(size_class, pages);
+            if shorter.grown < wish.grown { self.cut_new_slab(&shorter, spans) } else { Err(refused) }
+        })
+    }
+
+    /// A new slab, counted.
+    fn cut_new_slab<B: Brk>(&mut self, wish: &SlabWish, spans: &mut Spans<B>) -> Result<Slab, OutOfMemory> {
+        let slab = spans.take_slab(wish, &mut |spans| self.retire_idle(spans))?;
+        self.classes[wish.size_class.index()].pages += slab.span().page_count() as u32;
+        self.empties.note_missed(slab);
+        Ok(slab)
     }
 }
 

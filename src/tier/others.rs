@@ -16,7 +16,7 @@
 
 use crate::ground::atomic::{Acquire, AtomicU32, Relaxed, Release, fence_after_update};
 use crate::ground::chunks::{Chunks, WORDS};
-use crate::ground::freed::{Freed, Half, SLOTS, SLOTS_OF_LINE};
+use crate::ground::freed::{Freed, Half, SLOTS, SLOTS_OF_LINE, Taken};
 use crate::ground::header::Slab;
 use crate::ground::inbox::Inbox;
 use crate::ground::size_class::{CLASSES, SizeClass};
@@ -46,6 +46,8 @@ impl core::fmt::Debug for Others {
 struct Inboxes {
     /// How many slabs were put in since the owner last looked into one of them.
     unseen: AtomicU32,
+    /// A [bit](told_bit) for each inbox into which something was put since the owner last looked into all.
+    told: AtomicU32,
     of_class: [Inbox; CLASSES],
 }
 
@@ -113,26 +115,28 @@ impl Others {
         &self.inboxes.0.of_class[class.index()]
     }
 
-    /// Frees a slot of the owner's, for another thread. Returns whom to [notify](Self::notify) of which page, if that is to be
+    /// Frees the slot of the owner's slab at `address`, for another thread. Returns whom to [notify](Self::notify) of which page, if that is to be
     /// done: an owner whose slab it is by now.
     #[inline(always)]
     pub(super) fn free(
         &self,
         chunks: &Chunks,
-        slot: Slot,
+        slab: Slab,
         address: usize,
         owner: u16,
     ) -> Result<Option<(u16, u32)>, Outcome> {
-        let Some(page) = chunks.page_of(slot.slab).filter(|_| self.is_shared()) else {
+        let Some(page) = chunks.page_of(slab).filter(|_| self.is_shared()) else {
             return Err(Outcome::NotShared);
         };
-        let (word, bit) = word_of(chunks, page, slot);
-        let is_live = || Slot::live_at(slot.slab.span(), address).is_some_and(|again| again == slot);
-        if word.free(bit, || is_live() && slot.slab.owner_number() == owner).is_err() {
+        // Where the word would be. Whether a live slot starts there is decided after the word was loaded.
+        let number = Slot::number_near(slab, address);
+        let (word, bit) = word_of(chunks, page, number);
+        let is_live = || Slot::live_at(slab.span(), address).is_some_and(|slot| slot.number() == number);
+        if word.free(bit, || is_live() && slab.owner_number() == owner).is_err() {
             return Err(Outcome::NotLive);
         }
         fence_after_update();
-        Ok(slot.slab.note_freed_by_others(slot.number()).map(|owner| (owner, page)))
+        Ok(slab.note_freed_by_others(number).map(|owner| (owner, page)))
     }
 
     /// Tells the owner that slots of a slab were freed, after that was noted. Whether it has not looked for long.
@@ -143,7 +147,13 @@ impl Others {
             return false;
         }
         // If the slab has been retired meanwhile, any class will do.
-        self.inbox(slab.size_class()).put(page, link);
+        let class = slab.size_class();
+        self.inbox(class).put(page, link);
+        // Partner: the fence in `take_told`. Else the bit could be seen here that the owner is taking, and the page not there.
+        fence_after_update();
+        if self.inboxes.0.told.load(Relaxed) & told_bit(class) == 0 {
+            self.inboxes.0.told.fetch_or(told_bit(class), Relaxed);
+        }
         // A count that is lost now and then does no harm.
         let count = self.inboxes.0.unseen.load(Relaxed);
         self.inboxes.0.unseen.store(count.wrapping_add(1), Relaxed);
@@ -154,7 +164,7 @@ impl Others {
     pub(crate) fn has_freed(&self, slot: Slot) -> bool {
         let page = self.chunks().page_of(slot.slab);
         page.is_some_and(|page| {
-            let (word, bit) = word_of(self.chunks(), page, slot);
+            let (word, bit) = word_of(self.chunks(), page, slot.number());
             word.freed() & bit != 0
         })
     }
@@ -162,7 +172,7 @@ impl Others {
     /// What other threads have freed, and the owner has not taken yet, in the line of words of a slot that is live.
     pub(crate) fn freed_beside(&self, slot: Slot) -> Beside {
         let Some(page) = self.chunks().page_of(slot.slab) else { return Beside::Nothing };
-        let (word, bit) = word_of(self.chunks(), page, slot);
+        let (word, bit) = word_of(self.chunks(), page, slot.number());
         let freed = word.freed();
         if freed & bit != 0 {
             return Beside::Itself;
@@ -187,6 +197,17 @@ impl Others {
         all
     }
 
+    /// The inboxes that may not be empty, a [bit](told_bit) for each, of those that the owner has not looked for since. To look
+    /// into all of them would take longer than the rest of a visit to the central part.
+    pub(super) fn take_told(&self) -> u32 {
+        if self.inboxes.0.told.load(Relaxed) == 0 {
+            return 0;
+        }
+        let told = self.inboxes.0.told.swap(0, Relaxed);
+        fence_after_update();
+        told
+    }
+
     /// Takes all pages out of a class's inbox, and returns the first.
     pub(super) fn empty_inbox(&self, class: SizeClass) -> Option<u32> {
         self.inbox(class).take_all()
@@ -203,6 +224,7 @@ impl Others {
         let link = self.chunks().link(page);
         let next = link.next();
         self.inbox(class).put(page, link);
+        self.inboxes.0.told.fetch_or(told_bit(class), Relaxed);
         next
     }
 
@@ -214,12 +236,22 @@ impl Others {
         words.map(|number| self.take_if_freed(slab, page, number)).sum::<u32>() as usize
     }
 
-    /// Takes all that others have freed in a slab: also if one of them was killed before it could note that.
-    pub(crate) fn take_all(&self, slab: Slab) -> usize {
+    /// Takes all that others have freed in a slab: also if one of them was killed before it could note that. If the owner
+    /// `was_killed`, that may have been between the two steps of taking, so a slot that is free already was not freed twice.
+    pub(crate) fn take_all(&self, slab: Slab, was_killed: bool) {
         slab.forget_freed_by_others();
-        let Some(page) = self.chunks().page_of(slab) else { return 0 };
-        let words = words_of_lines(u16::MAX, slab);
-        words.map(|number| self.take_if_freed(slab, page, number)).sum::<u32>() as usize
+        let Some(page) = self.chunks().page_of(slab) else { return };
+        for number in words_of_lines(u16::MAX, slab) {
+            let word = self.chunks().word(page, number);
+            if word.freed() != 0 {
+                let (index, half) = (number * SLOTS / 64, number % (64 / SLOTS));
+                let taken = self.take_unnoted(slab, word, index, half);
+                let twice = if was_killed { 0 } else { taken.twice };
+                if twice != 0 {
+                    self.note_all_twice(slab, index * 64 + half * SLOTS, twice);
+                }
+            }
+        }
     }
 
     fn take_if_freed(&self, slab: Slab, page: u32, number: usize) -> u32 {
@@ -239,16 +271,22 @@ impl Others {
 
     /// Takes the freed bits of half a word of a slab's bitmap.
     fn take(&self, slab: Slab, word: &Freed, index: usize, half: usize) -> Half {
+        let taken = self.take_unnoted(slab, word, index, half);
+        if taken.twice != 0 {
+            self.note_all_twice(slab, index * 64 + half * SLOTS, taken.twice);
+        }
+        taken.freed
+    }
+
+    /// The same, and leaves it to the caller to note what was freed twice.
+    #[inline(always)]
+    fn take_unnoted(&self, slab: Slab, word: &Freed, index: usize, half: usize) -> Taken {
         let (live, shift) = (&slab.live()[index], half * SLOTS);
-        let taken = word.take(|bits| {
+        word.take(|bits| {
             let (mask, before) = (u64::from(bits) << shift, live.get());
             live.set(before & !mask);
             ((before & mask) >> shift) as Half
-        });
-        if taken.twice != 0 {
-            self.note_all_twice(slab, index * 64 + shift, taken.twice);
-        }
-        taken.freed
+        })
     }
 
     #[cold]
@@ -262,6 +300,12 @@ impl Others {
         !self.twice.is_empty()
     }
 
+    /// Has a slab's page put in an inbox again when others next free there. It is in none, but whoever was about to put it in one
+    /// may be dead.
+    pub(crate) fn release_page(&self, slab: Slab) {
+        let _ = self.chunks().page_of(slab).map(|page| self.chunks().link(page).take());
+    }
+
     /// Empties all inboxes and leaves it to the caller to look into all slabs.
     pub(crate) fn discard_inboxes(&self) {
         for class in (0..CLASSES).map(SizeClass::from_index) {
@@ -273,10 +317,9 @@ impl Others {
     }
 }
 
-/// The word of freed bits in which a slot has its bit.
+/// The word of freed bits in which the slot of this number has its bit.
 #[inline(always)]
-fn word_of(chunks: &Chunks, page: u32, slot: Slot) -> (&Freed, Half) {
-    let number = slot.number();
+fn word_of(chunks: &Chunks, page: u32, number: usize) -> (&Freed, Half) {
     (chunks.word(page, number / SLOTS), 1 << (number % SLOTS))
 }
 
@@ -284,6 +327,11 @@ fn word_of(chunks: &Chunks, page: u32, slot: Slot) -> (&Freed, Half) {
 fn words_of_lines(lines: u16, slab: Slab) -> impl Iterator<Item = usize> {
     let end = slab.opened().div_ceil(SLOTS).min(WORDS);
     (0..end).filter(move |word| lines >> (word / WORDS_OF_LINE) & 1 == 1)
+}
+
+/// The bit that says that something was put into a class's inbox: it may stand for another class's, too.
+pub(super) fn told_bit(class: SizeClass) -> u32 {
+    1 << (class.index() % u32::BITS as usize)
 }
 
 const WORDS_OF_LINE: usize = SLOTS_OF_LINE / SLOTS;

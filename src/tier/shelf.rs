@@ -6,14 +6,14 @@
 //! - **full**: listed once an eighth of its slots have been freed, so that its class does not use it for a single slot;
 //! - **spent**: full while memory is [short](crate::tier::shortage), so listed once a single slot has been freed;
 //! - **listed**: its class will use it;
-//! - **empty**: listed, and no slot is live; up to four are kept, others are retired.
+//! - **empty**: listed, and no slot is live; [some](super::empties) are kept, others are retired.
 
-use super::{EMPTIES_MAX, Tier};
+use super::Tier;
 use crate::central::spans::Spans;
 use crate::ground::header::{Place, Slab, Span};
 use crate::ground::list::{self, Linked};
 use crate::ground::size_class::{CLASSES, SizeClass};
-use crate::tier::class::RELIST_FRACTION;
+use crate::tier::class::{NEVER, RELIST_FRACTION};
 
 impl Slab {
     /// How many slots are free by the slab's count. A current slab's count says something else: the frees since a sweep
@@ -31,6 +31,15 @@ impl Slab {
         relist_at(self.place(), self.capacity())
     }
 
+    /// How many slots of a current slab are free, after a sweep has found no more and all slots are open.
+    #[inline]
+    pub(super) fn free_after_sweep(self) -> usize {
+        // The sweep has claimed all that was free, and if nothing was freed since it began, there is nothing to count.
+        let is_full = self.until_review() == NEVER as usize;
+        debug_assert!(!is_full || self.live_slots() == self.capacity());
+        if is_full { 0 } else { self.capacity() - self.live_slots() }
+    }
+
     /// Whether it is on its class's list.
     pub(crate) fn is_listed(self) -> bool {
         matches!(self.place(), Place::Listed | Place::Empty)
@@ -38,7 +47,8 @@ impl Slab {
 }
 
 /// How many slots of a slab of `capacity` slots must be free for it to be listed, if it is full or spent.
-fn relist_at(place: Place, capacity: usize) -> usize {
+#[inline]
+pub(super) fn relist_at(place: Place, capacity: usize) -> usize {
     if place == Place::Spent { 1 } else { (capacity / RELIST_FRACTION).max(1) }
 }
 
@@ -70,10 +80,8 @@ impl Tier {
     /// Remembers a listed slab in which nothing is live any more, or queues it to be retired.
     pub(super) fn become_empty(&mut self, slab: Slab) {
         // While the heap is draining no empty slab is kept.
-        if self.empty_count < EMPTIES_MAX && !self.draining {
+        if !self.draining && self.empties.keep(slab) {
             slab.set_place(Place::Empty, 0);
-            self.empties[self.empty_count] = Some(slab);
-            self.empty_count += 1;
             self.attached = true;
             return;
         }
@@ -115,13 +123,12 @@ impl Tier {
 
     /// Retires the slabs in which nothing is live.
     pub(crate) fn retire_idle<B>(&mut self, spans: &mut Spans<B>) {
-        while self.empty_count > 0 {
-            if let Some(slab) = self.empties[0] {
-                spans.verify_slab(slab);
-                self.unlist(slab);
-                self.forget_empty(slab);
-                self.retire(slab, spans);
-            }
+        self.empties.shrink();
+        while let Some(slab) = self.empties.all().last().copied().flatten() {
+            spans.verify_slab(slab);
+            self.unlist(slab);
+            self.empties.forget(slab);
+            self.retire(slab, spans);
         }
         for index in 0..CLASSES {
             if let Some(slab) = self.classes[index].slab.filter(|slab| slab.live_slots() == 0) {
@@ -201,7 +208,7 @@ impl Tier {
     pub(crate) fn give_up(&mut self, slab: Slab) {
         self.unlist(slab);
         if slab.place() == Place::Empty {
-            self.forget_empty(slab);
+            self.empties.forget(slab);
         }
         self.classes[slab.size_class().index()].pages -= slab.span().page_count() as u32;
     }
@@ -215,8 +222,9 @@ impl Tier {
     }
 
     /// Sets the place of a slab that its class has left, by its free slots.
+    #[inline]
     pub(super) fn leave(&mut self, slab: Slab) {
-        self.put_away(slab, slab.capacity() - slab.live_slots());
+        self.put_away(slab, slab.free_after_sweep());
     }
 
     /// Detaches a class from its current slab.
@@ -237,19 +245,13 @@ impl Tier {
         slab.set_place(Place::Listed, capacity - free);
     }
 
+    /// Takes the first slab off its class's list.
+    #[inline]
+    pub(super) fn unlist_first(&mut self, slab: Slab) {
+        list::pop(&mut self.classes[slab.size_class().index()].listed, slab, 9);
+    }
+
     pub(super) fn unlist(&mut self, slab: Slab) {
         list::remove(&mut self.classes[slab.size_class().index()].listed, slab, 9);
-    }
-
-    /// The empty slabs.
-    pub(crate) fn empties(&self) -> &[Option<Slab>] {
-        &self.empties[..self.empty_count]
-    }
-
-    pub(super) fn forget_empty(&mut self, slab: Slab) {
-        if let Some(at) = self.empties().iter().position(|&empty| empty == Some(slab)) {
-            self.empty_count -= 1;
-            self.empties.swap(at, self.empty_count);
-        }
     }
 }

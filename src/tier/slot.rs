@@ -27,6 +27,14 @@ impl Slot {
         Seen::at(span, address).map(|seen| seen.slot)
     }
 
+    /// The number of the slot of a slab in which `address` lies, or nearly.
+    #[inline(always)]
+    pub(crate) fn number_near(slab: Slab, address: usize) -> usize {
+        let span = slab.span();
+        let offset = address.wrapping_sub(span.start()) as u64;
+        (offset.wrapping_mul(span.reciprocal().into()) >> 32) as usize % MAX_SLOTS
+    }
+
     /// Its number in the slab.
     pub(crate) fn number(self) -> usize {
         self.number
@@ -57,13 +65,10 @@ impl Slot {
         self.word().get() & self.bit() != 0
     }
 
-    /// Whether `layout` fits the slot at `address` and fills more than half of it, or the slot is of the smallest
-    /// class.
+    /// [`Slab::fits_closely`].
     #[inline(always)]
     pub(crate) fn fits_closely(self, address: usize, layout: Layout) -> bool {
-        let (slot_size, slack_max) = self.slab.sizes();
-        let slack = slot_size.wrapping_sub(layout.size());
-        slack <= slack_max && (layout.align() <= MIN_ALIGN || address & (layout.align() - 1) == 0)
+        self.slab.fits_closely(address, layout)
     }
 
     /// Whether the slot has been opened: before that no caller can have held it.
@@ -81,6 +86,16 @@ impl Slot {
     #[inline(always)]
     pub(crate) fn free(self) -> bool {
         Seen { slot: self, word: self.word().get() }.free()
+    }
+}
+
+impl Slab {
+    /// Whether `layout` fits a slot at `address` and fills more than half of it, or slots are of the smallest class.
+    #[inline(always)]
+    pub(crate) fn fits_closely(self, address: usize, layout: Layout) -> bool {
+        let (slot_size, slack_max) = self.sizes();
+        let slack = slot_size.wrapping_sub(layout.size());
+        slack <= slack_max && (layout.align() <= MIN_ALIGN || address & (layout.align() - 1) == 0)
     }
 }
 

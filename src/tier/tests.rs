@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::door::misuse::MisuseKind;
-use crate::ground::header::Span;
+use crate::ground::header::{PAGE, Span};
 use crate::heap::Heap;
 use crate::kernel::brk::Emulated;
 use crate::tier::class::{RELIST_FRACTION, SWEEPS_MAX, TOUCHED_BYTES};
@@ -49,7 +49,7 @@ fn a_block_that_comes_and_goes_opens_little_at_first() {
         let mut arena = Box::new_uninit_slice(1 << 20);
         let mut heap = Heap::new(Emulated::new(&mut arena));
         let mut opened = Vec::new();
-        for _ in 0..if SLOW { 200 } else { 2000 } {
+        for _ in 0..if SLOW { 800 } else { 8000 } {
             let payload = get(&mut heap, size).expect("room");
             free(&mut heap, payload).expect("a live block");
             opened.push(current(&heap, size).opened());
@@ -262,4 +262,24 @@ fn a_full_slab_serves_again_once_an_eighth_of_it_is_free() {
     for &payload in &payloads[1..eighth] {
         assert_eq!(get(&mut heap, 512), Some(payload));
     }
+}
+
+/// Classes whose blocks come and go use the same slabs again, without the central part, although they are more than what any
+/// tier keeps.
+#[test]
+#[cfg_attr(miri, ignore = "an interpreter takes long for so many blocks")]
+fn classes_whose_blocks_come_and_go_keep_their_slabs() {
+    let mut arena = Box::new_uninit_slice(8 << 20);
+    let mut heap = Heap::new(Emulated::new(&mut arena));
+    let mut operations = Vec::new();
+    for _ in 0..40 {
+        let blocks: Vec<_> = (0..24).map(|nth| get(&mut heap, (5 + nth % 6 * 2) << 10).expect("room")).collect();
+        blocks.into_iter().for_each(|block| free(&mut heap, block).expect("a live block"));
+        operations.push(heap.spans.thrift.now());
+        assert_eq!(heap.check(), Ok(()));
+    }
+    assert_eq!(operations[20], operations[39], "spans were taken or freed: {operations:?}");
+    assert!(heap.tier.empties.count > EMPTIES_FEW && heap.tier.empties.pages <= (768 << 10) / PAGE as u32);
+    heap.trim(0);
+    assert_eq!((heap.tier.empties.count, heap.check()), (0, Ok(())));
 }

@@ -58,6 +58,7 @@ impl AllTwice {
     }
 
     /// Whether there are none.
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.count.load(Relaxed) == 0
     }

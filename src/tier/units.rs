@@ -11,7 +11,7 @@
 //! claims a slot that reaches into the unit (I14): at a refill, never when a slot is handed out or freed. So a trim
 //! returns nothing twice, and a zeroed request is not written where nothing was ever written.
 
-use crate::ground::header::Slab;
+use crate::ground::header::{MAX_SLOTS, Slab};
 use crate::ground::units::{UNIT, units_of_bytes};
 
 impl Slab {
@@ -91,10 +91,23 @@ impl Slab {
         self.zero_units() | shared
     }
 
-    /// The free slots of a word, of those that are open.
-    #[inline]
-    pub(crate) fn free_slots(self, index: usize) -> u64 {
-        slots_of_word(self.opened(), index) & !self.live()[index].get()
+    /// The first word from number `index` on with free slots among the opened ones, and these.
+    #[inline(always)]
+    pub(crate) fn next_free(self, index: usize) -> Option<(usize, u64)> {
+        let (opened, mut index) = (self.opened().min(MAX_SLOTS), index);
+        while index * 64 < opened {
+            // SAFETY: the word of a slot below `MAX_SLOTS`.
+            let mut free = !unsafe { self.word(index) }.get();
+            if (index + 1) * 64 > opened {
+                // The bits of slots that are not open are clear, too (I7).
+                free &= (1 << (opened % 64)) - 1;
+            }
+            if free != 0 {
+                return Some((index, free));
+            }
+            index += 1;
+        }
+        None
     }
 }
 

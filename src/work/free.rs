@@ -10,6 +10,7 @@ use crate::ground::header::{PAGE, Slab, Span};
 use crate::kernel::barrier;
 use crate::kernel::brk::Brk;
 use crate::threads::World;
+use crate::threads::handlers::PutOff;
 use crate::tier::others::Outcome;
 use crate::tier::slot::Slot;
 use core::alloc::Layout;
@@ -163,9 +164,9 @@ impl<B: Brk> Work<'_, B> {
             return live;
         }
         let Some(world) = self.world() else { corrupt(9, slot.slab.start()) };
-        let mut outcome = world.directory.free(slot, slot.address());
+        let mut outcome = world.directory.free(slot.slab, slot.address());
         if outcome == Outcome::NotShared && self.share(world, slot.slab) {
-            outcome = world.directory.free(slot, slot.address());
+            outcome = world.directory.free(slot.slab, slot.address());
         }
         match outcome {
             Outcome::Freed | Outcome::FreedUnseen => true,
@@ -195,7 +196,12 @@ impl<B: Brk> Work<'_, B> {
     /// Frees a slot in its owner's place, who is stopped meanwhile.
     fn free_in_place(&mut self, world: &World, slot: Slot) -> bool {
         let Some(owner) = world.tier(slot.slab.owner_number()) else { corrupt(9, slot.slab.start()) };
-        while !world.stop_one(owner, barrier::pass_all) {}
+        while !world.stop_one(owner, barrier::pass_all) {
+            // Its handler forks, and waits for the lock that is held here.
+            if owner.is_parked() {
+                return world.handlers.put_off(PutOff::Free(slot.address())) || slot.is_live();
+            }
+        }
         // SAFETY: the owner is stopped, or there is none.
         let tier = unsafe { &mut *owner.tier() };
         let live = slot.is_live();

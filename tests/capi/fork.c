@@ -33,7 +33,12 @@ static void register_first(void)
         _exit(5);
 }
 
+/* Static musl runs no such functions: there it is the first constructor. */
+#ifdef __GLIBC__
 __attribute__((section(".preinit_array"), used)) static void (*const first)(void) = register_first;
+#else
+__attribute__((constructor)) static void constructed(void) { register_first(); }
+#endif
 
 /* Blocks that whoever comes next frees. */
 static _Atomic(void *) places[32];

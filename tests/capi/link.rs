@@ -6,7 +6,7 @@ use object::{Endianness, Object, ObjectSymbol};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use support::installed::{FAMILY, Installed, STANDARD, aborted, capi, command, describe, run, succeed};
+use support::installed::{FAMILY, Installed, OPERATORS, STANDARD, aborted, capi, command, describe, run, succeed};
 
 const C: [&str; 6] = ["c89", "c90", "c99", "c11", "c17", "c2x"];
 const CPP: [&str; 7] = ["c++98", "c++03", "c++11", "c++14", "c++17", "c++20", "c++23"];
@@ -43,7 +43,7 @@ fn the_header_compiles_in_every_standard() {
 fn build_examples(installed: &Installed) {
     let readme = fs::read_to_string(capi().join("README.md")).expect("capi/README.md");
     let lines: Vec<&str> = readme.lines().filter(|line| line.starts_with("cc ")).collect();
-    assert_eq!(lines.len(), 4);
+    assert_eq!(lines.len(), 5);
     std::os::unix::fs::symlink(capi().join("examples"), installed.directory.path().join("examples")).expect("a link");
     for line in lines {
         let mut shell = command("sh");
@@ -55,7 +55,7 @@ fn build_examples(installed: &Installed) {
 fn the_examples_build_with_one_line_and_run() {
     let installed = Installed::new();
     build_examples(&installed);
-    for name in ["words", "words-static-heap", "words-static"] {
+    for name in ["words", "words-static-heap", "words-static", "words-malloc"] {
         let output = run(command(installed.directory.path().join(name)).args(["to", "be", "freed", "twice"]));
         let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{name}: {}", describe(&output));
@@ -96,7 +96,7 @@ fn the_shared_library_exports_what_is_documented_and_needs_only_libc() {
     let bytes = fs::read(installed.shared()).expect("the library");
     let file = ElfFile64::<Endianness>::parse(&*bytes).expect("an ELF file");
     let (defined, needed) = symbols(file.dynamic_symbols());
-    assert_eq!(defined, set(FAMILY.iter().chain(&STANDARD)));
+    assert_eq!(defined, set(FAMILY.iter().chain(&STANDARD).chain(&OPERATORS)));
     let of_libc = set(&["memcpy", "memmove", "memset", "memcmp", "bcmp", "strlen"]);
     assert!(needed.is_subset(&of_libc), "{needed:?}");
     let (endian, header) = (file.endian(), file.elf_header());
@@ -109,21 +109,42 @@ fn the_shared_library_exports_what_is_documented_and_needs_only_libc() {
         .map(|entry| String::from_utf8_lossy(entry.string(endian, strings).expect("a name")))
         .collect();
     assert_eq!(libraries, ["libc.so.6"]);
+    let named = entries.iter().find(|entry| entry.tag(endian) == elf::DT_SONAME).expect("a name of its own");
+    assert_eq!(named.string(endian, strings).expect("a name"), b"libhmalloc.so.0");
 }
 
 #[test]
 fn the_archive_defines_its_family_and_needs_nothing() {
     let installed = Installed::new();
-    let object = installed.directory.path().join("hmalloc.o");
-    let members = succeed(command("ar").arg("t").arg(installed.archive()));
-    assert_eq!(members, "hmalloc.o\n");
-    succeed(command("ar").arg("x").arg(installed.archive()).current_dir(&installed.directory));
-    let bytes = fs::read(object).expect("the member");
+    let bytes = only_member(&installed, &installed.archive());
     let file = ElfFile64::<Endianness>::parse(&*bytes).expect("an ELF file");
     let (defined, needed) = symbols(file.symbols());
     // The two that every copy of the heap defines alike are weak.
     assert_eq!(defined, set(FAMILY.iter().chain(&["__fork_handler", "hmalloc_program_break"])));
     assert_eq!(needed, BTreeSet::new());
+}
+
+/// The bytes of the one object in an archive: a linker takes all of it or nothing.
+fn only_member(installed: &Installed, archive: &Path) -> Vec<u8> {
+    assert_eq!(succeed(command("ar").arg("t").arg(archive)), "hmalloc.o\n");
+    succeed(command("ar").arg("x").arg(archive).current_dir(&installed.directory));
+    fs::read(installed.directory.path().join("hmalloc.o")).expect("the member")
+}
+
+#[test]
+fn the_malloc_archive_defines_what_the_shared_library_does() {
+    let installed = Installed::new();
+    let bytes = only_member(&installed, &installed.malloc_archive());
+    let file = ElfFile64::<Endianness>::parse(&*bytes).expect("an ELF file");
+    let (defined, needed) = symbols(file.symbols());
+    let all = FAMILY.iter().chain(&STANDARD).chain(&OPERATORS);
+    assert_eq!(defined, set(all.chain(&["__fork_handler", "hmalloc_program_break"])));
+    let of_libc = set(&["memcpy", "memmove", "memset", "memcmp", "bcmp", "strlen", "getauxval", "fwrite"]);
+    assert!(needed.is_subset(&of_libc) && needed.contains("getauxval") && needed.contains("fwrite"), "{needed:?}");
+    // A program's own operators come before these.
+    let weak = file.symbols().filter(|symbol| symbol.is_weak() && symbol.is_definition());
+    let weak: BTreeSet<_> = weak.filter_map(|symbol| symbol.name().ok().map(str::to_owned)).collect();
+    assert_eq!(weak, set(OPERATORS.iter().chain(&["__fork_handler", "hmalloc_program_break"])));
 }
 
 #[test]
@@ -133,22 +154,6 @@ fn the_header_declares_the_family() {
     let names: BTreeSet<_> =
         declared.filter_map(|(head, _)| head.rsplit([' ', '*']).next()).map(str::to_owned).collect();
     assert_eq!(names, set(&FAMILY));
-}
-
-#[test]
-fn pkg_config_names_the_prefix() {
-    let installed = Installed::new();
-    let text = fs::read_to_string(installed.prefix().join("lib/pkgconfig/hmalloc.pc")).expect("hmalloc.pc");
-    assert!(text.starts_with(&format!("prefix={}\n", installed.prefix().display())), "{text}");
-    assert!(text.contains("\nVersion: 0.1.0\n") && text.contains("\nLibs: -L${libdir} -lhmalloc\n"), "{text}");
-}
-
-#[test]
-fn install_refuses_to_guess_a_prefix() {
-    for arguments in [&[][..], &["--help"]] {
-        let output = run(command(capi().join("install")).args(arguments));
-        assert_eq!(output.status.code(), Some(2), "{}", describe(&output));
-    }
 }
 
 /// The archive is for programs that keep their own malloc: both heaps work side by side on one break.

@@ -6,9 +6,13 @@
 
 mod environment;
 mod fork;
+mod gdb;
 mod hostile;
+mod install;
 mod link;
+mod malloc_archive;
 mod misuse;
+mod operators;
 mod preload;
 mod promises;
 mod report;

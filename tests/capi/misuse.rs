@@ -14,7 +14,7 @@ fn repeat() -> usize {
 }
 
 /// Whether `heard` is `expected`, where a `*` stands for a number.
-fn matches(heard: &str, expected: &str) -> bool {
+pub(crate) fn matches(heard: &str, expected: &str) -> bool {
     let mut parts = expected.split('*');
     let Some(mut rest) = parts.next().and_then(|first| heard.strip_prefix(first)) else { return false };
     for part in parts {
@@ -29,13 +29,17 @@ fn matches(heard: &str, expected: &str) -> bool {
 }
 
 /// Runs one mistake and compares: `None`, or what is wrong.
-fn judge(command: &mut Command, policy: u8) -> Option<String> {
+pub(crate) fn judge(command: &mut Command, policy: u8) -> Option<String> {
     let output = run(command);
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let expected = stdout.lines().find_map(|line| line.strip_prefix("expected ")).unwrap_or("(no mistake was made)");
+    let name =
+        Path::new(command.get_program()).file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
     let heard = match policy {
         1 => stderr.is_empty(),
-        _ => stderr.strip_suffix('\n').is_some_and(|line| matches(line, expected)),
+        _ => stderr
+            .strip_suffix('\n')
+            .is_some_and(|line| matches(line, &format!("{expected} [program {name}, process *, thread *]"))),
     };
     let said = |line: &str| stdout.lines().any(|said| said == line);
     let ended = match policy {
@@ -46,7 +50,7 @@ fn judge(command: &mut Command, policy: u8) -> Option<String> {
     (!right).then(|| format!("{command:?}: expected {expected}\n{}", describe(&output)))
 }
 
-fn report(wrong: &[String], made: usize) {
+pub(crate) fn report(wrong: &[String], made: usize) {
     assert!(made > 0 && wrong.is_empty(), "{} of {made} are wrong:\n{}", wrong.len(), wrong.concat());
 }
 

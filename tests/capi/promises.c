@@ -11,6 +11,21 @@
 
 #include "expect.h"
 
+/* What musl's headers do not declare, and a program for it would not use. */
+#ifndef __GLIBC__
+#define M_MMAP_MAX -4
+#define M_MMAP_THRESHOLD -3
+#define M_TRIM_THRESHOLD -1
+#define M_ARENA_MAX -8
+#define M_PERTURB -6
+struct mallinfo2 { size_t arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost; };
+struct mallinfo { int arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost; };
+extern struct mallinfo2 mallinfo2(void);
+extern struct mallinfo mallinfo(void);
+extern int mallopt(int, int), malloc_info(int, FILE *), malloc_trim(size_t);
+extern void malloc_stats(void), *pvalloc(size_t), *valloc(size_t);
+#endif
+
 #define BEFORE EDOM /* a value of errno that no allocator sets */
 static const size_t SIZES[] = {0, 1, 15, 16, 17, 100, 1000, 4096, 16384, 16385, 50000, 1 << 20, 5 << 20};
 

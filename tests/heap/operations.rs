@@ -1,6 +1,7 @@
 //! The operations of sequences, random ones (`model`) and short ones (`exhaustive`): each is done on a heap while its
 //! oracle looks on.
 
+use hmalloc::brk::Brk;
 use hmalloc::{BlockState, PAGE, SpanKind};
 use support::calls::layout;
 use support::oracle::Verdict;
@@ -10,22 +11,73 @@ use support::world::World;
 /// One operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Op {
-    Allocate { size: usize, align: usize },
-    Zeroed { size: usize, align: usize },
-    Burst { count: usize, size: usize },
-    Free { which: Which },
-    FreeSized { which: Which },
-    FreeMany { first: usize, step: usize, count: usize },
-    Resize { which: Which, size: usize, align: usize },
-    ResizeSized { which: Which, size: usize, align: usize },
-    Trim { keep: usize },
-    ForeignRaise { bytes: usize },
-    ForeignLower { bytes: usize },
-    RefuseRaises { after: usize },
-    RefuseOnce { after: usize },
-    RefuseLowering { refuse: bool },
+    Allocate {
+        size: usize,
+        align: usize,
+    },
+    Zeroed {
+        size: usize,
+        align: usize,
+    },
+    Burst {
+        count: usize,
+        size: usize,
+    },
+    Free {
+        which: Which,
+    },
+    FreeSized {
+        which: Which,
+    },
+    FreeMany {
+        first: usize,
+        step: usize,
+        count: usize,
+    },
+    Resize {
+        which: Which,
+        size: usize,
+        align: usize,
+    },
+    ResizeSized {
+        which: Which,
+        size: usize,
+        align: usize,
+    },
+    Trim {
+        keep: usize,
+    },
+    ForeignRaise {
+        bytes: usize,
+    },
+    ForeignLower {
+        bytes: usize,
+    },
+    RefuseRaises {
+        after: usize,
+    },
+    RefuseOnce {
+        after: usize,
+    },
+    RefuseLowering {
+        refuse: bool,
+    },
     LiftRefusals,
-    Probe { bad: Bad, number: usize },
+    /// So many relocations are granted.
+    Relocations {
+        count: usize,
+    },
+    /// Time passes.
+    Clock {
+        milliseconds: u64,
+    },
+    Lock {
+        locked: bool,
+    },
+    Probe {
+        bad: Bad,
+        number: usize,
+    },
 }
 use Op::*;
 
@@ -138,6 +190,19 @@ impl Op {
             Trim { keep } => world.trim(keep).map(drop),
             ForeignRaise { bytes } => world.foreign_raise(bytes),
             ForeignLower { bytes } => world.foreign_lower(bytes),
+            Relocations { count } => {
+                world.brk().allow_relocations(count);
+                Ok(())
+            }
+            Clock { milliseconds } => {
+                let now = world.brk().now().unwrap_or(0);
+                world.brk().set_clock(now + milliseconds);
+                Ok(())
+            }
+            Lock { locked } => {
+                world.brk().set_locked(locked);
+                Ok(())
+            }
             Probe { bad, number } => bad.address(world, number).map_or(Ok(()), |address| world.misuse(address)),
             refusal => {
                 refusal.set(world);

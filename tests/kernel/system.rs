@@ -46,6 +46,11 @@ pub(crate) fn resident() -> usize {
     number(c"/proc/self/smaps_rollup", "Rss:") * KIB
 }
 
+/// The part of it that is no file's: code that runs for the first time does not count.
+pub(crate) fn anonymous() -> usize {
+    number(c"/proc/self/smaps_rollup", "Anonymous:") * KIB
+}
+
 /// The most bytes of physical memory that the process has occupied.
 pub(crate) fn peak_resident() -> usize {
     number(c"/proc/self/status", "VmHWM:") * KIB

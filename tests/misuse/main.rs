@@ -3,3 +3,5 @@
 mod addresses;
 mod layouts;
 mod policies;
+mod specified;
+mod table;

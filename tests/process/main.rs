@@ -8,8 +8,10 @@ mod staged;
 
 mod bare;
 mod contention;
+mod environment;
 mod global_allocator;
 mod handlers;
+mod pictures;
 mod reentry;
 mod storms;
 

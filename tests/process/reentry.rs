@@ -109,6 +109,28 @@ fn other_heaps_inside_of_with() {
     });
 }
 
+/// What is done inside of `with` is no signal handler's: it waits for another heap for as long as that is in use.
+#[test]
+fn another_heap_that_is_long_in_use_is_waited_for() {
+    static THIRD: Hmalloc = Hmalloc::new();
+    scenario(&another_heap_that_is_long_in_use_is_waited_for, || {
+        use_heap(&OTHER, 1, 1);
+        use_heap(&THIRD, 1, 1);
+        let begun = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                OTHER.with(|_| {
+                    begun.wait();
+                    std::thread::sleep(std::time::Duration::from_millis(300));
+                });
+            });
+            begun.wait();
+            let stats = THIRD.with(|_| OTHER.stats());
+            assert_eq!((OTHER.check(), stats), (Ok(()), OTHER.stats()));
+        });
+    });
+}
+
 #[test]
 fn a_panic_that_unwinds_gives_the_heap_back() {
     scenario(&a_panic_that_unwinds_gives_the_heap_back, || {

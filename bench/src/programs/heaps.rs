@@ -83,7 +83,7 @@ fn look_up(file: &str) -> Option<PathBuf> {
 fn build(target: &Path) -> Result<PathBuf> {
     let capi = Path::new(env!("CARGO_MANIFEST_DIR")).join("../capi").canonicalize()?;
     let target = target.join("capi");
-    let script = "here=$1; . \"$1/build.sh\"; build_shared";
+    let script = "here=$1; . \"$1/build.sh\"; build_shared; tidy";
     let mut shell = Command::new("sh");
     let status = shell.args(["-ec", script, "sh"]).arg(capi).env("CARGO_TARGET_DIR", &target).status()?;
     ensure!(status.success(), "the build of the shared library: {status}");

@@ -7,8 +7,11 @@ use crate::kernel::brk::Brk;
 /// Bytes of a huge page on most architectures. Where huge pages differ, this is just another step.
 pub(crate) const HUGE: usize = 2 << 20;
 /// From this size on, in pages, a heap of slabs grows by whole huge pages: one page fault instead of 512, and fewer
-/// misses in address translation. In a smaller heap the unused part of a huge page would cost too much memory.
-const HUGE_FROM: usize = (32 << 20) / PAGE;
+/// misses in address translation. In a smaller heap the unused part of a huge page would cost too much memory: from 8 MiB on,
+/// a recorded interpreter that needs 10 MiB had 13 % more. From 12 MiB on, 100,000 blocks of all sizes, 21 MB, have 3 to 12 %
+/// more and are there in four fifths of the time. To give memory to new pages in advance (`MADV_POPULATE_WRITE`) saved a heap
+/// of 6 to 12 MiB 7 % of that time for 7 % more memory, and was left out.
+const HUGE_FROM: usize = (12 << 20) / PAGE;
 
 /// What a raise has to achieve.
 pub(super) struct Need {

@@ -19,7 +19,7 @@ impl Thrift {
             self.judge(now);
         }
         if begins {
-            self.notice_loop(now);
+            self.notice_loop(now, sums.peak);
         }
         (now, idle)
     }
@@ -56,11 +56,12 @@ impl Thrift {
         self.mistakes = if soon { (self.mistakes + 1).min(SHIFT_MAX) } else { self.mistakes.saturating_sub(1) };
     }
 
-    /// Detects a loop when draining would begin.
-    fn notice_loop(&mut self, now: Option<u64>) {
+    /// Detects a loop when draining would begin, in a heap that never had more than `peak` pages.
+    fn notice_loop(&mut self, now: Option<u64>, peak: usize) {
         let passed = now.zip(self.drained).map(|(now, then)| now.saturating_sub(then));
         // What it kept so far was not enough: what was returned is needed, too.
-        let needs = self.in_loop + self.returned;
+        // Pages whose positions are not known count more than once where they are returned.
+        let needs = (self.in_loop + self.returned).min(peak);
         self.in_loop = if passed.is_some_and(|passed| passed <= ROUND) && needs <= LOOP_MAX { needs } else { 0 };
     }
 }

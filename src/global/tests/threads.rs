@@ -11,14 +11,14 @@ use std::boxed::Box;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::vec::Vec;
 
-type Shared = Hmalloc<Futex, Emulated<'static>>;
-type Handle = ThreadHeap<'static, Futex, Emulated<'static>>;
+pub(super) type Shared = Hmalloc<Futex, Emulated<'static>>;
+pub(super) type Handle = ThreadHeap<'static, Futex, Emulated<'static>>;
 
 const KIB: usize = 1 << 10;
 const ROUNDS: usize = if cfg!(miri) { 20 } else { 20_000 };
 const ARENA: usize = if cfg!(miri) { 1 << 20 } else { 64 << 20 };
 
-fn shared() -> &'static Shared {
+pub(super) fn shared() -> &'static Shared {
     let arena = Box::leak(Box::new_uninit_slice(ARENA));
     let arena: &'static mut [MaybeUninit<u8>] = arena;
     let mut brk = Emulated::new(arena);
@@ -27,13 +27,13 @@ fn shared() -> &'static Shared {
 }
 
 /// A block that its holder has filled.
-struct Block(NonNull<u8>, usize);
+pub(super) struct Block(pub(super) NonNull<u8>, usize);
 
 // SAFETY: whoever has it is its only user.
 unsafe impl Send for Block {}
 
 impl Block {
-    fn new(heap: &Handle, size: usize) -> Self {
+    pub(super) fn new(heap: &Handle, size: usize) -> Self {
         let layout = Layout::from_size_align(size, 16).expect("a layout");
         let block = heap.allocate(layout).expect("memory");
         // SAFETY: the block is as long.
@@ -41,7 +41,7 @@ impl Block {
         Self(block, size)
     }
 
-    fn free(self, heap: &Handle) {
+    pub(super) fn free(self, heap: &Handle) {
         // SAFETY: the block is the caller's.
         let content = unsafe { core::slice::from_raw_parts(self.0.as_ptr(), self.1) };
         assert!(content.iter().all(|&byte| byte == self.1 as u8), "content");

@@ -74,3 +74,22 @@ fn slabs_of_four_pages_have_a_quarter_of_the_records() {
         assert_eq!(touched.len(), 1024 * RECORD / 4096 / pages, "slabs of {pages} pages");
     }
 }
+
+/// A long array that shrinks with its heap is returned in short pieces, none of which takes long, and in the end nearly all of
+/// it is.
+#[test]
+fn a_long_array_is_returned_in_short_pieces() {
+    let (start, used) = (1 << 30, 180 << 20);
+    let mut array = Array { start, mapped: start, end: start + (256 << 20), step: RECORDS_STEP };
+    array.mapped = start + array.with_reserve(used);
+    let (mut pieces, mut longest) = (0, 0);
+    for used in (0..used).rev().step_by(12 << 10) {
+        let to = array.shrunk(used, 4096);
+        longest = longest.max(array.mapped - to);
+        pieces += usize::from(to < array.mapped);
+        array.mapped = to;
+    }
+    assert!(longest <= RETURN_MOST + (16 << 10), "{longest} bytes in one piece");
+    assert!((80..=110).contains(&pieces), "{pieces} pieces");
+    assert!(array.mapped - start <= 2 * KEPT, "{} bytes stay", array.mapped - start);
+}

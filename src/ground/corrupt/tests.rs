@@ -189,6 +189,14 @@ dies! {
         free(heap, slots[0]);
         heap.trim(0);
     };
+    a_link_of_the_first_listed_slab_that_does_not_lead_back: 9, |heap, blocks| {
+        let (slab, slots) = full_slab(heap);
+        slots[1..].iter().for_each(|&slot| free(heap, slot));
+        slab.links().right.set(Some(span(heap, blocks[2]).as_slab_by_reciprocal()));
+        for _ in 0..200 {
+            get(heap, 512);
+        }
+    };
     a_link_between_neighbours_that_does_not_lead_back: 1, |heap, blocks| {
         free(heap, blocks[4]);
         let elsewhere = span(heap, blocks[20]);

@@ -112,12 +112,28 @@ pub(super) struct Others {
 
 #[cfg(target_pointer_width = "64")]
 const _: () = {
-    let body = offset_of!(Header, body);
+    let body = core::mem::offset_of!(Header, body);
     assert!(size_of::<State>() == 8, "no padding");
-    assert!(offset_of!(Owner, live) + body <= 24, "the bits of 320 slots lie in the first line");
-    assert!(body + offset_of!(Others, pages) == 128, "the third line");
+    assert!(core::mem::offset_of!(Owner, live) + body <= 24, "the bits of 320 slots lie in the first line");
+    assert!(body + core::mem::offset_of!(Others, pages) == 128, "the third line");
     assert!(size_of::<Owner>() == size_of::<Others>(), "neither is longer than the other");
 };
+
+/// Where a debugger finds what a record holds: its size, then `start`, `reciprocal`, `sizes`, `owner`, `kind`, `standing`,
+/// `live`, `prev`, `next` and `pages`.
+pub(crate) const RECORD_OFFSETS: [usize; 11] = [
+    size_of::<Header>(),
+    offset_of!(Header, shared.start),
+    offset_of!(Header, shared.reciprocal),
+    offset_of!(Header, shared.sizes),
+    offset_of!(Header, state.owner),
+    offset_of!(Header, state.kind),
+    offset_of!(Header, state.standing),
+    offset_of!(Header, body) + offset_of!(Owner, live),
+    offset_of!(Header, central.prev),
+    offset_of!(Header, central.next),
+    offset_of!(Header, central.pages),
+];
 
 /// A handle to the header of a span.
 ///

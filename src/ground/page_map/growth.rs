@@ -145,6 +145,18 @@ impl PageMap {
         before - aside.bytes()
     }
 
+    /// Returns all that is mapped aside.
+    ///
+    /// # Safety
+    ///
+    /// No handle and no record of the heap is looked at again.
+    pub(crate) unsafe fn return_all_aside(&mut self, brk: &mut impl Brk) {
+        if let Some(mut aside) = self.aside.take() {
+            // SAFETY: the caller's promise.
+            unsafe { aside.truncate(aside.starts(), brk) };
+        }
+    }
+
     /// Bytes that are mapped aside.
     pub(crate) fn aside_bytes(&self) -> usize {
         self.aside.map_or(0, |aside| aside.bytes())

@@ -17,6 +17,7 @@ use super::PageMap;
 use crate::ground::corrupt::corrupt;
 use crate::ground::header::{PAGE, PAGE_SHIFT, Span};
 use crate::ground::leaf::{Below, Leaf, storage_pages};
+use core::mem::offset_of;
 use core::ops::Range;
 
 /// The most regions a heap can have. Unless the kernel refuses, each is at least a quarter of the heap before it, so this
@@ -76,6 +77,16 @@ pub(crate) struct Regions {
     order: [u8; MAX_REGIONS],
     count: usize,
 }
+
+/// Where a debugger finds the slots, and in each, from one to the next, `start`, `pages` and the handles; and how many there are.
+pub(crate) const REGION_OFFSETS: [usize; 6] = [
+    offset_of!(Regions, slots),
+    size_of::<Region>(),
+    offset_of!(Region, start),
+    offset_of!(Region, pages),
+    offset_of!(Region, leaf) + offset_of!(Leaf, handles),
+    MAX_REGIONS,
+];
 
 impl Regions {
     pub(crate) const fn new() -> Self {

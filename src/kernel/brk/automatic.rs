@@ -14,6 +14,7 @@ pub struct Automatic {
 
 impl Automatic {
     /// The source that suits the program in which this runs.
+    #[must_use]
     pub const fn new() -> Self {
         Self { own: OwnBreak::new() }
     }

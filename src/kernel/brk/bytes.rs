@@ -1,4 +1,4 @@
-//! A source over bytes of the program's own, without any kernel.
+//! A source over bytes of the program's own, in a static or anywhere, without any kernel.
 
 use super::room::Room;
 use super::{Brk, Refused};
@@ -12,6 +12,10 @@ use core::sync::atomic::Ordering::Relaxed;
 const PAGE: usize = 4096;
 
 /// `N` bytes for one heap, in a static.
+///
+/// Metadata takes 16 KiB, up to 12 KiB are lost where the arena does not start at a page of the heap's, and each size class in
+/// use takes 16 KiB or more. So 64 KiB are the least that is sensible: 128 blocks of 100 bytes, or 16 of 1,000; 128 KiB hold 64
+/// or more of these, and a MiB 850 or more. Below 32 KiB nothing can be allocated.
 ///
 /// ```
 /// use hmalloc::brk::{Arena, Bytes};
@@ -33,6 +37,7 @@ unsafe impl<const N: usize> Sync for Arena<N> {}
 
 impl<const N: usize> Arena<N> {
     /// An arena that no heap uses yet. All of it is zero, so that it takes no room in a program's file.
+    #[must_use]
     pub const fn new() -> Self {
         Self { bytes: UnsafeCell::new([MaybeUninit::zeroed(); N]), taken: AtomicBool::new(false) }
     }
@@ -44,15 +49,16 @@ impl<const N: usize> Default for Arena<N> {
     }
 }
 
-/// A break inside an [`Arena`]. It hands out what is there and nothing else: no mappings, nothing returned. The arena's
+/// A break inside an [`Arena`], or in a [range](Self::over) of bytes. It hands out what is there and nothing else: no mappings, nothing returned. The arena's
 /// end becomes the room for metadata, if the heap wants one while the break is below it.
 ///
-/// Of several over the same arena the first that is used has it; the others are refused everything.
+/// If several are made over one arena, the first to be used gets it; the others are refused everything.
 #[derive(Debug)]
 pub struct Bytes {
     start: *mut u8,
     length: usize,
-    taken: &'static AtomicBool,
+    /// Whether another value has taken the arena; `None` for a range that was promised to be this value's.
+    taken: Option<&'static AtomicBool>,
     /// Whether the arena is this value's.
     mine: Cell<bool>,
     /// Bytes below the break.
@@ -63,16 +69,17 @@ pub struct Bytes {
     room: Cell<Room>,
 }
 
-// SAFETY: the arena is a static's, and this value has it alone.
+// SAFETY: the arena is a static's, or the bytes were promised, and this value has them alone.
 unsafe impl Send for Bytes {}
 
 impl Bytes {
     /// A break at the arena's first byte.
+    #[must_use]
     pub const fn new<const N: usize>(arena: &'static Arena<N>) -> Self {
         Self {
             start: arena.bytes.get().cast(),
             length: N,
-            taken: &arena.taken,
+            taken: Some(&arena.taken),
             mine: Cell::new(false),
             below: Cell::new(0),
             used: Cell::new(0),
@@ -80,16 +87,46 @@ impl Bytes {
         }
     }
 
+    /// A break at the first of `bytes` bytes at `start`, which may hold anything: for programs without an operating system,
+    /// whose linker script or board says where memory is. They are cleared as the break is raised over them.
+    ///
+    /// ```no_run
+    /// use hmalloc::{Hmalloc, SingleThreaded, brk::Bytes};
+    ///
+    /// const START: *mut u8 = 0x2000_8000 as *mut u8;
+    /// // SAFETY: 64 KiB of memory that nothing else uses; one thread, and no interrupt handler that allocates.
+    /// static HEAP: Hmalloc<SingleThreaded, Bytes> =
+    ///     unsafe { Hmalloc::single_threaded_with_source(Bytes::over(START, 64 << 10)) };
+    /// ```
+    ///
+    /// # Safety
+    ///
+    /// The bytes are memory that can be read and written as long as the program runs, through this pointer, and nothing else
+    /// uses them.
+    #[must_use]
+    pub const unsafe fn over(start: *mut u8, bytes: usize) -> Self {
+        Self {
+            start,
+            length: bytes,
+            taken: None,
+            mine: Cell::new(false),
+            below: Cell::new(0),
+            used: Cell::new(bytes),
+            room: Cell::new(Room::NONE),
+        }
+    }
+
     fn claim(&self) -> Result<usize, Refused> {
         if !self.mine.get() {
-            self.taken.compare_exchange(false, true, Relaxed, Relaxed).map_err(|_| Refused)?;
+            let taken = self.taken.map_or(Ok(false), |taken| taken.compare_exchange(false, true, Relaxed, Relaxed));
+            taken.map_err(|_| Refused)?;
             self.mine.set(true);
         }
         Ok(self.start.expose_provenance())
     }
 }
 
-// SAFETY: the break stays inside an arena that is this value's alone. Bytes that were below the break before are
+// SAFETY: the break stays inside bytes that are this value's alone. Bytes that were below the break before are
 // cleared when it is raised over them again, all others are zero from the start.
 unsafe impl Brk for Bytes {
     fn query(&self) -> Result<usize, Refused> {

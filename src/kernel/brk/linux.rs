@@ -22,7 +22,7 @@ use core::ops::Range;
 ///   break is, so beside it one thread may use both, in turn.
 ///
 /// A break found below live blocks ends the process with one line.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Linux;
 
 // One for all copies of this library in a program: the linker keeps the first of several weak definitions.

@@ -5,9 +5,9 @@ mod advice;
 mod relocate;
 
 use super::Refused;
+use crate::kernel::call::{Errno, Sysno, syscall};
 pub(super) use advice::{discard, expect_use, is_locked};
 pub(super) use relocate::relocate;
-use syscalls::{Errno, Sysno, syscall};
 
 /// Where MIPS has other numbers than the other architectures.
 const MIPS: bool = cfg!(any(target_arch = "mips", target_arch = "mips64"));
@@ -61,6 +61,21 @@ unsafe fn mmap(address: usize, bytes: usize, protection: usize, flags: usize) ->
     unsafe { syscall!(MMAP, address, bytes, protection, flags, NO_FILE, 0) }
 }
 
+/// A mapping away from the break, by the kernel itself whatever the source is.
+pub(crate) fn map_alone(bytes: usize) -> Result<usize, Refused> {
+    map(bytes)
+}
+
+/// Unmaps what [`map_alone`] mapped.
+///
+/// # Safety
+///
+/// Nothing in it is used.
+pub(crate) unsafe fn unmap_alone(start: usize, bytes: usize) {
+    // SAFETY: the caller's promise. Refused, it stays.
+    let _ = unsafe { unmap(start, bytes) };
+}
+
 /// A readable, writable mapping at an address that the kernel chooses.
 pub(super) fn map(bytes: usize) -> Result<usize, Refused> {
     // SAFETY: without an address it disturbs nothing that exists.
@@ -85,6 +100,26 @@ pub(super) fn map_exactly(address: usize, bytes: usize) -> Result<(), Refused> {
             Err(Refused)
         }
     }
+}
+
+/// Addresses without memory, which the kernel chooses: inaccessible until they are [opened](open).
+pub(super) fn reserve(bytes: usize) -> Result<usize, Refused> {
+    // SAFETY: without an address it disturbs nothing that exists.
+    match unsafe { mmap(0, bytes, NONE, NORESERVE) } {
+        // No kernel maps there: a filter answers without asking it.
+        Ok(0) | Err(_) => Err(Refused),
+        Ok(start) => Ok(start),
+    }
+}
+
+/// Puts zeroed memory in the place of pages that were [reserved](reserve).
+///
+/// # Safety
+///
+/// The range consists of pages of the caller's, and nothing in it is used.
+pub(super) unsafe fn open(start: usize, bytes: usize) -> Result<(), Refused> {
+    // SAFETY: the caller's promise.
+    unsafe { replace(start, bytes, Anew::Zero, NORESERVE) }
 }
 
 /// What becomes of pages that get a new mapping.

@@ -4,8 +4,10 @@
 //! |---|---|
 //! | [`Linux`] | the process's program break, by the `brk` system call |
 //! | [`OwnBreak`] | a break of the heap's own, in a range of addresses where nothing else grows: for programs with a libc |
+//! | [`Reserved`] | a break in addresses that are reserved, and given back as a whole: for heaps that come and go |
 //! | [`Automatic`] | `OwnBreak` where a libc is linked, `Linux` elsewhere |
 //! | [`Bytes`] | a byte array of the program's, and no kernel at all |
+//! | [`Limited`] | any of these, with a limit on what it hands out |
 //! | [`Emulated`] | plays the kernel over a byte array; refuses and misbehaves on demand, for tests |
 //!
 //! Above this trait there is one heap, the same code for all.
@@ -17,42 +19,42 @@
 //!                                ^ move_break(from, higher) raises, move_break(from, lower) lowers
 //! ```
 
+#[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
 mod automatic;
 mod bytes;
+#[cfg(not(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux"))))]
+mod elsewhere;
 mod emulated;
+mod limited;
+#[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
 mod linux;
+#[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
 mod memory;
+#[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
 mod own;
+#[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
 mod page_size;
+#[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
+mod reserved;
 mod room;
 
 use core::ops::Range;
 
-pub use automatic::Automatic;
+on_linux! {
+    pub use automatic::Automatic;
+    pub use linux::Linux;
+    pub use own::OwnBreak;
+    pub use reserved::Reserved;
+    pub(crate) use memory::{map_alone, unmap_alone};
+    pub(crate) use page_size::page_size as page_alone;
+}
+elsewhere! {
+    pub use elsewhere::{Automatic, Linux, OwnBreak, Reserved};
+    pub(crate) use elsewhere::{map_alone, page_alone, unmap_alone};
+}
 pub use bytes::{Arena, Bytes};
 pub use emulated::Emulated;
-pub use linux::Linux;
-pub use own::OwnBreak;
-
-/// A mapping away from the break, by the kernel itself whatever the source is.
-pub(crate) fn map_alone(bytes: usize) -> Result<usize, Refused> {
-    memory::map(bytes)
-}
-
-/// Bytes of a kernel page, for [`map_alone`].
-pub(crate) fn page_alone() -> usize {
-    page_size::page_size()
-}
-
-/// Unmaps what [`map_alone`] mapped.
-///
-/// # Safety
-///
-/// Nothing in it is used.
-pub(crate) unsafe fn unmap_alone(start: usize, bytes: usize) {
-    // SAFETY: the caller's promise. Refused, it stays.
-    let _ = unsafe { memory::unmap(start, bytes) };
-}
+pub use limited::Limited;
 
 /// Bytes of its [room](Brk::room) that the heap needs for each of its pages of 16 KiB.
 pub(crate) const ROOM_PER_PAGE: usize = 200;
@@ -60,7 +62,7 @@ pub(crate) const ROOM_PER_PAGE: usize = 200;
 pub(crate) const HEAP_PAGE: usize = 16 << 10;
 
 /// The kernel said no. What was asked for did not happen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Refused;
 
 impl core::fmt::Display for Refused {
@@ -72,7 +74,7 @@ impl core::fmt::Display for Refused {
 impl core::error::Error for Refused {}
 
 /// Where a heap's memory comes from, in [`Stats`](crate::Stats).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Source {
     /// The process's program break.
@@ -81,9 +83,23 @@ pub enum Source {
     OwnBreak,
     /// A break inside a byte array, see [`Emulated`].
     Emulated,
+    /// A break in a range of addresses that was reserved for it, see [`Reserved`].
+    Reserved,
     /// Something that the program brought.
     #[default]
     Other,
+}
+
+impl core::fmt::Display for Source {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(match self {
+            Self::ProgramBreak => "program break",
+            Self::OwnBreak => "own break",
+            Self::Emulated => "emulated break",
+            Self::Reserved => "reserved",
+            Self::Other => "other",
+        })
+    }
 }
 
 /// What the heap needs of a kernel: a program break, and mappings for when the break cannot move.
@@ -100,6 +116,14 @@ pub enum Source {
 ///   them;
 /// - a mapping from `map` or `map_at` is readable, writable, zero, aligned to `page_size`, and belongs to the caller;
 /// - a call that returns [`Refused`] has changed nothing, but for [`relocate`](Brk::relocate).
+#[cfg_attr(
+    not(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux"))),
+    diagnostic::on_unimplemented(
+        message = "hmalloc: `{Self}` is no source of memory on this target: it needs Linux",
+        label = "needs Linux",
+        note = "`hmalloc::brk::Bytes`, over an `Arena` of the program's, needs no kernel"
+    )
+)]
 pub unsafe trait Brk {
     /// The address where the break stands now. Others may have moved it since the last call.
     fn query(&self) -> Result<usize, Refused>;
@@ -137,6 +161,17 @@ pub unsafe trait Brk {
     /// `start` and `bytes` are those of one call to [`map`](Brk::map), or whole pages that [`map_at`](Brk::map_at)
     /// mapped; and nothing in them is used again.
     unsafe fn unmap(&mut self, start: usize, bytes: usize) -> Result<(), Refused>;
+
+    /// Gives back all that the heap has from this source but for what [`map`](Brk::map) returned, in one step if
+    /// possible; the next call to any function begins anew. By default this is refused, and what was raised and mapped is
+    /// returned piece by piece.
+    ///
+    /// # Safety
+    ///
+    /// Nothing that the source has handed out is used again, but for mappings of [`map`](Brk::map).
+    unsafe fn release(&mut self) -> Result<(), Refused> {
+        Err(Refused)
+    }
 
     /// Returns the memory of `bytes` bytes at `start` to the kernel while keeping their addresses: on success they read
     /// as zero.

@@ -71,6 +71,7 @@ pub struct OwnBreak {
 
 impl OwnBreak {
     /// A break whose range is found when it is first asked for.
+    #[must_use]
     pub const fn new() -> Self {
         Self {
             start: Cell::new(0),

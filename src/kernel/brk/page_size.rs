@@ -2,10 +2,10 @@
 
 #[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "s390x")))]
 mod asked {
+    use crate::kernel::call::{Sysno, syscall};
     use core::ffi::c_ulong;
     use core::sync::atomic::AtomicUsize;
     use core::sync::atomic::Ordering::Relaxed;
-    use syscalls::{Sysno, syscall};
 
     const AT_PAGESZ: usize = 6;
     const AT_FDCWD: isize = -100;
@@ -20,7 +20,7 @@ mod asked {
 
     /// Asked once, in the auxiliary vector: of the libc if there is one, else of `/proc`. Where that is not mounted the
     /// largest size there is. A page size too large costs some `memset`, one too small would trust stale bytes.
-    pub(in super::super) fn page_size() -> usize {
+    pub(crate) fn page_size() -> usize {
         let known = KNOWN.load(Relaxed);
         if known != 0 {
             return known;
@@ -31,7 +31,11 @@ mod asked {
         size
     }
 
+    /// What has this name in a program without a libc answers the questions of its own author, and may panic at others.
     fn from_libc() -> Option<usize> {
+        if !crate::kernel::libc::is_linked() {
+            return None;
+        }
         let getauxval = linked!(hmalloc_page_size_getauxval)?;
         // SAFETY: a question without effects but on `errno` where there is no such entry; there is.
         Some(unsafe { getauxval(AT_PAGESZ as c_ulong) } as usize).filter(|&size| size > 0)
@@ -59,10 +63,10 @@ mod asked {
 }
 
 #[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "s390x")))]
-pub(super) use asked::page_size;
+pub(crate) use asked::page_size;
 
 /// These architectures have no other.
 #[cfg(any(target_arch = "x86", target_arch = "x86_64", target_arch = "s390x"))]
-pub(super) fn page_size() -> usize {
+pub(crate) fn page_size() -> usize {
     4 << 10
 }

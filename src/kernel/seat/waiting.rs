@@ -1,6 +1,6 @@
 //! Waiting for a lock, waking a thread that waits, and how to know that a wait would never end.
 //!
-//! Three kinds of waiting never end, and each is recognized on the slow path only:
+//! Some kinds of waiting never end, and each is recognized on the slow path only:
 //!
 //! - **No other thread is there.** If no other task shares this memory, then the lock is held by the waiter itself (a
 //!   signal handler that interrupted it), or by a thread of the process that this one was copied from.
@@ -9,6 +9,10 @@
 //! - **The waiter interrupted itself** while other threads live: the holder's thread pointer is the waiter's. As
 //!   threads made by a bare `clone` may share one, it is believed only if the holder makes no progress in half a second
 //!   of sleep.
+//! - **The waiter interrupted something else**, and the holder may be waiting for the end of that, as one that forks does. Who
+//!   can do without the lock gives up after 20 ms ([`take_unless`](Seat::take_unless)); who forks says that it waits, so that
+//!   others need not (`kernel/fork.rs`).
+//! - **The holder was left behind** by a fork, which did not wait for it.
 
 use super::{HELD, Seat, held_by_caller};
 use crate::kernel::tasks::Awake;
@@ -24,6 +28,8 @@ const SLEEP: usize = 10;
 const PATIENCE: u32 = 50;
 /// The same for a thread that only wants to know whether it may fork.
 pub(crate) const FORK_PATIENCE: u32 = 10;
+/// The same for a caller with something else to do than to wait.
+const SHORT_PATIENCE: u32 = 2;
 /// How often a waiter is woken in vain before others stand back for it. The lock is otherwise not fair: a thread that
 /// is awake gets it at once, which is best for all of them together.
 const OVERTAKEN_MAX: u32 = 50;
@@ -43,6 +49,8 @@ pub(crate) enum Endless {
     Lent,
     /// The waiter interrupted itself.
     Interrupted,
+    /// The waiter has interrupted something, if not the holder, and whoever holds the lock may be waiting for that.
+    Inside,
 }
 
 impl Endless {
@@ -59,7 +67,7 @@ impl Endless {
                  interrupted a long call to it: waiting for it would never end (`snapshot` shows blocks without holding \
                  it)\n"
             }
-            Self::Interrupted => {
+            Self::Interrupted | Self::Inside => {
                 "hmalloc: waiting for the heap would never end: a signal handler interrupted a call to it in its own \
                  thread\n"
             }
@@ -71,23 +79,37 @@ impl Seat {
     /// Takes the lock, however long that takes, or says why the wait would never end.
     #[cold]
     pub(crate) fn take(&self) -> Result<(), Endless> {
-        self.take_within(PATIENCE)
+        self.take_within(PATIENCE, || false)
     }
 
-    /// As [`take`](Self::take), with the number of sleeps after which the waiter concludes that it waits for itself.
+    /// As [`take`](Self::take), but gives up for [`Endless::Inside`] if `inside` says so, after two sleeps in vain.
     #[cold]
-    pub(crate) fn take_within(&self, patience: u32) -> Result<(), Endless> {
-        for _ in 0..SPINS {
-            if self.word.is_free() && self.try_take() {
-                return Ok(());
-            }
-            core::hint::spin_loop();
+    pub(crate) fn take_unless(&self, inside: impl Fn() -> bool) -> Result<(), Endless> {
+        self.take_within(PATIENCE, inside)
+    }
+
+    /// The same, with the number of sleeps after which the waiter concludes that it waits for itself.
+    #[cold]
+    pub(crate) fn take_within(&self, patience: u32, inside: impl Fn() -> bool) -> Result<(), Endless> {
+        if self.try_take_spinning() {
+            return Ok(());
         }
         let lender = self.lender.load(Relaxed);
         if lender != 0 && lender == tasks::thread_id() {
             return Err(Endless::Lent);
         }
-        self.sleep_until(|in_vain| self.doubt(in_vain, patience))
+        self.sleep_until(|in_vain| {
+            if in_vain >= SHORT_PATIENCE && inside() { Err(Endless::Inside) } else { self.doubt(in_vain, patience) }
+        })
+    }
+
+    /// Takes the lock if it is free within some tens of nanoseconds.
+    #[cold]
+    pub(crate) fn try_take_spinning(&self) -> bool {
+        (0..SPINS).any(|_| {
+            core::hint::spin_loop();
+            self.word.is_free() && self.try_take()
+        })
     }
 
     /// Takes the lock, or gives up after so many sleeps in which no thread left it. For a caller that holds other
@@ -130,6 +152,9 @@ impl Seat {
 
     /// What a waiter has reason to believe after so many sleeps in which no thread left the lock.
     fn doubt(&self, in_vain: u32, patience: u32) -> Result<(), Endless> {
+        if in_vain > SHORT_PATIENCE && self.is_lost() {
+            return Err(Endless::Alone);
+        }
         let look = in_vain % LOOK_EVERY == 1 && (in_vain > FILTERED_PATIENCE || !tasks::is_filtered());
         // The word is read after that: a thread that was there until now may have left the lock, or a fork has, in the
         // child of which the waiter goes on.

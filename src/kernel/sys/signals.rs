@@ -1,9 +1,9 @@
 //! The signals that a report deals with: SIGPIPE and SIGXFSZ, which must not kill the writer, and SIGABRT, by
 //! which the process ends. No libc is asked, so its records of handlers and masks stay as they are.
 
+use crate::kernel::call::{Errno, Sysno, syscall};
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::Relaxed;
-use syscalls::{Errno, Sysno, syscall};
 
 const MIPS: bool = cfg!(any(target_arch = "mips", target_arch = "mips64"));
 const SIGABRT: usize = 6;

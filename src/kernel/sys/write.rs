@@ -2,9 +2,9 @@
 //! in non-blocking mode.
 
 use super::signals::HeldSignals;
+use crate::kernel::call::{Errno, Sysno, syscall};
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::Relaxed;
-use syscalls::{Errno, Sysno, syscall};
 
 /// The descriptor of standard error, whatever the program has made of it.
 pub const STDERR: i32 = 2;

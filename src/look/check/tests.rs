@@ -84,7 +84,7 @@ fn address_of(span: Span) -> usize {
 fn the_subject_is_sound_and_has_everything() {
     let heap = subject();
     assert_eq!(heap.check(), Ok(()));
-    assert!(heap.spans.top.is_some() && heap.tier.empty_count > 0 && heap.spans.map.regions().iter().len() > 0);
+    assert!(heap.spans.top.is_some() && heap.tier.empties.count > 0 && heap.spans.map.regions().iter().len() > 0);
     assert!(heap.spans.counters.foreign_pages > 0);
     tree_span(&heap);
     find(&heap, |span| span.is(Kind::Free) && span.zero_end() > 0);
@@ -490,16 +490,16 @@ fn i9_a_link_to_no_memory_at_all_is_not_followed() {
 
 #[test]
 fn i10_a_slab_that_is_missing_among_the_empty_ones() {
-    sees(10, |heap| heap.tier.empties[0] = None);
+    sees(10, |heap| heap.tier.empties.slabs[0] = None);
 }
 
 #[test]
 fn i10_a_slab_in_use_among_the_empty_ones() {
-    sees(10, |heap| heap.tier.empties[0] = Some(listed_slab(heap)));
+    sees(10, |heap| heap.tier.empties.slabs[0] = Some(listed_slab(heap)));
     sees(10, |heap| {
         let slab = listed_slab(heap);
         slab.set_place(Place::Empty, slab.until_review());
-        heap.tier.empties[0] = Some(slab);
+        heap.tier.empties.slabs[0] = Some(slab);
     });
 }
 
@@ -509,14 +509,14 @@ fn i10_a_slab_that_says_it_is_empty_and_is_not_remembered() {
         let slab = listed_slab(heap);
         slab.set_place(Place::Empty, slab.until_review());
     });
-    sees(10, |heap| heap.tier.empty_count = 0);
+    sees(10, |heap| heap.tier.empties.count = 0);
 }
 
 #[test]
 fn i10_a_slab_that_is_remembered_twice() {
     sees(10, |heap| {
-        heap.tier.empties[1] = heap.tier.empties[0];
-        heap.tier.empty_count = 2;
+        heap.tier.empties.slabs[1] = heap.tier.empties.slabs[0];
+        heap.tier.empties.count = 2;
     });
 }
 
@@ -525,7 +525,7 @@ fn a_handle_outside_of_headers_that_leads_to_no_memory_at_all_is_not_followed() 
     // SAFETY: no record is there; the check may compare the handle with others, and no more.
     let wild = || unsafe { Span::at(0x1000) };
     sees(11, |heap| heap.spans.last = Some(wild()));
-    sees(10, |heap| heap.tier.empties[0] = Some(wild().as_slab_by_reciprocal()));
+    sees(10, |heap| heap.tier.empties.slabs[0] = Some(wild().as_slab_by_reciprocal()));
     sees(8, |heap| {
         let index = current_slab(heap).size_class().index();
         heap.tier.classes[index].slab = Some(wild().as_slab_by_reciprocal());

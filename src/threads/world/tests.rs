@@ -1,4 +1,6 @@
 use super::*;
+use crate::kernel::around::Side;
+use crate::kernel::barrier;
 use core::ptr;
 use std::alloc::{Layout, alloc_zeroed};
 use std::thread;
@@ -177,4 +179,46 @@ fn a_tier_that_was_left_is_given_to_its_thread_only() {
     assert!(spare.lease.enter(THIS));
     assert_eq!(register(world, THIS).number(), 1, "the spare one is interrupted, too");
     assert!(left.lease.enter(THIS));
+}
+
+/// A fork need not wait for whoever waits for a fork; a check, which uses the tiers, must.
+#[test]
+fn who_is_parked_is_stopped_for_a_fork_only() {
+    seat::use_thread_pointers();
+    let world = some_world();
+    register(world, THIS);
+    let tier = register(world, OTHER);
+    assert!(tier.lease.enter(OTHER));
+    assert!(!world.stop_until(THIS, barrier::pass_all, OwnTier::is_parked), "it is in the middle of an operation");
+    world.park_all(OTHER, true);
+    world.park_all(OTHER, true);
+    world.park_all(OTHER, false);
+    assert!(world.has_parked(), "one of two handlers still waits");
+    assert!(!world.stop(THIS, barrier::pass_all), "its tier is not to be used");
+    assert!(world.stop_until(THIS, barrier::pass_all, OwnTier::is_parked));
+    world.go_on(Side::Parent, THIS, 1);
+    world.park_all(OTHER, false);
+    assert!(!world.has_parked());
+    tier.lease.leave();
+    assert!(tier.lease.enter(OTHER), "it goes on as if nothing had been");
+}
+
+/// In the child the tier is not used before its slabs have been gathered, and nobody is taken for its interrupted owner.
+#[test]
+fn who_is_parked_when_another_forks_leaves_a_tier_that_is_put_aside() {
+    seat::use_thread_pointers();
+    let world = some_world();
+    register(world, THIS);
+    let (parked, other) = (register(world, OTHER), register(world, OTHER + 0x1000));
+    assert!(parked.lease.enter(OTHER));
+    world.park_all(OTHER, true);
+    assert!(world.stop_until(THIS, barrier::pass_all, OwnTier::is_parked));
+    world.go_on(Side::Child, THIS, 1);
+    assert!(parked.was_killed() && !world.has_parked() && !world.is_interrupted(OTHER));
+    assert!(world.stop(THIS, barrier::pass_all), "nobody is waited for");
+    world.restore();
+    assert_eq!(register(world, OTHER).number(), other.number(), "only this one is free");
+    assert_eq!(register(world, OTHER + 0x2000).number(), 4);
+    world.go_on(Side::Child, THIS, 1);
+    assert!(parked.is_put_aside(), "also in a child's child");
 }

@@ -17,19 +17,19 @@ impl Class {
         self.sweep_plain(slab)
     }
 
-    /// Claims a word of a [plain](is_plain) slab, or of any other, or opens slots.
+    /// Claims a word of a [plain](is_plain) slab, unless that was `swept` in vain, or of any other, or opens slots.
     #[inline]
-    pub(crate) fn claim_more(&mut self, slab: Slab, others: Company) -> bool {
+    pub(crate) fn claim_more(&mut self, slab: Slab, others: Company, swept: bool) -> bool {
         let swept = if is_plain(slab, others) {
-            self.sweep_plain(slab)
+            !swept && self.sweep_plain(slab)
         } else {
             self.sweep(slab, others) || (self.begin_again(slab) && self.sweep(slab, others))
         };
-        swept || self.open(slab, others)
+        swept || (slab.opened() < slab.capacity() && self.open(slab, others))
     }
 
     #[inline(always)]
-    fn sweep_plain(&mut self, slab: Slab) -> bool {
+    pub(crate) fn sweep_plain(&mut self, slab: Slab) -> bool {
         self.sweep_words(slab) || (self.begin_again(slab) && self.sweep_words(slab))
     }
 
@@ -37,32 +37,22 @@ impl Class {
     /// frees slots.
     #[inline(always)]
     fn sweep_words(&mut self, slab: Slab) -> bool {
-        for index in self.next as usize..slab.opened().div_ceil(64) {
-            let free = slab.free_slots(index);
-            if free != 0 {
-                self.take_over(slab, index, free);
-                self.zeros = Zeros::new(false, self.zeros.ahead());
-                return true;
-            }
-        }
-        false
+        let Some((index, free)) = slab.next_free(self.next as usize) else { return false };
+        self.take_over(slab, index, free);
+        self.zeros = Zeros::new(false, self.zeros.ahead());
+        true
     }
 
     /// Claims the next word with free slots among the opened ones, if there is one.
     fn sweep(&mut self, slab: Slab, others: Company) -> bool {
-        for index in self.next as usize..slab.opened().div_ceil(64) {
-            let free = slab.free_slots(index);
-            if free != 0 {
-                if slab.zero_units() == 0 {
-                    self.claim(slab, index, free, others);
-                    self.zeros = Zeros::new(false, self.zeros.ahead());
-                } else {
-                    self.claim_some(slab, index, free, others);
-                }
-                return true;
-            }
+        let Some((index, free)) = slab.next_free(self.next as usize) else { return false };
+        if slab.zero_units() == 0 {
+            self.claim(slab, index, free, others);
+            self.zeros = Zeros::new(false, self.zeros.ahead());
+        } else {
+            self.claim_some(slab, index, free, others);
         }
-        false
+        true
     }
 
     /// Has the sweep begin again, if that pays: if many slots were freed since it began, or there is no other slab. A slab with
@@ -81,13 +71,11 @@ impl Class {
         true
     }
 
-    /// Opens slots that were never handed out, if there are any: in fresh memory first as many as one kernel page
+    /// Opens slots that were never handed out, of which there are some: in fresh memory first as many as one kernel page
     /// holds, then as many as are open already, up to whole words.
+    #[inline(never)]
     fn open(&mut self, slab: Slab, others: Company) -> bool {
         let (opened, capacity) = (slab.opened(), slab.capacity());
-        if opened == capacity {
-            return false;
-        }
         let zero = slab.zero_units_ahead(self.zeros.ahead());
         let is_zero = |from, to| slab.units_of_slots(from, to) & !zero == 0;
         let more = if is_zero(opened, opened + 1) { (TOUCHED_BYTES / slab.slot_size()).max(opened).max(1) } else { 64 };
@@ -158,6 +146,6 @@ impl Class {
 
 /// Whether all of a slab has kernel memory, and no other thread frees its slots.
 #[inline(always)]
-fn is_plain(slab: Slab, others: Company) -> bool {
+pub(crate) fn is_plain(slab: Slab, others: Company) -> bool {
     slab.zero_units() == 0 && !others.is_some_and(Others::is_shared)
 }

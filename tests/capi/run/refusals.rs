@@ -52,7 +52,10 @@ fn a_library_of_another_libc_does_not_go_unnoticed() {
         succeed(compile.arg("-o").arg(output));
     };
     link(&stub, &["-Wl,-soname,libc.musl-x86_64.so.1"]);
-    link(&programs.installed.shared(), &["-Wl,--no-as-needed", stub.to_str().expect("a path")]);
+    // The name by which programs, and this script, find it.
+    let library = programs.installed.shared().with_file_name("libhmalloc.so.0");
+    fs::remove_file(&library).expect("a link");
+    link(&library, &["-Wl,--no-as-needed", stub.to_str().expect("a path")]);
     programs.refuses(&["dynamic"], 127, "libc.musl-x86_64.so.1: cannot open shared object file");
 }
 

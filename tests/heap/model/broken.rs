@@ -8,8 +8,9 @@ use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestError, TestRng, TestRunner};
 use std::alloc::Layout;
 use std::ptr::NonNull;
+use support::hooked::HookedHeap;
 use support::setup::Setup;
-use support::subject::{EmulatedHeap, Subject};
+use support::subject::Subject;
 
 /// What is wrong with a [`Broken`] heap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,13 +32,13 @@ enum Fault {
 
 /// The production heap with one fault.
 struct Broken<'a> {
-    heap: EmulatedHeap<'a>,
+    heap: HookedHeap<'a>,
     fault: Fault,
     last: Option<(NonNull<u8>, Layout)>,
 }
 
 impl<'a> Broken<'a> {
-    fn new(heap: EmulatedHeap<'a>, fault: Fault) -> Self {
+    fn new(heap: HookedHeap<'a>, fault: Fault) -> Self {
         Self { heap, fault, last: None }
     }
 }
@@ -47,11 +48,11 @@ fn unaligned(layout: Layout) -> Layout {
 }
 
 impl<'a> Subject<'a> for Broken<'a> {
-    fn heap(&self) -> &EmulatedHeap<'a> {
+    fn heap(&self) -> &HookedHeap<'a> {
         &self.heap
     }
 
-    fn heap_mut(&mut self) -> &mut EmulatedHeap<'a> {
+    fn heap_mut(&mut self) -> &mut HookedHeap<'a> {
         &mut self.heap
     }
 

@@ -49,6 +49,9 @@ fn operations() -> impl Strategy<Value = Op> {
         1 => (0_usize..3).prop_map(|after| RefuseOnce { after }),
         1 => any::<bool>().prop_map(|refuse| RefuseLowering { refuse }),
         3 => Just(LiftRefusals),
+        1 => (0_usize..4).prop_map(|count| Relocations { count }),
+        1 => prop_oneof![0_u64..200, 0_u64..5000].prop_map(|milliseconds| Clock { milliseconds }),
+        1 => any::<bool>().prop_map(|locked| Lock { locked }),
         8 => (bad, number()).prop_map(|(bad, number)| Probe { bad, number }),
     ]
 }

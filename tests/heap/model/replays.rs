@@ -63,4 +63,9 @@ pub(crate) const REPLAYS: &[(Setup, &[Op])] = &[
             ResizeSized { which: Nth(0), size: 0, align: 1 },
         ],
     ),
+    // The first request that a limit does not let have a long slab gets a short one.
+    (
+        Setup { arena: 524_288, offset: 0, page: 4096, dirty: true, discard: true, mappings: 131_072 },
+        &[Allocate { size: 36_704, align: 1 }, Burst { count: 83, size: 23_378 }],
+    ),
 ];

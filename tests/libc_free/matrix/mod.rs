@@ -8,7 +8,6 @@
 //! and that is a failure, not a pass.
 
 mod table;
-mod toolchain;
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -16,6 +15,7 @@ use std::process::{Command, Output};
 use std::{env, fs};
 use support::places::repository;
 use support::programs::{program, run, stderr, stdout};
+use support::toolchain;
 use table::Row;
 
 const ACCESSES: [&str; 3] = ["load", "store", "atomic"];
@@ -37,7 +37,7 @@ impl Machine {
         }
         let name = if row.emulator == "native" { "qemu-x86_64" } else { &row.emulator };
         let emulator = Some(toolchain::emulator(name));
-        let directory = toolchain::build(&row.target);
+        let directory = toolchain::build(&row.target, "hmalloc-qemu", &["probe", "words"]);
         Self { row, emulator, probe: directory.join("probe"), words: directory.join("words") }
     }
 

@@ -7,6 +7,7 @@ mod refusals;
 use hmalloc::{Heap, PAGE};
 use support::arena::Arena;
 use support::calls::{MIB, free, get, layout};
+use support::random::Random;
 use support::setup::Setup;
 use support::watched::{Call, Watched, watched};
 
@@ -136,4 +137,46 @@ fn a_free_that_frees_much_gives_it_all_back() {
     let given = heap.brk().returned();
     assert!((70 * MIB..=101 * MIB).contains(&given), "the break fell by {given} bytes");
     assert_eq!(heap.check(), Ok(()));
+}
+
+/// A program that frees all it has, and begins again at once, keeps its memory from the third time on, whatever its blocks are
+/// and in whatever order they go: what lies free in one piece has been returned in several, and partly.
+#[test]
+fn a_loop_keeps_its_memory_in_whatever_order_blocks_are_freed() {
+    // The least size of a block, how much more it may be, and how many MiB a round has.
+    let rounds =
+        [(48, 1, 20), (16, 1000, 30), (20_000, 1, 20), (100_000, 1, 30), (65_536, 900_000, 20), (700_000, 1, 30)];
+    for (size, more, mib) in rounds {
+        // Where the break cannot be lowered, all that was returned becomes the top.
+        for (downwards, stuck) in [(false, false), (true, false), (false, true), (true, true)] {
+            let mut arena = Arena::new(64 * MIB);
+            let mut brk = arena.brk();
+            brk.allow_discard(true);
+            brk.refuse_lowering(stuck);
+            brk.set_clock(5000);
+            let mut heap = Heap::new(Watched::new(brk));
+            let mut returned = [0; 6];
+            for (round, returned) in returned.iter_mut().enumerate() {
+                heap.brk_mut().log.clear();
+                heap.brk_mut().brk.set_clock(5000 + 10 * round as u64);
+                let (mut random, mut sum, mut blocks) = (Random::new(1), 0, Vec::new());
+                while sum < mib * MIB {
+                    let size = size + random.below(more);
+                    blocks.push(get(&mut heap, size).expect("room"));
+                    sum += size;
+                }
+                if downwards {
+                    blocks.reverse();
+                }
+                blocks.into_iter().for_each(|block| free(&mut heap, block));
+                *returned = heap.brk().returned();
+            }
+            assert!(returned[0] >= (mib - 4) * MIB, "{size} B: {returned:?}: nothing was to be known yet");
+            assert_eq!(
+                returned[2..],
+                [0; 4],
+                "blocks of {size} B, downwards: {downwards}, stuck: {stuck}: {returned:?}"
+            );
+        }
+    }
 }

@@ -3,10 +3,10 @@
 use hmalloc::{Block, Misuse, MisuseKind, PAGE};
 use std::ops::Range;
 use support::ensure;
+use support::hooked::HookedHeap;
 use support::oracle::{Oracle, SMALLEST_ALIGNMENT, Snapshot, Verdict};
 use support::random::Random;
 use support::setup::Setup;
-use support::subject::EmulatedHeap;
 use support::world::EmulatedWorld;
 
 /// What answered at the addresses that were asked.
@@ -21,7 +21,7 @@ const KINDS: [MisuseKind; 4] =
 
 /// Asks at every address of `range`.
 pub(crate) fn ask(
-    heap: &EmulatedHeap<'_>,
+    heap: &HookedHeap<'_>,
     snapshot: &Snapshot,
     oracle: &Oracle,
     range: Range<usize>,

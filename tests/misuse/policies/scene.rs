@@ -82,7 +82,7 @@ impl Scene {
         });
         let line = format!("hmalloc: {call}: {payload:p} is {kind}{around}");
         assert_eq!(format!("hmalloc: {call}: {misuse}"), line, "whoever prints a misuse reads the same");
-        line
+        line + &caller()
     }
 
     /// After the mistake, which must have changed nothing: the heap is sound, and goes on.
@@ -100,6 +100,15 @@ impl Scene {
         }
         assert_eq!((self.heap.check(), self.heap.stats().live_blocks), (Ok(()), 0));
     }
+}
+
+/// Who makes the mistake: this thread.
+fn caller() -> String {
+    let program = std::env::args_os().next().map(std::path::PathBuf::from).expect("a path");
+    let name = program.file_name().expect("a name").to_string_lossy().into_owned();
+    // SAFETY: no arguments, no effects.
+    let thread = unsafe { libc::gettid() };
+    format!(" [program {name}, process {}, thread {thread}]", std::process::id())
 }
 
 /// The misuse that these words describe.

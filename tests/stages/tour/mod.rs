@@ -21,7 +21,7 @@ fn run(arguments: &[&str], out: Stdio) -> Output {
 
 /// One tour, as printed and as understood.
 fn tour(which: &str) -> BTreeMap<usize, Step> {
-    let output = run(&[which], Stdio::piped());
+    let output = run(&[which, "--play"], Stdio::piped());
     assert!(output.status.success() && output.stderr.is_empty(), "{which}: {output:?}");
     let text = stdout(&output);
     println!("{text}");
@@ -170,7 +170,18 @@ fn the_production_heap_reports_what_the_stages_ignored() {
 
 #[test]
 fn a_wrong_argument_gets_the_usage_and_status_1() {
-    for arguments in [&[][..], &["0"], &["6"], &["11"], &[""], &["heaps"], &["1", "2"], &["heap", "--help"]] {
+    for arguments in [
+        &[][..],
+        &["0"],
+        &["6"],
+        &["11"],
+        &[""],
+        &["heaps"],
+        &["1", "2"],
+        &["heap", "--help"],
+        &["1", "--answers"],
+        &["1", "--play", "2"],
+    ] {
         let output = run(arguments, Stdio::piped());
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
         assert!(output.stdout.is_empty() && stderr(&output).contains("usage: tour"), "{arguments:?}: {output:?}");
@@ -185,9 +196,62 @@ fn a_wrong_argument_gets_the_usage_and_status_1() {
 #[test]
 fn output_that_cannot_be_written_is_an_error() {
     let full = File::options().write(true).open("/dev/full").expect("Linux has /dev/full");
-    let output = run(&["5"], full.into());
+    let output = run(&["5", "--play"], full.into());
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).starts_with("tour: standard output: "), "{output:?}");
+}
+
+/// The answers to all questions of stage 5's tour, read off what it plays: the break's way, and where a payload lies.
+fn foreseen() -> String {
+    let (mut answers, mut before) = (String::new(), 0);
+    for step in tour("5").values() {
+        let way = match step.break_at.cmp(&before) {
+            std::cmp::Ordering::Greater => "up",
+            std::cmp::Ordering::Less => "down",
+            std::cmp::Ordering::Equal => "stay",
+        };
+        before = step.break_at;
+        answers += &format!("{way}\n");
+        if let Some(at) = distance(&step.answer) {
+            answers += &format!("{at}\n");
+        }
+    }
+    answers
+}
+
+#[test]
+fn it_asks_before_each_step_and_counts_what_was_foreseen() {
+    let answers = foreseen();
+    let count = answers.lines().count();
+    assert_eq!(count, 14 + 6, "14 calls, 6 of which give a payload");
+    let asked = |input: &str| stdout(&support::programs::run(Command::new(&*TOUR).arg("5"), input.as_bytes()));
+    let text = asked(&answers);
+    println!("{text}");
+    assert!(text.ends_with(&format!("\nYou foresaw {count} of {count}.\n")), "{text}");
+    assert_eq!((text.matches("    = right: ").count(), text.matches("    / no: ").count()), (count, 0));
+    // Each question comes before what it asks for.
+    let first = text.find("? at which + will the payload lie?").expect("a question");
+    assert!(first < text.find("->  +").expect("an answer") && first < text.find("  the break\n").expect("a drawing"));
+    // One wrong answer, one that is none, one that is passed over, and then no more.
+    let text = asked("down\nsideways\n\nu\n");
+    println!("{text}");
+    assert!(text.contains("    / no: the break went up") && text.contains("that is no answer to this"), "{text}");
+    assert!(
+        text.contains("(no more answers: the rest is played)") && text.ends_with("\nYou foresaw 1 of 3.\n"),
+        "{text}"
+    );
+    assert_eq!(text.matches("  the break\n").count(), 14, "the rest is drawn all the same");
+}
+
+#[test]
+fn answers_come_from_a_file_too() {
+    let file = support::places::scratch("tour-answers");
+    std::fs::write(&file, foreseen()).expect("a file can be written");
+    let file = file.to_str().expect("a path of text");
+    let text = stdout(&run(&["5", "--answers", file], Stdio::piped()));
+    assert!(text.ends_with("\nYou foresaw 20 of 20.\n"), "{text}");
+    let output = run(&["5", "--answers", "/nowhere"], Stdio::piped());
+    assert!(output.status.code() == Some(1) && stderr(&output).starts_with("tour: /nowhere: "), "{output:?}");
 }
 
 #[test]

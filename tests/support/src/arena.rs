@@ -29,6 +29,15 @@ impl Arena {
         Self { memory, skip, bytes }
     }
 
+    /// Goes on as an arena of `bytes` bytes at another offset, in the same memory: it is no larger than the first one, and what
+    /// was in it stays there.
+    pub fn place(&mut self, bytes: usize, offset: usize) {
+        let start = self.memory.as_ptr().addr();
+        let skip = start.next_multiple_of(ALIGNMENT) - start + offset;
+        assert!(offset < ALIGNMENT && skip + bytes <= self.memory.len());
+        (self.skip, self.bytes) = (skip, bytes);
+    }
+
     /// First address of the arena.
     pub fn start(&self) -> usize {
         self.memory.as_ptr().addr() + self.skip

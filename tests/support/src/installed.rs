@@ -26,7 +26,7 @@ pub const FAMILY: [&str; 11] = [
     "hmalloc_set_policy",
 ];
 
-/// The functions of a libc for which the shared library answers.
+/// The functions of a libc for which the shared library and the archive `libhmalloc-malloc.a` answer.
 pub const STANDARD: [&str; 30] = [
     "malloc",
     "free",
@@ -60,6 +60,30 @@ pub const STANDARD: [&str; 30] = [
     "__posix_memalign",
 ];
 
+/// C++'s operators, for which they answer, too.
+pub const OPERATORS: [&str; 20] = [
+    "_Znwm",
+    "_Znam",
+    "_ZnwmRKSt9nothrow_t",
+    "_ZnamRKSt9nothrow_t",
+    "_ZnwmSt11align_val_t",
+    "_ZnamSt11align_val_t",
+    "_ZnwmSt11align_val_tRKSt9nothrow_t",
+    "_ZnamSt11align_val_tRKSt9nothrow_t",
+    "_ZdlPv",
+    "_ZdaPv",
+    "_ZdlPvRKSt9nothrow_t",
+    "_ZdaPvRKSt9nothrow_t",
+    "_ZdlPvm",
+    "_ZdaPvm",
+    "_ZdlPvSt11align_val_t",
+    "_ZdaPvSt11align_val_t",
+    "_ZdlPvmSt11align_val_t",
+    "_ZdaPvmSt11align_val_t",
+    "_ZdlPvSt11align_val_tRKSt9nothrow_t",
+    "_ZdaPvSt11align_val_tRKSt9nothrow_t",
+];
+
 /// The repository's folder `capi`.
 pub fn capi() -> PathBuf {
     repository("capi")
@@ -84,12 +108,17 @@ impl Installed {
     pub fn new() -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let installed = Self { directory };
-        // Tests in other processes build in the same target directory.
+        let _turn = Self::turn();
+        succeed(command(capi().join("install")).arg(installed.prefix()));
+        installed
+    }
+
+    /// A turn at building: tests in other processes do it in the same target directory.
+    pub fn turn() -> File {
         let lock = File::create(scratch("capi.lock")).expect("a lock file");
         // SAFETY: the descriptor is open; closing it lets go of the lock.
         assert_eq!(unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX) }, 0);
-        succeed(command(capi().join("install")).arg(installed.prefix()));
-        installed
+        lock
     }
 
     pub fn prefix(&self) -> PathBuf {
@@ -102,6 +131,21 @@ impl Installed {
 
     pub fn archive(&self) -> PathBuf {
         self.prefix().join("lib/libhmalloc.a")
+    }
+
+    /// The archive that defines malloc.
+    pub fn malloc_archive(&self) -> PathBuf {
+        self.prefix().join("lib/libhmalloc-malloc.a")
+    }
+
+    /// Compiles a program of `tests/capi`, named `name`, by one command line: its words, the source, and what comes behind it.
+    pub fn build(&self, name: &str, line: &[&str], source: &str, behind: &[&OsStr]) -> PathBuf {
+        let program = self.directory.path().join(name);
+        let mut compile = command(line[0]);
+        compile.args(["-O1", "-w", "-fno-builtin", "-pthread"]).args(&line[1..]);
+        compile.arg(repository("tests/capi").join(source)).args(behind);
+        succeed(compile.arg("-o").arg(&program));
+        program
     }
 
     /// Compiles a program of `tests/capi` that knows nothing of hmalloc.

@@ -1,8 +1,9 @@
 //! What kind of kernel a heap runs on.
 
 use crate::arena::Arena;
+use crate::hooked::{Hooked, HookedHeap};
 use crate::oracle::Verdict;
-use crate::subject::{EmulatedHeap, Subject};
+use crate::subject::Subject;
 use crate::world::{EmulatedWorld, World};
 use hmalloc::Heap;
 use hmalloc::brk::Emulated;
@@ -52,7 +53,7 @@ impl Setup {
     pub fn world_of<'a, S: Subject<'a>>(
         &self,
         memory: &'a mut Arena,
-        wrap: impl FnOnce(EmulatedHeap<'a>) -> S,
+        wrap: impl FnOnce(HookedHeap<'a>) -> S,
     ) -> World<'a, S> {
         let (start, end) = (memory.start(), memory.end());
         let mut brk: Emulated<'a> = memory.brk();
@@ -62,7 +63,7 @@ impl Setup {
         let mappings = self.mappings.min(self.arena / 2);
         brk.allow_mappings(mappings);
         let maps_start = (end - mappings).next_multiple_of(self.page).min(end);
-        let subject = wrap(Heap::new(brk));
+        let subject = wrap(Heap::new(Hooked::new(brk)));
         World::new(subject, *self, start..end, maps_start)
     }
 }

@@ -1,19 +1,20 @@
 //! What the model drives: a heap, or a heap with a fault of its own that the oracle has to notice.
 
+use crate::hooked::HookedHeap;
 use hmalloc::brk::Emulated;
 use hmalloc::{Heap, Misuse, OutOfMemory, ResizeError};
 use std::alloc::Layout;
 use std::ptr::NonNull;
 
-/// The production heap on an emulated break.
+/// The production heap on an emulated break, for tests without a model.
 pub type EmulatedHeap<'a> = Heap<Emulated<'a>>;
 
 /// A heap's operations, as the model calls them. Each stands for itself unless a broken subject replaces it.
 ///
 /// The model promises for every call what [`Heap`] asks for: a payload that is freed or moved is not used again.
 pub trait Subject<'a> {
-    fn heap(&self) -> &EmulatedHeap<'a>;
-    fn heap_mut(&mut self) -> &mut EmulatedHeap<'a>;
+    fn heap(&self) -> &HookedHeap<'a>;
+    fn heap_mut(&mut self) -> &mut HookedHeap<'a>;
 
     fn allocate(&mut self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         self.heap_mut().allocate(layout)
@@ -52,12 +53,12 @@ pub trait Subject<'a> {
     }
 }
 
-impl<'a> Subject<'a> for EmulatedHeap<'a> {
-    fn heap(&self) -> &EmulatedHeap<'a> {
+impl<'a> Subject<'a> for HookedHeap<'a> {
+    fn heap(&self) -> &HookedHeap<'a> {
         self
     }
 
-    fn heap_mut(&mut self) -> &mut EmulatedHeap<'a> {
+    fn heap_mut(&mut self) -> &mut HookedHeap<'a> {
         self
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! `HMALLOC_TEST_SIGNALS` is how many signals each scenario takes.
 
+mod forks;
 mod signals;
 mod work;
 
@@ -86,6 +87,34 @@ fn threads_with_timers(handlers: usize, threads: usize, nested: bool) {
         threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
     });
     assert_well(signals);
+}
+
+extern "C" fn handle_and_fork_now_and_then(signal: i32) {
+    work::handle_and_fork::<30>(signal);
+}
+
+/// Four threads with timers, whose handlers now and then fork.
+#[test]
+fn handlers_that_fork() {
+    scenario(&handlers_that_fork, || {
+        let signals = wanted(3000);
+        set_largest(70_000, 100_000);
+        set_handler(libc::SIGUSR1, handle_and_fork_now_and_then, false);
+        std::thread::scope(|scope| {
+            let threads = [0, 1, 2, 3].map(|number| {
+                scope.spawn(move || {
+                    let timer = start_own_timer(libc::SIGUSR1, 1000 + 100 * number as i64);
+                    work(number, || HANDLED.load(Relaxed) >= signals);
+                    // SAFETY: made above, and not used any more.
+                    assert_eq!(unsafe { libc::timer_delete(timer) }, 0);
+                })
+            });
+            threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
+        });
+        let (children, failed) = forks::children();
+        assert!(children > signals / 60 && failed == 0, "{failed} of {children} children");
+        assert_well(signals);
+    });
 }
 
 /// One thread sends signals to two others, one after the other has been handled, at any instant.

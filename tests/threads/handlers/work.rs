@@ -1,5 +1,6 @@
 //! What threads and handlers do with the heap, and what they count.
 
+use super::forks::{fork_here, is_child};
 use crate::crowd::volume;
 use hmalloc::Hmalloc;
 use std::alloc::Layout;
@@ -89,7 +90,8 @@ fn verify_and_resize(block: *mut u8, new: usize) -> *mut u8 {
 /// Puts a block of its own in a place, and frees or resizes what is there.
 fn exchange(place: usize, size: usize, resized: Option<usize>) {
     let old = PLACES[place % PLACES.len()].swap(make(size).expose_provenance(), AcqRel);
-    if old != 0 {
+    if old != 0 && !is_child() {
+        // In a child it may not be whole: the parent's threads were writing when it was copied.
         let old = with_exposed_provenance_mut(old);
         verify_and_free(resized.map_or(old, |new| verify_and_resize(old, new)));
     }
@@ -116,6 +118,28 @@ pub(super) extern "C" fn handle(_: i32) {
     own.into_iter().for_each(|block| verify_and_free(verify_and_resize(block, size(0, count + 5))));
 }
 
+/// The same, and forks each `n`th time. The child goes on with what was interrupted, and ends soon.
+pub(super) fn handle_and_fork<const N: usize>(_: i32) {
+    handle(0);
+    if HANDLED.load(Relaxed).is_multiple_of(N) && !is_child() {
+        fork_here();
+    }
+}
+
+/// What a child does between two calls: what its thread has is whole, and the heap is sound. What other threads have exchanged
+/// is live, but the parent may have been writing it when it was copied.
+fn end_child(blocks: &[*mut u8]) -> ! {
+    assert_eq!((SIGNALS.check(), crate::HEAP.check()), (Ok(()), Ok(())));
+    let (live, before) = (blocks.iter().filter(|block| !block.is_null()).count(), SIGNALS.stats().live_blocks);
+    blocks.iter().filter(|block| !block.is_null()).for_each(|&block| verify_and_free(block));
+    (0..100).for_each(|step| verify_and_free(make(size(1, step))));
+    SIGNALS.trim(0);
+    assert_eq!((SIGNALS.check(), SIGNALS.stats().live_blocks), (Ok(()), before - live));
+    assert_eq!(WRONG.load(SeqCst), 0);
+    // SAFETY: ends the child.
+    unsafe { libc::_exit(0) }
+}
+
 /// What an interrupted thread does: blocks of its own come, grow and go, and some are exchanged.
 pub(super) fn work(number: usize, over: impl Fn() -> bool) {
     let mut random = Random::new(number as u64 + 1);
@@ -133,9 +157,15 @@ pub(super) fn work(number: usize, over: impl Fn() -> bool) {
             _ => verify_and_free(std::mem::replace(block, null_mut())),
         }
         IN_CALL.set(false);
+        if is_child() {
+            end_child(&blocks);
+        }
         if step % 5000 == 0 {
             wrong_unless(SIGNALS.stats().live_blocks > 0);
         }
+    }
+    if is_child() {
+        end_child(&blocks);
     }
     blocks.into_iter().filter(|block| !block.is_null()).for_each(verify_and_free);
 }

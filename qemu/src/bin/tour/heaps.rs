@@ -35,8 +35,11 @@ pub(crate) trait Shown {
     /// Frees what may or may not be a payload.
     fn free(&mut self, payload: *mut u8) -> Result<(), Misuse>;
 
-    /// Lowers the break as far as possible, and returns by how many bytes. `None` if the heap has no such call.
-    fn trim(&mut self) -> Option<usize>;
+    /// Whether the heap can be trimmed.
+    fn can_trim(&self) -> bool;
+
+    /// Lowers the break as far as possible, and returns by how many bytes.
+    fn trim(&mut self) -> usize;
 
     fn rows(&self) -> impl Iterator<Item = Row>;
 
@@ -60,8 +63,12 @@ impl<S: Stage<Source = Linux>> Shown for Milestone<S> {
         Ok(())
     }
 
-    fn trim(&mut self) -> Option<usize> {
-        None
+    fn can_trim(&self) -> bool {
+        false
+    }
+
+    fn trim(&mut self) -> usize {
+        0
     }
 
     fn rows(&self) -> impl Iterator<Item = Row> {
@@ -92,8 +99,12 @@ impl Shown for Heap<Linux> {
         unsafe { Heap::free(self, payload) }
     }
 
-    fn trim(&mut self) -> Option<usize> {
-        Some(Heap::trim(self, 0))
+    fn can_trim(&self) -> bool {
+        true
+    }
+
+    fn trim(&mut self) -> usize {
+        Heap::trim(self, 0)
     }
 
     fn rows(&self) -> impl Iterator<Item = Row> {

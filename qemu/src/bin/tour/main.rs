@@ -7,8 +7,10 @@
 mod draw;
 mod heaps;
 mod named;
+mod predict;
 mod script;
 
+use core::ffi::CStr;
 use core::fmt::{self, Write};
 use heaps::{Milestone, Shown};
 use hmalloc::Heap;
@@ -19,14 +21,20 @@ use hmalloc::stages::s3_linked::Linked;
 use hmalloc::stages::s4_splitting::Splitting;
 use hmalloc::stages::s5_coalescing::Coalescing;
 use hmalloc_qemu::show_heap;
-use hmalloc_runtime::{Output, Process, STDOUT, Text, program, say};
+use hmalloc_runtime::{File, Output, Process, STDIN, STDOUT, Text, program, say};
+use predict::Questions;
 use script::Tour;
 
 const HELP: &str = "\
-usage: tour 1 | 2 | 3 | 4 | 5 | heap
+usage: tour 1 | 2 | 3 | 4 | 5 | heap  [--play | --answers FILE]
 
 Shows a milestone of the journal at work: the same calls for each of them, and
 after every call the heap. The last one is the production heap.
+
+Before each call it asks what will happen: will the break go up, down or stay?
+At which distance from its start will the payload lie? Answers come from
+standard input, or from FILE, one in a line; an empty line passes. --play asks
+nothing.
 
   1      minimal      headers, first fit, and nothing else
   2      aligned      payloads that any type can live in
@@ -40,10 +48,26 @@ program!(main);
 
 fn main(process: Process) -> i32 {
     let mut arguments = process.arguments().skip(1);
-    let (which, more) = (arguments.next(), arguments.next());
+    let (which, option, file) = (arguments.next(), arguments.next(), arguments.next());
     let mut output = Output::new(STDOUT);
+    let questions = match (option.map(CStr::to_bytes), file) {
+        (None, None) => Some(Questions::new(STDIN)),
+        (Some(b"--play"), None) => None,
+        (Some(b"--answers"), Some(path)) => match File::open(path) {
+            Ok(file) => Some(Questions::new(file)),
+            Err(errno) => {
+                say(format_args!("tour: {}: {}\n", Text(path), errno.description().unwrap_or("unknown error")));
+                return 1;
+            }
+        },
+        _ => {
+            say(format_args!("tour: after the tour comes --play, or --answers and a file\n{HELP}"));
+            return 1;
+        }
+    };
+    let more = arguments.next();
     let known = match (which, more) {
-        (Some(which), None) => show(which.to_bytes(), &mut output),
+        (Some(which), None) => show(which.to_bytes(), questions, &mut output),
         _ => None,
     };
     if known.is_none() {
@@ -64,15 +88,18 @@ fn main(process: Process) -> i32 {
 }
 
 /// Runs the tour that the argument names. `None` if it names none.
-fn show(which: &[u8], output: &mut Output) -> Option<fmt::Result> {
+fn show(which: &[u8], questions: Option<Questions>, output: &mut Output) -> Option<fmt::Result> {
     Some(match which {
         b"--help" | b"-h" => output.write_str(HELP),
-        b"1" => tour("Milestone 1: a heap at all", Milestone(Minimal::new(Linux)), output).map(|_| ()),
-        b"2" => tour("Milestone 2: aligned payloads", Milestone(Aligned::new(Linux)), output).map(|_| ()),
-        b"3" => tour("Milestone 3: a list of headers", Milestone(Linked::new(Linux)), output).map(|_| ()),
-        b"4" => tour("Milestone 4: splitting and trimming", Milestone(Splitting::new(Linux)), output).map(|_| ()),
-        b"5" => tour("Milestone 5: free neighbours are joined", Milestone(Coalescing::new(Linux)), output).map(|_| ()),
-        b"heap" => tour("The production heap", Heap::new(Linux), output).and_then(|heap| {
+        b"1" => tour("Milestone 1: a heap at all", Milestone(Minimal::new(Linux)), questions, output).map(|_| ()),
+        b"2" => tour("Milestone 2: aligned payloads", Milestone(Aligned::new(Linux)), questions, output).map(|_| ()),
+        b"3" => tour("Milestone 3: a list of headers", Milestone(Linked::new(Linux)), questions, output).map(|_| ()),
+        b"4" => {
+            tour("Milestone 4: splitting and trimming", Milestone(Splitting::new(Linux)), questions, output).map(|_| ())
+        }
+        b"5" => tour("Milestone 5: free neighbours are joined", Milestone(Coalescing::new(Linux)), questions, output)
+            .map(|_| ()),
+        b"heap" => tour("The production heap", Heap::new(Linux), questions, output).and_then(|heap| {
             writeln!(output)?;
             show_heap(&heap, output)
         }),
@@ -80,8 +107,13 @@ fn show(which: &[u8], output: &mut Output) -> Option<fmt::Result> {
     })
 }
 
-fn tour<H: Shown>(title: &str, mut heap: H, output: &mut Output) -> Result<H, fmt::Error> {
+fn tour<H: Shown>(
+    title: &str,
+    mut heap: H,
+    questions: Option<Questions>,
+    output: &mut Output,
+) -> Result<H, fmt::Error> {
     writeln!(output, "{title}\n")?;
-    Tour::new(&mut heap, output).run()?;
+    Tour::new(&mut heap, questions, output).run()?;
     Ok(heap)
 }

@@ -3,9 +3,11 @@
 use crate::draw::{draw, scale};
 use crate::heaps::{Row, Shown, program_break};
 use crate::named::{NAMES, Named};
+use crate::predict::Questions;
 use core::fmt::{self, Write};
 use hmalloc::stages::s2_aligned::ALIGN;
 use hmalloc::{BlockState, Misuse};
+use hmalloc_runtime::Output;
 
 /// A call. Blocks are named by letters.
 #[derive(Clone, Copy)]
@@ -37,18 +39,20 @@ const SCRIPT: [(Call, &str); 15] = [
 ];
 
 /// One heap on its way through the script.
-pub(crate) struct Tour<'t, H, W> {
+pub(crate) struct Tour<'t, H> {
     heap: &'t mut H,
-    output: &'t mut W,
+    output: &'t mut Output,
+    /// Who is asked before each step, if anyone is.
+    questions: Option<Questions>,
     named: [Named; NAMES],
     /// The break at the start. Addresses are printed as distances from it.
     base: usize,
 }
 
-impl<'t, H: Shown, W: Write> Tour<'t, H, W> {
-    pub(crate) fn new(heap: &'t mut H, output: &'t mut W) -> Self {
+impl<'t, H: Shown> Tour<'t, H> {
+    pub(crate) fn new(heap: &'t mut H, questions: Option<Questions>, output: &'t mut Output) -> Self {
         let unused = Named { name: ' ', payload: core::ptr::null_mut(), requested: 0, live: false };
-        Self { heap, output, named: [unused; NAMES], base: program_break() }
+        Self { heap, output, questions, named: [unused; NAMES], base: program_break() }
     }
 
     pub(crate) fn run(&mut self) -> fmt::Result {
@@ -64,25 +68,53 @@ impl<'t, H: Shown, W: Write> Tour<'t, H, W> {
         for (number, (call, look)) in (1..).zip(SCRIPT) {
             self.step(number, call, look)?;
         }
-        Ok(())
+        self.questions.as_ref().map_or(Ok(()), |questions| questions.score(self.output))
     }
 
     fn step(&mut self, number: usize, call: Call, look: &str) -> fmt::Result {
+        if matches!(call, Call::Trim) && !self.heap.can_trim() {
+            return Ok(());
+        }
         let before = (program_break(), self.fingerprint());
-        let Some(answer) = self.call(call) else { return Ok(()) };
-        write!(self.output, "\n{number:>2}. ")?;
-        self.say_call(call)?;
-        self.say_answer(answer)?;
-        if !look.is_empty() {
-            writeln!(self.output, "    {look}")?;
+        if self.questions.is_none() {
+            let answer = self.call(call);
+            self.say_call(number, call)?;
+            self.say_answer(answer)?;
+            self.say_look(look)?;
+        } else {
+            self.say_call(number, call)?;
+            writeln!(self.output)?;
+            self.say_look(look)?;
+            self.predicted(call, before.0)?;
         }
         writeln!(self.output)?;
         draw(self.heap, &self.named, self.base, self.output)?;
         self.notes(call, before)
     }
 
-    fn call(&mut self, call: Call) -> Option<Answer> {
-        Some(match call {
+    /// Asks what a call will do, makes it, and says what it did.
+    fn predicted(&mut self, call: Call, break_before: usize) -> fmt::Result {
+        let allocates = matches!(call, Call::Allocate(..));
+        let Some(questions) = &mut self.questions else { return Ok(()) };
+        let predicted = questions.predict(allocates, self.output)?;
+        let answer = self.call(call);
+        let payload = match answer {
+            Answer::Payload(payload) => Some(payload.addr().wrapping_sub(self.base).cast_signed()),
+            _ => None,
+        };
+        write!(self.output, "    ")?;
+        self.say_answer(answer)?;
+        let moved = program_break().cmp(&break_before);
+        let Some(questions) = &mut self.questions else { return Ok(()) };
+        questions.reveal(predicted, moved, payload, self.output)
+    }
+
+    fn say_look(&mut self, look: &str) -> fmt::Result {
+        if look.is_empty() { Ok(()) } else { writeln!(self.output, "    {look}") }
+    }
+
+    fn call(&mut self, call: Call) -> Answer {
+        match call {
             Call::Allocate(name, requested) => {
                 let payload = self.heap.allocate(requested);
                 let named = Named { name, payload, requested, live: !payload.is_null() };
@@ -101,15 +133,16 @@ impl<'t, H: Shown, W: Write> Tour<'t, H, W> {
                 let payload = self.named_mut(name).payload.wrapping_add(offset);
                 Answer::Freed(self.heap.free(payload))
             }
-            Call::Trim => Answer::Trimmed(self.heap.trim()?),
-        })
+            Call::Trim => Answer::Trimmed(self.heap.trim()),
+        }
     }
 
     fn named_mut(&mut self, name: char) -> &mut Named {
         &mut self.named[(name as usize - 'a' as usize) % NAMES]
     }
 
-    fn say_call(&mut self, call: Call) -> fmt::Result {
+    fn say_call(&mut self, number: usize, call: Call) -> fmt::Result {
+        write!(self.output, "\n{number:>2}. ")?;
         match call {
             Call::Allocate(name, requested) => write!(self.output, "{name} = hmalloc({requested})"),
             Call::Free(name) => write!(self.output, "hfree({name})"),

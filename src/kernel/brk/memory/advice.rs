@@ -2,10 +2,10 @@
 
 use super::{Anew, Area, replace};
 use crate::kernel::brk::Refused;
+use crate::kernel::call::{Errno, Sysno, syscall};
 use crate::kernel::tasks::is_filtered;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicU8};
-use syscalls::{Errno, Sysno, syscall};
 
 const MADV_DONTNEED: usize = 4;
 const MADV_HUGEPAGE: usize = 14;

@@ -2,11 +2,11 @@
 
 use super::{Anew, Area, READ_WRITE, map_exactly, protect, replace};
 use crate::kernel::brk::{Refused, page_size};
+use crate::kernel::call::{Errno, Sysno, syscall};
 use crate::kernel::sys;
 use crate::kernel::tasks::is_filtered;
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::Relaxed;
-use syscalls::{Errno, Sysno, syscall};
 
 const MREMAP_MAYMOVE: usize = 1;
 const MREMAP_FIXED: usize = 2;

@@ -6,6 +6,6 @@ use company as _;
 use core::alloc::Layout;
 use core::mem::MaybeUninit;
 use hmalloc::brk::{Arena, Automatic, Brk, Bytes, Emulated, Linux, OwnBreak, Refused};
-use hmalloc::{Futex, Heap, Hmalloc, Lock, SingleThreaded};
+use hmalloc::{Futex, Heap, Hmalloc, LocalHeap, Lock, SingleThreaded};
 
 include!(env!("HMALLOC_REFUSED"));

@@ -2,7 +2,7 @@
 
 use super::{Oracle, SMALLEST_ALIGNMENT, Verdict};
 use crate::ensure;
-use crate::subject::EmulatedHeap;
+use crate::hooked::HookedHeap;
 use hmalloc::{Block, BlockState, Misuse, MisuseKind, SpanInfo, SpanKind, Stats};
 
 /// All that a heap tells about itself, at one moment.
@@ -30,7 +30,7 @@ pub(super) fn end(block: &Block) -> usize {
 }
 
 impl Snapshot {
-    pub fn of(heap: &EmulatedHeap<'_>) -> Self {
+    pub fn of(heap: &HookedHeap<'_>) -> Self {
         Self { blocks: heap.blocks().collect(), spans: heap.spans().collect(), stats: heap.stats() }
     }
 

@@ -4,11 +4,12 @@ mod others;
 mod requests;
 
 use crate::ensure;
+use crate::hooked::{HookedHeap, Veil};
 use crate::leaves::least_metadata;
 use crate::oracle::{Live, Oracle, Snapshot, Verdict};
 use crate::pattern;
 use crate::setup::Setup;
-use crate::subject::{EmulatedHeap, Subject};
+use crate::subject::Subject;
 use hmalloc::brk::Emulated;
 use hmalloc::{BlockState, PAGE};
 use std::ops::Range;
@@ -17,7 +18,7 @@ use std::ops::Range;
 const STALE: u8 = 0xA5;
 
 /// The production heap and its oracle.
-pub type EmulatedWorld<'a> = World<'a, EmulatedHeap<'a>>;
+pub type EmulatedWorld<'a> = World<'a, HookedHeap<'a>>;
 
 /// A subject, its oracle, and how the heap looked after the last step.
 pub struct World<'a, S> {
@@ -31,10 +32,11 @@ pub struct World<'a, S> {
     pub maps_start: usize,
     /// Whether a refusal may be in force, so that running out proves nothing.
     pub refused: bool,
+    veil: Veil,
     next_seed: usize,
     peak: usize,
     quirks: Setup,
-    heap: std::marker::PhantomData<EmulatedHeap<'a>>,
+    heap: std::marker::PhantomData<HookedHeap<'a>>,
 }
 
 impl<'a, S: Subject<'a>> World<'a, S> {
@@ -49,6 +51,7 @@ impl<'a, S: Subject<'a>> World<'a, S> {
             end: arena.end,
             maps_start,
             refused: false,
+            veil: Veil::NONE,
             next_seed: 1,
             peak: 0,
             quirks,
@@ -56,9 +59,14 @@ impl<'a, S: Subject<'a>> World<'a, S> {
         }
     }
 
+    /// Hides payloads and foreign memory from the heap from now on. Nothing has been allocated yet.
+    pub fn hide_by(&mut self, veil: Veil) {
+        (self.veil, self.subject.heap_mut().brk_mut().veil) = (veil, veil);
+    }
+
     /// The break under the heap.
     pub fn brk(&mut self) -> &mut Emulated<'a> {
-        self.subject.heap_mut().brk_mut()
+        &mut self.subject.heap_mut().brk_mut().brk
     }
 
     /// Where the break stands.
@@ -83,8 +91,13 @@ impl<'a, S: Subject<'a>> World<'a, S> {
         blocks.filter(|block| block.state == BlockState::Metadata).map(|block| block.size).sum()
     }
 
-    /// The first bytes of a live payload still hold its pattern.
-    fn intact(live: &Live, bytes: usize) -> Verdict {
+    /// A live payload still holds its pattern.
+    fn intact(&self, live: &Live) -> Verdict {
+        self.veil.lift(live.payload.addr(), live.usable, || Self::starts_with_pattern(live, live.usable))
+    }
+
+    /// As [`intact`](Self::intact), where nothing is hidden.
+    fn starts_with_pattern(live: &Live, bytes: usize) -> Verdict {
         // SAFETY: a live payload's usable bytes belong to the model.
         let held = unsafe { std::slice::from_raw_parts(live.payload, bytes) };
         let difference = pattern::first_difference(held, live.seed);
@@ -143,7 +156,7 @@ impl<'a, S: Subject<'a>> World<'a, S> {
     /// Verifies every payload, frees them all, and looks at what is left.
     pub fn finish(&mut self) -> Verdict {
         self.foreign_intact()?;
-        self.oracle.live.values().try_for_each(|live| Self::intact(live, live.usable))?;
+        self.oracle.live.values().try_for_each(|live| self.intact(live))?;
         while let Some(payload) = self.nth_live(self.next_seed * 7) {
             self.next_seed += 1;
             self.free(payload)?;

@@ -15,6 +15,7 @@ impl<'a, S: Subject<'a>> World<'a, S> {
         self.brk().foreign_move(isize::try_from(bytes).expect("a small move"));
         let after = self.break_now();
         if before < after {
+            (self.veil.hide)(before, after - before);
             match self.oracle.foreign.last_mut() {
                 Some(last) if last.1 == before => last.1 = after,
                 _ => self.oracle.foreign.push((before, after)),
@@ -33,6 +34,7 @@ impl<'a, S: Subject<'a>> World<'a, S> {
             return Ok(());
         }
         let bytes = bytes.min(to - from);
+        (self.veil.show)(to - bytes, bytes);
         self.brk().foreign_move(-isize::try_from(bytes).expect("a small move"));
         self.oracle.foreign.pop();
         if bytes < to - from {
@@ -44,9 +46,11 @@ impl<'a, S: Subject<'a>> World<'a, S> {
     /// The heap wrote nothing into memory that is not its own.
     pub fn foreign_intact(&self) -> Verdict {
         for &(from, to) in &self.oracle.foreign {
-            // SAFETY: the range lies in the arena, below the break, and `foreign_move` wrote it.
-            let bytes = unsafe { std::slice::from_raw_parts(std::ptr::with_exposed_provenance::<u8>(from), to - from) };
-            let other = pattern::first_other_than(bytes, STALE);
+            let other = self.veil.lift(from, to - from, || {
+                let start = std::ptr::with_exposed_provenance::<u8>(from);
+                // SAFETY: the range lies in the arena, below the break, and `foreign_move` wrote it.
+                pattern::first_other_than(unsafe { std::slice::from_raw_parts(start, to - from) }, STALE)
+            });
             ensure!(other.is_none(), "someone wrote into foreign memory at {from:#x} + {other:?}");
         }
         Ok(())

@@ -70,6 +70,7 @@ impl<'a, S: Subject<'a>> World<'a, S> {
         // SAFETY: `admit` found the block in the arena and overlapping nothing, so these bytes are the model's.
         let bytes = unsafe { std::slice::from_raw_parts_mut(payload.as_ptr(), usable) };
         pattern::fill(bytes, seed);
+        (self.veil.hide)(start, usable);
         self.oracle.freed.remove(&start);
         self.oracle.live.insert(start, Live { payload: payload.as_ptr(), usable, layout, seed });
     }
@@ -94,7 +95,7 @@ impl<'a, S: Subject<'a>> World<'a, S> {
     /// Frees a live payload.
     pub fn free(&mut self, payload: usize) -> Verdict {
         let live = self.oracle.live[&payload];
-        Self::intact(&live, live.usable)?;
+        self.intact(&live)?;
         let answer = self.subject.free(live.payload);
         self.freed(payload, answer.map_err(|misuse| format!("cannot free {live:x?}: {misuse:x?}")))
     }
@@ -102,7 +103,7 @@ impl<'a, S: Subject<'a>> World<'a, S> {
     /// Frees a live payload with its layout, after tries with layouts that cannot be its.
     pub fn free_sized(&mut self, payload: usize) -> Verdict {
         let live = self.oracle.live[&payload];
-        Self::intact(&live, live.usable)?;
+        self.intact(&live)?;
         for wrong in Self::wrong_layouts(&live) {
             let answer = self.subject.free_sized(live.payload, wrong);
             let told = answer.is_err_and(|misuse| misuse.kind == MisuseKind::WrongLayout && misuse.address == payload);
@@ -121,7 +122,9 @@ impl<'a, S: Subject<'a>> World<'a, S> {
 
     fn freed(&mut self, payload: usize, answer: Verdict) -> Verdict {
         answer?;
-        self.oracle.live.remove(&payload);
+        if let Some(live) = self.oracle.live.remove(&payload) {
+            (self.veil.show)(payload, live.usable);
+        }
         self.oracle.freed.insert(payload, self.oracle.step);
         self.audit()
     }
@@ -129,7 +132,8 @@ impl<'a, S: Subject<'a>> World<'a, S> {
     /// Resizes a live payload, and answers with its new address or `None` when the heap ran out.
     pub fn resize(&mut self, payload: usize, new: Layout) -> Verdict<Option<usize>> {
         let old = self.oracle.live[&payload];
-        Self::intact(&old, old.usable)?;
+        self.intact(&old)?;
+        (self.veil.show)(payload, old.usable);
         let answer = self.subject.resize(old.payload, new);
         self.resized(old, new, answer)
     }
@@ -137,13 +141,14 @@ impl<'a, S: Subject<'a>> World<'a, S> {
     /// As [`resize`](Self::resize) with the old layout, after tries with layouts that cannot be its.
     pub fn resize_sized(&mut self, payload: usize, new: Layout) -> Verdict<Option<usize>> {
         let old = self.oracle.live[&payload];
-        Self::intact(&old, old.usable)?;
+        self.intact(&old)?;
         for wrong in Self::wrong_layouts(&old) {
             let answer = self.subject.resize_sized(old.payload, wrong, new);
             let told = matches!(answer, Err(ResizeError::Misuse(misuse)) if misuse.kind == MisuseKind::WrongLayout);
             ensure!(told, "resizing {old:x?} as {wrong:?} was answered with {answer:x?}");
             self.unchanged()?;
         }
+        (self.veil.show)(payload, old.usable);
         let answer = self.subject.resize_sized(old.payload, old.layout, new);
         self.resized(old, new, answer)
     }
@@ -152,7 +157,8 @@ impl<'a, S: Subject<'a>> World<'a, S> {
         match answer {
             Err(ResizeError::Misuse(misuse)) => Err(format!("cannot resize {old:x?}: {misuse:x?}")),
             Err(ResizeError::OutOfMemory) => {
-                Self::intact(&old, old.usable)?;
+                (self.veil.hide)(old.payload.addr(), old.usable);
+                self.intact(&old)?;
                 self.ran_out(new)?;
                 Ok(None)
             }
@@ -162,7 +168,7 @@ impl<'a, S: Subject<'a>> World<'a, S> {
                 self.oracle.freed.insert(before, self.oracle.step);
                 let usable = self.admit(moved, new)?;
                 let kept = Live { payload: moved.as_ptr(), ..old };
-                Self::intact(&kept, old.usable.min(new.size()))?;
+                Self::starts_with_pattern(&kept, old.usable.min(new.size()))?;
                 self.adopt(moved, new, usable);
                 self.audit()?;
                 Ok(Some(moved.addr().get()))

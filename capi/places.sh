@@ -1,0 +1,25 @@
+# Where `install` and `uninstall` put things, from their argument and the environment: $prefix as programs will see it, $into as it
+# is now, and below either $lib, $include, $bin and $doc.
+
+if [ $# -ne 1 ]; then set -- ''; fi
+case $1 in
+    '' | -*) echo "usage: $0 PREFIX" >&2; exit 2 ;;
+    /) prefix= ;;
+    /*) prefix=${1%/} ;;
+    *) prefix=$PWD/${1%/} ;;
+esac
+into=${DESTDIR-}$prefix
+
+# The folder that variable $1 names, relative to the prefix, in $folder; $2 if it names none.
+place() {
+    eval "folder=\${$1:-$2}"
+    case $folder in
+        "$prefix"/*) folder=${folder#"$prefix"/} ;;
+        /*) echo "$0: $1 is $folder, which is not under $prefix" >&2; exit 2 ;;
+    esac
+    folder=${folder%/}
+}
+place LIBDIR lib; lib=$folder
+place INCLUDEDIR include; include=$folder
+place BINDIR bin; bin=$folder
+place DOCDIR share/doc/hmalloc; doc=$folder

@@ -1,0 +1,126 @@
+//! The thirteen machines: on which of them a program survives that uses the first words of its blocks.
+
+use crate::played::signal_name;
+use crate::workshop::{Workshop, path};
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use support::toolchain;
+
+use super::figures::find;
+
+/// A machine, or what plays it.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// Its architecture.
+    pub name: String,
+    target: String,
+    emulator: String,
+}
+
+/// What became of a heap on a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It works.
+    Survived,
+    /// It does not, and where.
+    Died(String),
+}
+
+/// A machine's program, ready to run.
+pub(super) struct Ready {
+    pub(super) machine: Machine,
+    program: PathBuf,
+    emulator: Option<PathBuf>,
+}
+
+/// All of them, from `qemu/expected.txt`.
+///
+/// # Errors
+///
+/// If that cannot be read.
+pub fn machines() -> Result<Vec<Machine>, String> {
+    let file = path("../qemu/expected.txt");
+    let text = std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let row = |line: &str| {
+        let mut words = line.split_whitespace();
+        let name = words.next()?.to_owned();
+        Some(Machine { name, target: words.nth(2)?.to_owned(), emulator: words.next()?.to_owned() })
+    };
+    Ok(text.lines().filter(|line| !line.starts_with('#')).filter_map(row).collect())
+}
+
+impl Machine {
+    /// Builds the program for this machine, from what is here.
+    ///
+    /// # Errors
+    ///
+    /// What is missing, and how to install it.
+    pub(super) fn ready(&self, workshop: &Workshop) -> Result<Ready, String> {
+        if self.emulator == "native" && std::env::consts::ARCH == self.name {
+            let program = workshop.program()?.to_owned();
+            return Ok(Ready { machine: self.clone(), program, emulator: None });
+        }
+        let name = if self.emulator == "native" { "qemu-x86_64" } else { &self.emulator };
+        let emulator = find(name).or_else(|| find(&format!("{name}-static")));
+        let emulator = emulator.ok_or_else(|| format!("{name} is missing (Debian: apt-get install qemu-user)"))?;
+        let way = toolchain::way_here(&self.target)
+            .ok_or_else(|| format!("nothing here builds for that; {}", toolchain::ADVICE))?;
+        let directory = workshop.target().join("machines");
+        let mut command = toolchain::command(&self.target, way, &directory, "hmalloc-learn-candidate", &["candidate"]);
+        let output =
+            command.env("HMALLOC_LEARN_HEAPS", workshop.heaps()).output().map_err(|error| error.to_string())?;
+        if !output.status.success() {
+            return Err(format!("it does not compile there:\n{}", String::from_utf8_lossy(&output.stderr)));
+        }
+        let program = toolchain::built(&self.target, way, &directory).join("candidate");
+        Ok(Ready { machine: self.clone(), program, emulator: Some(emulator) })
+    }
+}
+
+impl Ready {
+    /// Runs a heap there.
+    pub(super) fn outcome(&self, heap: &str) -> Result<Outcome, String> {
+        let mut command = match &self.emulator {
+            None => Command::new(&self.program),
+            Some(emulator) => {
+                let mut command = Command::new(emulator);
+                command.arg(&self.program);
+                command
+            }
+        };
+        let output = command.args([heap, "words"]).stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
+        Ok(judge(&output))
+    }
+}
+
+/// The last line says what was about to happen: the request, the payload, and the access.
+fn judge(output: &Output) -> Outcome {
+    let said = String::from_utf8_lossy(&output.stdout);
+    let last = said.lines().last().unwrap_or_default().to_owned();
+    if output.status.success() && last == "survived" {
+        return Outcome::Survived;
+    }
+    let how = output.status.signal().map_or("a wrong answer".into(), signal_name);
+    let words: Vec<&str> = last.split_whitespace().collect();
+    Outcome::Died(match words[..] {
+        [size, payload, access] => {
+            let (access, at) = (access.to_lowercase(), payload.parse::<usize>().unwrap_or(0));
+            format!("{how} at the {access} of the first word of malloc({size}), at +{at} = 8 x {} + {}", at / 8, at % 8)
+        }
+        _ => format!("{how}: {last}"),
+    })
+}
+
+/// How a heap dies on the machine of this name; nothing if it survives.
+///
+/// # Errors
+///
+/// What is missing to find out.
+pub fn death(workshop: &Workshop, machine: &str, heap: &str) -> Result<Option<String>, String> {
+    let machine = machines()?.into_iter().find(|other| other.name == machine).ok_or("there is no such machine")?;
+    Ok(match machine.ready(workshop)?.outcome(heap)? {
+        Outcome::Survived => None,
+        Outcome::Died(how) => Some(how),
+    })
+}

@@ -1,0 +1,137 @@
+//! The table: the learner's heap beside others.
+
+use super::Grader;
+use super::figures::{Figure, figure, find, system};
+use super::machines::{Outcome, Ready, machines};
+use super::misuse::{MISUSES, score};
+use super::peers::{Peer, peers};
+use super::traces::{CALLS, TRACES, read};
+use std::io::{self, Write};
+use std::process::Command;
+use std::sync::Mutex;
+use std::thread;
+
+/// A row of it.
+struct Measured {
+    misuse: Result<usize, String>,
+    figures: Vec<Result<Figure, String>>,
+    survived: Option<usize>,
+    deaths: Vec<String>,
+}
+
+impl Grader<'_> {
+    /// Measures all peers, and writes the table.
+    pub(super) fn table(&self, output: &mut dyn Write) -> io::Result<()> {
+        let (ready, missing) = self.ready();
+        let peers = peers(&self.heap);
+        let rows = self.rows(&peers, &ready);
+        write!(output, "\n{:<22} misuse  machines  utilisation in %          instructions per call\n{:<22}", "", "")?;
+        write!(output, " of {}    of {:<5}  ", MISUSES.len(), ready.len())?;
+        for name in TRACES.into_iter().chain(TRACES) {
+            write!(output, "{name:>7}")?;
+        }
+        writeln!(output)?;
+        for (peer, row) in peers.iter().zip(&rows) {
+            line(peer, row, output)?;
+        }
+        writeln!(
+            output,
+            "\nThe first {CALLS} calls of each trace in bench/traces. Utilisation: the most bytes that were asked for, of the \
+             most\nthat were taken from the kernel. Instructions: with those of the replay, some ten a call. Misuse: after so \
+             many of\nsix wrong frees the program went on and the heap was as before. Machines: of those that can be run here."
+        )?;
+        for (peer, row) in peers.iter().zip(&rows) {
+            for death in &row.deaths {
+                writeln!(output, "{}: {death}", peer.title)?;
+            }
+            let failures =
+                row.figures.iter().zip(TRACES).filter_map(|(figure, name)| Some((name, figure.as_ref().err()?)));
+            for (name, what) in failures {
+                writeln!(output, "{}, {name}: {what}", peer.title)?;
+            }
+        }
+        if find("valgrind").is_none() {
+            writeln!(output, "\nNot graded: instructions. valgrind is missing (Debian: apt-get install valgrind).")?;
+        }
+        for (what, names) in missing {
+            writeln!(output, "\nNot graded on {}: {what}", names.join(", "))?;
+        }
+        Ok(())
+    }
+
+    /// The machines that can be run here; and what is missing for the others, with their names.
+    fn ready(&self) -> (Vec<Ready>, Vec<(String, Vec<String>)>) {
+        let (mut ready, mut missing): (Vec<Ready>, Vec<(String, Vec<String>)>) = (Vec::new(), Vec::new());
+        for machine in machines().unwrap_or_default() {
+            match machine.ready(self.workshop) {
+                Ok(program) => ready.push(program),
+                Err(what) => match missing.iter_mut().find(|(other, _)| *other == what) {
+                    Some((_, names)) => names.push(machine.name.clone()),
+                    None => missing.push((what, vec![machine.name.clone()])),
+                },
+            }
+        }
+        (ready, missing)
+    }
+
+    /// All rows, two at a time.
+    fn rows(&self, peers: &[Peer], ready: &[Ready]) -> Vec<Measured> {
+        let (next, rows) = (Mutex::new(0..peers.len()), Mutex::new(Vec::new()));
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while let Some(index) = next.lock().ok().and_then(|mut next| next.next()) {
+                        let row = self.row(&peers[index], ready);
+                        if let Ok(mut rows) = rows.lock() {
+                            rows.push((index, row));
+                        }
+                    }
+                });
+            }
+        });
+        let mut rows = rows.into_inner().unwrap_or_default();
+        rows.sort_by_key(|(index, _)| *index);
+        rows.into_iter().map(|(_, row)| row).collect()
+    }
+
+    fn row(&self, peer: &Peer, ready: &[Ready]) -> Measured {
+        let heap = peer.heap.as_deref();
+        let misuse = match heap {
+            Some(heap) => score(self.workshop, heap),
+            None => self.misuse_of_system(),
+        };
+        let figures = TRACES.map(|name| figure(self.workshop, heap, name, &read(name)?)).into();
+        let (mut survived, mut deaths) = (0, Vec::new());
+        for program in ready.iter().filter(|_| heap.is_some()) {
+            match program.outcome(heap.unwrap_or_default()) {
+                Ok(Outcome::Survived) => survived += 1,
+                Ok(Outcome::Died(how)) => deaths.push(format!("{}: {how}", program.machine.name)),
+                Err(what) => deaths.push(format!("{}: {what}", program.machine.name)),
+            }
+        }
+        Measured { misuse, figures, survived: heap.map(|_| survived), deaths }
+    }
+
+    fn misuse_of_system(&self) -> Result<usize, String> {
+        let program = system(self.workshop)?;
+        let kept = |number: &usize| {
+            let output = Command::new(&program).args(["misuse", &number.to_string()]).output();
+            output.is_ok_and(|output| output.status.success())
+        };
+        Ok((0..MISUSES.len()).filter(kept).count())
+    }
+}
+
+fn line(peer: &Peer, row: &Measured, output: &mut dyn Write) -> io::Result<()> {
+    let cell = |number: Option<usize>| number.map_or("-".to_owned(), |number| number.to_string());
+    let misuse = cell(row.misuse.as_ref().ok().copied());
+    write!(output, "{:<22} {misuse:>4}    {:>5}    ", peer.title, cell(row.survived))?;
+    let figure = |index: usize| row.figures[index].as_ref().ok().copied().unwrap_or_default();
+    for index in 0..TRACES.len() {
+        write!(output, "{:>7}", cell(figure(index).utilisation))?;
+    }
+    for index in 0..TRACES.len() {
+        write!(output, "{:>7}", cell(figure(index).instructions))?;
+    }
+    writeln!(output)
+}

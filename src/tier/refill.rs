@@ -1,0 +1,118 @@
+//! The next slots of a class, from the slabs that the tier has: the central part is not asked.
+
+use super::class::is_plain;
+use super::shelf::relist_at;
+use super::{GUESTS_MAX, Tier};
+use crate::ground::header::{Place, Slab};
+use crate::ground::list;
+use crate::ground::page_map::Lookup;
+use crate::ground::size_class::SizeClass;
+use core::ptr::NonNull;
+
+impl Tier {
+    /// Makes sure, without the central part, that a class has a slot at hand that serves requests of `size_class`, and returns
+    /// that class; or nothing.
+    #[inline]
+    pub(crate) fn find_alone(&mut self, size_class: SizeClass, lookup: &Lookup) -> Option<SizeClass> {
+        if self.has_slot(size_class) { Some(size_class) } else { self.find_alone_slow(size_class, lookup, false) }
+    }
+
+    /// A slot where [`pop_next`](Self::pop_next) had none, without the central part.
+    #[inline(never)]
+    pub(crate) fn pop_alone(&mut self, size_class: SizeClass, lookup: &Lookup) -> Option<NonNull<u8>> {
+        if self.change_slab(size_class, lookup) {
+            return self.pop(size_class);
+        }
+        // If the slab was changed, the new one was swept, too.
+        let class = self.find_alone_slow(size_class, lookup, true)?;
+        self.pop(class)
+    }
+
+    /// [`find_alone`](Self::find_alone) for a class without a slot. `swept` says that its slab, if that is plain, has just been
+    /// swept in vain.
+    #[inline]
+    fn find_alone_slow(&mut self, size_class: SizeClass, lookup: &Lookup, swept: bool) -> Option<SizeClass> {
+        let class = &self.classes[size_class.index()];
+        let guest = class.slab.is_none() && class.listed.is_none() && class.guests < GUESTS_MAX;
+        let host = if guest { size_class.coarse() } else { size_class };
+        let swept = swept && !guest;
+        let found = self.has_slot(host) || self.refill_alone(host, lookup, swept);
+        self.classes[size_class.index()].guests += u8::from(found && guest);
+        found.then_some(host)
+    }
+
+    /// Has a class leave its slab, which was just swept in vain, for the first listed one, and claims a word there; where that
+    /// takes few steps, as it mostly does. In a heap with many live blocks a class comes here after every twenty slots.
+    #[inline]
+    fn change_slab(&mut self, size_class: SizeClass, lookup: &Lookup) -> bool {
+        let (others, is_short) = (self.company(), self.shortage.is_there());
+        let class = &mut self.classes[size_class.index()];
+        let (Some(old), Some(new)) = (class.slab, class.listed) else { return false };
+        let is_simple = is_plain(old, others) && is_plain(new, others) && new.place() == Place::Listed && !is_short;
+        let capacity = old.capacity();
+        if !is_simple || old.opened() < capacity || !lookup.is_own_record(new.span()) {
+            return false;
+        }
+        let (free, relist_at) = (old.free_after_sweep(), relist_at(Place::Full, capacity));
+        if free >= relist_at {
+            return false;
+        }
+        old.set_place(Place::Full, relist_at - free);
+        list::pop(&mut class.listed, new, 9);
+        class.begin(new);
+        self.attached = true;
+        class.sweep_plain(new)
+    }
+
+    /// [`refill`](Self::refill) from the slabs that the tier has, without the central part. Whether that was possible.
+    #[inline]
+    pub(crate) fn refill_alone(&mut self, size_class: SizeClass, lookup: &Lookup, swept: bool) -> bool {
+        if self.claim_more(size_class, swept) {
+            return true;
+        }
+        // Only now: the longer others have freed in a slab, the less often they have to tell.
+        if self.classes[size_class.index()].listed.is_none() {
+            self.drain_for(size_class, lookup);
+        }
+        while let Some(next) = self.classes[size_class.index()].listed {
+            if !lookup.is_own_record(next.span()) {
+                return false;
+            }
+            self.make_current(next);
+            if self.claim_more(size_class, false) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Claims a word of the class's current slab. If that has none, the class leaves the slab. `swept` as for
+    /// [`find_alone_slow`](Self::find_alone_slow).
+    #[inline]
+    pub(super) fn claim_more(&mut self, size_class: SizeClass, swept: bool) -> bool {
+        let others = self.company();
+        let class = &mut self.classes[size_class.index()];
+        let Some(slab) = class.slab else { return false };
+        if class.claim_more(slab, others, swept) {
+            return true;
+        }
+        class.slab = None;
+        self.leave(slab);
+        false
+    }
+
+    /// Makes a slab, which may be the first that is listed, the current one of its class.
+    #[inline]
+    pub(super) fn make_current(&mut self, slab: Slab) {
+        match slab.place() {
+            Place::Listed => self.unlist_first(slab),
+            Place::Empty => {
+                self.unlist_first(slab);
+                self.empties.forget(slab);
+            }
+            Place::Full | Place::Spent | Place::Current => {}
+        }
+        self.attached = true;
+        self.classes[slab.size_class().index()].begin(slab);
+    }
+}

@@ -1,0 +1,42 @@
+//! Exercises 6 and 7: the slab, and the tests that have to kill copies of stage 5. And what is graded beside correctness.
+
+use crate::answers::OTHERS;
+use crate::solved::{graded, source_of, target};
+use learn::grade::{MUTANTS, death};
+use learn::workshop::Workshop;
+use support::toolchain;
+
+/// Exercise 1 dies where an atomic addition has to be aligned, and is told where; exercise 2 does not.
+#[test]
+fn a_machine_shows_where_a_misaligned_heap_dies() {
+    let _ = (toolchain::way("aarch64-unknown-linux-gnu"), toolchain::emulator("qemu-aarch64"));
+    // Few heaps, for that machine: the program for this one has all of them.
+    let workshop = Workshop::new(target(), vec![source_of(1), source_of(2)]);
+    let died = |heap| death(&workshop, "aarch64", heap).expect("it runs");
+    let how = died("r1").expect("it dies");
+    assert!(how.starts_with("SIGBUS at the atomic of the first word of malloc("), "{how}");
+    assert_eq!([died("r2"), died("heap")], [None, None]);
+}
+
+#[test]
+fn the_right_slab_passes() {
+    let (wrong, text) = graded(6, "r6");
+    assert!(!wrong && text.contains("correct: "), "{text}");
+}
+
+#[test]
+fn the_right_tests_kill_all_copies() {
+    let (wrong, text) = graded(7, "r7");
+    println!("{text}");
+    assert!(!wrong, "{text}");
+    assert!(text.contains(&format!("killed: {0} of {0}", MUTANTS.len())), "{text}");
+}
+
+#[test]
+fn wrong_answers_fail() {
+    for (number, name, _, said) in OTHERS {
+        let (wrong, text) = graded(*number, &format!("w{number}_{name}"));
+        println!("{name}: {text}");
+        assert!(wrong && text.contains(said), "{name} has to be told: {said}\n{text}");
+    }
+}
