@@ -129,7 +129,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             return false;
         }
         // A global allocator must not unwind. What comes and goes is none.
-        let guard = (!self.lock.comes_and_goes()).then_some(NoUnwinding);
+        let guard = (!self.lock.comes_and_goes()).then(|| NoUnwinding);
         let again = self.hook.call(layout);
         core::mem::forget(guard);
         again
