@@ -55,8 +55,8 @@ pub fn run(words: &[&str], output: &mut dyn Write) -> u8 {
     done.unwrap_or(1)
 }
 
-/// Where a user's programs are built: with the exercise that is asked for and no other, so that one that does not compile is
-/// in nobody's way.
+/// Where a user's programs are built: with the exercise that is asked for and no other, so that one that does not compile
+/// stops no other.
 fn users(words: &[&str]) -> Workshop {
     let number = words.windows(2).find(|pair| pair[0] == "--exercise").map(|pair| pair[1]);
     let exercise = EXERCISES.iter().find(|exercise| number == Some(&*exercise.number.to_string()));

@@ -50,7 +50,7 @@ impl Hook {
     }
 }
 
-/// Ends the process if a panic comes by.
+/// Ends the process if a panic unwinds past it.
 pub(super) struct NoUnwinding;
 
 impl Drop for NoUnwinding {

@@ -55,7 +55,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         use_heap(unsafe { &mut *self.heap.get() })
     }
 
-    /// The heap, for who has it alone.
+    /// The heap, for a caller that is the only one to use it.
     pub(crate) fn heap_mut(&mut self) -> &mut Heap<B> {
         self.heap.get_mut()
     }

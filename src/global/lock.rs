@@ -33,7 +33,7 @@ pub enum Turn {
 ///
 /// struct Spin(AtomicBool);
 ///
-/// // SAFETY: the flag goes from false to true for one caller at a time, and only who has the turn sets it back.
+/// // SAFETY: the flag goes from false to true for one caller at a time, and only the caller that has the turn sets it back.
 /// unsafe impl Lock for Spin {
 ///     fn try_lock(&self) -> bool {
 ///         self.0.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()

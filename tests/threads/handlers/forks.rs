@@ -1,5 +1,5 @@
 //! Signal handlers that fork, each in the middle of a call of its own thread, while another thread's handler waits for that
-//! call, or forks, too: none waits for ever, and each child has a heap.
+//! call, or forks, too: every wait ends, and each child has a heap.
 //!
 //! The calls that are interrupted: one that grows a heap, at one exact moment; and pairs of small blocks, in a loop that hardly
 //! does anything else.

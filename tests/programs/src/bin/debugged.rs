@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! ADDRESS live SIZE        a block of that size starts there
-//! ADDRESS free             nobody's, but the heap's
-//! ADDRESS outside          no heap's
+//! ADDRESS free             free, in the heap
+//! ADDRESS outside          in no heap
 //! heap ADDRESS BLOCKS BYTES
 //! ```
 
