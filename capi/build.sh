@@ -9,10 +9,21 @@ version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$here/Cargo.toml")
 # Raised by hand, see RELEASING.md.
 soname=libhmalloc.so.0
 
+# Says which tool is missing before minutes go into a build that cannot end.
+tools() {
+    for tool in cargo "${CC:-cc}" "${LD:-ld}" "${OBJCOPY:-objcopy}" "${AR:-ar}" "${AS:-as}" "${NM:-nm}"; do
+        if ! command -v "$tool" >/dev/null; then
+            echo "capi: $tool is missing. Install Rust (https://rustup.rs), a C compiler and binutils (Debian: gcc, libc6-dev)" >&2
+            exit 2
+        fi
+    done
+}
+
 # The archive of all that Rust has compiled, $compiled, in folder $1 of the target directory. Each kind has a folder of its own, so
 # that two builds at a time do not disturb each other. No path of this machine gets into it, and nothing that
 # Cargo.lock does not name.
 compile() {
+    tools
     compiled=$target/$1/release/libhmalloc_c.a
     unit=$(printf '\037')
     remap="--remap-path-prefix=$(dirname "$here")=hmalloc"

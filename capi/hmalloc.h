@@ -35,12 +35,8 @@
  * libhmalloc.so does not replace the malloc of a program that defines its own, nor that of a plugin that is loaded with
  * RTLD_DEEPBIND and not linked with this library.
  *
- * The environment, read by the two libraries that define malloc, once, at start, and not in a program with more rights than its caller:
- *
- *   HMALLOC_POLICY  ignore, report or abort; a policy that the program sets takes precedence
- *   HMALLOC_STATS   1: at exit, the heap in one line on standard error
- *   HMALLOC_CHECK   1: at exit, the heap is checked; if it is corrupt, one line says so and the process dies by SIGABRT
- *   HMALLOC_LOG     a path, not of a symbolic link: the line of HMALLOC_STATS is appended to that file instead
+ * The two libraries that define malloc read the environment, HMALLOC_POLICY and others, once, at start: README.md, which is installed
+ * as share/doc/hmalloc/README.md, has the table of them.
  */
 #ifndef HMALLOC_H
 #define HMALLOC_H
