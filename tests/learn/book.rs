@@ -33,13 +33,13 @@ fn links(text: &str) -> Vec<String> {
     parts.filter_map(|part| part.split_once(')')).map(|(link, _)| link.to_owned()).collect()
 }
 
+/// That a link leads to something is verified for all documents (`adoption`, `readmes`). The book is made of this folder alone.
 #[test]
-fn links_lead_to_files() {
+fn pages_of_the_book_link_to_each_other_only() {
     let mut seen = 0;
-    for (page, text) in pages() {
-        for link in links(&text).iter().filter(|link| !link.contains("://")) {
-            let path = Path::new(&page).with_file_name("").join(link.split('#').next().unwrap_or(""));
-            assert!(path.exists(), "{page} links to {link}");
+    for (page, text) in pages().iter().filter(|(page, _)| Path::new(page).starts_with(folder())) {
+        for link in links(text).iter().filter(|link| !link.is_empty() && !link.contains("://")) {
+            assert!(!link.contains("..") && !link.starts_with('/'), "{page} links to {link}");
             seen += 1;
         }
     }
@@ -49,7 +49,9 @@ fn links_lead_to_files() {
 
 #[test]
 fn the_summary_has_every_page_once() {
-    let listed = links(&text(&folder().join("SUMMARY.md")));
+    // A page without a link is one to come.
+    let listed: Vec<String> =
+        links(&text(&folder().join("SUMMARY.md"))).into_iter().filter(|link| !link.is_empty()).collect();
     let unique: BTreeSet<&String> = listed.iter().collect();
     assert_eq!(unique.len(), listed.len());
     let here: BTreeSet<String> = fs::read_dir(folder())
