@@ -156,6 +156,9 @@ fn show(script: &Script, played: &Played, brief: bool, output: &mut dyn Write) -
         }
     }
     if played.end == End::Whole {
+        if !played.written.trim().is_empty() {
+            writeln!(output, "\nthe heap wrote:\n{}", played.written.trim_end())?;
+        }
         if let Some(seen) = played.steps.last() {
             figures(&known, seen, output)?;
         }

@@ -68,10 +68,14 @@ impl Machine {
             .ok_or_else(|| format!("nothing here builds for that; {}", toolchain::ADVICE))?;
         let directory = workshop.target().join("machines");
         let mut command = toolchain::command(&self.target, way, &directory, "hmalloc-learn-candidate", &["candidate"]);
+        // Nothing is timed there, and a dozen builds take their time.
+        for package in ["hmalloc", "hmalloc-runtime"] {
+            command.args(["--config", &format!("profile.release.package.{package}.opt-level=0")]);
+        }
         let output =
             command.env("HMALLOC_LEARN_HEAPS", workshop.heaps()).output().map_err(|error| error.to_string())?;
         if !output.status.success() {
-            return Err(format!("it does not compile there:\n{}", String::from_utf8_lossy(&output.stderr)));
+            return Err(format!("it does not compile there:\n{}", first_error(&String::from_utf8_lossy(&output.stderr))));
         }
         let program = toolchain::built(&self.target, way, &directory).join("candidate");
         Ok(Ready { machine: self.clone(), program, emulator: Some(emulator) })
@@ -92,6 +96,13 @@ impl Ready {
         let output = command.args([heap, "words"]).stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
         Ok(judge(&output))
     }
+}
+
+/// The compiler's first error. What compiles on this machine fails on another for one reason, which is said many times.
+fn first_error(said: &str) -> String {
+    let lines: Vec<&str> = said.lines().skip_while(|line| !line.starts_with("error")).collect();
+    let end = lines.iter().position(|line| line.is_empty()).unwrap_or(lines.len());
+    lines[..end.min(12)].join("\n")
 }
 
 /// The last line says what was about to happen: the request, the payload, and the access.

@@ -1,7 +1,7 @@
 //! Exercise 6: random scripts on slabs, against a table of what is live; the shortest one that goes wrong, drawn in slots.
 
 use super::Grader;
-use crate::played::{End, end};
+use crate::played::{End, end_of_script};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use std::cell::RefCell;
@@ -165,7 +165,7 @@ impl Grader<'_> {
                 return Err((fault(number + 1, what, &before), false));
             }
         }
-        match end(&output) {
+        match end_of_script(&output) {
             End::Whole => Ok(()),
             End::Gap(what) => Err((fault(answers.len(), what, &model), true)),
             other => Err((fault((answers.len() + 1).min(lines.len()), other.to_string(), &model), false)),

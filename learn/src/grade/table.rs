@@ -22,9 +22,10 @@ struct Measured {
 impl Grader<'_> {
     /// Measures all peers, and writes the table.
     pub(super) fn table(&self, output: &mut dyn Write) -> io::Result<()> {
+        writeln!(output, "\nbuilding it for the other machines, which takes a minute or two the first time ...")?;
         let (ready, missing) = self.ready();
         let peers = peers(&self.heap);
-        let rows = self.rows(&peers, &ready);
+        let rows = by_two(&peers, |peer| self.row(peer, &ready));
         write!(output, "\n{:<22} misuse  machines  utilisation in %          instructions per call\n{:<22}", "", "")?;
         write!(output, " of {}    of {:<5}  ", MISUSES.len(), ready.len())?;
         for name in TRACES.into_iter().chain(TRACES) {
@@ -62,8 +63,9 @@ impl Grader<'_> {
     /// The machines that can be run here; and what is missing for the others, with their names.
     fn ready(&self) -> (Vec<Ready>, Vec<(String, Vec<String>)>) {
         let (mut ready, mut missing): (Vec<Ready>, Vec<(String, Vec<String>)>) = (Vec::new(), Vec::new());
-        for machine in machines().unwrap_or_default() {
-            match machine.ready(self.workshop) {
+        let machines = machines().unwrap_or_default();
+        for (machine, program) in machines.iter().zip(by_two(&machines, |machine| machine.ready(self.workshop))) {
+            match program {
                 Ok(program) => ready.push(program),
                 Err(what) => match missing.iter_mut().find(|(other, _)| *other == what) {
                     Some((_, names)) => names.push(machine.name.clone()),
@@ -72,26 +74,6 @@ impl Grader<'_> {
             }
         }
         (ready, missing)
-    }
-
-    /// All rows, two at a time.
-    fn rows(&self, peers: &[Peer], ready: &[Ready]) -> Vec<Measured> {
-        let (next, rows) = (Mutex::new(0..peers.len()), Mutex::new(Vec::new()));
-        thread::scope(|scope| {
-            for _ in 0..2 {
-                scope.spawn(|| {
-                    while let Some(index) = next.lock().ok().and_then(|mut next| next.next()) {
-                        let row = self.row(&peers[index], ready);
-                        if let Ok(mut rows) = rows.lock() {
-                            rows.push((index, row));
-                        }
-                    }
-                });
-            }
-        });
-        let mut rows = rows.into_inner().unwrap_or_default();
-        rows.sort_by_key(|(index, _)| *index);
-        rows.into_iter().map(|(_, row)| row).collect()
     }
 
     fn row(&self, peer: &Peer, ready: &[Ready]) -> Measured {
@@ -120,6 +102,26 @@ impl Grader<'_> {
         };
         Ok((0..MISUSES.len()).filter(kept).count())
     }
+}
+
+/// What `work` makes of each, two at a time.
+fn by_two<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let (next, done) = (Mutex::new(0..all.len()), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(index) = next.lock().ok().and_then(|mut next| next.next()) {
+                    let result = work(&all[index]);
+                    if let Ok(mut done) = done.lock() {
+                        done.push((index, result));
+                    }
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_default();
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
 fn line(peer: &Peer, row: &Measured, output: &mut dyn Write) -> io::Result<()> {
