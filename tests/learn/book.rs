@@ -144,7 +144,7 @@ fn what_a_reader_types_works() {
             }
             // The tour's own tests run it; the rest is cargo's, git's and the shell's.
             _ => assert!(
-                ["cargo", "git", "rustup", "apt-get", ".ci/run", "tests/miri"].contains(&all[0]),
+                ["cargo", "git", "mdbook", "rustup", "apt-get", ".ci/run", "tests/miri"].contains(&all[0]),
                 "{page}: {command}"
             ),
         }

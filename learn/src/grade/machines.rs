@@ -63,7 +63,8 @@ impl Machine {
         }
         let name = if self.emulator == "native" { "qemu-x86_64" } else { &self.emulator };
         let emulator = find(name).or_else(|| find(&format!("{name}-static")));
-        let emulator = emulator.ok_or_else(|| format!("{name} is missing (Debian: apt-get install qemu-user)"))?;
+        let emulator =
+            emulator.ok_or("its emulator is missing: QEMU's user mode (Debian: apt-get install qemu-user)")?;
         let way = toolchain::way_here(&self.target)
             .ok_or_else(|| format!("nothing here builds for that; {}", toolchain::ADVICE))?;
         let directory = workshop.target().join("machines");
@@ -75,7 +76,10 @@ impl Machine {
         let output =
             command.env("HMALLOC_LEARN_HEAPS", workshop.heaps()).output().map_err(|error| error.to_string())?;
         if !output.status.success() {
-            return Err(format!("it does not compile there:\n{}", first_error(&String::from_utf8_lossy(&output.stderr))));
+            return Err(format!(
+                "it does not compile there:\n{}",
+                first_error(&String::from_utf8_lossy(&output.stderr))
+            ));
         }
         let program = toolchain::built(&self.target, way, &directory).join("candidate");
         Ok(Ready { machine: self.clone(), program, emulator: Some(emulator) })

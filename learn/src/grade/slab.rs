@@ -2,6 +2,7 @@
 
 use super::Grader;
 use crate::played::{End, end_of_script};
+use crate::shrink::Patience;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use std::cell::RefCell;
@@ -74,7 +75,8 @@ impl Grader<'_> {
             writeln!(output, "{what}")?;
             return Ok(true);
         }
-        let config = Config { cases: CASES, failure_persistence: None, max_shrink_iters: 600, ..Config::default() };
+        let config =
+            Config { cases: CASES, failure_persistence: None, max_shrink_iters: u32::MAX, ..Config::default() };
         let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
         let near = (any::<usize>(), prop_oneof![3 => Just(0_isize), 1 => -20_isize..100]);
         let call = prop_oneof![
@@ -85,11 +87,15 @@ impl Grader<'_> {
         ];
         let shapes =
             prop::sample::select(vec![(4096, 64), (4096, 48), (8192, 80), (4096, 1024), (16_384, 16), (1000, 112)]);
-        let last = RefCell::new(None);
+        let (last, patience) = (RefCell::new(None), Patience::default());
         let found = runner.run(&(shapes, prop::collection::vec(call, 1..120)), |((bytes, slot), calls)| {
+            if patience.is_over() {
+                return Ok(());
+            }
             match self.played(bytes, slot, &calls) {
                 Ok(()) => Ok(()),
                 Err(fault) => {
+                    patience.begins();
                     let what = fault.0.what.clone();
                     *last.borrow_mut() = Some(((bytes, slot), fault));
                     Err(TestCaseError::fail(what))
