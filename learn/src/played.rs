@@ -59,7 +59,7 @@ impl fmt::Display for End {
         match self {
             Self::Whole => f.write_str("all was played"),
             Self::Gap(what) => write!(f, "not written yet: {what}"),
-            Self::Hung => f.write_str("it never came back from the call"),
+            Self::Hung => f.write_str("it did not come back in time: a loop without an end, or far too slow"),
             Self::Died(signal) => write!(f, "the process died of {}", signal_name(*signal)),
             Self::Failed(what) => f.write_str(what),
         }
@@ -75,6 +75,7 @@ pub fn signal_name(signal: i32) -> String {
         7 => "SIGBUS".into(),
         8 => "SIGFPE".into(),
         11 => "SIGSEGV".into(),
+        too_long if TOO_LONG.contains(&too_long) => "too much time".into(),
         other => format!("signal {other}"),
     }
 }

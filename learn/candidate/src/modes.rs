@@ -12,8 +12,8 @@ use learn_heap::{Heap, Replayed, Step};
 const ARENA: usize = 1 << 20;
 /// Processor time after which a heap that does not answer is ended, by SIGPROF. A script takes a twentieth of that.
 const OF_SCRIPT: usize = 40_000;
-/// The same for what other machines run, too, under an emulator.
-const OF_OTHERS: usize = 200_000;
+/// The same, in seconds, for what other machines run, too, under an emulator.
+const SECONDS_OF_OTHERS: usize = 1;
 /// The same for a trace, which some heaps walk through slowly, and here and there under valgrind.
 const SECONDS_OF_TRACE: usize = 20;
 /// What only waits takes no processor time: it is ended by SIGALRM. The machine may be busy, so this is long.
@@ -28,7 +28,7 @@ pub(crate) fn limit_time(mode: &str) {
     let work = match mode {
         "trace" => (SECONDS_OF_TRACE, 0),
         "play" | "slab" => (0, OF_SCRIPT),
-        _ => (0, OF_OTHERS),
+        _ => (SECONDS_OF_OTHERS, 0),
     };
     for (clock, (seconds, microseconds)) in [(ITIMER_PROF, work), (ITIMER_REAL, (SECONDS_OF_WAITING, 0))] {
         let timer = [0usize, 0, seconds, microseconds];
