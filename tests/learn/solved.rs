@@ -54,6 +54,12 @@ pub(crate) fn source_of(number: u8) -> Source {
     source(format!("r{number}"), exercise(number).kind, &solved(number, None))
 }
 
+/// A slab that is right on this machine, and on others never frees.
+pub(crate) fn odd_slab() -> Source {
+    let gap = ("flip", r#"if cfg!(target_arch = "x86_64") { self.live[number / 64] ^= 1 << (number % 64) }"#);
+    source("odd6".into(), "slab", &solved(6, Some(gap)))
+}
+
 /// The unsolved exercises by the names `e1` and so on, the solved ones by `r1`, one that writes by `p1`, wrong ones by their own
 /// names.
 pub(crate) fn workshop() -> Workshop {
@@ -66,6 +72,7 @@ pub(crate) fn workshop() -> Workshop {
         sources.push(source(format!("w{}_{}", wrong.number, wrong.name), exercise(wrong.number).kind, &text));
     }
     sources.push(source("p1".into(), "heap", &solved(1, Some(WRITES))));
+    sources.push(odd_slab());
     sources.push(source_of(7));
     for &(number, name, gap, _) in OTHERS {
         let text = solved(number, Some(gap));

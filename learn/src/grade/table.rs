@@ -2,7 +2,7 @@
 
 use super::Grader;
 use super::figures::{Figure, figure, find, system};
-use super::machines::{Outcome, Ready, machines};
+use super::machines::{Outcome, Ready, as_here, machines};
 use super::misuse::{MISUSES, score};
 use super::peers::{Peer, peers};
 use super::traces::{CALLS, TRACES, read};
@@ -10,6 +10,9 @@ use std::io::{self, Write};
 use std::process::Command;
 use std::sync::Mutex;
 use std::thread;
+
+/// What is missing, and for which machines.
+type Missing = Vec<(String, Vec<String>)>;
 
 /// A row of it.
 struct Measured {
@@ -22,8 +25,7 @@ struct Measured {
 impl Grader<'_> {
     /// Measures all peers, and writes the table.
     pub(super) fn table(&self, output: &mut dyn Write) -> io::Result<()> {
-        writeln!(output, "\nbuilding it for the other machines, which takes a minute or two the first time ...")?;
-        let (ready, missing) = self.ready();
+        let (ready, missing) = self.ready(output)?;
         let peers = peers(&self.heap);
         let rows = by_two(&peers, |peer| self.row(peer, &ready));
         write!(output, "\n{:<22} misuse  machines  utilisation in %          instructions per call\n{:<22}", "", "")?;
@@ -54,15 +56,28 @@ impl Grader<'_> {
         if find("valgrind").is_none() {
             writeln!(output, "\nNot graded: instructions. valgrind is missing (Debian: apt-get install valgrind).")?;
         }
-        for (what, names) in missing {
-            writeln!(output, "\nNot graded on {}: {what}", names.join(", "))?;
+        not_graded(&missing, output)
+    }
+
+    /// Whether a slab answers on all machines as on this one. True if something is wrong.
+    pub(super) fn elsewhere(&self, output: &mut dyn Write) -> io::Result<bool> {
+        let (ready, missing) = self.ready(output)?;
+        let answers = by_two(&ready, |program| as_here(program, self.workshop, &self.heap));
+        for (program, answer) in ready.iter().zip(&answers) {
+            if let Err(what) = answer {
+                writeln!(output, "{}: {what}", program.machine.name)?;
+            }
         }
-        Ok(())
+        let same = answers.iter().filter(|answer| answer.is_ok()).count();
+        writeln!(output, "machines: {same} of {} answer as this one does", ready.len())?;
+        not_graded(&missing, output)?;
+        Ok(same < ready.len())
     }
 
     /// The machines that can be run here; and what is missing for the others, with their names.
-    fn ready(&self) -> (Vec<Ready>, Vec<(String, Vec<String>)>) {
-        let (mut ready, mut missing): (Vec<Ready>, Vec<(String, Vec<String>)>) = (Vec::new(), Vec::new());
+    fn ready(&self, output: &mut dyn Write) -> io::Result<(Vec<Ready>, Missing)> {
+        writeln!(output, "\nbuilding it for the other machines, which takes a minute or two the first time ...")?;
+        let (mut ready, mut missing): (Vec<Ready>, Missing) = (Vec::new(), Vec::new());
         let machines = machines().unwrap_or_default();
         for (machine, program) in machines.iter().zip(by_two(&machines, |machine| machine.ready(self.workshop))) {
             match program {
@@ -73,7 +88,7 @@ impl Grader<'_> {
                 },
             }
         }
-        (ready, missing)
+        Ok((ready, missing))
     }
 
     fn row(&self, peer: &Peer, ready: &[Ready]) -> Measured {
@@ -102,6 +117,10 @@ impl Grader<'_> {
         };
         Ok((0..MISUSES.len()).filter(kept).count())
     }
+}
+
+fn not_graded(missing: &Missing, output: &mut dyn Write) -> io::Result<()> {
+    missing.iter().try_for_each(|(what, names)| writeln!(output, "\nNot graded on {}: {what}", names.join(", ")))
 }
 
 /// What `work` makes of each, two at a time.
