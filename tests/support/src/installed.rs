@@ -89,12 +89,23 @@ pub fn capi() -> PathBuf {
     repository("capi")
 }
 
+/// The variables that the library reads.
+const TOLD: [&str; 8] = [
+    "HMALLOC_POLICY",
+    "HMALLOC_STATS",
+    "HMALLOC_CHECK",
+    "HMALLOC_LOG",
+    "HMALLOC_REPORT",
+    "HMALLOC_CHECKED",
+    "HMALLOC_GUARDS",
+    "HMALLOC_PROFILE",
+];
+
 /// A command in an environment without the settings that the tests were built with, and without what a user may have told
 /// hmalloc.
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
-    let told = ["LD_PRELOAD", "HMALLOC_POLICY", "HMALLOC_STATS", "HMALLOC_CHECK", "HMALLOC_LOG", "DESTDIR"];
-    BUILD_SETTINGS.iter().chain(&told).for_each(|name| _ = command.env_remove(name));
+    BUILD_SETTINGS.iter().chain(&TOLD).chain(&["LD_PRELOAD", "DESTDIR"]).for_each(|name| _ = command.env_remove(name));
     command.env("CARGO_TARGET_DIR", scratch("capi")).env("LC_ALL", "C");
     command
 }
