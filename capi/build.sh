@@ -101,6 +101,16 @@ build_malloc() {
     archive libhmalloc-malloc.a
 }
 
+# What `hmalloc-run --timeline` needs: the recorder, $recorder, which is preloaded, and the program that makes the page, $maker.
+build_timeline() {
+    for package in bench/recorder timeline; do
+        cargo build --quiet --locked --release --config profile.release.lto=false \
+            --manifest-path "$here/../$package/Cargo.toml" --target-dir "$target/timeline"
+    done
+    recorder=$target/timeline/release/libhmalloc_recorder.so
+    maker=$target/timeline/release/hmalloc-timeline
+}
+
 # libhmalloc.so: without start files and libgcc it needs libc alone, which is therefore initialized first. It is never unloaded:
 # the fork handlers are in it, and its blocks may be in use.
 build_shared() {

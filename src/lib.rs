@@ -112,6 +112,7 @@ pub use kernel::brk;
 pub use look::blocks::{Blocks, SpanInfo, SpanInfos, SpanKind};
 pub use look::histogram::{Histogram, SizeBand};
 pub use look::map::Map;
+pub use look::report::{ClassShare, FreeRun, Kept, Pin, Report, TierOwner, TierShare, Trimmable};
 pub use look::stats::Stats;
 pub use resize::ResizeError;
 pub use scoped::{LocalHeap, ScopedHeap, SharedHeap};

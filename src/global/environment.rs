@@ -4,13 +4,15 @@ use super::Hmalloc;
 use crate::global::lock::Lock;
 use crate::ground::policy::Policy;
 use crate::kernel::brk::Brk;
+use crate::kernel::call::Errno;
 use crate::kernel::environment::{self, Settings, settings};
-use crate::kernel::line::say;
+use crate::kernel::line::{Lines, say};
 use crate::kernel::sys::{STDERR, abort};
-use crate::kernel::{libc, log};
+use crate::kernel::{libc, log, tasks};
 use crate::look::stats::Stats;
 use crate::look::summary::Summary;
 use core::ffi::c_void;
+use core::fmt::Write;
 
 /// The words behind `HMALLOC_POLICY`.
 pub const POLICIES: [&str; 3] = ["ignore", "report", "abort"];
@@ -29,7 +31,8 @@ impl<L: Lock + Sync, B: Brk + Send> Hmalloc<L, B> {
     /// | `HMALLOC_POLICY` | `ignore`, `report`, `abort` | sets the [policy](Self::set_policy) |
     /// | `HMALLOC_STATS` | `1` | at exit, writes the heap in one line to standard error |
     /// | `HMALLOC_CHECK` | `1` | at exit, checks the whole heap; if it is corrupt, one line says so, and the process aborts |
-    /// | `HMALLOC_LOG` | a path | the line of `HMALLOC_STATS` is appended to this file instead |
+    /// | `HMALLOC_REPORT` | `1` | at exit, writes to standard error where the memory is and why it is not going back: the [report](Self::report) |
+    /// | `HMALLOC_LOG` | a path | the lines of `HMALLOC_STATS` and `HMALLOC_REPORT` are appended to this file instead |
     ///
     /// They are copied at the first call in a process. They are not read without a libc, for that has the environment; nor in
     /// a program with more rights than its caller (`AT_SECURE`). Exit is `exit` or the end of `main`: not `_exit`, and not
@@ -51,7 +54,7 @@ impl<L: Lock + Sync, B: Brk + Send> Hmalloc<L, B> {
         environment::read(&POLICIES);
         let Some(settings) = settings() else { return false };
         policy_of(settings).into_iter().for_each(|policy| self.set_policy(policy));
-        if settings.stats || settings.check {
+        if settings.stats || settings.report || settings.check {
             libc::at_exit(at_exit::<L, B>, core::ptr::from_ref(self).cast_mut().cast());
         }
         true
@@ -68,12 +71,33 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         })
     }
 
+    /// Writes the report to a descriptor, line by line, each of them as any other of the crate's. A heap whose spans
+    /// cannot be followed has no report: the line says so.
+    ///
+    /// # Errors
+    ///
+    /// As for [`write_line`](crate::process::write_line).
+    #[doc(hidden)]
+    pub fn say_report(&self, descriptor: i32) -> Result<(), Errno> {
+        let report = match self.report_checked() {
+            Ok(report) => report,
+            Err(corruption) => return say(descriptor, format_args!("no report: the heap is corrupt: {corruption}")),
+        };
+        say(descriptor, format_args!("report of process {}", tasks::process_id()))?;
+        let mut lines = Lines::new(|line| say(descriptor, format_args!("  {line}")));
+        let _ = write!(lines, "{report}");
+        lines.finish()
+    }
+
     /// Does what the environment asks for at exit, if it was read.
     #[doc(hidden)]
     pub fn say_at_exit(&self) {
         let Some(settings) = settings() else { return };
         if settings.stats {
             log::print(settings.log(), |descriptor| say(descriptor, format_args!("{}", self.summary())));
+        }
+        if settings.report {
+            log::print(settings.log(), |descriptor| self.say_report(descriptor));
         }
         if settings.check
             && let Err(corruption) = self.check()

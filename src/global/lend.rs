@@ -18,10 +18,15 @@ struct Lent<'a, L: Lock, B: Brk> {
 }
 
 impl<'a, L: Lock, B: Brk> Lent<'a, L, B> {
+    /// Stops all threads. Their tiers keep their slabs.
+    fn stopped(owner: &'a Hmalloc<L, B>) -> Self {
+        owner.free_put_off();
+        Self { turn: owner.stop(), owner }
+    }
+
     /// Stops all threads, and gives all slabs to the heap's own tier. `lent` says that the program's own code gets the heap.
     fn new(owner: &'a Hmalloc<L, B>, lent: bool) -> Self {
-        owner.free_put_off();
-        let result = Self { turn: owner.stop(), owner };
+        let result = Self::stopped(owner);
         owner.lock.lend(lent);
         if let Some(world) = owner.lock.world() {
             // SAFETY: it is the caller's turn.
@@ -67,6 +72,14 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         use_heap(unsafe { &mut *self.heap.get() })
     }
 
+    /// Calls `look`, which must be the heap's own code, while no thread is in the middle of an operation, and each tier still has
+    /// its slabs.
+    pub(super) fn while_apart<R>(&self, look: impl FnOnce(&Heap<B>, Option<&World>) -> R) -> R {
+        let _stopped = Lent::stopped(self);
+        // SAFETY: as above.
+        look(unsafe { &*self.heap.get() }, self.lock.world())
+    }
+
     /// Lends the heap to `look` for reading. As for [`with`](Self::with), `look` must not use the heap in another way;
     /// [`snapshot`](Self::snapshot) copies the heap's blocks, so that they can be used after the turn.
     pub fn inspect<R>(&self, look: impl FnOnce(&Heap<B>) -> R) -> R {
@@ -105,7 +118,11 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// between two of their calls: those that allocate or free wait.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let mut stats = self.while_stopped(|heap| heap.stats());
+        self.with_handlers(self.while_stopped(|heap| heap.stats()))
+    }
+
+    /// Numbers with the blocks that signal handlers got while the heap was interrupted.
+    pub(super) fn with_handlers(&self, mut stats: Stats) -> Stats {
         let (blocks, bytes) = self.lock.world().map_or((0, 0), |world| world.handlers.sum());
         stats.live_blocks += blocks;
         stats.live_bytes += bytes;

@@ -46,5 +46,5 @@ mod span;
 
 pub use page::PAGE;
 pub(crate) use page::{PAGE_SHIFT, pages_of};
-pub(crate) use record::{Handle, Header, Kind, MAX_SLOTS, Place, RECORD_OFFSETS, Slab, Span};
+pub(crate) use record::{BITMAP_WORDS, Handle, Header, Kind, MAX_SLOTS, Place, RECORD_OFFSETS, Slab, Span};
 pub(crate) use slab::Shape;

@@ -32,6 +32,8 @@ pub struct Settings {
     pub policy: Option<usize>,
     /// At exit, print the heap in one line.
     pub stats: bool,
+    /// At exit, say where the memory is and why it is not going back.
+    pub report: bool,
     /// At exit, check the whole heap.
     pub check: bool,
     /// A path that ends with a 0. Empty: standard error.
@@ -39,7 +41,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The file that the line of `stats` goes to instead of standard error.
+    /// The file that the lines of `stats` and `report` go to instead of standard error.
     pub fn log(&self) -> Option<&CStr> {
         CStr::from_bytes_until_nul(&self.log).ok().filter(|path| !path.is_empty())
     }
@@ -51,7 +53,7 @@ struct Shared(UnsafeCell<Settings>);
 unsafe impl Sync for Shared {}
 
 static SETTINGS: Shared =
-    Shared(UnsafeCell::new(Settings { policy: None, stats: false, check: false, log: [0; PATH_MAX] }));
+    Shared(UnsafeCell::new(Settings { policy: None, stats: false, report: false, check: false, log: [0; PATH_MAX] }));
 
 weak!(hmalloc_environment, "environ", &'static usize);
 weak!(hmalloc_environment_auxiliary, "getauxval", extern "C" fn(usize) -> usize);
@@ -85,6 +87,7 @@ fn fill(settings: &mut Settings, policies: &[&str]) {
         let _ = say(STDERR, format_args!("HMALLOC_POLICY is none of ignore, report, abort: abort it is"));
     }
     settings.stats = is_on("HMALLOC_STATS");
+    settings.report = is_on("HMALLOC_REPORT");
     settings.check = is_on("HMALLOC_CHECK");
     let path = variable("HMALLOC_LOG").map_or(&[0][..], CStr::to_bytes_with_nul);
     match settings.log.get_mut(..path.len()) {

@@ -129,7 +129,7 @@ impl SpanInfos<'_> {
         Self { span: first, heap: PhantomData }
     }
 
-    fn kind(span: Span) -> SpanKind {
+    pub(crate) fn kind(span: Span) -> SpanKind {
         if let Some(slab) = span.as_slab() {
             return SpanKind::Slab { slot: slab.slot_size(), capacity: slab.capacity(), live: slab.live_slots() };
         }

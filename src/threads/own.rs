@@ -86,6 +86,11 @@ impl OwnTier {
         self.thread.load(Relaxed)
     }
 
+    /// The thread id of the owner when it became that, 0 if that is not known.
+    pub(crate) fn task(&self) -> u32 {
+        self.task.load(Relaxed)
+    }
+
     /// Whether the task that became the owner no longer lives, as far as can be known.
     pub(crate) fn is_abandoned(&self) -> bool {
         let task = self.task.load(Relaxed);

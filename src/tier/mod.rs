@@ -41,7 +41,7 @@ pub(crate) mod resize;
 mod shelf;
 pub(crate) mod shortage;
 pub(crate) mod slot;
-mod trim;
+pub(crate) mod trim;
 mod twice;
 pub(crate) mod units;
 

@@ -169,6 +169,14 @@ impl Others {
         })
     }
 
+    /// The slots of word number `index` of a slab's bitmap that other threads have freed, and the owner has not taken yet.
+    pub(crate) fn freed_in_word(&self, slab: Slab, index: usize) -> u64 {
+        let Some(page) = self.chunks().page_of(slab) else { return 0 };
+        let halves = (0..64 / SLOTS).map(|half| (half, index * (64 / SLOTS) + half));
+        let opened = halves.filter(|&(_, word)| word < WORDS && word * SLOTS < slab.opened());
+        opened.fold(0, |all, (half, word)| all | u64::from(self.chunks().word(page, word).freed()) << (half * SLOTS))
+    }
+
     /// What other threads have freed, and the owner has not taken yet, in the line of words of a slot that is live.
     pub(crate) fn freed_beside(&self, slot: Slot) -> Beside {
         let Some(page) = self.chunks().page_of(slot.slab) else { return Beside::Nothing };

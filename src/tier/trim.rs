@@ -46,7 +46,7 @@ fn return_inside<B: Brk>(slab: Slab, spans: &mut Spans<B>, patience: &mut Patien
 }
 
 /// The units of those kernel pages that lie wholly in the slab, hold no live slot, and are not wholly known to be zero.
-fn units_to_discard(slab: Slab, kernel_page: usize) -> u32 {
+pub(crate) fn units_to_discard(slab: Slab, kernel_page: usize) -> u32 {
     let free = slab.units() & !slab.live_units();
     let dirty = free & !slab.zero_units();
     if kernel_page <= UNIT || dirty == 0 {

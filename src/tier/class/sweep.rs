@@ -4,7 +4,7 @@
 use super::{Class, Company, NEVER, RELIST_FRACTION, SWEEPS_MAX, TOUCHED_BYTES, VISITS_MAX, Zeros};
 use crate::ground::header::Slab;
 use crate::tier::others::Others;
-use crate::tier::units::slots_of_word;
+use crate::tier::units::{slots_of_word, unused};
 
 impl Class {
     /// Claims the next word of the current slab with free slots among the opened ones, from the start again if that pays.
@@ -128,6 +128,12 @@ impl Class {
         self.base = slab.start() + index * 64 * self.slot_size as usize;
         self.next_slot = self.first_slot(free);
         self.next = index as u8 + 1;
+    }
+
+    /// The units of a slab that read as zero again once [unclaimed](Self::unclaim).
+    pub(crate) fn claimed_and_clean(&self, slab: Slab) -> u32 {
+        let claimed = self.slab == Some(slab) && self.word != 0;
+        if claimed { unused(self.claimed_units, self.next_slot - slab.start()) } else { 0 }
     }
 
     /// Reverses the claim of the slots at hand. The next refill sweeps the slab from the start.

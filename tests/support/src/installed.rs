@@ -12,7 +12,7 @@ use std::process::{Command, ExitStatus, Output, Stdio};
 use tempfile::TempDir;
 
 /// The functions that `hmalloc.h` declares.
-pub const FAMILY: [&str; 11] = [
+pub const FAMILY: [&str; 12] = [
     "hmalloc",
     "hfree",
     "hcalloc",
@@ -21,6 +21,7 @@ pub const FAMILY: [&str; 11] = [
     "haligned_alloc",
     "husable_size",
     "hmalloc_stats_print",
+    "hmalloc_report",
     "hmalloc_check",
     "hmalloc_trim",
     "hmalloc_set_policy",

@@ -1,0 +1,211 @@
+//! `hmalloc-run --timeline`: what a program asked for becomes one page, which a real browser opens, and whose numbers are those of
+//! the program.
+
+use crate::browser::Browser;
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use support::installed::{Installed, capi, command, describe, run, succeed};
+use support::random::Random;
+use tempfile::TempDir;
+
+/// The largest page.
+const MOST_BYTES: u64 = 400_000;
+
+/// The known program.
+fn program(folder: &Path) -> PathBuf {
+    let (source, program) = (support::places::repository("tests/capi/timeline.c"), folder.join("known"));
+    succeed(command("cc").args(["-w", "-fno-builtin"]).arg(source).arg("-o").arg(&program));
+    program
+}
+
+/// Runs the known program to the end that is named, and makes a page of it.
+fn recorded(folder: &Path, end: &str) -> (PathBuf, Output) {
+    let page = folder.join(format!("{end}.html"));
+    let mut start = command(capi().join("hmalloc-run"));
+    start.arg("--timeline").arg(&page).arg(folder.join("known")).arg(end);
+    let policy = if end == "wrong" { "report" } else { "abort" };
+    let _turn = Installed::turn();
+    (page, run(start.env("HMALLOC_POLICY", policy).env("TMPDIR", folder)))
+}
+
+/// What the known program asks for, counted by hand.
+fn known(calls: u64, misuses: u64) -> Value {
+    let sizes = || 100..1100_u64;
+    let all: u64 = sizes().sum();
+    let left: u64 = sizes().step_by(2).sum();
+    json!({
+        "calls": calls, "blocks": 1001, "bytes": all + (3 << 20), "peakBlocks": 1001, "peakBytes": (3 << 20) + left, "leftBlocks": 500,
+        "leftBytes": left, "threads": 1, "unseen": 0, "refused": 0, "misuses": misuses,
+    })
+}
+
+fn totals(browser: &mut Browser, panel: usize) -> Value {
+    browser.value(&format!("heapPage.panels[{panel}].timeline.totals"))
+}
+
+#[test]
+fn a_page_opens_in_a_browser_and_its_numbers_are_those_of_the_program() {
+    let folder = TempDir::new().expect("a folder");
+    let folder = folder.path();
+    program(folder);
+    let (page, output) = recorded(folder, "wrong");
+    assert_eq!(output.status.code(), Some(3), "{}", describe(&output));
+    assert!(fs::metadata(&page).is_ok_and(|page| page.len() < MOST_BYTES));
+    let mut browser = Browser::new();
+    browser.open(&page);
+    assert_eq!(totals(&mut browser, 0), known(1504 + 2, 2));
+    let says = browser.text(".record");
+    assert!(says.contains("1,506 calls of 1 thread for 1,001 blocks of "), "{says}");
+    assert!(
+        says.contains(
+            "; at most 1,001 live with 3,444,728 bytes; at the end 500 with 299,500 bytes; 2 wrong pointers."
+        ),
+        "{says}"
+    );
+    let events = browser.text(".events");
+    assert!(events.contains("AlreadyFree: a free at the start of block 1 of 101 bytes, which is freed"), "{events}");
+    assert!(events.contains("a free at 16 bytes into of block 2 of 102 bytes, which is live"), "{events}");
+    // All memory is in one of the states, in each frame; and the last frame is the end.
+    let sums =
+        "(({ columns, frames }) => { const at = frames - 1; return [frames, columns.blocks[at], columns.requested[at],
+        columns.call.every((_, i) => STATES.reduce((sum, { name }) => sum + columns[name][i], 0) === columns.heap[i]
+            && columns.requested[i] <= columns.liveSmall[i] + columns.liveLarge[i])]; })(heapPage.panels[0].timeline)";
+    assert_eq!(browser.value(sums), json!([240, 500, 299_500, true]));
+    the_slider_moves(&mut browser);
+    two_side_by_side(&mut browser, folder);
+    assert!(browser.faults.is_empty(), "{:#?}", browser.faults);
+    // The control: a fault is seen.
+    browser.value("setTimeout(() => { throw new Error('planted') }), new Promise((done) => setTimeout(done, 50))");
+    assert_eq!(browser.faults.len(), 1);
+    let left: Vec<_> = fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().contains("hmalloc-timeline")), "{left:?}");
+}
+
+fn the_slider_moves(browser: &mut Browser) {
+    let end = (browser.text(".place"), browser.text(".summary"));
+    assert_eq!(end.0, "call 1,506 of 1,506");
+    let pixels = "(() => { const canvas = document.querySelector('.map');
+        return [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data].reduce((sum, byte, at) => (sum * 31 + byte * at) % 1e9, 7); })()";
+    let drawn = browser.value(pixels);
+    browser.value("document.querySelector('.slider').focus()");
+    browser.press("Home", 36);
+    assert_eq!(browser.text(".place"), "call 7 of 1,506");
+    assert_ne!((browser.text(".summary"), browser.value(pixels)), (end.1.clone(), drawn.clone()));
+    browser.press("ArrowRight", 39);
+    assert_eq!(browser.text(".place"), "call 13 of 1,506");
+    assert!(browser.text(".summary").starts_with("13 live blocks, asked for with 1,378 bytes. "));
+    browser.press("End", 35);
+    assert_eq!(((browser.text(".place"), browser.text(".summary")), browser.value(pixels)), (end, drawn));
+}
+
+/// Programs that were killed, by a signal or by the heap, have a whole record: their pages stand beside the first.
+fn two_side_by_side(browser: &mut Browser, folder: &Path) {
+    for (end, signal, calls, misuses) in [("killed", libc::SIGKILL, 1504, 0), ("stopped", libc::SIGABRT, 1505, 1)] {
+        let (page, output) = recorded(folder, end);
+        assert!(
+            output.status.signal().is_none() && output.status.code() == Some(128 + signal),
+            "{}",
+            describe(&output)
+        );
+        browser.choose_file("#file", &page);
+        let shown = format!("new Promise((done) => {{ const wait = () => heapPage.panels.length === 2
+            && heapPage.panels[1].timeline.title.startsWith('{end}.html: ') ? done(true) : setTimeout(wait, 5); wait(); }})");
+        assert_eq!(browser.value(&shown), json!(true));
+        assert_eq!(totals(browser, 1), known(calls, misuses));
+    }
+    browser.value("document.querySelector('.slider').focus()");
+    browser.press("Home", 36);
+    let places = browser.value("[...document.querySelectorAll('.place')].map((place) => place.textContent)");
+    assert_eq!(places, json!(["call 7 of 1,506", "call 7 of 1,505"]));
+    // What is no page of this kind is said, and changes nothing.
+    browser.choose_file("#file", &folder.join("known"));
+    let said = "new Promise((done) => { const wait = () => heapPage.message.textContent || setTimeout(() => done(wait()), 5); done(wait()); })";
+    browser.value(said);
+    browser.value("new Promise((done) => setTimeout(done, 200))");
+    assert_eq!(browser.text("#message"), "known: not a timeline");
+}
+
+/// A record as the recorder writes it: kind, size, old and new address of each call.
+fn raw(calls: &[[u64; 4]]) -> Vec<u8> {
+    let mut bytes = b"hmalraw\x01".to_vec();
+    bytes.resize(64, 0);
+    for &[kind, size, old, new] in calls {
+        bytes.extend((kind | 7 << 32).to_ne_bytes());
+        [size, old, new].iter().for_each(|number| bytes.extend(number.to_ne_bytes()));
+    }
+    bytes
+}
+
+/// So many calls of a program that takes and gives back at random.
+fn random(seed: u64, calls: usize) -> Vec<[u64; 4]> {
+    let (mut random, mut live, mut next) = (Random::new(seed), Vec::new(), 1 << 20);
+    let mut made = Vec::new();
+    while made.len() < calls {
+        if live.len() > random.below(4000) {
+            let block = live.swap_remove(random.below(live.len()));
+            made.push([5, 0, block, 0]);
+        } else {
+            let size = 1 + random.below([100, 3000, 70_000][random.below(3)]) as u64;
+            made.push([1, size, 0, next]);
+            live.push(next);
+            next += 1 << 20;
+        }
+    }
+    made
+}
+
+/// The program that makes the pages.
+fn maker() -> PathBuf {
+    let script = "here=$0; . \"$here/build.sh\"; build_timeline; printf %s \"$maker\"";
+    let _turn = Installed::turn();
+    succeed(command("sh").args(["-euc", script]).arg(capi())).into()
+}
+
+#[test]
+fn stages_have_pages_and_many_long_records_are_short_pages() {
+    let folder = TempDir::new().expect("a folder");
+    let (record, page) = (folder.path().join("7.0.calls.raw"), folder.path().join("page.html"));
+    // Three blocks; the middle one is freed, then the first, so that stage 5 alone has one free run of both.
+    let calls = [[1, 100, 0, 16], [1, 200, 0, 160], [1, 50, 0, 512], [5, 0, 160, 0], [5, 0, 16, 0]];
+    fs::write(&record, raw(&calls)).expect("a record");
+    let stages = (1..=5).flat_map(|stage| ["--stage".to_owned(), stage.to_string()]);
+    let maker = maker();
+    succeed(command(&maker).args(stages).arg(&page).arg(&record));
+    let mut browser = Browser::new();
+    browser.open(&page);
+    let runs =
+        "heapPage.all.map(({ heap, totals, frames, columns, pins }) => [heap.split(',')[0], totals.peakBytes, frames,
+        columns.blocks[frames - 1], runs(pins[frames - 1]).free.map(({ bytes }) => bytes)])";
+    let seen = browser.value(runs);
+    let stage = |number: usize| seen[number].clone();
+    for (number, free) in
+        [(1, json!([200, 100])), (2, json!([208, 112])), (3, json!([208, 112])), (4, json!([208, 112]))]
+    {
+        assert_eq!(stage(number), json!([format!("stage {number}"), 350, 5, 1, free]));
+    }
+    assert_eq!(stage(5)[4].as_array().map(Vec::len), Some(1), "{seen}");
+    assert!(stage(0)[0].as_str().is_some_and(|heap| heap.starts_with("hmalloc ")), "{seen}");
+    // Stages are beside the heap in one page, by the button.
+    browser.value("document.querySelector('#compare').click()");
+    assert_eq!(
+        browser.value("heapPage.panels.map(({ timeline }) => timeline.heap).slice(1)"),
+        json!(["stage 1, minimal"])
+    );
+    for process in 0..8 {
+        fs::write(folder.path().join(format!("{process}.0.random.raw")), raw(&random(process, 60_000)))
+            .expect("a record");
+    }
+    succeed(
+        command(&maker)
+            .arg(&page)
+            .arg(folder.path().join("0.0.random.raw"))
+            .args((1..8).map(|process| folder.path().join(format!("{process}.0.random.raw")))),
+    );
+    assert!(fs::metadata(&page).is_ok_and(|page| page.len() < MOST_BYTES));
+    browser.open(&page);
+    assert_eq!(browser.value("heapPage.all.map(({ totals }) => totals.calls)"), json!(vec![60_000; 8]));
+    assert!(browser.faults.is_empty(), "{:#?}", browser.faults);
+}
