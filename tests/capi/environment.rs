@@ -49,6 +49,29 @@ fn what_was_said_at_start_holds_at_exit() {
     }
 }
 
+/// The report, and the line before it, are appended to the log; without one they go to standard error.
+#[test]
+fn a_report_is_written_at_exit() {
+    let installed = Installed::new();
+    let program = compile(&installed, None);
+    let log = installed.directory.path().join("log");
+    succeed(logged(&installed, &program, "nothing", &log).env("HMALLOC_REPORT", "1"));
+    let text = fs::read_to_string(&log).expect("a log");
+    let (line, report) = text.split_once('\n').expect("lines");
+    assert!(is_summary(&format!("{line}\n")), "{text}");
+    let is_report = |report: &str| {
+        let ends = report.starts_with("hmalloc: report of process ") && report.contains("\nhmalloc:   waiting: ");
+        ends && report.lines().all(|line| line.starts_with("hmalloc: "))
+            && report.contains("\nhmalloc:   a trim would give back ")
+    };
+    assert!(is_report(report), "{text}");
+    // Whose the slabs are is seen: nothing is gathered before.
+    assert!(report.contains("\nhmalloc:   tier 1, of the first thread: "), "{text}");
+    let mut alone = installed.preloaded(&program);
+    let output = run(alone.arg("nothing").env("HMALLOC_REPORT", "1"));
+    assert!(output.status.success() && is_report(&stderr(&output)), "{}", describe(&output));
+}
+
 /// Nothing is set at start: what the program sets later has no effect.
 #[test]
 fn what_was_not_said_at_start_is_not_heard() {

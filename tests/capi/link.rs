@@ -22,7 +22,7 @@ fn the_header_compiles_in_every_standard() {
         char *a = (char *)hmalloc(1), *b = (char *)hcalloc(1, 1), *c = (char *)haligned_alloc(64, 1);\n\
         a = (char *)hrealloc(a, 2); b = (char *)hreallocarray(b, 2, 2);\n\
         hfree(a); hfree(b); hfree(c);\n\
-        return (int)husable_size(0) + hmalloc_stats_print(1) + hmalloc_check() + (int)hmalloc_trim(0)\n\
+        return (int)husable_size(0) + hmalloc_stats_print(1) + hmalloc_report(1) + hmalloc_check() + (int)hmalloc_trim(0)\n\
         + hmalloc_set_policy(HMALLOC_IGNORE + HMALLOC_REPORT + HMALLOC_ABORT);\n}\n";
     fs::write(&source, text).expect("a source file");
     let flags = ["-pedantic-errors", "-Wall", "-Wextra", "-Werror", "-Wstrict-prototypes", "-fsyntax-only"];

@@ -110,6 +110,36 @@ impl Record {
         reader.record.threads = reader.threads.len();
         Ok(reader.record)
     }
+
+    /// After how many calls the most bytes are live, as they were asked for.
+    ///
+    /// ```
+    /// use hmalloc_timeline::record::{Call, Record};
+    /// let calls = vec![Call::Allocate { size: 9, align: 0 }, Call::Resize { block: 0, size: 20 }, Call::Free { block: 0 }];
+    /// assert_eq!(Record { calls, ..Record::default() }.peak(), 2);
+    /// ```
+    #[must_use]
+    pub fn peak(&self) -> usize {
+        let (mut sizes, mut live, mut most, mut peak) = (Vec::new(), 0_u64, 0, 0);
+        for (number, call) in self.calls.iter().enumerate() {
+            match *call {
+                Call::Allocate { size, .. } => {
+                    sizes.push(size);
+                    live = live.saturating_add(size);
+                }
+                Call::Resize { block, size } => {
+                    let old = sizes.get_mut(block as usize).map_or(0, |old| std::mem::replace(old, size));
+                    live = live.saturating_add(size).saturating_sub(old);
+                }
+                Call::Free { block } => live = live.saturating_sub(sizes.get(block as usize).copied().unwrap_or(0)),
+                Call::Wrong { .. } => {}
+            }
+            if live > most {
+                (most, peak) = (live, number + 1);
+            }
+        }
+        peak
+    }
 }
 
 fn word(bytes: &[u8], at: usize) -> u32 {
@@ -134,6 +164,8 @@ struct Reader {
 impl Reader {
     fn take(&mut self, kind: u8, align: u8, [size, old, new]: [u64; 3]) -> Result<(), NoRecord> {
         match kind {
+            // Calls that are not recorded: a signal handler's that has interrupted one.
+            1 if new == 0 && size == u64::MAX => self.freed.clear(),
             1..=3 if new == 0 => self.refuse(),
             1..=3 => self.allocate(size, align, new),
             4 if old == 0 && new == 0 => self.record.refused += 1,

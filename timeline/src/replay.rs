@@ -7,7 +7,7 @@ use hmalloc::{Heap, Report, SpanKind};
 use std::alloc::Layout;
 use std::ptr::NonNull;
 
-/// How often a heap is looked at, at most.
+/// How often a heap is looked at, at most; and once more where the most is live.
 pub const FRAMES: usize = 240;
 /// So many wrong pointers are described. The others are counted.
 const MISUSES: usize = 100;
@@ -55,7 +55,7 @@ pub fn replay(title: &str, record: &Record) -> Timeline {
     let totals = &mut replay.tally.totals;
     (totals.threads, totals.unseen, totals.refused) =
         (record.threads as u64, record.unseen as u64, record.refused as u64);
-    let (mut frames, is_due) = (Vec::new(), looks(record.calls.len(), FRAMES));
+    let (mut frames, is_due) = (Vec::new(), looks(record, FRAMES));
     for (number, &call) in record.calls.iter().enumerate() {
         replay.heap.brk_mut().clock = number as u64 / CALLS_PER_MILLISECOND;
         replay.make(call);
@@ -143,9 +143,9 @@ impl Replay {
         self.tally.totals.misuses += 1;
         if self.misuses.len() < MISUSES {
             let call = self.tally.totals.calls;
-            let place = if offset == 0 { "the start".to_owned() } else { format!("{offset} bytes into") };
-            let state = if block.is_live { "live" } else { "freed" };
-            let text = format!("{text}: a free at {place} of block {number} of {} bytes, which is {state}", block.size);
+            let place = if offset == 0 { "the start of".to_owned() } else { format!("{offset} bytes into") };
+            let state = if block.is_live { "live" } else { "free" };
+            let text = format!("{text}: {place} block {number} of {} bytes, which is {state}", block.size);
             self.misuses.push(Misused { call, text });
         }
     }

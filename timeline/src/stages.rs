@@ -49,7 +49,7 @@ fn of<'a, S: Stage<Source = Emulated<'a>>>(heap: S, name: &str, title: &str, rec
     let start = heap.brk().current();
     let (tally, misuses, moved) = (Tally::default(), Vec::new(), [0; 2]);
     let mut replay = Replay { heap, start, blocks: Vec::new(), tally, misuses, last: start, moved };
-    let (mut frames, is_due) = (Vec::new(), looks(record.calls.len(), FRAMES));
+    let (mut frames, is_due) = (Vec::new(), looks(record, FRAMES));
     for (number, &call) in record.calls.iter().enumerate() {
         replay.tally.totals.calls += 1;
         replay.make(call);
@@ -66,10 +66,7 @@ fn of<'a, S: Stage<Source = Emulated<'a>>>(heap: S, name: &str, title: &str, rec
 impl<'a, S: Stage<Source = Emulated<'a>>> Replay<S> {
     fn make(&mut self, call: Call) {
         match call {
-            Call::Allocate { size, .. } => {
-                let block = self.request(size);
-                self.blocks.push(block);
-            }
+            Call::Allocate { size, .. } => self.allocate(size),
             Call::Resize { block, size } => self.resize(block as usize, size),
             Call::Free { block } => self.free(block as usize),
             // What a stage makes of a wrong pointer is undefined in the first two: it is only counted.
@@ -81,26 +78,35 @@ impl<'a, S: Stage<Source = Emulated<'a>>> Replay<S> {
         }
     }
 
-    fn request(&mut self, size: u64) -> Option<(*mut u8, u64, bool)> {
+    /// A payload, or null, which counts as a refusal.
+    fn request(&mut self, size: u64) -> *mut u8 {
         // SAFETY: the break is this heap's alone.
         let payload = unsafe { self.heap.hmalloc(usize::try_from(size).unwrap_or(usize::MAX)) };
-        if payload.is_null() {
-            self.tally.totals.refused += 1;
-            return None;
+        self.tally.totals.refused += u64::from(payload.is_null());
+        payload
+    }
+
+    fn allocate(&mut self, size: u64) {
+        let payload = self.request(size);
+        if !payload.is_null() {
+            self.tally.add(size);
         }
-        self.tally.add(size);
-        Some((payload, size, true))
+        self.blocks.push((!payload.is_null()).then_some((payload, size, true)));
     }
 
     fn resize(&mut self, number: usize, size: u64) {
         let Some((old, old_size, true)) = self.blocks.get(number).copied().flatten() else { return };
-        let Some(made) = self.request(size) else { return };
-        // SAFETY: two live blocks, of at least so many bytes each.
-        unsafe { old.copy_to_nonoverlapping(made.0, old_size.min(size) as usize) };
-        self.tally.totals.blocks -= 1;
-        self.tally.totals.bytes -= old_size.min(size);
-        self.free(number);
-        self.blocks[number] = Some(made);
+        let new = self.request(size);
+        if new.is_null() {
+            return;
+        }
+        // SAFETY: two live blocks, of at least so many bytes each. Nothing uses the old one any more.
+        unsafe {
+            old.copy_to_nonoverlapping(new, old_size.min(size) as usize);
+            self.heap.hfree(old);
+        }
+        self.tally.grow(old_size, size);
+        self.blocks[number] = Some((new, size, true));
     }
 
     fn free(&mut self, number: usize) {

@@ -1,5 +1,7 @@
 //! What was seen of a heap while calls were made.
 
+use crate::record::Record;
+
 /// A heap over time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Timeline {
@@ -207,8 +209,9 @@ impl Tally {
     }
 }
 
-/// After which calls to look at a heap: at most `frames` of `calls`, evenly, and after the last one.
-pub(crate) fn looks(calls: usize, frames: usize) -> impl Fn(usize) -> bool {
+/// After which calls of a record to look at a heap: at most `frames`, evenly, among them the last one; and where the most is live.
+pub(crate) fn looks(record: &Record, frames: usize) -> impl Fn(usize) -> bool {
+    let (calls, peak) = (record.calls.len(), record.peak());
     let frames = frames.clamp(1, calls.max(1));
-    move |made: usize| made == calls || made * frames / calls != (made - 1) * frames / calls
+    move |made: usize| made == calls || made == peak || made * frames / calls != (made - 1) * frames / calls
 }

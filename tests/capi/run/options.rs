@@ -53,6 +53,19 @@ fn what_is_no_option_is_said_and_nothing_runs() {
         let right = output.status.code() == Some(2) && output.stdout.is_empty() && processes == 0;
         assert!(right && stderr.contains("\nusage: "), "{options:?}: {}", describe(&output));
     }
+    // An installation without what makes the page; a page that could not be written is said before the program runs, too.
+    for (options, why) in [
+        (["--timeline", "page.html", "dynamic"], ": timeline/install of a clone of the repository puts them there\n"),
+        (["--timeline", "", "dynamic"], "--timeline: no path is given\n"),
+    ] {
+        let (output, processes) = programs.on(programs.hmalloc_run(), &options);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            stderr.contains(why) && output.stdout.is_empty() && processes == 0,
+            "{options:?}: {}",
+            describe(&output)
+        );
+    }
     let (output, _) = programs.on(programs.hmalloc_run(), &["--help"]);
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.starts_with("usage: "), "{}", describe(&output));
