@@ -177,7 +177,8 @@ fn random(seed: u64, calls: usize) -> Vec<[u64; 4]> {
             let block = live.swap_remove(random.below(live.len()));
             made.push([5, 0, block, 0]);
         } else {
-            let size = 1 + random.below([100, 3000, 70_000][random.below(3)]) as u64;
+            let most = [100, 3000, 70_000][random.below(3)];
+            let size = 1 + random.below(most) as u64;
             made.push([1, size, 0, next]);
             live.push(next);
             next += 1 << 20;

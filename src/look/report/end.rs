@@ -12,7 +12,7 @@ use crate::tier::trim::units_to_discard;
 
 /// Where the used part of the heap ends.
 pub(super) struct End {
-    /// From here to the heap's end all is free, or metadata that serves only what is free.
+    /// From here to the heap's end nothing is left to discard: the break is lowered over it, or it is free and at the top.
     pub(super) from: usize,
     /// Where the break would be after a trim. `None` in a heap that was never used.
     pub(super) to: Option<usize>,
@@ -28,7 +28,10 @@ pub(super) fn of<B: Brk>(spans: &Spans<B>, looker: Looker<'_>) -> End {
         return End { from: usize::MAX, to: None, pin: None, movable: true };
     };
     let movable = spans.brk.query() == Ok(spans.map.end());
-    let mut from = spans.map.end();
+    let end = spans.map.end();
+    // Of what is free at the end nothing is discarded, whether the break can be lowered over it or not.
+    let mut from = free_from(Some(pin), end, looker);
+    let top = from;
     while looker.is_idle(pin) || pin.is(Kind::Metadata) && pin.start() != base {
         from = pin.start();
         // The storage of leaf 0, at the heap's start, always stays.
@@ -37,13 +40,29 @@ pub(super) fn of<B: Brk>(spans: &Spans<B>, looker: Looker<'_>) -> End {
             None => break,
         }
     }
+    let fenced = pin.is(Kind::Foreign) && from < end;
     let to = match pin {
-        pin if pin.is(Kind::Metadata) => spans.map.least_end(spans.brk.page_size()).min(spans.map.end()),
+        pin if pin.is(Kind::Metadata) => spans.map.least_end(spans.brk.page_size()).min(end),
         // Down to where the other user has left the break.
-        pin if pin.is(Kind::Foreign) && from < spans.map.end() => pin.foreign_end(),
+        pin if fenced => pin.foreign_end(),
         _ => from,
     };
+    let from = match movable {
+        // The heap ends below a fence then.
+        true if fenced => free_from(pin.prev(), pin.start(), looker),
+        true => from,
+        false => top,
+    };
     End { from, to: Some(to), pin: Some(pin), movable }
+}
+
+/// Where the free memory begins that ends with `last`, or at `end`.
+fn free_from(mut last: Option<Span>, end: usize, looker: Looker<'_>) -> usize {
+    let mut from = end;
+    while let Some(span) = last.filter(|&span| looker.is_idle(span) && span.end() == from) {
+        (from, last) = (span.start(), span.prev());
+    }
+    from
 }
 
 /// The regions that a trim would unmap.
