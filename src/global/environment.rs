@@ -93,11 +93,12 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[doc(hidden)]
     pub fn say_at_exit(&self) {
         let Some(settings) = settings() else { return };
-        if settings.stats {
-            log::print(settings.log(), |descriptor| say(descriptor, format_args!("{}", self.summary())));
-        }
+        // First, for the others gather what each thread's tier has.
         if settings.report {
             log::print(settings.log(), |descriptor| self.say_report(descriptor));
+        }
+        if settings.stats {
+            log::print(settings.log(), |descriptor| say(descriptor, format_args!("{}", self.summary())));
         }
         if settings.check
             && let Err(corruption) = self.check()

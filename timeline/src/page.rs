@@ -9,7 +9,7 @@ pub const MOST_BYTES: usize = 400_000;
 /// So many timelines are in a page at most.
 pub const MOST_TIMELINES: usize = 8;
 /// How finely heaps are drawn and how often, from the best to what fits in any case: cells of a frame, frames of a timeline.
-const FITS: [(u64, usize); 7] = [(1536, 240), (1024, 240), (512, 240), (512, 120), (256, 120), (256, 60), (64, 30)];
+const FITS: [(u64, usize); 7] = [(1536, 241), (1024, 241), (512, 241), (512, 120), (256, 120), (256, 60), (64, 30)];
 
 const HTML: &str = include_str!("../page/page.html");
 const CSS: &str = include_str!("../page/page.css");
@@ -78,16 +78,19 @@ fn unless_same(before: &mut String, now: String) -> String {
     quoted
 }
 
-/// At most `most` frames, the last among them. What happened between two is summed up.
+/// At most `most` frames and one more: the last is among them, and the one with the most live. What happened between two is summed up.
 fn thinned(frames: &[Frame], most: usize) -> Vec<Frame> {
     let step = frames.len().div_ceil(most).max(1);
-    let (mut thinned, mut sums) = (Vec::new(), [0; 3]);
+    let peak = frames.iter().map(|frame| frame.requested).max().unwrap_or(0);
+    let (mut thinned, mut sums, mut has_peak) = (Vec::new(), [0; 3], false);
     for (at, frame) in frames.iter().enumerate() {
         sums = [sums[0] + frame.raised, sums[1] + frame.lowered, sums[2] + frame.returned];
         // Counted from the end, so that the last one stays.
-        if !(frames.len() - 1 - at).is_multiple_of(step) {
+        let is_peak = frame.requested == peak && !has_peak;
+        if !(frames.len() - 1 - at).is_multiple_of(step) && !is_peak {
             continue;
         }
+        has_peak |= is_peak;
         let [raised, lowered, returned] = std::mem::take(&mut sums);
         thinned.push(Frame { raised, lowered, returned, ..frame.clone() });
     }
