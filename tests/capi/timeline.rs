@@ -92,7 +92,8 @@ fn the_slider_moves(browser: &mut Browser) {
     browser.value("document.querySelector('.slider').focus()");
     browser.press("Home", 36);
     assert_eq!(browser.text(".place"), "call 7 of 1,505");
-    assert_ne!((browser.text(".summary"), browser.value(pixels)), (end.1.clone(), drawn.clone()));
+    assert_ne!(browser.text(".summary"), end.1);
+    assert_ne!(browser.value(pixels), drawn);
     browser.press("ArrowRight", 39);
     assert_eq!(browser.text(".place"), "call 13 of 1,505");
     assert!(browser.text(".summary").starts_with("13 live blocks, asked for with 1,378 bytes. "));
@@ -127,6 +128,13 @@ fn two_side_by_side(browser: &mut Browser, folder: &Path) {
     assert_eq!(browser.text("#message"), "known: not a timeline");
 }
 
+/// The numbers of the first timeline of a page, without a browser.
+fn first_totals(page: &Path) -> Value {
+    let text = fs::read_to_string(page).expect("a page");
+    let (_, totals) = text.split_once("\"totals\":").expect("totals");
+    serde_json::from_str(totals.split_inclusive('}').next().expect("an end")).expect("JSON")
+}
+
 /// C++'s operators are seen, also those that the heap underneath defines, and one that finds no memory throws.
 #[test]
 fn blocks_of_cpp_are_recorded() {
@@ -146,9 +154,7 @@ fn blocks_of_cpp_are_recorded() {
         let _turn = Installed::turn();
         let output = run(command(capi().join("hmalloc-run")).arg("--timeline").arg(&page).arg(&program).arg(count));
         assert_eq!(output.status.code(), Some(7), "{}", describe(&output));
-        let text = fs::read_to_string(&page).expect("a page");
-        let (_, totals) = text.split_once("\"totals\":").expect("totals");
-        let totals: Value = serde_json::from_str(totals.split_inclusive('}').next().expect("an end")).expect("JSON");
+        let totals = first_totals(&page);
         move |name: &str| totals[name].as_u64().expect("a number")
     };
     let (without, with) = (totals("0"), totals("100"));
@@ -191,6 +197,40 @@ fn maker() -> PathBuf {
     let script = "here=$0; . \"$here/build.sh\"; build_timeline; printf %s \"$maker\"";
     let _turn = Installed::turn();
     succeed(command("sh").args(["-euc", script]).arg(capi())).into()
+}
+
+/// A wrong pointer is one that the record shows to be wrong: what it does not show accuses nobody.
+#[test]
+fn what_a_record_does_not_show_accuses_nobody() {
+    let folder = TempDir::new().expect("a folder");
+    let (record, page) = (folder.path().join("7.0.calls.raw"), folder.path().join("page.html"));
+    let calls = [
+        [1, 100, 0, 16],
+        [5, 0, 16, 0],
+        // Calls are missing here: the address may have been given out again.
+        [1, u64::MAX, 0, 0],
+        [5, 0, 16, 0],
+        // Of blocks from before a fork.
+        [5, 0, 4096, 0],
+        [4, 10, 16_384, 32_768],
+        // Wrong: inside of a block, and twice.
+        [1, 50, 0, 32],
+        [5, 0, 40, 0],
+        [5, 0, 32, 0],
+        [5, 0, 32, 0],
+        // The program's request was refused.
+        [1, 60, 0, 0],
+    ];
+    fs::write(&record, raw(&calls)).expect("a record");
+    succeed(command(maker()).arg(&page).arg(&record));
+    let totals = first_totals(&page);
+    let numbers = ["misuses", "unseen", "refused", "blocks", "leftBlocks", "calls"].map(|name| totals[name].as_u64());
+    assert_eq!(numbers, [2, 3, 1, 3, 1, 7].map(Some), "{totals}");
+    // What is no record is said.
+    fs::write(&record, "another file").expect("a file");
+    let output = run(command(maker()).arg(&page).arg(&record));
+    assert_eq!(output.status.code(), Some(1), "{}", describe(&output));
+    assert!(String::from_utf8_lossy(&output.stderr).ends_with("7.0.calls.raw: not a record of this version\n"));
 }
 
 #[test]

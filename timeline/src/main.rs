@@ -105,7 +105,15 @@ fn make(asked: &Asked) -> Result<String, String> {
     Ok(format!("{}: {calls} calls of {processes} process{es}{shown}, {} bytes", asked.out.display(), html.len()))
 }
 
+/// The longest part of a command line that a page is headed with.
+const TITLE: usize = 120;
+
 fn title(title: &str, name: &str, process: u32) -> String {
+    let mut title: String = title.chars().take(TITLE + 1).collect();
+    if title.chars().count() > TITLE {
+        title.pop();
+        title.push('…');
+    }
     let separator = if title.is_empty() { "" } else { ": " };
     format!("{title}{separator}{name}, process {process}")
 }
