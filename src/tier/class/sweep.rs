@@ -130,10 +130,10 @@ impl Class {
         self.next = index as u8 + 1;
     }
 
-    /// The units of a slab that read as zero again once [unclaimed](Self::unclaim).
+    /// The units of a slab that read as zero again once [unclaimed](Self::unclaim). Also asked of a tier whose owner was killed.
     pub(crate) fn claimed_and_clean(&self, slab: Slab) -> u32 {
         let claimed = self.slab == Some(slab) && self.word != 0;
-        if claimed { unused(self.claimed_units, self.next_slot - slab.start()) } else { 0 }
+        if claimed { unused(self.claimed_units, self.next_slot.wrapping_sub(slab.start())) } else { 0 }
     }
 
     /// Reverses the claim of the slots at hand. The next refill sweeps the slab from the start.
