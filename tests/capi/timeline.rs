@@ -8,6 +8,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use support::installed::{Installed, capi, command, describe, run, succeed};
+use support::places::repository;
 use support::random::Random;
 use tempfile::TempDir;
 
@@ -16,7 +17,7 @@ const MOST_BYTES: u64 = 400_000;
 
 /// The known program.
 fn program(folder: &Path) -> PathBuf {
-    let (source, program) = (support::places::repository("tests/capi/timeline.c"), folder.join("known"));
+    let (source, program) = (repository("tests/capi/timeline.c"), folder.join("known"));
     succeed(command("cc").args(["-w", "-fno-builtin"]).arg(source).arg("-o").arg(&program));
     program
 }
@@ -135,10 +136,17 @@ fn first_totals(page: &Path) -> Value {
     serde_json::from_str(totals.split_inclusive('}').next().expect("an end")).expect("JSON")
 }
 
-/// C++'s operators are seen, also those that the heap underneath defines, and one that finds no memory throws.
+/// C++'s operators are seen, also those that the heap underneath defines, and one that finds no memory throws. From a prefix, where
+/// `timeline/install` puts what is needed.
 #[test]
-fn blocks_of_cpp_are_recorded() {
-    let folder = TempDir::new().expect("a folder");
+fn blocks_of_cpp_are_recorded_by_an_installation() {
+    let installed = Installed::new();
+    let folder = &installed.directory;
+    let on_prefix = |script: PathBuf| {
+        let _turn = Installed::turn();
+        succeed(command(script).arg(installed.prefix()));
+    };
+    on_prefix(repository("timeline/install"));
     let (source, program) = (folder.path().join("new.cc"), folder.path().join("new"));
     let text = "#include <cstdlib>\n#include <new>\nstruct alignas(64) Line { char bytes[200]; };\n\
         int main(int, char **argv) { int count = std::atoi(argv[1]), caught = 0;\n\
@@ -151,8 +159,8 @@ fn blocks_of_cpp_are_recorded() {
     succeed(command("c++").args(["-O0", "-w", "-std=c++17"]).arg(&source).arg("-o").arg(&program));
     let totals = |count: &str| {
         let page = folder.path().join("new.html");
-        let _turn = Installed::turn();
-        let output = run(command(capi().join("hmalloc-run")).arg("--timeline").arg(&page).arg(&program).arg(count));
+        let mut start = command(installed.prefix().join("bin/hmalloc-run"));
+        let output = run(start.arg("--timeline").arg(&page).arg(&program).arg(count));
         assert_eq!(output.status.code(), Some(7), "{}", describe(&output));
         let totals = first_totals(&page);
         move |name: &str| totals[name].as_u64().expect("a number")
@@ -160,6 +168,9 @@ fn blocks_of_cpp_are_recorded() {
     let (without, with) = (totals("0"), totals("100"));
     assert_eq!((with("blocks") - without("blocks"), with("leftBlocks") - without("leftBlocks")), (400, 50));
     assert_eq!((with("calls") - without("calls"), with("misuses"), with("unseen"), with("refused")), (750, 0, 0, 1));
+    on_prefix(capi().join("uninstall"));
+    let left = |file: &str| installed.prefix().join(file).exists();
+    assert!(!left("bin/hmalloc-timeline") && !left("lib/libhmalloc_recorder.so") && !left("bin/hmalloc-run"));
 }
 
 /// A record as the recorder writes it: kind, size, old and new address of each call.
