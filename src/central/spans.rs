@@ -151,7 +151,7 @@ impl<B> Spans<B> {
         if let Some(span) = self.fit.best(pages.checked_add(align_slack(align))?) {
             // The caller writes there next. Page-aligned blocks share a few sets of the cache, so it is rarely there.
             prefetch(span.start());
-            self.verify(span);
+            self.verify_linked(span);
             self.fit.remove(span);
             return Some(self.carve(span, pages, align));
         }

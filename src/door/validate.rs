@@ -60,6 +60,12 @@ pub(crate) fn admit_seen(lookup: &Lookup, address: usize) -> Option<Seen> {
     Seen::at(lookup.find_below_break(address)?, address)
 }
 
+/// The live large block that starts at exactly `address`.
+#[inline]
+pub(crate) fn admit_large(map: &PageMap, address: usize) -> Option<Span> {
+    map.find(address).filter(|span| span.is(Kind::Large) && span.start() == address)
+}
+
 /// The live block whose payload starts at exactly `address`.
 pub(crate) fn admit(map: &PageMap, address: usize) -> Option<Live> {
     match map.find(address)? {

@@ -105,10 +105,8 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     ) {
         match admit_slot(self.lookup(), address) {
             Some(slot) => self.free_shared_or_explain(mine, by, slot.slab, address, wanted, misused),
-            None => {
-                mine.leave();
-                self.free_centrally(by, address, wanted, misused);
-            }
+            None if self.in_center_from(mine, by, |work| work.free_live_at(address)) == Some(true) => {}
+            None => self.free_centrally(by, address, wanted, misused),
         }
     }
 
@@ -245,7 +243,12 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
                         return Ok(());
                     }
                 }
-                None => mine.leave(),
+                None => {
+                    let freed = self.in_center_from(mine, by, |work| work.free_fitting(address, layout).is_ok());
+                    if freed == Some(true) {
+                        return Ok(());
+                    }
+                }
             }
         }
         if self.free_in_handler(address) || self.free_alone(address) {

@@ -9,7 +9,7 @@ use crate::global::lock::Lock;
 use crate::kernel::brk::Brk;
 use crate::resize::ResizeError;
 use crate::threads::handlers::PutOff;
-use crate::work::Begun;
+use crate::work::{Begun, Work};
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
@@ -96,7 +96,11 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         // SAFETY: the caller's promise.
         unsafe { moving.copy() };
         let from = moving.from.addr().get();
-        if self.in_center(by, |work| work.finish_resize(old)).is_none() {
+        let finish = |work: &mut Work<'_, B>| work.finish_resize(old);
+        // A handle's tier may be in use by what a signal handler has interrupted.
+        let mine = if by.is_some() { None } else { self.enter() };
+        let finished = mine.and_then(|mine| self.in_center_from(mine, by, finish));
+        if finished.or_else(|| self.in_center(by, finish)).is_none() {
             self.put_off(PutOff::EndMove(from));
         }
         moving.to

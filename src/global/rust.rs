@@ -9,6 +9,7 @@ use crate::ground::header::Slab;
 use crate::ground::policy::Policy;
 use crate::kernel::brk::Brk;
 use crate::threads::handlers::PutOff;
+use crate::work::Work;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
 
@@ -49,7 +50,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
                 mine.leave();
             }
             Some(seen) => self.dealloc_shared(mine, by, seen.slot.slab, address, layout),
-            None => self.dealloc_slow(mine, by, address, layout),
+            None => self.dealloc_from(mine, by, address, layout),
         }
     }
 
@@ -103,10 +104,18 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     fn dealloc_slow(&self, mine: Mine<'_>, by: ByHandle<'_>, address: usize, layout: Layout) {
         match admit_slot(self.lookup(), address) {
             Some(slot) => self.dealloc_shared(mine, by, slot.slab, address, layout),
-            None => {
-                mine.leave();
-                self.dealloc_centrally(by, address, layout);
-            }
+            None => self.dealloc_from(mine, by, address, layout),
+        }
+    }
+
+    /// Frees what is no slot, or one in a region: in the central part. What that does not free at once takes the longer way.
+    #[inline(never)]
+    fn dealloc_from(&self, mine: Mine<'_>, by: ByHandle<'_>, address: usize, layout: Layout) {
+        let free =
+            |work: &mut Work<'_, B>| work.free_filled(address, layout) || work.free_fitting(address, layout).is_ok();
+        let freed = self.in_center_from(mine, by, free);
+        if freed != Some(true) {
+            self.dealloc_centrally(by, address, layout);
         }
     }
 
@@ -146,8 +155,10 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             // SAFETY: the caller of `realloc` does not use the old block any more.
             Some(_) => unsafe { self.resize_alone(mine, by, address, new) },
             None => {
-                mine.leave();
-                None
+                let begin = |work: &mut Work<'_, B>| work.begin_resize_fitting(address, old, new).ok()?.ok();
+                let begun = self.in_center_from(mine, by, begin).flatten();
+                // SAFETY: as above.
+                begun.map(|begun| unsafe { self.complete(by, begun) })
             }
         };
         moved.map_or_else(|| self.realloc_centrally(by, payload, old, new), NonNull::as_ptr)

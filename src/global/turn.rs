@@ -121,6 +121,64 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         Some(result)
     }
 
+    /// The same for a caller who has its turn in its own tier, which ends with this. `None` if the lock is not free: then the
+    /// longer way, [`in_center`](Self::in_center), waits for it, and finds out whether the caller is a signal handler.
+    ///
+    /// The tier need not be found again, and no handler has to be asked for: one that interrupts this finds the tier in use,
+    /// and one that has interrupted the central part finds the lock taken. That saves 240 of 1,410 instructions for a large
+    /// block that comes and goes. The caller does not wait for the lock, as its holder may wait for the caller's tier.
+    #[inline(always)]
+    pub(super) fn in_center_from<R>(
+        &self,
+        mine: Mine<'_>,
+        by: ByHandle<'_>,
+        use_heap: impl FnOnce(&mut Work<'_, B>) -> R,
+    ) -> Option<R> {
+        if L::ALONE {
+            return self.in_center(by, use_heap);
+        }
+        let own = mine.own?;
+        if !self.lock.try_lock() {
+            own.lease.leave();
+            return None;
+        }
+        // SAFETY: it is the caller's turn, and references into the cell never outlive a turn.
+        let mut work = unsafe { self.work_of(&mut *self.heap.get(), own) };
+        let result = use_heap(&mut work);
+        if work.wants_rest() || work.tier.company().is_some_and(Others::has_found_twice) {
+            self.leave_center(&mut work, Center { turn: Turn::Taken, own: Some(own) }, by);
+            return Some(result);
+        }
+        own.lease.leave();
+        super::end(&self.lock, Turn::Taken);
+        if self.has_put_off() {
+            self.free_put_off();
+        }
+        Some(result)
+    }
+
+    /// What works in a turn in the central part, with a tier.
+    ///
+    /// # Safety
+    ///
+    /// The caller has the turn, owns the tier, and is in no other operation in it.
+    #[inline(always)]
+    unsafe fn work_of<'a>(&'a self, heap: &'a mut Heap<B>, own: &'a OwnTier) -> Work<'a, B> {
+        let world = self.lock.world();
+        heap.spans.has_readers = world.is_some_and(World::has_company);
+        // SAFETY: the caller's promise.
+        let tier = unsafe { &mut *own.tier() };
+        tier.draining = heap.spans.is_draining();
+        Work {
+            tier,
+            spans: &mut heap.spans,
+            slack_kept: &mut heap.slack_kept,
+            world,
+            common: Some(&mut heap.tier),
+            wants_rest: false,
+        }
+    }
+
     /// Begins a turn in the central part.
     #[inline(never)]
     fn enter_center<'a>(&'a self, handle: ByHandle<'a>) -> Option<(Work<'a, B>, Center<'a>)> {
@@ -129,38 +187,35 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         let heap = unsafe { &mut *self.heap.get() };
         // A handle's tier may be in the middle of an operation, if this is a signal handler.
         let own = handle.filter(|own| !own.lease.is_busy()).or_else(|| self.own_tier(heap));
-        let world = self.lock.world();
         let Some(own) = own else {
+            let world = self.lock.world();
             heap.spans.has_readers = world.is_some();
             return Some((Work { world, ..heap.work() }, Center { turn, own }));
         };
         own.lease.enter_center();
-        let work = Work {
-            // SAFETY: the caller owns it, has the lock, and is in no other operation.
-            tier: unsafe { &mut *own.tier() },
-            spans: &mut heap.spans,
-            slack_kept: &mut heap.slack_kept,
-            world,
-            common: Some(&mut heap.tier),
-            wants_rest: false,
-        };
-        work.tier.draining = work.spans.is_draining();
-        work.spans.has_readers = world.is_some_and(World::has_company);
-        Some((work, Center { turn, own: Some(own) }))
+        // SAFETY: the caller owns it, has the lock, and is in no other operation.
+        Some((unsafe { self.work_of(heap, own) }, Center { turn, own: Some(own) }))
     }
 
     /// Ends a turn in the central part, and does what it has left to do.
     #[inline(never)]
     fn leave_center(&self, work: &mut Work<'_, B>, center: Center<'_>, handle: ByHandle<'_>) {
-        let Some(own) = center.own else { return super::end(&self.lock, center.turn) };
-        let rest = work.wants_rest() && work.may_rest();
-        let twice = work.tier.company().is_some_and(Others::has_found_twice);
-        own.lease.leave();
+        let (mut rest, mut twice) = (false, false);
+        if let Some(own) = center.own {
+            rest = work.wants_rest() && work.may_rest();
+            twice = work.tier.company().is_some_and(Others::has_found_twice);
+            own.lease.leave();
+        }
         super::end(&self.lock, center.turn);
-        let put_off = self.lock.world().is_some_and(|world| world.handlers.has_put_off());
-        if rest || twice || put_off {
+        if rest || twice || self.has_put_off() {
             self.catch_up(rest, twice, handle);
         }
+    }
+
+    /// Whether handlers have put anything off. Asked after a turn: before its end, one may still have to.
+    #[inline(always)]
+    fn has_put_off(&self) -> bool {
+        self.lock.world().is_some_and(|world| world.handlers.has_put_off())
     }
 
     /// What a turn in the central part has left to do.

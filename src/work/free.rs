@@ -3,7 +3,7 @@
 
 use super::Work;
 use crate::door::misuse::Misuse;
-use crate::door::validate::{Live, admit, explain, wrong_layout};
+use crate::door::validate::{Live, admit, admit_large, explain, wrong_layout};
 use crate::ground::company::if_threads;
 use crate::ground::corrupt::corrupt;
 use crate::ground::header::{PAGE, Slab, Span};
@@ -42,6 +42,23 @@ impl<B: Brk> Work<'_, B> {
         if self.free_live(live) { Ok(()) } else { Err(None) }
     }
 
+    /// [`free_fitting`](Self::free_fitting), but only a large block that `layout` mostly fills; else false.
+    #[inline(always)]
+    pub(crate) fn free_filled(&mut self, address: usize, layout: Layout) -> bool {
+        let Some(span) = admit_large(&self.spans.map, address) else { return false };
+        let (bytes, size) = (span.bytes(), layout.size());
+        if size > bytes || size <= bytes / 2 || !address.is_multiple_of(layout.align()) {
+            return false;
+        }
+        self.free_large(span);
+        true
+    }
+
+    fn free_large(&mut self, span: Span) {
+        let free = self.spans.free_span(span);
+        self.return_due(free);
+    }
+
     pub(crate) fn admit_fitting(&self, address: usize, layout: Layout) -> Result<Live, Option<Live>> {
         let live = self.admit(address).ok_or(None)?;
         if live.can_be(address, layout, *self.slack_kept) { Ok(live) } else { Err(Some(live)) }
@@ -65,8 +82,7 @@ impl<B: Brk> Work<'_, B> {
         match live {
             Live::Slot(slot) => self.free_slot(slot),
             Live::Large(span) => {
-                let free = self.spans.free_span(span);
-                self.return_due(free);
+                self.free_large(span);
                 true
             }
         }
