@@ -58,6 +58,8 @@ use crate::global::policy::Setting;
 use crate::ground::page_map::PageMap;
 use crate::heap::Heap;
 use crate::kernel::brk::{Automatic, Brk};
+use crate::kernel::sys::NoSignals;
+use crate::kernel::tasks;
 use crate::look::debugger::{self, HeapOffsets, Offsets};
 use core::cell::UnsafeCell;
 use core::mem::offset_of;
@@ -181,6 +183,22 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         let turn = self.lock.wait_unless_inside()?;
         if !self.lock.comes_and_goes() {
             debugger::enter(self.lock.number(), core::ptr::from_ref(self).addr(), &Self::OFFSETS);
+        }
+        Some(turn)
+    }
+
+    /// [`begin`](Self::begin) where that waits, for a use of the heap. The first one also makes the tiers of threads.
+    ///
+    /// A handler that interrupts the first use would find no place to note what it takes. So signals wait until there is one:
+    /// but not behind a filter of system calls, which may kill for those that this takes.
+    #[cold]
+    #[inline(never)]
+    fn wait_for_use(&self) -> Option<Turn> {
+        let quiet = (self.lock.is_new() && !tasks::is_filtered()).then(NoSignals::new);
+        let turn = self.wait()?;
+        if quiet.is_some() && self.lock.thread() != 0 {
+            // SAFETY: it is the caller's turn, and references into the cell never outlive a turn.
+            let _ = self.world(unsafe { &mut *self.heap.get() });
         }
         Some(turn)
     }

@@ -75,7 +75,7 @@ pub(crate) fn admit(map: &PageMap, address: usize) -> Option<Live> {
 }
 
 /// Why `address` was not admitted, and what was found there. `span` is the one that contains it, if any does. `freed` says
-/// that a slot there has been freed by another thread, and its owner does not know yet.
+/// that a block which starts there has been freed by another thread or by a signal handler, and looks live yet.
 #[cold]
 pub(crate) fn explain(span: Option<Span>, address: usize, freed: bool) -> Misuse {
     let Some(span) = span else {
@@ -87,7 +87,7 @@ pub(crate) fn explain(span: Option<Span>, address: usize, freed: bool) -> Misuse
     }
     let kind = if !address.is_multiple_of(MIN_ALIGN) {
         MisuseKind::Misaligned
-    } else if was_a_payload(span, address) && found.state == BlockState::Free {
+    } else if (freed || was_a_payload(span, address)) && found.state == BlockState::Free {
         MisuseKind::AlreadyFree
     } else {
         MisuseKind::NotABlock

@@ -244,7 +244,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
                     }
                 }
                 None => {
-                    let freed = self.in_center_from(mine, by, |work| work.free_fitting(address, layout).is_ok());
+                    let freed = self.in_center_after(mine, by, |work| work.free_fitting(address, layout).is_ok());
                     if freed == Some(true) {
                         return Ok(());
                     }

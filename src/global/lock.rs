@@ -6,7 +6,7 @@
 use crate::ground::company::if_threads;
 use crate::kernel::seat::{self, Endless, Seat};
 use crate::kernel::seats::{self, SEATS};
-use crate::kernel::{around, fork};
+use crate::kernel::{around, fork, libc};
 use crate::look::debugger;
 use crate::threads::World;
 use core::mem::offset_of;
@@ -144,6 +144,12 @@ pub unsafe trait Lock {
         false
     }
 
+    /// Whether it has never been taken, where signal handlers and threads are prepared for at its first use.
+    #[doc(hidden)]
+    fn is_new(&self) -> bool {
+        false
+    }
+
     /// Sets the tiers of threads, or that there is no room for any. The caller has the turn.
     #[doc(hidden)]
     fn set_world(&self, _: Option<&'static World>) {}
@@ -216,7 +222,7 @@ impl Futex {
     }
 
     /// Waits for a turn, or says why that would never end, or should not be done because of what `inside` says.
-    fn wait_or_doubt(&self, inside: impl Fn() -> bool) -> Result<Turn, Endless> {
+    fn wait_or_doubt(&self, inside: &dyn Fn() -> bool) -> Result<Turn, Endless> {
         let seat = self.find_seat();
         if fork::forks_with(seat) {
             // This thread holds the lock, so only this thread can have borrowed the heap.
@@ -276,7 +282,7 @@ unsafe impl Lock for Futex {
     #[cold]
     #[inline(never)]
     fn wait(&self) -> Turn {
-        self.wait_or_doubt(|| false).unwrap_or_else(|endless| endless.die())
+        self.wait_or_doubt(&|| false).unwrap_or_else(|endless| endless.die())
     }
 
     #[cold]
@@ -288,7 +294,7 @@ unsafe impl Lock for Futex {
             let seat = self.seat();
             seat.is_lost() || around::is_inside() || seat.is_stuck() && SEATS.iter().any(Seat::is_held_by_caller)
         };
-        match self.wait_or_doubt(|| self.world().is_some() && is_vain()) {
+        match self.wait_or_doubt(&|| self.world().is_some() && is_vain()) {
             Ok(turn) => Some(turn),
             Err(Endless::Inside) => None,
             Err(endless) => endless.die(),
@@ -345,6 +351,12 @@ unsafe impl Lock for Futex {
     fn is_inside(&self) -> bool {
         let interrupted = self.world().is_some_and(|world| world.is_interrupted(self.thread()));
         interrupted || (around::is_inside() && !fork::is_forker())
+    }
+
+    fn is_new(&self) -> bool {
+        // Without thread pointers there are no places for handlers, either.
+        let tells_threads = self.tells_threads || libc::is_linked();
+        self.seat.load(Relaxed) == 0 && tells_threads && self.may_have_world()
     }
 
     fn may_have_world(&self) -> bool {

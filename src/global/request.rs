@@ -183,7 +183,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
                     self.finish(mine, by);
                     Some(unfilled)
                 }
-                None => self.in_center_from(mine, by, |work| work.allocate_unfilled(layout)).and_then(Result::ok),
+                None => self.in_center_after(mine, by, |work| work.allocate_unfilled(layout)).and_then(Result::ok),
             };
             if let Some(unfilled) = unfilled {
                 return Ok(unfilled.fill());

@@ -154,12 +154,10 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         let moved = match slot {
             // SAFETY: the caller of `realloc` does not use the old block any more.
             Some(_) => unsafe { self.resize_alone(mine, by, address, new) },
-            None => {
-                let begin = |work: &mut Work<'_, B>| work.begin_resize_fitting(address, old, new).ok()?.ok();
-                let begun = self.in_center_from(mine, by, begin).flatten();
-                // SAFETY: as above.
-                begun.map(|begun| unsafe { self.complete(by, begun) })
-            }
+            // SAFETY: as above.
+            None => unsafe {
+                self.resize_after(mine, by, |work| work.begin_resize_fitting(address, old, new).ok()?.ok())
+            },
         };
         moved.map_or_else(|| self.realloc_centrally(by, payload, old, new), NonNull::as_ptr)
     }

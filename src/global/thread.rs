@@ -5,6 +5,7 @@ use super::turn::Mine;
 use crate::central::spans::OutOfMemory;
 use crate::door::misuse::Misuse;
 use crate::global::lock::Lock;
+use crate::ground::company::if_threads;
 use crate::kernel::brk::Brk;
 use crate::resize::ResizeError;
 use crate::threads::OwnTier;
@@ -68,7 +69,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
 impl<L: Lock, B: Brk> ThreadHeap<'_, L, B> {
     #[inline(always)]
     pub(super) fn by(&self) -> Option<&OwnTier> {
-        self.own.as_ref().map(|own| own.0)
+        if_threads(self.own.as_ref().map(|own| own.0))
     }
 
     #[inline(always)]

@@ -83,10 +83,15 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     }
 
     /// [`enter`](Self::enter) where that was not possible, for a thread whose first entry in the table is another's: one of
-    /// sixty where ten threads have tiers.
+    /// sixty where ten threads have tiers. `None` at compile time where none has: what would be done then is not in the program.
+    #[inline(always)]
+    pub(super) fn enter_beside(&self) -> Option<Mine<'_>> {
+        if cfg!(feature = "threads") { self.enter_beside_slow() } else { None }
+    }
+
     #[cold]
     #[inline(never)]
-    pub(super) fn enter_beside(&self) -> Option<Mine<'_>> {
+    fn enter_beside_slow(&self) -> Option<Mine<'_>> {
         // Asked first: without such tiers there may be no thread pointer to read.
         let world = self.lock.world_of_threads()?;
         let thread = seat::thread_pointer();
@@ -157,6 +162,35 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         Some(result)
     }
 
+    /// [`in_center_from`](Self::in_center_from) for callers who need it less often: what is not `use_heap` stands once in a
+    /// program.
+    #[inline(always)]
+    pub(super) fn in_center_after<R>(
+        &self,
+        mine: Mine<'_>,
+        by: ByHandle<'_>,
+        use_heap: impl FnOnce(&mut Work<'_, B>) -> R,
+    ) -> Option<R> {
+        if L::ALONE {
+            return self.in_center(by, use_heap);
+        }
+        let (mut work, center) = self.join_center(mine.own?)?;
+        let result = use_heap(&mut work);
+        self.leave_center(&mut work, center, by);
+        Some(result)
+    }
+
+    #[inline(never)]
+    fn join_center<'a>(&'a self, own: &'a OwnTier) -> Option<(Work<'a, B>, Center<'a>)> {
+        if !self.lock.try_lock() {
+            own.lease.leave();
+            return None;
+        }
+        // SAFETY: it is the caller's turn, and references into the cell never outlive a turn.
+        let work = unsafe { self.work_of(&mut *self.heap.get(), own) };
+        Some((work, Center { turn: Turn::Taken, own: Some(own) }))
+    }
+
     /// What works in a turn in the central part, with a tier.
     ///
     /// # Safety
@@ -182,7 +216,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// Begins a turn in the central part.
     #[inline(never)]
     fn enter_center<'a>(&'a self, handle: ByHandle<'a>) -> Option<(Work<'a, B>, Center<'a>)> {
-        let turn = self.begin()?;
+        let turn = if self.lock.try_lock() { Turn::Taken } else { self.wait_for_use()? };
         // SAFETY: it is the caller's turn, and references into the cell never outlive a turn.
         let heap = unsafe { &mut *self.heap.get() };
         // A handle's tier may be in the middle of an operation, if this is a signal handler.

@@ -7,6 +7,7 @@ mod write;
 
 on_linux! {
     pub use signals::abort;
+    pub(crate) use signals::NoSignals;
     pub(crate) use write::write_to_stderr;
     pub use write::{STDERR, write_line};
 
@@ -19,6 +20,15 @@ on_linux! {
 }
 
 elsewhere! {
+    /// There are no signals.
+    pub(crate) struct NoSignals;
+
+    impl NoSignals {
+        pub(crate) fn new() -> Self {
+            Self
+        }
+    }
+
     /// There is nowhere to write to.
     pub(crate) fn write_to_stderr(_: &[u8]) {}
 

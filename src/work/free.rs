@@ -21,13 +21,17 @@ const REST_EVERY: usize = 1000;
 impl<B: Brk> Work<'_, B> {
     /// The live block whose payload starts at exactly `address`.
     pub(crate) fn admit(&self, address: usize) -> Option<Live> {
-        admit(&self.spans.map, address).filter(|&live| !self.is_freed(live))
+        admit(&self.spans.map, address).filter(|&live| !self.is_freed(live, address))
     }
 
-    /// Whether another thread has freed a slot that its owner still takes for live.
-    fn is_freed(&self, live: Live) -> bool {
-        let Live::Slot(slot) = live else { return false };
-        self.world().is_some_and(|world| world.directory.has_freed(slot))
+    /// Whether a block that looks live has been freed: by another thread, and its owner does not know yet; or by a handler, which
+    /// has put that off. Freed again, the block would be the next holder's when the first free is done.
+    fn is_freed(&self, live: Live, address: usize) -> bool {
+        let by_another = |world: &World| match live {
+            Live::Slot(slot) => world.directory.has_freed(slot),
+            Live::Large(_) => false,
+        };
+        self.world().is_some_and(|world| by_another(world) || world.handlers.has_put_off_free(address))
     }
 
     /// Frees the live block at `address`, a slot or a large one, if there is one.
@@ -46,6 +50,9 @@ impl<B: Brk> Work<'_, B> {
     #[inline(always)]
     pub(crate) fn free_filled(&mut self, address: usize, layout: Layout) -> bool {
         let Some(span) = admit_large(&self.spans.map, address) else { return false };
+        if self.world().is_some_and(|world| world.handlers.has_put_off()) {
+            return false;
+        }
         let (bytes, size) = (span.bytes(), layout.size());
         if size > bytes || size <= bytes / 2 || !address.is_multiple_of(layout.align()) {
             return false;
@@ -73,7 +80,7 @@ impl<B: Brk> Work<'_, B> {
     #[cold]
     #[inline(never)]
     pub(crate) fn explain(&self, address: usize) -> Misuse {
-        let freed = admit(&self.spans.map, address).is_some_and(|live| self.is_freed(live));
+        let freed = admit(&self.spans.map, address).is_some_and(|live| self.is_freed(live, address));
         explain(self.spans.find_around(address), address, freed)
     }
 
@@ -221,7 +228,10 @@ impl<B: Brk> Work<'_, B> {
         // SAFETY: the owner is stopped, or there is none.
         let tier = unsafe { &mut *owner.tier() };
         let live = slot.is_live();
-        let free = if live && slot.free() { tier.review(slot.slab, self.spans) } else { None };
+        // Where the owner is dead in the middle of an operation, its lists may be half linked: only the bit is believed then, as by
+        // those who gather the slabs of such a tier.
+        let due = live && slot.free() && owner.lease.is_at_rest();
+        let free = if due { tier.review(slot.slab, self.spans) } else { None };
         world.restore();
         free.into_iter().for_each(|free| self.return_due(free));
         live
