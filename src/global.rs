@@ -114,7 +114,8 @@ use core::mem::offset_of;
 /// # Signal handlers
 ///
 /// Where threads have tiers, which is from the heap's first use on, a signal handler may allocate and free, also if it has
-/// interrupted a call of its own thread: it
+/// interrupted a call of its own thread (during the first one signals wait, but not in a process whose system calls are filtered:
+/// there it dies with a line): it
 /// gets a spare tier; or, if it has interrupted the central part, or waited for that in vain for 20 ms, a mapping, and what it
 /// frees that is no other thread's slot is freed when a thread next leaves the central part. A block that it resizes then
 /// moves, and where it cannot be found without the lock (a large one beyond the break) the answer is that there is no memory. It

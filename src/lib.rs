@@ -48,7 +48,7 @@
 //! - **Zeroed requests**: memory fresh from the kernel is zero already and is not written again.
 //! - **Cargo features**: `threads` (on by default) gives each thread a tier of its own. Without it threads take turns in all
 //!   that they do, [handles](Hmalloc::thread), too, signal handlers must not use the heap if they may have interrupted a call to
-//!   it, and a program is 24 KB shorter (38 KB if optimized for speed). Misuse is checked the same. `stages` adds the journal, `linux` is for
+//!   it, and a program is 38 KB shorter (55 KB if optimized for speed). Misuse is checked the same. `stages` adds the journal, `linux` is for
 //!   targets like x86_64-unknown-none.
 //! - **Without Linux** there is a [`Heap`] over [bytes](brk::Bytes) of the program's own, or over a source that it brings, and
 //!   [`Hmalloc::single_threaded_with_source`] as a global allocator for one thread. What needs Linux does not compile, and

@@ -130,7 +130,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// longer way, [`in_center`](Self::in_center), waits for it, and finds out whether the caller is a signal handler.
     ///
     /// The tier need not be found again, and no handler has to be asked for: one that interrupts this finds the tier in use,
-    /// and one that has interrupted the central part finds the lock taken. That saves 240 of 1,410 instructions for a large
+    /// and one that has interrupted the central part finds the lock taken. That saves 360 of 1,410 instructions for a large
     /// block that comes and goes. The caller does not wait for the lock, as its holder may wait for the caller's tier.
     #[inline(always)]
     pub(super) fn in_center_from<R>(
