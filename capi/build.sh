@@ -88,9 +88,9 @@ build_object() {
 
 # libhmalloc-malloc.a, after build_shared: one object, so that a program gets all of it or nothing. A program's own operators come
 # before its, which are weak. Of libc it brings in what weak references do not: `getauxval`, which says whether the environment may
-# be read, and `fwrite` for `malloc_info`. It does without `dlopen`, against which linkers warn in a static program.
+# be read, and `fwrite` for `malloc_info`. It leaves the ends of a process alone, and does without `dlopen`, against which linkers warn in a static program.
 build_malloc() {
-    weak="--redefine-sym dlopen=hmalloc_no_dlopen --redefine-sym dlsym=hmalloc_no_dlsym"
+    weak="--redefine-sym dlopen=hmalloc_no_dlopen --redefine-sym dlsym=hmalloc_no_dlsym --localize-symbol=_exit --localize-symbol=_Exit"
     for name in $names; do
         case $name in _Z*) weak="$weak --weaken-symbol=$name" ;; esac
     done

@@ -17,6 +17,7 @@
 //! | [`lend`] | lending the heap out, and looking at it |
 //! | [`hook`] | what the program does before a request fails |
 //! | [`look`] | pictures of the heap |
+//! | [`profile`] | samples: where the heap's memory was asked for |
 //! | [`lock`] | the lock of the central part; [`alone`]: none |
 //!
 //! The shape of the common paths matters: whatever does more is a call in tail position, so that they need no stack frame
@@ -37,6 +38,7 @@ mod lend;
 pub(crate) mod lock;
 mod look;
 mod policy;
+mod profile;
 mod request;
 mod resize;
 mod rust;
@@ -45,6 +47,7 @@ mod thread;
 mod turn;
 
 pub use look::HeapMap;
+pub use profile::Sampling;
 elsewhere! {
     pub use elsewhere::OnLinux;
 }

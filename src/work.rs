@@ -3,7 +3,9 @@
 
 mod free;
 mod resize;
+mod sampled;
 
+use crate::central::sampled::Unnamed;
 use crate::central::spans::{OutOfMemory, Spans};
 use crate::ground::company::if_threads;
 use crate::ground::contents::Unfilled;
@@ -15,6 +17,7 @@ use crate::tier::Tier;
 use core::alloc::Layout;
 use core::ptr::NonNull;
 pub(crate) use resize::Begun;
+use sampled::payload_of_any;
 
 /// Span operations between two times that all tiers are asked for memory.
 const ASK_ALL_EVERY: u32 = 256;
@@ -30,6 +33,8 @@ pub(crate) struct Work<'a, B: Brk> {
     pub(crate) common: Option<&'a mut Tier>,
     /// Whether the heap drains, so that tiers which are not used now should give up what they hold.
     pub(crate) wants_rest: bool,
+    /// The block that was sampled in this turn, whose stack is still to be looked at.
+    pub(crate) unnamed: Option<Unnamed>,
 }
 
 impl<'a, B: Brk> Work<'a, B> {
@@ -42,18 +47,24 @@ impl<'a, B: Brk> Work<'a, B> {
     /// The block for [`allocate_zeroed`](crate::Heap::allocate_zeroed), before the zeros are written.
     pub(crate) fn allocate_unfilled(&mut self, layout: Layout) -> Result<Unfilled, OutOfMemory> {
         if let Some(class) = SizeClass::of(layout) {
-            let class = self.find_slot(class)?;
-            return self.tier.pop_unfilled(class, layout.size()).ok_or(OutOfMemory);
+            let sampled = self.sample_due(class, layout);
+            let found = if sampled.is_none() { Some(self.find_slot(class)?) } else { None };
+            if let Some(unfilled) = found.and_then(|found| self.tier.pop_unfilled(found, layout.size())) {
+                return Ok(unfilled);
+            }
+            let sampled = sampled.map_or_else(|| self.sample_found(class, layout), Ok)?;
+            // SAFETY: the block is new, and at least this long.
+            return Ok(unsafe { Unfilled::new(sampled, layout.size()) });
         }
-        let span = self.take_large(layout)?;
+        let span = self.allocate_large(layout)?;
         let dirty = (span.bytes() - span.zero_end() * PAGE).min(layout.size());
         // SAFETY: the block is new, and at least this long.
-        Ok(unsafe { Unfilled::new(payload_of(span), dirty) })
+        Ok(unsafe { Unfilled::new(payload_of_any(span), dirty) })
     }
 
     pub(crate) fn allocate(&mut self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         if SizeClass::of(layout).is_none() {
-            return self.take_large(layout).map(payload_of);
+            return self.allocate_large(layout).map(payload_of_any);
         }
         self.tier.allocate_common(layout).map_or_else(|| self.allocate_slow(layout), Ok)
     }
@@ -62,9 +73,12 @@ impl<'a, B: Brk> Work<'a, B> {
     /// request.
     #[inline(never)]
     pub(crate) fn allocate_slow(&mut self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        let Some(class) = SizeClass::of(layout) else { return self.take_large(layout).map(payload_of) };
-        let class = self.find_slot(class)?;
-        self.tier.pop(class).ok_or(OutOfMemory)
+        let Some(class) = SizeClass::of(layout) else { return self.allocate_large(layout).map(payload_of_any) };
+        if let Some(payload) = self.sample_due(class, layout) {
+            return Ok(payload);
+        }
+        let found = self.find_slot(class)?;
+        self.tier.pop(found).map_or_else(|| self.sample_found(class, layout), Ok)
     }
 
     /// Makes sure that a class has a slot at hand that serves requests of `class`, and returns that class.

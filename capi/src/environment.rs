@@ -1,7 +1,8 @@
 //! The environment variables that configure the shared library; `capi/README.md` lists them. The static library reads
 //! none: its program's author decides, not the user.
 
-use crate::policy;
+use crate::shared::HEAP;
+use crate::{policy, unwinder};
 use hmalloc::process::{self, POLICIES, policy_of};
 
 /// Reads the environment, once, and sets the policy that it names, unless the program has chosen one.
@@ -13,5 +14,9 @@ pub(crate) fn read() {
     process::read(&POLICIES);
     if let Some(settings) = process::settings() {
         policy::set_unless_chosen(policy_of(settings).unwrap_or_default());
+        if settings.samples() {
+            unwinder::prepare();
+            HEAP.profile_as_asked();
+        }
     }
 }

@@ -15,6 +15,7 @@
 use crate::central::fit::Fit;
 use crate::central::known::Known;
 use crate::central::plan::Cursor;
+use crate::central::sampled::Profiling;
 use crate::central::thrift::Thrift;
 use crate::central::wish::Wish;
 use crate::ground::header::{Kind, PAGE, Span};
@@ -87,6 +88,8 @@ pub(crate) struct Spans<B> {
     /// Whether memory was kept for their sake that is worth stopping them.
     pub(crate) kept_for_readers: bool,
     pub(crate) counters: Counters,
+    /// What sampling works with, if requests are sampled.
+    pub(crate) profiling: Option<Profiling>,
     /// What is done about a break that was lowered below blocks in use.
     pub(crate) policy: Policy,
 }
@@ -109,6 +112,7 @@ impl<B> Spans<B> {
             asked_idle: 0,
             has_huge_pages: false,
             handed_out_end: 0,
+            profiling: None,
             policy,
             has_readers: false,
             kept_for_readers: false,

@@ -1,6 +1,7 @@
 //! What a program lets its environment decide, and what is said at exit.
 
 use super::Hmalloc;
+use super::profile::{GUARDS_MEAN, MEAN, Sampling};
 use crate::global::lock::Lock;
 use crate::ground::policy::Policy;
 use crate::kernel::brk::Brk;
@@ -8,6 +9,7 @@ use crate::kernel::environment::{self, Settings, settings};
 use crate::kernel::line::say;
 use crate::kernel::sys::{STDERR, abort};
 use crate::kernel::{libc, log};
+use crate::look::profile::files;
 use crate::look::stats::Stats;
 use crate::look::summary::Summary;
 use core::ffi::c_void;
@@ -30,6 +32,9 @@ impl<L: Lock + Sync, B: Brk + Send> Hmalloc<L, B> {
     /// | `HMALLOC_STATS` | `1` | at exit, writes the heap in one line to standard error |
     /// | `HMALLOC_CHECK` | `1` | at exit, checks the whole heap; if it is corrupt, one line says so, and the process aborts |
     /// | `HMALLOC_LOG` | a path | the line of `HMALLOC_STATS` is appended to this file instead |
+    /// | `HMALLOC_PROFILE` | a path | starts a [profile](Self::start_profile), and writes it there when the process ends: at exit, by `quick_exit`, and by a signal whose action is the default one. In pprof's format, with stacks as text at `PATH.collapsed` and what is in use at `PATH.leaks`; only one of these if the path ends in `.collapsed` or `.leaks`. A child of a fork, or who finds the path taken by another process, writes to `PATH.PROCESS` |
+    /// | `HMALLOC_PROFILE_EVERY` | bytes | one sample in so many bytes, in the mean, instead of 524288; 1: each block |
+    /// | `HMALLOC_GUARDS` | `1`, or bytes | [guards](crate::Sampling::guarded) sampled blocks: one in 2 MiB, or in so many bytes; with a profile, its samples |
     ///
     /// They are copied at the first call in a process. They are not read without a libc, for that has the environment; nor in
     /// a program with more rights than its caller (`AT_SECURE`). Exit is `exit` or the end of `main`: not `_exit`, and not
@@ -51,7 +56,8 @@ impl<L: Lock + Sync, B: Brk + Send> Hmalloc<L, B> {
         environment::read(&POLICIES);
         let Some(settings) = settings() else { return false };
         policy_of(settings).into_iter().for_each(|policy| self.set_policy(policy));
-        if settings.stats || settings.check {
+        self.profile_as_asked();
+        if settings.stats || settings.check || settings.profile().is_some() {
             libc::at_exit(at_exit::<L, B>, core::ptr::from_ref(self).cast_mut().cast());
         }
         true
@@ -68,10 +74,32 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         })
     }
 
+    /// Begins the profile and the guards that the environment asks for, if it was read.
+    #[doc(hidden)]
+    pub fn profile_as_asked(&self) {
+        let Some(settings) = settings().filter(|settings| settings.samples()) else { return };
+        let usual = if settings.profile().is_some() { MEAN } else { GUARDS_MEAN };
+        let guards = settings.guards.filter(|&bytes| bytes > 1);
+        let sampling = Sampling::new().every(settings.every.or(guards).unwrap_or(usual));
+        let sampling = if settings.guards.is_some() { sampling.guarded() } else { sampling };
+        let begun = self.start_profile(sampling).ok().and_then(|()| self.while_stopped(|heap| heap.spans.profiling));
+        match begun.zip(settings.profile()) {
+            Some((profiling, path)) => files::begin(path, profiling.sites),
+            None if begun.is_some() => {}
+            None => {
+                let _ = say(
+                    STDERR,
+                    format_args!("there is no memory for HMALLOC_PROFILE and HMALLOC_GUARDS: nothing is sampled"),
+                );
+            }
+        }
+    }
+
     /// Does what the environment asks for at exit, if it was read.
     #[doc(hidden)]
     pub fn say_at_exit(&self) {
         let Some(settings) = settings() else { return };
+        files::write();
         if settings.stats {
             log::print(settings.log(), |descriptor| say(descriptor, format_args!("{}", self.summary())));
         }

@@ -8,6 +8,7 @@ use crate::global::lock::Lock;
 use crate::ground::header::Slab;
 use crate::ground::policy::Policy;
 use crate::kernel::brk::Brk;
+use crate::kernel::watchers::{TELLS, tell_allocated, tell_freed};
 use crate::threads::handlers::PutOff;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
@@ -16,27 +17,60 @@ use core::ptr::{NonNull, null_mut};
 unsafe impl<L: Lock, B: Brk> GlobalAlloc for Hmalloc<L, B> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        or_null(self.allocate(layout))
+        told(or_null(self.allocate(layout)), layout)
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        or_null(self.allocate_zeroed(layout))
+        if !TELLS {
+            return or_null(self.allocate_zeroed(layout));
+        }
+        // The zeros are written after a watcher was told of the block.
+        let block = told(or_null(self.allocate(layout)), layout);
+        if !block.is_null() {
+            // SAFETY: a new block of this layout.
+            unsafe { block.write_bytes(0, layout.size()) };
+        }
+        block
     }
 
     #[inline]
     unsafe fn dealloc(&self, payload: *mut u8, layout: Layout) {
+        if TELLS {
+            tell_freed(payload);
+        }
         self.dealloc_by(self.enter(), None, payload.addr(), layout);
     }
 
     #[inline]
     unsafe fn realloc(&self, payload: *mut u8, old: Layout, new_size: usize) -> *mut u8 {
         let Ok(new) = Layout::from_size_align(new_size, old.align()) else { return null_mut() };
+        if TELLS {
+            // SAFETY: the caller's promise.
+            return unsafe { self.moved(payload, old, new) };
+        }
         self.realloc_by(self.enter(), None, payload, old, new)
     }
 }
 
 impl<L: Lock, B: Brk> Hmalloc<L, B> {
+    /// Resizes a block by moving it, so that a watcher sees which bytes were written.
+    ///
+    /// # Safety
+    ///
+    /// As for [`GlobalAlloc::realloc`].
+    unsafe fn moved(&self, payload: *mut u8, old: Layout, new: Layout) -> *mut u8 {
+        // SAFETY: a new block is as long as it was asked for, and the old one by the caller's promise.
+        unsafe {
+            let block = self.alloc(new);
+            if !block.is_null() {
+                block.copy_from_nonoverlapping(payload, old.size().min(new.size()));
+                self.dealloc(payload, old);
+            }
+            block
+        }
+    }
+
     /// Frees a block of this layout; the policy decides about a misuse.
     #[inline(always)]
     pub(super) fn dealloc_by(&self, mine: Option<Mine<'_>>, by: ByHandle<'_>, address: usize, layout: Layout) {
@@ -180,6 +214,15 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             }
         }
     }
+}
+
+/// Tells whoever watches of a new block.
+#[inline(always)]
+fn told(block: *mut u8, layout: Layout) -> *mut u8 {
+    if TELLS && !block.is_null() {
+        tell_allocated(block, layout.size());
+    }
+    block
 }
 
 fn or_null<E>(result: Result<NonNull<u8>, E>) -> *mut u8 {

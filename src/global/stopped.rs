@@ -77,6 +77,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
                     slack_kept: &mut heap.slack_kept,
                     world: Some(world),
                     wants_rest: false,
+                    unnamed: None,
                 };
                 work.tier.drain(&work.spans.map.lookup);
                 work.retire_queued();

@@ -1,6 +1,7 @@
 //! Turns: in the caller's own tier without a lock, or in the central part under it.
 
 use super::Hmalloc;
+use crate::central::sampled::Unnamed;
 use crate::global::lock::{Lock, Turn};
 use crate::ground::header::Slab;
 use crate::ground::page_map::Lookup;
@@ -113,7 +114,10 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             if heap.spans.first.is_none() && !self.lock.comes_and_goes() {
                 debugger::enter(None, core::ptr::from_ref(self).addr(), &Self::OFFSETS);
             }
-            return Some(use_heap(&mut heap.work()));
+            let mut work = heap.work();
+            let result = use_heap(&mut work);
+            self.name_if_sampled(work.unnamed, handle);
+            return Some(result);
         }
         let (mut work, center) = self.enter_center(handle)?;
         let result = use_heap(&mut work);
@@ -143,6 +147,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             world,
             common: Some(&mut heap.tier),
             wants_rest: false,
+            unnamed: None,
         };
         work.tier.draining = work.spans.is_draining();
         work.spans.has_readers = world.is_some_and(World::has_company);
@@ -152,7 +157,10 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// Ends a turn in the central part, and does what it has left to do.
     #[inline(never)]
     fn leave_center(&self, work: &mut Work<'_, B>, center: Center<'_>, handle: ByHandle<'_>) {
-        let Some(own) = center.own else { return super::end(&self.lock, center.turn) };
+        let Some(own) = center.own else {
+            super::end(&self.lock, center.turn);
+            return self.name_if_sampled(work.unnamed, handle);
+        };
         let rest = work.wants_rest() && work.may_rest();
         let twice = work.tier.company().is_some_and(Others::has_found_twice);
         own.lease.leave();
@@ -160,6 +168,15 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         let put_off = self.lock.world().is_some_and(|world| world.handlers.has_put_off());
         if rest || twice || put_off {
             self.catch_up(rest, twice, handle);
+        }
+        self.name_if_sampled(work.unnamed, handle);
+    }
+
+    /// Adds the stack of the block that was sampled in a turn to the profile.
+    #[inline(always)]
+    fn name_if_sampled(&self, unnamed: Option<Unnamed>, handle: ByHandle<'_>) {
+        if let Some(block) = unnamed {
+            self.name_sampled(block, handle);
         }
     }
 
@@ -193,7 +210,11 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         }
         let world = self.world(heap)?;
         let found = world.table.find(thread).filter(|own| !own.lease.is_busy());
-        found.or_else(|| world.register(thread, |bytes| heap.spans.map_for_threads(bytes)))
+        found.or_else(|| {
+            let own = world.register(thread, |bytes| heap.spans.map_for_threads(bytes))?;
+            Self::sample_new(own, heap);
+            Some(own)
+        })
     }
 
     /// The tiers of threads, if the caller is a signal handler that has interrupted its own thread in the middle of an
@@ -216,8 +237,18 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         let heap = unsafe { &mut *self.heap.get() };
         let own =
             self.world(heap).and_then(|world| world.register(BY_HANDLE, |bytes| heap.spans.map_for_threads(bytes)));
+        own.into_iter().for_each(|own| Self::sample_new(own, heap));
         super::end(&self.lock, turn);
         own
+    }
+
+    /// Begins to sample the requests of a thread that has just got a tier, if the heap's are sampled.
+    fn sample_new(own: &OwnTier, heap: &Heap<B>) {
+        if let Some(sites) = heap.spans.profiling.map(|profiling| profiling.sites).filter(|_| !own.others.is_sampled())
+        {
+            // SAFETY: the caller has got it, or its handle, and does not use it yet.
+            unsafe { &mut *own.tier() }.sample_with(sites);
+        }
     }
 
     /// Leaves a tier to the next thread that needs one. In a handler that cannot do so, the tier stays its task's, and is left

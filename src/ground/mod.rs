@@ -1,11 +1,13 @@
 //! What the other folders build on: headers, the page map, size classes, and the lock.
 
 pub(crate) mod aside;
+pub(crate) mod chance;
 pub(crate) mod chunks;
 pub(crate) mod company;
 pub(crate) mod contents;
 pub(crate) mod corrupt;
 pub(crate) mod freed;
+pub(crate) mod guards;
 pub(crate) mod handles;
 pub(crate) mod header;
 pub(crate) mod inbox;
@@ -18,7 +20,9 @@ pub(crate) mod page_map;
 pub(crate) mod pointer;
 pub(crate) mod policy;
 pub(crate) mod prefetch;
+pub(crate) mod sampling;
 pub(crate) mod shared;
+pub(crate) mod sites;
 pub(crate) mod size_class;
 pub(crate) mod units;
 

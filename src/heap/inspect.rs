@@ -31,6 +31,9 @@ impl<B: Brk> Heap<B> {
     pub fn trim(&mut self, keep: usize) -> usize {
         // A break that was lowered below headers must be noticed before a header is read.
         self.spans.is_break_at_end();
+        while let Some(span) = self.spans.give_up_held() {
+            self.spans.free_span(span);
+        }
         self.tier.retire_idle(&mut self.spans);
         let returned = self.spans.lower(keep) + self.spans.return_regions() + self.spans.return_aside();
         returned + self.tier.return_inside(&mut self.spans) + self.spans.return_free_spans()

@@ -3,7 +3,9 @@
 //! They are copied once, because the program may move, free or overwrite its environment later. In a program with more
 //! rights than its caller, who wrote the environment, they are not read at all.
 
+use crate::kernel::backtrace::leave_out;
 use crate::kernel::line::say;
+use crate::kernel::modules::code_around;
 use crate::kernel::sys::STDERR;
 use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char, c_int};
@@ -36,12 +38,28 @@ pub struct Settings {
     pub check: bool,
     /// A path that ends with a 0. Empty: standard error.
     log: [u8; PATH_MAX],
+    /// Where the profile goes: a path that ends with a 0. Empty: there is none.
+    profile: [u8; PATH_MAX],
+    /// Bytes from a sample to the next; `None`: the usual.
+    pub every: Option<usize>,
+    /// Whether sampled blocks are guarded: 1, or the bytes from one to the next.
+    pub guards: Option<usize>,
 }
 
 impl Settings {
     /// The file that the line of `stats` goes to instead of standard error.
     pub fn log(&self) -> Option<&CStr> {
         CStr::from_bytes_until_nul(&self.log).ok().filter(|path| !path.is_empty())
+    }
+
+    /// Whether requests are to be sampled.
+    pub fn samples(&self) -> bool {
+        self.guards.is_some() || self.profile().is_some()
+    }
+
+    /// The file that the profile goes to at exit.
+    pub fn profile(&self) -> Option<&CStr> {
+        CStr::from_bytes_until_nul(&self.profile).ok().filter(|path| !path.is_empty())
     }
 }
 
@@ -50,8 +68,15 @@ struct Shared(UnsafeCell<Settings>);
 // SAFETY: only the thread that raised `STATE` to `READING` writes, and threads read only after `READ`.
 unsafe impl Sync for Shared {}
 
-static SETTINGS: Shared =
-    Shared(UnsafeCell::new(Settings { policy: None, stats: false, check: false, log: [0; PATH_MAX] }));
+static SETTINGS: Shared = Shared(UnsafeCell::new(Settings {
+    policy: None,
+    stats: false,
+    check: false,
+    log: [0; PATH_MAX],
+    profile: [0; PATH_MAX],
+    every: None,
+    guards: None,
+}));
 
 weak!(hmalloc_environment, "environ", &'static usize);
 weak!(hmalloc_environment_auxiliary, "getauxval", extern "C" fn(usize) -> usize);
@@ -86,13 +111,31 @@ fn fill(settings: &mut Settings, policies: &[&str]) {
     }
     settings.stats = is_on("HMALLOC_STATS");
     settings.check = is_on("HMALLOC_CHECK");
-    let path = variable("HMALLOC_LOG").map_or(&[0][..], CStr::to_bytes_with_nul);
-    match settings.log.get_mut(..path.len()) {
-        Some(place) => place.copy_from_slice(path),
-        None => {
-            let _ = say(STDERR, format_args!("HMALLOC_LOG is no path, being too long: standard error it is"));
-        }
+    if !copy_path("HMALLOC_LOG", &mut settings.log) {
+        let _ = say(STDERR, format_args!("HMALLOC_LOG is no path, being too long: standard error it is"));
     }
+    if !copy_path("HMALLOC_PROFILE", &mut settings.profile) {
+        let _ = say(STDERR, format_args!("HMALLOC_PROFILE is no path, being too long: there is no profile"));
+    }
+    settings.every = number("HMALLOC_PROFILE_EVERY", "the usual it is");
+    settings.guards = number("HMALLOC_GUARDS", "there are no guards").filter(|&bytes| bytes > 0);
+}
+
+/// Copies a path, or an empty one. False if it is too long.
+fn copy_path(name: &str, into: &mut [u8; PATH_MAX]) -> bool {
+    let path = variable(name).map_or(&[0][..], CStr::to_bytes_with_nul);
+    let place = into.get_mut(..path.len());
+    place.map(|place| place.copy_from_slice(path)).is_some()
+}
+
+/// The value of a variable that is a number of bytes. Another one is named, with what happens `instead`.
+fn number(name: &str, instead: &str) -> Option<usize> {
+    let word = variable(name).filter(|word| !word.is_empty())?;
+    let number = word.to_str().ok().and_then(|word| word.parse().ok());
+    if number.is_none() {
+        let _ = say(STDERR, format_args!("{name} is no number of bytes: {instead}"));
+    }
+    number
 }
 
 fn is_on(name: &str) -> bool {
@@ -136,6 +179,18 @@ fn auxiliary(kind: usize) -> Option<usize> {
         let before = errno.replace(0);
         let value = ask(kind);
         (errno.replace(before) == 0).then_some(value)
+    }
+}
+
+/// Leaves the frames of the heap's own code out of stacks, if that is a library's: the program itself has them in its midst.
+#[cold]
+pub fn leave_out_own_code() {
+    const AT_ENTRY: usize = 9;
+    let (own, entry) = (code_around(leave_out_own_code as *const () as usize), auxiliary(AT_ENTRY));
+    if let Some((own, entry)) = own.zip(entry)
+        && !own.contains(&entry)
+    {
+        leave_out(own.start, own.end);
     }
 }
 

@@ -25,6 +25,11 @@ impl<const MAX: usize> Text<MAX> {
         }
     }
 
+    /// Appends bytes as they are.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.byte(byte));
+    }
+
     /// Appends a byte; another character in the place of one that a terminal might obey.
     #[inline(never)]
     pub(crate) fn printable(&mut self, byte: u8) {

@@ -115,7 +115,8 @@ fn first_word(address: usize) -> u64 {
 fn page_map<B>(spans: &Spans<B>, span: Span) -> Result<(), Corruption> {
     for page in 0..span.page_count() {
         let address = span.start() + page * PAGE;
-        let owner = if page == 0 || span.is(Kind::Slab) { Some(span) } else { None };
+        let leads = page == 0 || span.is(Kind::Slab) || (span.is_sampled() && page <= span.sample_lead());
+        let owner = if leads { Some(span) } else { None };
         ensure(spans.map.find(address) == owner, 5, address)?;
     }
     Ok(())

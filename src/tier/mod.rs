@@ -157,12 +157,21 @@ impl Tier {
     /// The host: the class that serves a request of `size_class`, which has no slot at hand. A few requests of a class
     /// are not worth a slab, so the first are guests of the [coarse](SizeClass::coarse) class of the same doubling.
     pub(crate) fn host(&mut self, size_class: SizeClass) -> SizeClass {
-        let class = &mut self.classes[size_class.index()];
-        if class.slab.is_some() || class.listed.is_some() || class.guests == GUESTS_MAX {
-            return size_class;
-        }
-        class.guests += 1;
-        size_class.coarse()
+        let guest = self.is_guest(size_class);
+        self.classes[size_class.index()].guests += u8::from(guest);
+        if guest { size_class.coarse() } else { size_class }
+    }
+
+    fn is_guest(&self, size_class: SizeClass) -> bool {
+        let class = &self.classes[size_class.index()];
+        class.slab.is_none() && class.listed.is_none() && class.guests < GUESTS_MAX
+    }
+
+    /// The class whose next request without a slot at hand is a sample, if that is the one that serves a request of
+    /// `size_class` now.
+    pub(crate) fn sampled_class(&self, size_class: SizeClass) -> Option<SizeClass> {
+        let host = if self.is_guest(size_class) { size_class.coarse() } else { size_class };
+        (self.classes[host.index()].word == 0 && self.is_sample_due(host)).then_some(host)
     }
 
     /// Whether the slot that [`pop`](Self::pop) returned last in this class reads as zero.

@@ -35,10 +35,19 @@ impl Tier {
         let class = &self.classes[size_class.index()];
         let guest = class.slab.is_none() && class.listed.is_none() && class.guests < GUESTS_MAX;
         let host = if guest { size_class.coarse() } else { size_class };
+        if self.is_sample_due(host) {
+            return None;
+        }
         let swept = swept && !guest;
         let found = self.has_slot(host) || self.refill_alone(host, lookup, swept);
         self.classes[size_class.index()].guests += u8::from(found && guest);
         found.then_some(host)
+    }
+
+    /// Whether the next request of a class that has no slot at hand is a sample: that is the central part's.
+    #[inline]
+    pub(crate) fn is_sample_due(&self, host: SizeClass) -> bool {
+        self.company().is_some_and(|others| others.sampling.is_due(host.index()))
     }
 
     /// Has a class leave its slab, which was just swept in vain, for the first listed one, and claims a word there; where that

@@ -69,6 +69,10 @@ impl<B: Brk> Work<'_, B> {
                 self.return_due(free);
                 true
             }
+            Live::Sampled(span) => {
+                self.free_sampled(span);
+                true
+            }
         }
     }
 

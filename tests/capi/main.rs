@@ -14,6 +14,7 @@ mod malloc_archive;
 mod misuse;
 mod operators;
 mod preload;
+mod profile;
 mod promises;
 mod report;
 mod run;

@@ -188,6 +188,16 @@ pub(super) unsafe fn unseal(start: usize, bytes: usize) {
     let _ = unsafe { protect(start, bytes, READ_WRITE) };
 }
 
+/// Makes pages accessible again, if the kernel agrees.
+///
+/// # Safety
+///
+/// The range is the caller's, and its content is not needed.
+pub(super) unsafe fn reopen(start: usize, bytes: usize) -> Result<(), Refused> {
+    // SAFETY: the caller's promise.
+    unsafe { protect(start, bytes, READ_WRITE) }.map_err(|_| Refused)
+}
+
 /// # Safety
 ///
 /// The caller owns the mapping and is done with it.

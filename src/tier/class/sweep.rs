@@ -105,16 +105,25 @@ impl Class {
         }
     }
 
-    /// Claims the free slots `free` of a word, and those that others have freed. Whether there were none of these.
+    /// Claims the free slots `wanted` of a word, and those that others have freed, up to the next sample. Whether others had freed
+    /// none.
     #[inline(always)]
     fn claim(&mut self, slab: Slab, index: usize, wanted: u64, others: Company) -> bool {
-        let free = match others.filter(|others| others.is_shared()) {
-            Some(others) => others.take_word(slab, index, wanted),
-            None => wanted,
+        let Some(others) = others.filter(|others| !others.is_plain()) else {
+            let units = slab.use_units(index, wanted);
+            self.take_over(slab, index, wanted);
+            self.claimed_units = units;
+            return true;
         };
-        let units = slab.use_units(index, free);
-        self.take_over(slab, index, free);
+        let free = if others.is_shared() { others.take_word(slab, index, wanted) } else { wanted };
+        let cut = others.sampling.cut(slab.size_class().index(), slab.slot_size(), free);
+        let units = slab.use_units(index, cut);
+        self.take_over(slab, index, cut);
         self.claimed_units = units;
+        if cut != free {
+            // The next sweep finds the rest of the word.
+            self.next = index as u8;
+        }
         free == wanted
     }
 
@@ -144,8 +153,8 @@ impl Class {
     }
 }
 
-/// Whether all of a slab has kernel memory, and no other thread frees its slots.
+/// Whether all of a slab has kernel memory, no other thread frees its slots, and no requests are sampled.
 #[inline(always)]
 pub(crate) fn is_plain(slab: Slab, others: Company) -> bool {
-    slab.zero_units() == 0 && !others.is_some_and(Others::is_shared)
+    slab.zero_units() == 0 && others.is_none_or(Others::is_plain)
 }

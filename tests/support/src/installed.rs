@@ -60,6 +60,9 @@ pub const STANDARD: [&str; 30] = [
     "__posix_memalign",
 ];
 
+/// Those for which the shared library answers alone.
+pub const LEAVING: [&str; 2] = ["_exit", "_Exit"];
+
 /// C++'s operators, for which they answer, too.
 pub const OPERATORS: [&str; 20] = [
     "_Znwm",
@@ -93,7 +96,17 @@ pub fn capi() -> PathBuf {
 /// hmalloc.
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
-    let told = ["LD_PRELOAD", "HMALLOC_POLICY", "HMALLOC_STATS", "HMALLOC_CHECK", "HMALLOC_LOG", "DESTDIR"];
+    let told = [
+        "LD_PRELOAD",
+        "HMALLOC_POLICY",
+        "HMALLOC_STATS",
+        "HMALLOC_CHECK",
+        "HMALLOC_LOG",
+        "HMALLOC_PROFILE",
+        "HMALLOC_PROFILE_EVERY",
+        "HMALLOC_GUARDS",
+        "DESTDIR",
+    ];
     BUILD_SETTINGS.iter().chain(&told).for_each(|name| _ = command.env_remove(name));
     command.env("CARGO_TARGET_DIR", scratch("capi")).env("LC_ALL", "C");
     command
