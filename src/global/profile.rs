@@ -10,7 +10,6 @@ use crate::heap::Heap;
 use crate::kernel::backtrace;
 use crate::kernel::brk::Brk;
 use crate::look::profile::Profile;
-use crate::look::profile::faults;
 use crate::tier::Tier;
 use crate::tier::others::OthersOfNone;
 
@@ -149,7 +148,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             Ok(guards)
         });
         if begun?.is_some() {
-            faults::explain();
+            explain_faults();
         }
         Ok(())
     }
@@ -176,6 +175,12 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         // A handler that gets no turn leaves its block uncounted.
         let _ = self.in_center(handle, |work| work.spans.name_sampled(block, &stack[..depth]));
     }
+}
+
+/// Has faults at guarded blocks explained, where there is a way.
+fn explain_faults() {
+    #[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
+    crate::look::profile::faults::explain();
 }
 
 /// Maps and begins what sampling works with.

@@ -67,14 +67,16 @@ pub(crate) fn forget_others() {
     LOOKING.iter().filter(|place| place.load(Relaxed) != thread).for_each(|place| place.store(0, Relaxed));
 }
 
-/// Gives the functions `_Unwind_Backtrace` and `_Unwind_GetIP` of a library that was loaded for it.
-///
-/// # Safety
-///
-/// They are that, and stay.
-pub unsafe fn use_unwinder(backtrace: usize, get_ip: usize) {
-    LOADED[1].store(get_ip, Relaxed);
-    LOADED[0].store(backtrace, Release);
+on_linux! {
+    /// Gives the functions `_Unwind_Backtrace` and `_Unwind_GetIP` of a library that was loaded for it.
+    ///
+    /// # Safety
+    ///
+    /// They are that, and stay.
+    pub unsafe fn use_unwinder(backtrace: usize, get_ip: usize) {
+        LOADED[1].store(get_ip, Relaxed);
+        LOADED[0].store(backtrace, Release);
+    }
 }
 
 /// Leaves out the innermost frames whose addresses are from `start` up to `end`: those of a library that is the heap.

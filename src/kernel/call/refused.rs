@@ -23,6 +23,7 @@ pub(crate) enum Sysno {
     gettid,
     membarrier,
     prctl,
+    process_vm_readv,
     tkill,
     unshare,
 }
