@@ -47,12 +47,16 @@ impl<'a, B: Brk> Work<'a, B> {
     /// The block for [`allocate_zeroed`](crate::Heap::allocate_zeroed), before the zeros are written.
     pub(crate) fn allocate_unfilled(&mut self, layout: Layout) -> Result<Unfilled, OutOfMemory> {
         if let Some(class) = SizeClass::of(layout) {
-            let sampled = self.sample_due(class, layout);
-            let found = if sampled.is_none() { Some(self.find_slot(class)?) } else { None };
-            if let Some(unfilled) = found.and_then(|found| self.tier.pop_unfilled(found, layout.size())) {
-                return Ok(unfilled);
-            }
-            let sampled = sampled.map_or_else(|| self.sample_found(class, layout), Ok)?;
+            let sampled = match self.sample_due(class, layout) {
+                Some(sampled) => sampled,
+                None => {
+                    let found = self.find_slot(class)?;
+                    match self.tier.pop_unfilled(found, layout.size()) {
+                        Some(unfilled) => return Ok(unfilled),
+                        None => self.sample_found(found, layout)?,
+                    }
+                }
+            };
             // SAFETY: the block is new, and at least this long.
             return Ok(unsafe { Unfilled::new(sampled, layout.size()) });
         }
@@ -78,7 +82,7 @@ impl<'a, B: Brk> Work<'a, B> {
             return Ok(payload);
         }
         let found = self.find_slot(class)?;
-        self.tier.pop(found).map_or_else(|| self.sample_found(class, layout), Ok)
+        self.tier.pop(found).map_or_else(|| self.sample_found(found, layout), Ok)
     }
 
     /// Makes sure that a class has a slot at hand that serves requests of `class`, and returns that class.

@@ -63,27 +63,58 @@ mod valgrind {
 
 #[cfg(feature = "heaptrack")]
 mod heaptrack {
-    use core::ffi::c_void;
+    use core::ffi::{CStr, c_char, c_void};
+    use core::sync::atomic::AtomicUsize;
+    use core::sync::atomic::Ordering::Relaxed;
 
     type ReportAlloc = unsafe extern "C" fn(*mut c_void, usize);
     type ReportFree = unsafe extern "C" fn(*mut c_void);
+    type Dlsym = unsafe extern "C" fn(*mut c_void, *const c_char) -> *mut c_void;
 
-    weak!(hmalloc_heaptrack_alloc, "heaptrack_report_alloc", ReportAlloc);
-    weak!(hmalloc_heaptrack_free, "heaptrack_report_free", ReportFree);
+    weak!(hmalloc_heaptrack_dlsym, "dlsym", Dlsym);
+
+    /// The addresses of its functions: 0 before they are looked for, [`NONE`] if there are none.
+    static REPORT: [AtomicUsize; 2] = [AtomicUsize::new(0), AtomicUsize::new(0)];
+    const NONE: usize = 1;
+    const NAMES: [&CStr; 2] = [c"heaptrack_report_alloc", c"heaptrack_report_free"];
+
+    /// A function of a library that is preloaded: a linker leaves none open that it does not know.
+    #[inline(always)]
+    fn function(at: usize) -> Option<usize> {
+        let address = match REPORT[at].load(Relaxed) {
+            0 => look_for(at),
+            address => address,
+        };
+        (address != NONE).then_some(address)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_for(at: usize) -> usize {
+        // So that this is not asked for again by what it allocates.
+        REPORT[at].store(NONE, Relaxed);
+        let found = linked!(hmalloc_heaptrack_dlsym).map_or(0, |find| {
+            // SAFETY: all libraries, and a string.
+            unsafe { find(core::ptr::null_mut(), NAMES[at].as_ptr()) }.addr()
+        });
+        let address = if found == 0 { NONE } else { found };
+        REPORT[at].store(address, Relaxed);
+        address
+    }
 
     #[inline(always)]
     pub(super) fn allocated(block: *mut u8, size: usize) {
-        if let Some(report) = linked!(hmalloc_heaptrack_alloc) {
+        if let Some(report) = function(0) {
             // SAFETY: heaptrack's function of this name, as its `heaptrack_api.h` declares it.
-            unsafe { report(block.cast(), size) }
+            unsafe { core::mem::transmute::<usize, ReportAlloc>(report)(block.cast(), size) }
         }
     }
 
     #[inline(always)]
     pub(super) fn freed(block: *mut u8) {
-        if let Some(report) = linked!(hmalloc_heaptrack_free) {
+        if let Some(report) = function(1) {
             // SAFETY: as above.
-            unsafe { report(block.cast()) }
+            unsafe { core::mem::transmute::<usize, ReportFree>(report)(block.cast()) }
         }
     }
 }

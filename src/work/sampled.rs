@@ -21,25 +21,31 @@ impl<B: Brk> Work<'_, B> {
     /// The block for a request that is a sample, if it is one, and what serves it has no slot at hand.
     #[inline]
     pub(super) fn sample_due(&mut self, class: SizeClass, layout: Layout) -> Option<NonNull<u8>> {
-        let others = self.sampled_by()?;
+        self.sampled_by()?;
         let host = self.tier.sampled_class(class)?;
+        self.sample_at(host, layout)
+    }
+
+    /// The block for a request that is a sample, if the next one that `host` serves is one.
+    fn sample_at(&mut self, host: SizeClass, layout: Layout) -> Option<NonNull<u8>> {
+        let others = self.sampled_by().filter(|_| self.tier.is_sample_due(host))?;
         others.sampling.clear_due(host.index());
         self.allocate_sampled(layout, host)
     }
 
-    /// A slot for a request whose class has [found](Self::find_slot) some; or the request is a sample, because the next sample
-    /// falls on the first of them.
+    /// A slot for a request for which `host` was [found](Self::find_slot) and has none at hand: because the next sample falls on
+    /// the first one, and the request is it.
     #[cold]
     #[inline(never)]
-    pub(super) fn sample_found(&mut self, class: SizeClass, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        if let Some(payload) = self.sample_due(class, layout) {
+    pub(super) fn sample_found(&mut self, host: SizeClass, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
+        if let Some(payload) = self.sample_at(host, layout) {
             return Ok(payload);
         }
         // There is no memory for a span of its own: a slot will do.
         let Some(others) = self.sampled_by() else { return Err(OutOfMemory) };
         others.sampling.pause(|| {
-            let class = self.find_slot(class)?;
-            self.tier.pop(class).ok_or(OutOfMemory)
+            let host = self.find_slot(host)?;
+            self.tier.pop(host).ok_or(OutOfMemory)
         })
     }
 

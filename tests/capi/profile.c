@@ -44,7 +44,7 @@ int main(int argc, char **argv) {
     for (i = 0; i < 500; i++) leaks_most();
     for (i = 0; i < 20; i++) leaks_less();
     leaks_one_large();
-    for (i = 0; i < 300; i++) comes_and_goes(i + 1);
+    for (i = 0; i < 300; i++) comes_and_goes(i + 16);
     if (!strcmp(way, "exit")) exit(3);
     if (!strcmp(way, "_exit")) _exit(3);
     if (!strcmp(way, "_Exit")) _Exit(3);

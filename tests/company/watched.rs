@@ -26,10 +26,12 @@ fn valgrind(mistake: &str) -> String {
 #[test]
 fn valgrind_sees_leaks_and_reads_after_a_free() {
     let leaks = valgrind("leak");
-    let lost = leaks
-        .lines()
-        .find(|line| line.contains(" are definitely lost in loss record") && line.contains("in 10 blocks"));
-    assert!(lost.is_some_and(|line| line.contains("12,340 bytes")) && leaks.contains("leak_here"), "{leaks}");
+    // The last pointers may still stand in registers or on the stack.
+    let lost = leaks.lines().find(|line| line.contains("definitely lost: "));
+    let words = lost.unwrap_or_else(|| panic!("{leaks}")).split_whitespace();
+    let numbers: Vec<usize> = words.filter_map(|word| word.replace(',', "").parse().ok()).collect();
+    assert!(matches!(numbers[..], [bytes, blocks @ 5..=10] if bytes == 1234 * blocks), "{leaks}");
+    assert!(leaks.contains("watched::leak_here"), "{leaks}");
     let after = valgrind("after");
     assert!(
         after.contains("Invalid read of size 1") && after.contains("50 bytes inside a block of size 100 free'd"),
