@@ -10,8 +10,9 @@ use crate::heap::Heap;
 use crate::kernel::backtrace;
 use crate::kernel::brk::Brk;
 use crate::look::profile::Profile;
+use crate::threads::OwnTier;
 use crate::tier::Tier;
-use crate::tier::others::OthersOfNone;
+use crate::tier::alone::OthersOfNone;
 
 /// The mean number of bytes from a sample to the next, unless another is chosen.
 pub(crate) const MEAN: usize = 512 << 10;
@@ -107,7 +108,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     ///
     /// A sampled request gets pages of its own, and its stack is looked at: some microseconds for each. Nothing else is slower
     /// while requests are sampled, but for a few instructions for each word of up to 64 slots; and nothing at all is without
-    /// this call. The table of stacks is a mapping of 11 MiB, of which only what is used takes memory.
+    /// this call. The table of stacks is a mapping of 6 MiB, of which only what is used takes memory.
     ///
     /// Where the stacks come from, and what a program needs for that, says [`Profile`]. Without the cargo feature `threads`
     /// nothing is sampled.
@@ -163,6 +164,23 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[must_use]
     pub fn profile(&self) -> Option<Profile<'static>> {
         self.while_stopped(|heap| heap.spans.profiling).map(|profiling| Profile::of(profiling.sites))
+    }
+
+    /// Adds the stack of the block that was sampled in a turn to the profile.
+    #[inline(always)]
+    pub(super) fn name_if_sampled(&self, unnamed: Option<Unnamed>, handle: ByHandle<'_>) {
+        if let Some(block) = unnamed {
+            self.name_sampled(block, handle);
+        }
+    }
+
+    /// Begins to sample the requests of a thread that has just got a tier, if the heap's are sampled.
+    pub(super) fn sample_new(own: &OwnTier, heap: &Heap<B>) {
+        if let Some(sites) = heap.spans.profiling.map(|profiling| profiling.sites).filter(|_| !own.others.is_sampled())
+        {
+            // SAFETY: the caller has got it, or its handle, and does not use it yet.
+            unsafe { &mut *own.tier() }.sample_with(sites);
+        }
     }
 
     /// Adds a stack to what is known of a block: that of the caller, which has just allocated or freed it, outside of any turn: to look at a stack may take locks

@@ -1,7 +1,6 @@
 //! Turns: in the caller's own tier without a lock, or in the central part under it.
 
 use super::Hmalloc;
-use crate::central::sampled::Unnamed;
 use crate::global::lock::{Lock, Turn};
 use crate::ground::header::Slab;
 use crate::ground::page_map::Lookup;
@@ -172,14 +171,6 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         self.name_if_sampled(work.unnamed, handle);
     }
 
-    /// Adds the stack of the block that was sampled in a turn to the profile.
-    #[inline(always)]
-    fn name_if_sampled(&self, unnamed: Option<Unnamed>, handle: ByHandle<'_>) {
-        if let Some(block) = unnamed {
-            self.name_sampled(block, handle);
-        }
-    }
-
     /// What a turn in the central part has left to do.
     #[cold]
     #[inline(never)]
@@ -240,15 +231,6 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         own.into_iter().for_each(|own| Self::sample_new(own, heap));
         super::end(&self.lock, turn);
         own
-    }
-
-    /// Begins to sample the requests of a thread that has just got a tier, if the heap's are sampled.
-    fn sample_new(own: &OwnTier, heap: &Heap<B>) {
-        if let Some(sites) = heap.spans.profiling.map(|profiling| profiling.sites).filter(|_| !own.others.is_sampled())
-        {
-            // SAFETY: the caller has got it, or its handle, and does not use it yet.
-            unsafe { &mut *own.tier() }.sample_with(sites);
-        }
     }
 
     /// Leaves a tier to the next thread that needs one. In a handler that cannot do so, the tier stays its task's, and is left

@@ -4,7 +4,7 @@
 //! | feature | what is told | what it costs where the tool is not there |
 //! |---|---|---|
 //! | `valgrind` | by a sequence of instructions that does nothing on a processor, on x86_64 and aarch64 | some ten instructions a call |
-//! | `heaptrack` | by `heaptrack_report_alloc` and `_free`, which its preloaded library has | the look whether they are there |
+//! | `heaptrack` | by `heaptrack_malloc` and `heaptrack_free`, which its preloaded library has | the look whether they are there |
 //!
 //! Without these features none of it is in a program.
 
@@ -76,7 +76,7 @@ mod heaptrack {
     /// The addresses of its functions: 0 before they are looked for, [`NONE`] if there are none.
     static REPORT: [AtomicUsize; 2] = [AtomicUsize::new(0), AtomicUsize::new(0)];
     const NONE: usize = 1;
-    const NAMES: [&CStr; 2] = [c"heaptrack_report_alloc", c"heaptrack_report_free"];
+    const NAMES: [&CStr; 2] = [c"heaptrack_malloc", c"heaptrack_free"];
 
     /// A function of a library that is preloaded: a linker leaves none open that it does not know.
     #[inline(always)]

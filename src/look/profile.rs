@@ -37,7 +37,7 @@ pub enum Value {
 ///
 /// Blocks and bytes are estimates unless [each block](crate::Sampling::every) is a sample: one block stands for `1 / (1 -
 /// e^(-slot/mean))`. Of `n` samples the estimate is off by about one part in the square root of `n`. Bytes are those that were
-/// asked for.
+/// asked for. A block that is resized counts as freed, and as allocated anew; but not a small one that stays where it is.
 ///
 /// # Stacks
 ///
@@ -157,7 +157,7 @@ impl<'a> Profile<'a> {
         Profile { sites: self.sites, base: Some(base) }
     }
 
-    /// The numbers of all places, for a difference. Takes a mapping of 2 MiB, of which what is used takes memory.
+    /// The numbers of all places, for a difference. Takes a mapping of 1 MiB, of which what is used takes memory.
     ///
     /// # Errors
     ///

@@ -29,6 +29,7 @@
 //! What a tier asks of the central part is listed in [`central::slabs`](crate::central::slabs). The central part asks
 //! one thing of a tier: to retire what is idle ([`Tier::retire_idle`]), before the heap grows.
 
+pub(crate) mod alone;
 pub(crate) mod class;
 pub(crate) mod directory;
 mod drain;

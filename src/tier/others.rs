@@ -63,27 +63,6 @@ struct Inboxes {
 #[repr(align(128))]
 struct Apart<T>(T);
 
-/// What stands in the place of this for the heap's own tier, which all use in turns: no other thread frees its slots. All zeros.
-pub(crate) struct OthersOfNone {
-    others: core::cell::UnsafeCell<Others>,
-    chunks: Chunks,
-}
-
-impl OthersOfNone {
-    /// Makes it one.
-    ///
-    /// # Safety
-    ///
-    /// It stays where it is, and nobody uses it yet.
-    pub(crate) unsafe fn begin(&'static self) -> &'static Others {
-        // SAFETY: the caller's promise.
-        unsafe {
-            (*self.others.get()).init(&raw const self.chunks);
-            &*self.others.get()
-        }
-    }
-}
-
 /// What became of a free by another thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {

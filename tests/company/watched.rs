@@ -52,8 +52,6 @@ fn heaptrack_sees_the_blocks() {
     let print = packages::program(&["heaptrack_print"], "heaptrack");
     let said = run(Command::new(print).arg(record).args(["--print-leaks", "1"]));
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
-    let leak = said
-        .lines()
-        .position(|line| line.contains("12.34K leaked over 10 calls") || line.contains("12.3K leaked over 10 calls"));
-    assert!(leak.is_some() && said.contains("leak_here"), "{said}");
+    let leaks = said.split_once("MEMORY LEAKS").map_or("", |(_, leaks)| leaks);
+    assert!(leaks.contains("leak_here"), "{said}");
 }

@@ -70,7 +70,7 @@ fn a_mistake_faults_and_is_explained() {
         ("empty", "0 bytes after the end of 0 used bytes", false),
         ("large", "0 bytes after the end of 50000 used bytes", false),
     ] {
-        let ended = observe(test, mistake, &[], |mistake| make(mistake));
+        let ended = observe(test, mistake, &[], make);
         assert_eq!((ended.signal, ended.finished), (Some(libc::SIGSEGV), false), "{mistake}: {ended:#?}");
         let [line] = faults(&ended)[..] else { panic!("{mistake}: {ended:#?}") };
         // The stacks of `std`'s unwinder.
@@ -79,7 +79,7 @@ fn a_mistake_faults_and_is_explained() {
         assert_eq!((stacks, line.contains(", freed by thread ")), (1 + usize::from(freed), freed), "{line}");
     }
     // What is no block of the heap's is for the program itself, which dies as it would.
-    let ended = observe(test, "elsewhere", &[], |mistake| make(mistake));
+    let ended = observe(test, "elsewhere", &[], make);
     assert!(ended.signal == Some(libc::SIGSEGV) && faults(&ended).is_empty(), "{ended:#?}");
 }
 
