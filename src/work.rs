@@ -17,7 +17,6 @@ use crate::tier::Tier;
 use core::alloc::Layout;
 use core::ptr::NonNull;
 pub(crate) use resize::Begun;
-use sampled::payload_of_any;
 
 /// Span operations between two times that all tiers are asked for memory.
 const ASK_ALL_EVERY: u32 = 256;
@@ -63,12 +62,12 @@ impl<'a, B: Brk> Work<'a, B> {
         let span = self.allocate_large(layout)?;
         let dirty = (span.bytes() - span.zero_end() * PAGE).min(layout.size());
         // SAFETY: the block is new, and at least this long.
-        Ok(unsafe { Unfilled::new(payload_of_any(span), dirty) })
+        Ok(unsafe { Unfilled::new(payload_of(span), dirty) })
     }
 
     pub(crate) fn allocate(&mut self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         if SizeClass::of(layout).is_none() {
-            return self.allocate_large(layout).map(payload_of_any);
+            return self.allocate_large(layout).map(payload_of);
         }
         self.tier.allocate_common(layout).map_or_else(|| self.allocate_slow(layout), Ok)
     }
@@ -77,7 +76,7 @@ impl<'a, B: Brk> Work<'a, B> {
     /// request.
     #[inline(never)]
     pub(crate) fn allocate_slow(&mut self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        let Some(class) = SizeClass::of(layout) else { return self.allocate_large(layout).map(payload_of_any) };
+        let Some(class) = SizeClass::of(layout) else { return self.allocate_large(layout).map(payload_of) };
         if let Some(payload) = self.sample_due(class, layout) {
             return Ok(payload);
         }
@@ -138,7 +137,7 @@ impl<'a, B: Brk> Work<'a, B> {
 }
 
 pub(crate) fn payload_of(span: Span) -> NonNull<u8> {
-    debug_assert!(span.is(Kind::Large));
+    debug_assert!(span.is(Kind::Large) || span.is_sampled());
     let payload = core::ptr::with_exposed_provenance_mut(span.start());
     // SAFETY: a span starts at a page of the heap, which is never page 0.
     unsafe { NonNull::new_unchecked(payload) }

@@ -10,7 +10,7 @@
 //! Other threads may use the heap between the halves. If one frees the old block, that is a misuse, as it is later: the
 //! block is no longer live. Its memory is kept until it has been copied.
 
-use super::{Work, payload_of, payload_of_any};
+use super::{Work, payload_of};
 use crate::central::relocate::{Content, room_to_grow};
 use crate::central::spans::OutOfMemory;
 use crate::door::validate::Live;
@@ -93,7 +93,7 @@ impl<B: Brk> Work<'_, B> {
         let to = if SizeClass::of(new).is_none() || (becomes_large(new) && old_bytes >= PAGE / 2) {
             let moved = self.take_to_move(old_bytes, new)?;
             self.count_large(moved, new.size());
-            payload_of_any(moved)
+            payload_of(moved)
         } else {
             self.allocate(with_room_to_grow(old_bytes, new)).or_else(|_| self.allocate(new))?
         };

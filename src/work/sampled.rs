@@ -1,7 +1,7 @@
 //! Sampled blocks: allocating and freeing them. Who calls this is told which block was sampled last, and adds its stack to the
 //! profile after the turn: to look at a stack may take other locks.
 
-use super::{Work, payload_of};
+use super::Work;
 use crate::central::sampled::Unnamed;
 use crate::central::spans::OutOfMemory;
 use crate::ground::header::{Shot, Span};
@@ -96,14 +96,15 @@ impl<B: Brk> Work<'_, B> {
     /// Counts the bytes of a large block that is handed out for a request of `request` bytes: it may be a sample.
     #[inline]
     pub(super) fn count_large(&mut self, span: Span, request: usize) {
-        if let Some(others) = self.sampled_by() {
-            self.count_large_slow(others, span, request);
+        if self.spans.profiling.is_some() {
+            self.count_large_slow(span, request);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn count_large_slow(&mut self, others: &Others, span: Span, request: usize) {
+    fn count_large_slow(&mut self, span: Span, request: usize) {
+        let Some(others) = self.sampled_by() else { return };
         let bytes = span.bytes();
         if others.sampling.counts(bytes) {
             let counted = Counted { site: UNKNOWN, request, slot: bytes };
@@ -112,6 +113,7 @@ impl<B: Brk> Work<'_, B> {
     }
 
     /// A large block, counted.
+    #[inline]
     pub(super) fn allocate_large(&mut self, layout: Layout) -> Result<Span, OutOfMemory> {
         let span = self.take_large(layout)?;
         self.count_large(span, layout.size());
@@ -161,14 +163,4 @@ impl<B: Brk> Work<'_, B> {
         self.free_sampled(span);
         Ok(to)
     }
-}
-
-/// The payload of a span that has one block, which may be a sampled one.
-pub(super) fn payload_of_any(span: Span) -> NonNull<u8> {
-    if span.is_sampled() {
-        // What is counted as a large block fills its span.
-        debug_assert!(span.sample_payload() == span.start());
-        return NonNull::new(core::ptr::with_exposed_provenance_mut(span.start())).unwrap_or(NonNull::dangling());
-    }
-    payload_of(span)
 }
