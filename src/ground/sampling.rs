@@ -44,7 +44,6 @@ impl Sampling {
 
     /// Counts the free slots of a word, which class number `class` is about to claim, and returns those before the sample that
     /// falls on one of them: mostly all.
-    #[cold]
     #[inline(never)]
     pub(crate) fn cut(&self, class: usize, slot_size: usize, free: u64) -> u64 {
         if self.mean.get() == 0 {

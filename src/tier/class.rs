@@ -8,7 +8,6 @@ use crate::ground::prefetch::prefetch;
 use crate::ground::shared::SharedBits;
 use crate::tier::others::Others;
 use core::ptr::NonNull;
-pub(super) use sweep::is_plain;
 
 /// How much fresh memory a class opens at first, in bytes: mostly one kernel page.
 pub(crate) const TOUCHED_BYTES: usize = 4096;

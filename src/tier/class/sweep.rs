@@ -3,6 +3,7 @@
 
 use super::{Class, Company, NEVER, RELIST_FRACTION, SWEEPS_MAX, TOUCHED_BYTES, VISITS_MAX, Zeros};
 use crate::ground::header::Slab;
+use crate::ground::sampling::Sampling;
 use crate::tier::others::Others;
 use crate::tier::units::slots_of_word;
 
@@ -14,31 +15,40 @@ impl Class {
     #[inline(always)]
     pub(crate) fn sweep_shortly(&mut self, others: Company) -> bool {
         let Some(slab) = self.slab.filter(|slab| is_plain(*slab, others)) else { return false };
-        self.sweep_plain(slab)
+        self.sweep_plain(slab, None)
     }
 
     /// Claims a word of a [plain](is_plain) slab, unless that was `swept` in vain, or of any other, or opens slots.
     #[inline]
     pub(crate) fn claim_more(&mut self, slab: Slab, others: Company, swept: bool) -> bool {
         let swept = if is_plain(slab, others) {
-            !swept && self.sweep_plain(slab)
+            !swept && self.sweep_plain(slab, None)
         } else {
             self.sweep(slab, others) || (self.begin_again(slab) && self.sweep(slab, others))
         };
         swept || (slab.opened() < slab.capacity() && self.open(slab, others))
     }
 
+    /// Claims a word of a slab without zero units in which no other thread frees slots, from the start again if that pays; if
+    /// requests are sampled, up to the next sample.
     #[inline(always)]
-    pub(crate) fn sweep_plain(&mut self, slab: Slab) -> bool {
-        self.sweep_words(slab) || (self.begin_again(slab) && self.sweep_words(slab))
+    pub(crate) fn sweep_plain(&mut self, slab: Slab, sampling: Option<&Sampling>) -> bool {
+        self.sweep_words(slab, sampling) || (self.begin_again(slab) && self.sweep_words(slab, sampling))
     }
 
-    /// Claims the next word with free slots among the opened ones, of a slab without zero units in which no other thread
-    /// frees slots.
+    /// Claims the next word with free slots among the opened ones of such a slab.
     #[inline(always)]
-    fn sweep_words(&mut self, slab: Slab) -> bool {
+    fn sweep_words(&mut self, slab: Slab, sampling: Option<&Sampling>) -> bool {
         let Some((index, free)) = slab.next_free(self.next as usize) else { return false };
-        self.take_over(slab, index, free);
+        let cut = match sampling {
+            Some(sampling) => sampling.cut(slab.size_class().index(), slab.slot_size(), free),
+            None => free,
+        };
+        self.take_over(slab, index, cut);
+        if cut != free {
+            // The next sweep finds the rest of the word.
+            self.next = index as u8;
+        }
         self.zeros = Zeros::new(false, self.zeros.ahead());
         true
     }
@@ -155,6 +165,6 @@ impl Class {
 
 /// Whether all of a slab has kernel memory, no other thread frees its slots, and no requests are sampled.
 #[inline(always)]
-pub(crate) fn is_plain(slab: Slab, others: Company) -> bool {
+fn is_plain(slab: Slab, others: Company) -> bool {
     slab.zero_units() == 0 && others.is_none_or(Others::is_plain)
 }
