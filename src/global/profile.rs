@@ -8,7 +8,7 @@ use crate::ground::guards::Guards;
 use crate::ground::sites::{DEPTH_MAX, Sites};
 use crate::heap::Heap;
 use crate::kernel::backtrace;
-use crate::kernel::brk::Brk;
+use crate::kernel::brk::{Brk, map_alone};
 use crate::look::profile::Profile;
 use crate::threads::OwnTier;
 use crate::tier::Tier;
@@ -108,7 +108,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     ///
     /// A sampled request gets pages of its own, and its stack is looked at: some microseconds for each. Nothing else is slower
     /// while requests are sampled, but for a few instructions for each word of up to 64 slots; and nothing at all is without
-    /// this call. The table of stacks is a mapping of 6 MiB, of which only what is used takes memory.
+    /// this call. The table of stacks is a mapping of 6 MiB that stays, of which only what is used takes memory.
     ///
     /// Where the stacks come from, and what a program needs for that, says [`Profile`]. Without the cargo feature `threads`
     /// nothing is sampled.
@@ -203,8 +203,9 @@ fn explain_faults() {
 
 /// Maps and begins what sampling works with.
 fn begin<B: Brk>(heap: &mut Heap<B>, sampling: Sampling) -> Result<Profiling, crate::OutOfMemory> {
-    let mapping = heap.spans.map_for_threads(size_of::<Sampled>()).map_err(|_| crate::OutOfMemory)?;
-    // SAFETY: the mapping is zero, stays, and is nobody else's; zeros are a table and the rest.
+    // By the kernel itself: a profile outlives the heap, and with it the memory of a source that is borrowed.
+    let mapping = map_alone(size_of::<Sampled>()).map_err(|_| crate::OutOfMemory)?;
+    // SAFETY: the mapping is zero, is never unmapped, and is nobody else's; zeros are a table and the rest.
     let sampled = unsafe { &*core::ptr::with_exposed_provenance::<Sampled>(mapping) };
     // SAFETY: as above.
     heap.tier.others = Some(unsafe { sampled.own.begin() });

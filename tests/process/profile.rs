@@ -232,3 +232,22 @@ fn storm(
     }
     held.into_iter().for_each(|(block, size)| free(block, size));
 }
+
+/// A profile is of a heap that may be gone, with all its memory.
+#[test]
+fn a_profile_outlives_its_heap() {
+    scenario(&a_profile_outlives_its_heap, || {
+        let mut arena = vec![std::mem::MaybeUninit::uninit(); 4 << 20];
+        let heap = Hmalloc::with_source(hmalloc::brk::Emulated::new(&mut arena));
+        heap.start_profile(Sampling::new().every(1).guarded()).expect("memory");
+        let blocks: Vec<_> = (0..20).map(|size| heap.allocate(layout(100 * size)).expect("memory")).collect();
+        // SAFETY: nothing uses the block.
+        unsafe { heap.free_sized(blocks[19].as_ptr(), layout(1900)) }.expect("a block");
+        assert_eq!(heap.check(), Ok(()));
+        let profile = heap.profile().expect("it was started");
+        drop(heap);
+        drop(arena);
+        assert_eq!((profile.total(Value::AllocSpace), profile.total(Value::InuseSpace)), (19_000, 17_100));
+        assert!(leaks(&profile).starts_with("hmalloc: 17,100 bytes in 19 blocks"));
+    });
+}
