@@ -14,6 +14,7 @@
 //! | [`thread`] | handles: a thread's own part, chosen by hand |
 //! | [`handler`] | calls of signal handlers that have interrupted one |
 //! | [`policy`] | the policy, which may change |
+//! | [`checked`](mod@checked) | all calls in checked mode |
 //! | [`lend`] | lending the heap out, and looking at it |
 //! | [`hook`] | what the program does before a request fails |
 //! | [`look`] | pictures of the heap |
@@ -25,6 +26,7 @@
 #[cfg(any(feature = "allocator-api2", feature = "allocator-api2-04", hmalloc_nightly))]
 mod allocator;
 pub(crate) mod alone;
+mod checked;
 mod construct;
 #[cfg(not(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux"))))]
 mod elsewhere;
@@ -51,6 +53,7 @@ elsewhere! {
 pub use thread::ThreadHeap;
 
 use crate::central::spans::Spans;
+use crate::checked::mode::Mode;
 use crate::door::misuse::Misuse;
 use crate::global::hook::{Hook, NoUnwinding};
 use crate::global::lock::{Futex, Lock, Turn};
@@ -131,6 +134,7 @@ use core::mem::offset_of;
 pub struct Hmalloc<L = Futex, B: Brk = Automatic> {
     lock: L,
     policy: Setting,
+    mode: Mode,
     hook: Hook,
     /// What is told of a misuse that is found when no caller is there to be told, instead of the policy.
     report: Option<fn(&str, &Misuse)>,

@@ -82,6 +82,7 @@ extern crate std;
 mod kernel;
 
 mod central;
+mod checked;
 mod door;
 mod global;
 mod ground;
@@ -96,7 +97,9 @@ mod tier;
 mod work;
 
 pub use central::spans::OutOfMemory;
+pub use checked::options::Checks;
 pub use door::block::{Block, BlockState};
+pub use door::damage::Damage;
 pub use door::misuse::{Misuse, MisuseKind};
 pub use global::alone::{SingleThreaded, Unshared};
 pub use global::lock::{Futex, Lock, Turn};
@@ -122,7 +125,7 @@ pub use scoped::{LocalHeap, ScopedHeap, SharedHeap};
 pub mod process {
     pub use crate::kernel::line::Text;
     on_linux! {
-        pub use crate::global::environment::{POLICIES, policy_of};
+        pub use crate::global::environment::{POLICIES, checks_of, policy_of};
         pub use crate::kernel::environment::{read, settings};
         pub use crate::kernel::line::say;
         pub use crate::kernel::sys::{STDERR, abort, write_line};

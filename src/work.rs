@@ -1,6 +1,7 @@
 //! What works on a heap in one turn: a tier, over the central part. It is the heap's own tier, or that of a thread, which has
 //! its turn in the central part then.
 
+pub(crate) mod checked;
 mod free;
 mod resize;
 

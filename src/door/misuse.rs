@@ -1,6 +1,7 @@
 //! The kinds of misuse, and their texts.
 
-use crate::door::block::Block;
+use crate::door::block::{Block, BlockState};
+use crate::door::damage::Damage;
 use crate::kernel::line::Line;
 use core::fmt;
 
@@ -19,6 +20,9 @@ pub enum MisuseKind {
     AlreadyFree,
     /// A live block, but the caller's size or alignment cannot be this block's.
     WrongLayout,
+    /// Only in [checked mode](crate::Checks): bytes around a live block, or in a free one, were overwritten. Which, says the
+    /// [`Damage`]; of which block, `found`. It stays as it was found.
+    Overwritten(Damage),
 }
 
 /// A pointer that the heap did not accept, and what it found there. The heap is unchanged.
@@ -40,12 +44,16 @@ impl MisuseKind {
             Self::NotABlock => "not a block",
             Self::AlreadyFree => "already free",
             Self::WrongLayout => "not of the given layout",
+            Self::Overwritten(_) => "overwritten around or inside",
         }
     }
 }
 
 impl Misuse {
     pub(crate) fn write_to(&self, line: &mut Line) {
+        if let (MisuseKind::Overwritten(damage), Some(block)) = (self.kind, self.found) {
+            return damage.write_to(line, block.address, block.size, block.state == BlockState::Used);
+        }
         line.address(self.address).text(" is ").text(self.kind.name());
         if let Some(Block { address, size, state }) = self.found {
             line.text(": ").decimal(self.address.wrapping_sub(address)).text(" bytes into ").decimal(size);

@@ -1,6 +1,7 @@
 //! Freeing, for any number of threads. Errors are returned or passed to the caller's function.
 
 use super::Hmalloc;
+use super::checked::Freed;
 use super::turn::{ByHandle, Mine};
 use crate::door::misuse::{Misuse, MisuseKind};
 use crate::door::validate::{admit_seen, admit_slot};
@@ -87,9 +88,26 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         wanted: impl FnOnce() -> bool,
         misused: impl FnOnce(&Misuse),
     ) {
+        if let Some(checked) = self.checked() {
+            match self.checked_free(checked, address, None) {
+                Freed::Done => return,
+                Freed::Wrong(misuse) => return misused(&misuse),
+                Freed::Unchecked => {}
+            }
+        }
         match by.map_or_else(|| self.enter_beside(), |_| None) {
             Some(mine) => self.free_slow(mine, by, address, wanted, misused),
             None => self.free_centrally(by, address, wanted, misused),
+        }
+    }
+
+    /// Frees a block of which checked mode knows nothing, or which it has verified.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn free_unchecked(&self, address: usize, wanted: impl FnOnce() -> bool, misused: impl FnOnce(&Misuse)) {
+        match self.enter_beside() {
+            Some(mine) => self.free_slow(mine, None, address, wanted, misused),
+            None => self.free_centrally(None, address, wanted, misused),
         }
     }
 
@@ -189,7 +207,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
 
     #[cold]
     #[inline(never)]
-    fn free_centrally(
+    pub(super) fn free_centrally(
         &self,
         by: ByHandle<'_>,
         address: usize,
@@ -218,7 +236,17 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     ///
     /// As for [`Heap::free_sized`](crate::Heap::free_sized).
     pub unsafe fn free_sized(&self, payload: *mut u8, layout: Layout) -> Result<(), Misuse> {
-        self.free_sized_by(self.enter().or_else(|| self.enter_beside()), None, payload.addr(), layout)
+        let mine = self.enter();
+        if mine.is_none()
+            && let Some(checked) = self.checked()
+        {
+            match self.checked_free(checked, payload.addr(), Some(layout)) {
+                Freed::Done => return Ok(()),
+                Freed::Wrong(misuse) => return Err(misuse),
+                Freed::Unchecked => {}
+            }
+        }
+        self.free_sized_by(mine.or_else(|| self.enter_beside()), None, payload.addr(), layout)
     }
 
     #[inline(always)]

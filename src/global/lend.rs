@@ -3,6 +3,8 @@
 use super::{Hmalloc, end};
 use crate::door::block::Block;
 use crate::global::lock::{Lock, Turn};
+use crate::ground::company::if_checked;
+use crate::ground::header::{Kind, MAX_SLOTS};
 use crate::heap::Heap;
 use crate::kernel::brk::{Brk, Limited};
 use crate::look::check::Corruption;
@@ -15,13 +17,15 @@ use crate::threads::gather::gather;
 struct Lent<'a, L: Lock, B: Brk> {
     owner: &'a Hmalloc<L, B>,
     turn: Turn,
+    /// Whether the program's own code has it.
+    lent: bool,
 }
 
 impl<'a, L: Lock, B: Brk> Lent<'a, L, B> {
     /// Stops all threads, and gives all slabs to the heap's own tier. `lent` says that the program's own code gets the heap.
     fn new(owner: &'a Hmalloc<L, B>, lent: bool) -> Self {
         owner.free_put_off();
-        let result = Self { turn: owner.stop(), owner };
+        let result = Self { turn: owner.stop(), owner, lent };
         owner.lock.lend(lent);
         if let Some(world) = owner.lock.world() {
             // SAFETY: it is the caller's turn.
@@ -31,11 +35,35 @@ impl<'a, L: Lock, B: Brk> Lent<'a, L, B> {
         }
         result
     }
+
+    /// The same, for code that only looks.
+    fn inspected(owner: &'a Hmalloc<L, B>) -> Self {
+        let mut result = Self::new(owner, true);
+        result.lent = false;
+        result
+    }
+}
+
+impl<L: Lock, B: Brk> Lent<'_, L, B> {
+    /// Forgets what checked mode knows of all blocks, if the program's own code had the heap: it may have freed and allocated
+    /// any.
+    fn forget_blocks(&self) {
+        if let Some(records) = if_checked(self.owner.mode.state()).filter(|_| self.lent) {
+            // SAFETY: it is the caller's turn.
+            let heap = unsafe { &*self.owner.heap.get() };
+            heap.spans.iter().for_each(|span| match span.as_slab() {
+                Some(_) => records.records.forget(span.start(), MAX_SLOTS),
+                None if span.is(Kind::Large) => records.records.forget(span.start(), 1),
+                None => {}
+            });
+        }
+    }
 }
 
 impl<L: Lock, B: Brk> Drop for Lent<'_, L, B> {
     fn drop(&mut self) {
         let lock = &self.owner.lock;
+        self.forget_blocks();
         lock.lend(false);
         lock.world().into_iter().for_each(World::restore);
         end(lock, self.turn);
@@ -70,7 +98,9 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// Lends the heap to `look` for reading. As for [`with`](Self::with), `look` must not use the heap in another way;
     /// [`snapshot`](Self::snapshot) copies the heap's blocks, so that they can be used after the turn.
     pub fn inspect<R>(&self, look: impl FnOnce(&Heap<B>) -> R) -> R {
-        self.with(|heap| look(heap))
+        let _lent = Lent::inspected(self);
+        // SAFETY: it is the caller's turn, and references into the cell never outlive a turn.
+        look(unsafe { &*self.heap.get() })
     }
 
     /// Copies the heap's [`blocks`](Heap::blocks) in address order to `into`, as many as there is room for, and returns
@@ -107,7 +137,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     pub fn stats(&self) -> Stats {
         let mut stats = self.while_stopped(|heap| heap.stats());
         let (blocks, bytes) = self.lock.world().map_or((0, 0), |world| world.handlers.sum());
-        stats.live_blocks += blocks;
+        stats.live_blocks += blocks + if_checked(self.mode.state()).map_or(0, |checked| checked.nothing.count());
         stats.live_bytes += bytes;
         stats.heap_bytes += bytes;
         stats.peak_heap_bytes = stats.peak_heap_bytes.max(stats.heap_bytes);
@@ -132,6 +162,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// Costs a walk over the spans, 0.5 ms for 600 MB, and the system calls for what is returned: 7 ms for 34 MB between blocks
     /// in use. Other threads wait as for [`stats`](Self::stats).
     pub fn trim(&self, keep: usize) -> usize {
+        self.empty_quarantine();
         self.while_stopped(|heap| {
             if let Some(world) = self.lock.world() {
                 // SAFETY: no slot is freed and not taken, no page in an inbox, and no thread in the middle of an operation.

@@ -120,6 +120,17 @@ pub unsafe trait Lock {
         None
     }
 
+    /// The same, if calls look for the caller's tier at once: not in checked mode.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn world_at_hand(&self) -> Option<&World> {
+        self.world_of_threads()
+    }
+
+    /// Says whether calls look for the caller's tier at once, or ask first whether the heap is checked. The caller has the turn.
+    #[doc(hidden)]
+    fn offer(&self, _: bool) {}
+
     /// The calling thread's pointer, or 0 where pointers do not tell threads apart.
     #[doc(hidden)]
     fn thread(&self) -> usize {
@@ -158,6 +169,8 @@ pub struct Futex {
     world: AtomicPtr<World>,
     /// The same if threads find theirs by their thread pointers, else null.
     world_of_threads: AtomicPtr<World>,
+    /// The same, unless the heap is checked.
+    world_at_hand: AtomicPtr<World>,
     /// Whether there can be no world.
     is_without: AtomicBool,
     /// Whether the program has promised that thread pointers tell threads apart.
@@ -177,6 +190,7 @@ impl Futex {
             seat: AtomicUsize::new(0),
             world: AtomicPtr::new(core::ptr::null_mut()),
             world_of_threads: AtomicPtr::new(core::ptr::null_mut()),
+            world_at_hand: AtomicPtr::new(core::ptr::null_mut()),
             is_without: AtomicBool::new(false),
             tells_threads: promised,
             comes_and_goes: false,
@@ -331,6 +345,17 @@ unsafe impl Lock for Futex {
     fn world_of_threads(&self) -> Option<&World> {
         // SAFETY: as above.
         if_threads(unsafe { self.world_of_threads.load(Acquire).as_ref() })
+    }
+
+    #[inline(always)]
+    fn world_at_hand(&self) -> Option<&World> {
+        // SAFETY: as above.
+        if_threads(unsafe { self.world_at_hand.load(Acquire).as_ref() })
+    }
+
+    fn offer(&self, offered: bool) {
+        let world = if offered { self.world_of_threads.load(Acquire) } else { core::ptr::null_mut() };
+        self.world_at_hand.store(world, Release);
     }
 
     fn thread(&self) -> usize {

@@ -80,6 +80,9 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[cold]
     #[inline(never)]
     fn allocate_beside(&self, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
+        if let Some(checked) = self.checked() {
+            return self.checked_allocate(checked, layout, false);
+        }
         match by.map_or_else(|| self.enter_beside(), |_| None) {
             Some(mine) => self.allocate_alone_slow(mine, by, layout),
             None => self.allocate_centrally(by, layout),
@@ -88,7 +91,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
 
     #[cold]
     #[inline(never)]
-    fn allocate_centrally(&self, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
+    pub(super) fn allocate_centrally(&self, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         self.or_after_hook(layout, || self.try_centrally(by, layout))
     }
 
@@ -97,9 +100,12 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         if let Some((_, true)) = self.interrupted() {
             return self.allocate_alone(layout);
         }
-        let Some(allocated) = self.in_center(by, |work| work.allocate(layout)) else {
+        let Some(mut allocated) = self.in_center(by, |work| work.allocate(layout)) else {
             return self.allocate_alone(layout);
         };
+        if allocated.is_err() && self.empty_quarantine() {
+            allocated = self.in_center(by, |work| work.allocate(layout)).unwrap_or(Err(OutOfMemory));
+        }
         if allocated.is_err() && self.lock.world().is_some_and(World::has_company) {
             return self.allocate_from_all(by, layout);
         }
@@ -109,7 +115,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// Allocates from what all threads' tiers hold, because there is no more memory; unless that was done just before.
     #[cold]
     #[inline(never)]
-    fn allocate_from_all(&self, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
+    pub(super) fn allocate_from_all(&self, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         if self.lock.is_inside() {
             // A signal handler: its own thread cannot be stopped.
             return Err(OutOfMemory);
@@ -125,7 +131,13 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     ///
     /// [`OutOfMemory`].
     pub fn allocate_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        self.allocate_zeroed_by(self.enter().or_else(|| self.enter_beside()), None, layout)
+        let mine = self.enter();
+        if mine.is_none()
+            && let Some(checked) = self.checked()
+        {
+            return self.checked_allocate(checked, layout, true);
+        }
+        self.allocate_zeroed_by(mine.or_else(|| self.enter_beside()), None, layout)
     }
 
     #[inline(always)]

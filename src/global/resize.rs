@@ -25,8 +25,15 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     ///
     /// As for [`Heap::resize`](crate::Heap::resize).
     pub unsafe fn resize(&self, payload: *mut u8, new: Layout) -> Result<NonNull<u8>, ResizeError> {
+        let mine = self.enter();
+        if mine.is_none()
+            && let Some(checked) = self.checked()
+        {
+            // SAFETY: the caller's promise.
+            return unsafe { self.checked_resize(checked, payload.addr(), None, new) };
+        }
         // SAFETY: the caller's promise.
-        unsafe { self.resize_by(self.enter().or_else(|| self.enter_beside()), None, payload.addr(), new) }
+        unsafe { self.resize_by(mine.or_else(|| self.enter_beside()), None, payload.addr(), new) }
     }
 
     /// # Safety
@@ -108,7 +115,19 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     ///
     /// The [`Misuse`].
     pub fn usable_size(&self, payload: *const u8) -> Result<usize, Misuse> {
-        self.usable_size_by(self.enter(), None, payload.addr())
+        let mine = self.enter();
+        if mine.is_none()
+            && let Some(checked) = self.checked()
+            && let Some(size) = self.checked_size(checked, payload.addr())
+        {
+            return size;
+        }
+        self.usable_size_by(mine, None, payload.addr())
+    }
+
+    /// Bytes of a block of which checked mode knows nothing.
+    pub(super) fn usable_size_unchecked(&self, address: usize) -> Result<usize, Misuse> {
+        self.usable_size_by(self.enter_beside(), None, address)
     }
 
     pub(super) fn usable_size_by(

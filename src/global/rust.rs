@@ -1,6 +1,7 @@
 //! Requests of Rust programs: null for an error, and misuse by the heap's policy.
 
 use super::Hmalloc;
+use super::checked::Freed;
 use super::turn::{ByHandle, Mine};
 use crate::central::spans::OutOfMemory;
 use crate::door::validate::{admit_seen, admit_slot};
@@ -8,6 +9,7 @@ use crate::global::lock::Lock;
 use crate::ground::header::Slab;
 use crate::ground::policy::Policy;
 use crate::kernel::brk::Brk;
+use crate::resize::ResizeError;
 use crate::threads::handlers::PutOff;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
@@ -81,6 +83,13 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[cold]
     #[inline(never)]
     fn dealloc_beside(&self, by: ByHandle<'_>, address: usize, layout: Layout) {
+        if let Some(checked) = self.checked() {
+            match self.checked_free(checked, address, Some(layout)) {
+                Freed::Done => return,
+                Freed::Wrong(misuse) => return self.policy().apply("free", &misuse),
+                Freed::Unchecked => {}
+            }
+        }
         match by.map_or_else(|| self.enter_beside(), |_| None) {
             Some(mine) => self.dealloc_slow(mine, by, address, layout),
             None => self.dealloc_centrally(by, address, layout),
@@ -131,6 +140,17 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[cold]
     #[inline(never)]
     fn realloc_beside(&self, by: ByHandle<'_>, payload: *mut u8, old: Layout, new: Layout) -> *mut u8 {
+        if let Some(checked) = self.checked() {
+            // SAFETY: the caller of `realloc` does not use the old block any more.
+            return match unsafe { self.checked_resize(checked, payload.addr(), Some(old), new) } {
+                Ok(moved) => moved.as_ptr(),
+                Err(ResizeError::OutOfMemory) => null_mut(),
+                Err(ResizeError::Misuse(misuse)) => {
+                    self.policy().apply("realloc", &misuse);
+                    null_mut()
+                }
+            };
+        }
         match by.map_or_else(|| self.enter_beside(), |_| None) {
             Some(mine) => self.realloc_slow(mine, by, payload, old, new),
             None => self.realloc_centrally(by, payload, old, new),

@@ -4,6 +4,7 @@ use super::Hmalloc;
 use crate::global::lock::{Lock, Turn};
 use crate::ground::header::Slab;
 use crate::ground::page_map::Lookup;
+use crate::ground::record::UNKNOWN;
 use crate::heap::Heap;
 use crate::kernel::brk::Brk;
 use crate::kernel::seat;
@@ -45,6 +46,18 @@ impl<'a> Mine<'a> {
         self.own.is_none_or(|own| own.number() == slab.owner_word())
     }
 
+    /// The thread, as records name it.
+    #[inline(always)]
+    pub(super) fn task(&self) -> u32 {
+        self.own.map_or(UNKNOWN, OwnTier::task)
+    }
+
+    /// Whether only the caller frees slots of the tier.
+    #[inline(always)]
+    pub(super) fn is_alone(&self) -> bool {
+        self.own.is_some_and(|own| !own.others.is_shared())
+    }
+
     /// Whether it is tier number `number`.
     #[inline(always)]
     pub(super) fn is(&self, number: u16) -> bool {
@@ -76,7 +89,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             // SAFETY: the heap is there; no reference is made.
             return Some(Mine { own: None, only: unsafe { &raw mut (*self.heap.get()).tier } });
         }
-        let world = self.lock.world_of_threads()?;
+        let world = self.lock.world_at_hand()?;
         let thread = seat::thread_pointer();
         let own = world.table.guess(thread);
         own.lease.enter(thread).then(|| Mine::of(own))
@@ -214,6 +227,10 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         let turn = self.begin()?;
         // SAFETY: it is the caller's turn, and references into the cell never outlive a turn.
         let heap = unsafe { &mut *self.heap.get() };
+        if self.mode.wanted().is_some() {
+            super::end(&self.lock, turn);
+            return None;
+        }
         let own =
             self.world(heap).and_then(|world| world.register(BY_HANDLE, |bytes| heap.spans.map_for_threads(bytes)));
         super::end(&self.lock, turn);
@@ -238,6 +255,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             let mapping = heap.spans.map_for_threads(WORLD_BYTES).ok();
             // SAFETY: the mapping is new, zero, and stays.
             self.lock.set_world(mapping.map(|mapping| unsafe { World::make(mapping) }));
+            self.lock.offer(self.mode.wanted().is_none());
         }
         self.lock.world()
     }

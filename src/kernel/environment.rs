@@ -13,6 +13,8 @@ use syscalls::{Sysno, syscall};
 
 /// The longest path that the kernel accepts, with its closing 0.
 const PATH_MAX: usize = 4096;
+/// The longest value of `HMALLOC_CHECKED`; what is longer is no words that mean anything.
+const WORDS_MAX: usize = 32;
 /// The entry of the auxiliary vector that says whether the program has more rights than its caller.
 const AT_SECURE: usize = 23;
 
@@ -34,11 +36,18 @@ pub struct Settings {
     pub stats: bool,
     /// At exit, check the whole heap.
     pub check: bool,
+    /// The words behind `HMALLOC_CHECKED`, with zeros up to the end.
+    checked: [u8; WORDS_MAX],
     /// A path that ends with a 0. Empty: standard error.
     log: [u8; PATH_MAX],
 }
 
 impl Settings {
+    /// The words behind `HMALLOC_CHECKED`.
+    pub fn checked(&self) -> &[u8] {
+        self.checked.split(|&byte| byte == 0).next().unwrap_or_default()
+    }
+
     /// The file that the line of `stats` goes to instead of standard error.
     pub fn log(&self) -> Option<&CStr> {
         CStr::from_bytes_until_nul(&self.log).ok().filter(|path| !path.is_empty())
@@ -50,8 +59,13 @@ struct Shared(UnsafeCell<Settings>);
 // SAFETY: only the thread that raised `STATE` to `READING` writes, and threads read only after `READ`.
 unsafe impl Sync for Shared {}
 
-static SETTINGS: Shared =
-    Shared(UnsafeCell::new(Settings { policy: None, stats: false, check: false, log: [0; PATH_MAX] }));
+static SETTINGS: Shared = Shared(UnsafeCell::new(Settings {
+    policy: None,
+    stats: false,
+    check: false,
+    checked: [0; WORDS_MAX],
+    log: [0; PATH_MAX],
+}));
 
 weak!(hmalloc_environment, "environ", &'static usize);
 weak!(hmalloc_environment_auxiliary, "getauxval", extern "C" fn(usize) -> usize);
@@ -86,6 +100,9 @@ fn fill(settings: &mut Settings, policies: &[&str]) {
     }
     settings.stats = is_on("HMALLOC_STATS");
     settings.check = is_on("HMALLOC_CHECK");
+    let words = variable("HMALLOC_CHECKED").map_or(&b""[..], CStr::to_bytes);
+    let kept = words.len().min(WORDS_MAX);
+    settings.checked[..kept].copy_from_slice(&words[..kept]);
     let path = variable("HMALLOC_LOG").map_or(&[0][..], CStr::to_bytes_with_nul);
     match settings.log.get_mut(..path.len()) {
         Some(place) => place.copy_from_slice(path),

@@ -156,6 +156,22 @@ impl Class {
         Some(unsafe { NonNull::new_unchecked(core::ptr::with_exposed_provenance_mut(address)) })
     }
 
+    /// [`pop`](Self::pop), but any of the slots at hand: which, depends on `seed` and on which there are.
+    #[inline]
+    pub(crate) fn pop_any(&mut self, seed: u64) -> Option<NonNull<u8>> {
+        if self.word == 0 {
+            return None;
+        }
+        let from = ((self.word ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58) as u32;
+        let number = (self.word.rotate_right(from).trailing_zeros() + from) % u64::BITS;
+        // SAFETY: I8: there are slots left, so this is a word of the current slab's header.
+        let live = unsafe { &*self.live };
+        live.set(live.get() | 1 << number);
+        self.word &= !(1 << number);
+        self.next_slot = self.first_slot(self.word);
+        NonNull::new(core::ptr::with_exposed_provenance_mut(self.base + number as usize * self.slot_size as usize))
+    }
+
     /// Address of the first slot in `word`. If there is none, some address that is not used.
     #[inline(always)]
     fn first_slot(&self, word: u64) -> usize {

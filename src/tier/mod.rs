@@ -134,6 +134,12 @@ impl Tier {
         self.classes[size_class.index()].pop()
     }
 
+    /// [`pop`](Self::pop), but any of the slots at hand, as `seed` says.
+    #[inline(always)]
+    pub(crate) fn pop_any(&mut self, size_class: SizeClass, seed: u64) -> Option<NonNull<u8>> {
+        self.classes[size_class.index()].pop_any(seed)
+    }
+
     /// A slot of the next word of the class's current slab, where that is had shortly.
     #[inline(always)]
     pub(crate) fn pop_next(&mut self, size_class: SizeClass) -> Option<NonNull<u8>> {

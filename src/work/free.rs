@@ -4,7 +4,7 @@
 use super::Work;
 use crate::door::misuse::Misuse;
 use crate::door::validate::{Live, admit, explain, wrong_layout};
-use crate::ground::company::if_threads;
+use crate::ground::company::{if_checked, if_threads};
 use crate::ground::corrupt::corrupt;
 use crate::ground::header::{PAGE, Slab, Span};
 use crate::kernel::barrier;
@@ -65,6 +65,9 @@ impl<B: Brk> Work<'_, B> {
         match live {
             Live::Slot(slot) => self.free_slot(slot),
             Live::Large(span) => {
+                if let Some(watch) = if_checked(self.spans.watch) {
+                    self.free_guard(watch.0.records(), span);
+                }
                 let free = self.spans.free_span(span);
                 self.return_due(free);
                 true
@@ -176,7 +179,7 @@ impl<B: Brk> Work<'_, B> {
     }
 
     /// Tells the owner of a slab that others free its slots from now on. False if there is no room to note which.
-    fn share(&mut self, world: &World, slab: Slab) -> bool {
+    pub(super) fn share(&mut self, world: &World, slab: Slab) -> bool {
         let (Some(others), Some(base)) = (world.directory.of(slab.owner_number()), self.spans.map.base()) else {
             return false;
         };

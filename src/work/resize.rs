@@ -14,6 +14,7 @@ use super::{Work, payload_of};
 use crate::central::relocate::{Content, room_to_grow};
 use crate::central::spans::OutOfMemory;
 use crate::door::validate::Live;
+use crate::ground::company::if_checked;
 use crate::ground::contents::Move;
 use crate::ground::header::{PAGE, Span, pages_of};
 use crate::ground::size_class::SizeClass;
@@ -53,6 +54,9 @@ impl<B: Brk> Work<'_, B> {
 
     /// The second half: frees the old block, once its content is in the new one.
     pub(crate) fn finish_resize(&mut self, old: Span) {
+        if let Some(watch) = if_checked(self.spans.watch) {
+            self.free_guard(watch.0.records(), old);
+        }
         let free = self.spans.end_move(old);
         self.return_due(free);
     }

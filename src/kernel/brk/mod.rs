@@ -219,6 +219,17 @@ pub unsafe trait Brk {
         let _ = (start, bytes);
     }
 
+    /// Makes accessible again what [`seal`](Brk::seal) made inaccessible below the break: its content is arbitrary then. By
+    /// default this is refused, and they stay inaccessible. Only checked mode asks for it.
+    ///
+    /// # Safety
+    ///
+    /// The range is the caller's, and its ends are multiples of [`page_size`](Brk::page_size).
+    unsafe fn reopen(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
+        let _ = (start, bytes);
+        Err(Refused)
+    }
+
     /// Says that `bytes` bytes at `start`, which are the caller's, will soon be used throughout, so that huge pages
     /// serve them well. Advice: nothing depends on whether the kernel takes it, and by default it is not given.
     fn expect_use(&mut self, start: usize, bytes: usize) {

@@ -20,6 +20,7 @@ pub(crate) enum Sysno {
     clock_gettime64,
     futex,
     getpid,
+    getrandom,
     gettid,
     membarrier,
     prctl,
