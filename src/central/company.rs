@@ -43,6 +43,12 @@ impl<B: Brk> Spans<B> {
         records.serve(base, span.start(), |bytes| self.map_for_threads(bytes));
     }
 
+    /// The same for all slabs that there are.
+    #[cold]
+    pub(crate) fn serve_records_of_all(&mut self, records: &Records) {
+        self.visit_slabs(None, usize::MAX, |spans, slab| spans.serve_records(records, slab.span()));
+    }
+
     /// Maps so many bytes of addresses without access, if there are any: whoever uses them is told by the processor.
     pub(crate) fn map_inaccessible(&mut self, bytes: usize) -> Option<usize> {
         let start = self.brk.map(bytes).ok()?;

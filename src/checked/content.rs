@@ -5,7 +5,7 @@ use crate::door::block::{Block, BlockState};
 use crate::door::damage::Damage;
 use crate::door::misuse::{Misuse, MisuseKind};
 use crate::ground::header::Span;
-use crate::ground::pattern::{Changed, changed, fill, is_intact};
+use crate::ground::pattern::{Changed, changed, fill, fill_start, is_intact, is_start_intact};
 use crate::ground::record::{Known, Record, State};
 use crate::tier::slot::Slot;
 
@@ -71,13 +71,12 @@ impl Checked {
     /// The room is the caller's.
     #[inline(always)]
     pub(crate) unsafe fn fill_freed(&self, room: Room, size: usize) {
-        let end = size.next_multiple_of(8).min(room.bytes);
         if self.checks.zeroes() {
             // SAFETY: the caller's promise.
             unsafe { core::ptr::with_exposed_provenance_mut::<u8>(room.start).write_bytes(0, size) };
         } else {
             // SAFETY: as above.
-            unsafe { fill(room.start, 0, end, self.secret.word(room.start)) };
+            unsafe { fill_start(room.start, size.next_multiple_of(16), self.secret.word(room.start)) };
         }
     }
 
@@ -88,8 +87,12 @@ impl Checked {
     /// The room is a slot's, and its record says what is `known`.
     #[inline(always)]
     pub(crate) unsafe fn is_free_intact(&self, room: Room, known: Known, from: usize) -> bool {
-        let zeroed = if self.checks.zeroes() { known.size.min(room.bytes) } else { 0 };
         let word = self.secret.word(room.start);
+        if from == 0 && !self.checks.zeroes() {
+            // SAFETY: the caller's promise.
+            return unsafe { is_start_intact(room.start, room.bytes, word) };
+        }
+        let zeroed = if self.checks.zeroes() { known.size.min(room.bytes) } else { 0 };
         // SAFETY: the caller's promise: it was filled when it was freed.
         unsafe {
             is_intact(room.start, zeroed.max(from), room.bytes, word)

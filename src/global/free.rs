@@ -243,7 +243,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             match self.checked_free(checked, payload.addr(), Some(layout)) {
                 Freed::Done => return Ok(()),
                 Freed::Wrong(misuse) => return Err(misuse),
-                Freed::Unchecked => {}
+                Freed::Unchecked => return self.free_sized_unchecked(payload.addr(), layout),
             }
         }
         self.free_sized_by(mine.or_else(|| self.enter_beside()), None, payload.addr(), layout)

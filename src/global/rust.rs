@@ -87,7 +87,10 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             match self.checked_free(checked, address, Some(layout)) {
                 Freed::Done => return,
                 Freed::Wrong(misuse) => return self.policy().apply("free", &misuse),
-                Freed::Unchecked => {}
+                Freed::Unchecked => {
+                    let freed = self.free_sized_unchecked(address, layout);
+                    return freed.unwrap_or_else(|misuse| self.policy().apply("free", &misuse));
+                }
             }
         }
         match by.map_or_else(|| self.enter_beside(), |_| None) {

@@ -107,6 +107,15 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         own.lease.enter(thread).then(|| Mine::of(own))
     }
 
+    /// [`enter`](Self::enter) in checked mode, in which no tier is at hand.
+    #[inline(always)]
+    pub(super) fn enter_checked(&self) -> Option<Mine<'_>> {
+        let world = self.lock.world_of_threads()?;
+        let thread = seat::thread_pointer();
+        let own = world.table.guess(thread);
+        if own.lease.enter(thread) { Some(Mine::of(own)) } else { self.enter_beside() }
+    }
+
     /// The part of the page map that is read without the lock.
     #[inline(always)]
     pub(super) fn lookup(&self) -> &Lookup {

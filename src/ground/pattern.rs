@@ -72,6 +72,38 @@ pub(crate) unsafe fn fill(block: usize, from: usize, to: usize, word: u64) {
     }
 }
 
+/// [`fill`] from a block's start on. Both are multiples of 16, so that it takes few steps.
+///
+/// # Safety
+///
+/// As for [`fill`].
+#[inline(always)]
+pub(crate) unsafe fn fill_start(block: usize, to: usize, word: u64) {
+    let mut at = block;
+    while at < block + to {
+        // SAFETY: the caller's promise.
+        unsafe { with_exposed_provenance_mut::<[u64; 2]>(at).write([word; 2]) };
+        at += 2 * WORD;
+    }
+}
+
+/// [`is_intact`] from a block's start on. Both are multiples of 16.
+///
+/// # Safety
+///
+/// As for [`is_intact`].
+#[inline(always)]
+pub(crate) unsafe fn is_start_intact(block: usize, to: usize, word: u64) -> bool {
+    let (mut at, mut changed) = (block, 0);
+    while at < block + to {
+        // SAFETY: the caller's promise.
+        let [first, second] = unsafe { with_exposed_provenance::<[u64; 2]>(at).read() };
+        changed |= (first ^ word) | (second ^ word);
+        at += 2 * WORD;
+    }
+    changed == 0
+}
+
 /// Whether a block's bytes from offset `from` up to `to`, a multiple of eight, are those of its word.
 ///
 /// # Safety
@@ -84,10 +116,12 @@ pub(crate) unsafe fn is_intact(block: usize, from: usize, to: usize, word: u64) 
     }
     let first = from & !(WORD - 1);
     // SAFETY: the caller's promise; a word that the caller's own bytes begin is read byte by byte.
-    let mut changed = if first == from { 0 } else { unsafe { part(block, from, word) } };
-    for at in (from.next_multiple_of(WORD)..to).step_by(WORD) {
+    let mut changed = unsafe { part(block, from, word) };
+    let mut at = first + WORD;
+    while at < to {
         // SAFETY: as above.
         changed |= unsafe { with_exposed_provenance::<u64>(block + at).read() } ^ word;
+        at += WORD;
     }
     changed == 0
 }
@@ -104,7 +138,7 @@ unsafe fn part(block: usize, from: usize, word: u64) -> u64 {
         let bytes = word.to_ne_bytes();
         // SAFETY: the caller's promise.
         let changed = |at: usize| unsafe { with_exposed_provenance::<u8>(block + at).read() } != bytes[at % WORD];
-        return (from..from.next_multiple_of(WORD)).any(changed).into();
+        return (from..(from + 1).next_multiple_of(WORD)).any(changed).into();
     }
     let at = core::hint::black_box(with_exposed_provenance::<u64>(block + (from & !(WORD - 1))));
     // SAFETY: the caller's promise, and the bytes before are the same block's. The compiler does not see what they are.

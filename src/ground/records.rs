@@ -50,6 +50,15 @@ impl core::fmt::Debug for Records {
 }
 
 impl Records {
+    /// The record of slot number `number` of a slab, and that of the slot before it.
+    #[inline(always)]
+    pub(crate) fn with_before(&self, slab: Slab, number: usize) -> Option<(&Record, Option<&Record>)> {
+        let record = self.of(slab, number)?;
+        // SAFETY: the records of a slab lie one after the other.
+        let before = (number > 0).then(|| unsafe { &*before_of(record) });
+        Some((record, before))
+    }
+
     /// The record of slot number `number` of a slab.
     #[inline(always)]
     pub(crate) fn of(&self, slab: Slab, number: usize) -> Option<&Record> {
@@ -87,4 +96,10 @@ impl Records {
             .filter(|record| !record.is_empty())
             .for_each(Record::forget);
     }
+}
+
+/// Where the record before this one is. What is there was exposed with all of the chunk.
+#[inline(always)]
+fn before_of(record: &Record) -> *const Record {
+    core::ptr::with_exposed_provenance(core::ptr::from_ref(record).addr() - size_of::<Record>())
 }

@@ -52,34 +52,73 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         zeroed: bool,
     ) -> Result<NonNull<u8>, OutOfMemory> {
         self.report_retired(checked);
+        let size = layout.size();
+        // One byte more, so that there is always one behind the block.
+        let class =
+            if layout.align() > MIN_ALIGN || size == 0 { None } else { SizeClass::of_size(size.wrapping_add(1)) };
+        let mut wish = Wish { layout, zeroed, thread: 0, first: false };
+        match class.and_then(|class| self.slot_at_hand(checked, class, &mut wish)) {
+            Some((payload, Settled::Ready)) => Ok(payload),
+            Some((_, Settled::Damaged(misuse))) => {
+                self.report_found("malloc", &misuse);
+                self.checked_allocate_slow(checked, wish)
+            }
+            _ => self.checked_allocate_slow(checked, wish),
+        }
+    }
+
+    #[inline(never)]
+    fn checked_allocate_slow(&self, checked: &'static Checked, wish: Wish) -> Result<NonNull<u8>, OutOfMemory> {
+        let layout = wish.layout;
         if layout.size() == 0 && layout.align() <= MIN_ALIGN {
             let nothing = checked.nothing.take().and_then(|address| NonNull::new(with_exposed_provenance_mut(address)));
             if let Some(nothing) = nothing {
                 return Ok(nothing);
             }
         }
-        // One byte more, so that there is always one behind the block.
         let size = layout.size().checked_add(1).ok_or(OutOfMemory)?;
         let roomy = Layout::from_size_align(size, layout.align()).map_err(|_| OutOfMemory)?;
         match SizeClass::of(roomy) {
-            Some(class) => self.checked_slot(checked, layout, zeroed, class, roomy),
-            None => self.checked_large(checked, layout, zeroed, roomy),
+            Some(class) => self.checked_slot(checked, wish, class, roomy),
+            None => self.checked_large(checked, layout, wish.zeroed, roomy),
         }
+    }
+
+    /// One of the slots that the class has at hand, settled before the turn ends.
+    #[inline(always)]
+    fn slot_at_hand(&self, checked: &Checked, class: SizeClass, wish: &mut Wish) -> Option<(NonNull<u8>, Settled)> {
+        let mut mine = self.enter_checked()?;
+        wish.thread = mine.task();
+        let Some(payload) = mine.tier().pop_any(class, checked.secret.0) else {
+            mine.leave();
+            return None;
+        };
+        let Some(slot) = admit_slot(self.lookup(), payload.addr().get()) else {
+            mine.leave();
+            return Some((payload, unknown(payload, *wish)));
+        };
+        let settled = settle(checked, slot, payload, *wish, true);
+        if matches!(settled, Settled::First) && slot.free() {
+            self.review(mine, None, slot.slab);
+        } else {
+            mine.leave();
+        }
+        Some((payload, settled))
     }
 
     fn checked_slot(
         &self,
         checked: &'static Checked,
-        layout: Layout,
-        zeroed: bool,
+        mut wish: Wish,
         class: SizeClass,
         roomy: Layout,
     ) -> Result<NonNull<u8>, OutOfMemory> {
-        let mut wish = Wish { layout, zeroed, thread: 0, first: false };
         for pass in 0.. {
             wish.first = pass >= PASSES;
-            let (payload, settled) = match self.slot_of_own(checked, class, &mut wish) {
-                Some(settled) => settled,
+            let found =
+                self.slot_at_hand(checked, class, &mut wish).or_else(|| self.slot_of_own(checked, class, &mut wish));
+            let (payload, settled) = match found {
+                Some(found) => found,
                 None => self.slot_of_center(checked, roomy, &mut wish)?,
             };
             match settled {
@@ -91,29 +130,24 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         Err(OutOfMemory)
     }
 
-    /// A slot of the caller's own tier, settled before the turn ends.
-    #[inline]
+    /// A slot of the caller's own tier that its class did not have at hand.
+    #[inline(never)]
     fn slot_of_own(&self, checked: &Checked, class: SizeClass, wish: &mut Wish) -> Option<(NonNull<u8>, Settled)> {
-        let mut mine = self.enter_beside()?;
+        let mut mine = self.enter_checked()?;
         wish.thread = mine.task();
         let tier = mine.tier();
-        let payload = tier.pop_any(class, checked.secret.0).or_else(|| {
-            let class = tier.find_alone(class, self.lookup())?;
-            tier.pop_any(class, checked.secret.0)
-        });
-        let Some(payload) = payload else {
-            self.finish(mine, None);
-            return None;
+        let payload = tier.find_alone(class, self.lookup()).and_then(|class| tier.pop_any(class, checked.secret.0));
+        let slot = payload.and_then(|payload| admit_slot(self.lookup(), payload.addr().get()));
+        let settled = match (payload, slot) {
+            (Some(payload), Some(slot)) => settle(checked, slot, payload, *wish, true),
+            (Some(payload), None) => unknown(payload, *wish),
+            (None, _) => Settled::Kept,
         };
-        let settled = match admit_slot(self.lookup(), payload.addr().get()) {
-            Some(slot) => settle(checked, slot, payload, *wish, true),
-            None => Settled::Ready,
-        };
-        match (&settled, admit_slot(self.lookup(), payload.addr().get())) {
-            (Settled::First, Some(slot)) if slot.free() => self.review(mine, None, slot.slab),
+        match slot {
+            Some(slot) if matches!(settled, Settled::First) && slot.free() => self.review(mine, None, slot.slab),
             _ => self.finish(mine, None),
         }
-        Some((payload, settled))
+        payload.map(|payload| (payload, settled))
     }
 
     /// A slot from the central part.
@@ -138,14 +172,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         let slot = self.in_center(None, |_| admit_slot(self.lookup(), payload.addr().get())).flatten();
         match slot {
             Some(slot) => settle(checked, slot, payload, wish, false),
-            None => {
-                // In a region, or a mapping of its own: there is no record.
-                if wish.zeroed {
-                    // SAFETY: the block is new, and so long.
-                    unsafe { payload.write_bytes(0, wish.layout.size()) };
-                }
-                Settled::Ready
-            }
+            None => unknown(payload, wish),
         }
     }
 
@@ -194,6 +221,16 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     }
 }
 
+/// Settles a block that has no record: in a region, or a mapping of its own.
+#[cold]
+fn unknown(payload: NonNull<u8>, wish: Wish) -> Settled {
+    if wish.zeroed {
+        // SAFETY: the block is new, and so long.
+        unsafe { payload.write_bytes(0, wish.layout.size()) };
+    }
+    Settled::Ready
+}
+
 /// Enters a large block, and fills what is behind it.
 fn note_large(checked: &Checked, room: Room, layout: Layout, thread: u32) {
     let Some(record) = checked.records.at(room.start, 0) else { return };
@@ -210,11 +247,7 @@ fn note_large(checked: &Checked, room: Room, layout: Layout, thread: u32) {
 fn settle(checked: &Checked, slot: Slot, payload: NonNull<u8>, wish: Wish, owned: bool) -> Settled {
     let address = payload.addr().get();
     let Some(place) = Place::of_slot(checked, slot, address, owned) else {
-        if wish.zeroed {
-            // SAFETY: the block is new, and so long.
-            unsafe { payload.write_bytes(0, wish.layout.size()) };
-        }
-        return Settled::Ready;
+        return unknown(payload, wish);
     };
     let (room, record, known) = (place.room, place.record, place.record.load());
     if known.state == State::Damaged {
@@ -236,10 +269,10 @@ fn settle(checked: &Checked, slot: Slot, payload: NonNull<u8>, wish: Wish, owned
         return Settled::First;
     }
     enter(checked, place, known, wish);
-    if owned && let Some((before, record)) = place.before.filter(|(_, record)| record.is_empty()) {
+    if owned && let Some(before) = place.before.filter(|record| record.is_empty()) {
         let slot = Slot::new(slot.slab, slot.number() - 1);
         if !slot.is_live() {
-            make_edge(checked, before, record);
+            make_edge(checked, Room { start: address - room.bytes, ..room }, before);
         }
     }
     Settled::Ready

@@ -34,10 +34,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[inline(never)]
     pub(in crate::global) fn checked_free(&self, checked: &Checked, address: usize, layout: Option<Layout>) -> Freed {
         self.report_retired(checked);
-        if let Some(here) = checked.nothing.find(address) {
-            return free_nothing(checked, here, address, layout);
-        }
-        let Some(mine) = self.enter_beside() else { return self.checked_free_centrally(checked, address, layout) };
+        let Some(mine) = self.enter_checked() else { return self.checked_free_centrally(checked, address, layout) };
         let Some(seen) = admit_seen(self.lookup(), address) else {
             mine.leave();
             return self.checked_free_large(checked, address, layout);
@@ -76,6 +73,19 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         if self.free_shared(mine, None, slab, address) { Freed::Done } else { self.free_filled(address) }
     }
 
+    /// Frees a block of which nothing is known, if its layout fits: it may have been asked for with a byte more.
+    #[cold]
+    #[inline(never)]
+    pub(in crate::global) fn free_sized_unchecked(&self, address: usize, layout: Layout) -> Result<(), Misuse> {
+        let bytes = self.usable_size_unchecked(address)?;
+        if layout.size() > bytes || !address.is_multiple_of(layout.align()) {
+            return Err(wrong_layout(address, bytes));
+        }
+        let mut freed = Ok(());
+        self.free_unchecked(address, || true, |misuse| freed = Err(*misuse));
+        freed
+    }
+
     /// Frees a slot that is filled, in the central part.
     fn free_filled(&self, address: usize) -> Freed {
         let mut freed = Freed::Done;
@@ -87,6 +97,9 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[cold]
     #[inline(never)]
     fn checked_free_centrally(&self, checked: &Checked, address: usize, layout: Option<Layout>) -> Freed {
+        if let Some(here) = checked.nothing.find(address) {
+            return free_nothing(checked, here, address, layout);
+        }
         let slot = match self.interrupted() {
             Some(_) => admit_slot(self.lookup(), address),
             None => self.in_center(None, |_| admit_slot(self.lookup(), address)).flatten(),
@@ -119,6 +132,9 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[cold]
     #[inline(never)]
     fn checked_free_large(&self, checked: &Checked, address: usize, layout: Option<Layout>) -> Freed {
+        if let Some(here) = checked.nothing.find(address) {
+            return free_nothing(checked, here, address, layout);
+        }
         let Some(place) = self.place_at(checked, address) else { return Freed::Unchecked };
         let known = place.record.load();
         match known.state {

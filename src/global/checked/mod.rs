@@ -31,6 +31,7 @@ use crate::global::lock::Lock;
 use crate::ground::company::if_checked;
 use crate::ground::header::{Kind, Span};
 use crate::ground::page_map::Lookup;
+use crate::ground::pattern::is_intact;
 use crate::ground::record::{Known, Record, State, UNKNOWN};
 use crate::ground::size_class::MIN_ALIGN;
 use crate::heap::Heap;
@@ -47,8 +48,8 @@ const NEAR: usize = 16;
 struct Place<'a> {
     room: Room,
     record: &'a Record,
-    /// The slot before it, if it is a slot.
-    before: Option<(Room, &'a Record)>,
+    /// That of the slot before it, if it is a slot.
+    before: Option<&'a Record>,
     /// Whether the caller alone hands out slots there.
     owned: bool,
 }
@@ -57,10 +58,7 @@ impl<'a> Place<'a> {
     #[inline(always)]
     fn of_slot(checked: &'a Checked, slot: Slot, address: usize, owned: bool) -> Option<Self> {
         let room = Room::of_slot(slot, address);
-        let record = checked.records.of(slot.slab, slot.number())?;
-        let before = slot.number().checked_sub(1).and_then(|number| {
-            Some((Room { start: address - room.bytes, ..room }, checked.records.of(slot.slab, number)?))
-        });
+        let (record, before) = checked.records.with_before(slot.slab, slot.number())?;
         Some(Self { room, record, before, owned })
     }
 
@@ -94,28 +92,27 @@ fn wrong_layout(address: usize, size: usize) -> Misuse {
 /// byte before its last.
 #[inline(always)]
 fn damage_before(checked: &Checked, place: Place<'_>, known: Known) -> Option<Misuse> {
-    let (room, record) = place.before?;
-    let before = record.load();
-    let edge = room.bytes.saturating_sub(NEAR);
-    let from = match before.state {
+    let before = place.before?.load();
+    let (start, end) = (place.room.start - place.room.bytes, place.room.start);
+    let word = checked.secret.word(start);
+    let near = match before.state {
         State::Empty | State::Damaged => return None,
-        State::Free | State::Edge if place.owned => edge,
-        // Another thread may be at work there: the last byte stays what it is.
-        _ => room.bytes - 1,
+        State::Free | State::Edge if place.owned && before.size + NEAR <= place.room.bytes => NEAR,
+        // Another thread may be at work there, or zeros end there: the last byte stays what it is.
+        _ => 1,
     };
-    // With zeros up to the old size, if that is asked for.
-    let size = if before.state == State::Free { before.size } else { 0 };
     // SAFETY: filled, as its record says; and what is free there stays free, as the caller alone hands it out.
-    if unsafe { checked.is_free_intact(room, Known { size, ..before }, from) } {
+    if unsafe { is_intact(start, end - near - start, end - start, word) } {
         return None;
     }
-    explain_before(checked, place, known, before, from)
+    explain_before(checked, place, known, before, near)
 }
 
 #[cold]
 #[inline(never)]
-fn explain_before(checked: &Checked, place: Place<'_>, known: Known, before: Known, from: usize) -> Option<Misuse> {
-    let (room, record) = place.before?;
+fn explain_before(checked: &Checked, place: Place<'_>, known: Known, before: Known, near: usize) -> Option<Misuse> {
+    let record = place.before?;
+    let room = Room { start: place.room.start - place.room.bytes, ..place.room };
     if record.is_empty() {
         return None;
     }
@@ -129,7 +126,7 @@ fn explain_before(checked: &Checked, place: Place<'_>, known: Known, before: Kno
         }
     }
     // SAFETY: filled from there on.
-    Some(unsafe { checked.explain_before(room, from, known, place.record) })
+    Some(unsafe { checked.explain_before(room, room.bytes - near, known, place.record) })
 }
 
 impl<L: Lock, B: Brk> Hmalloc<L, B> {
@@ -205,6 +202,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         match made {
             Ok(checked) => {
                 heap.spans.watch = Some(Watched(checked));
+                heap.spans.serve_records_of_all(&checked.records);
                 self.mode.set_state(checked);
                 self.lock.offer(false);
             }
@@ -222,7 +220,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         if !address.is_multiple_of(MIN_ALIGN) {
             return None;
         }
-        match self.enter_beside() {
+        match self.enter_checked() {
             Some(mine) => {
                 let place = place_in(checked, self.lookup(), address);
                 mine.leave();
