@@ -96,7 +96,7 @@ impl Record {
         // A record that is being resized may be that of a large block, too.
         let high = if matches!(state, State::Large | State::Busy) { self.high.load(Relaxed) } else { 0 };
         let size = low | (u64::from(high) << 16) as usize;
-        Known { state, size, align: 1 << (word >> ALIGN_SHIFT & ALIGN) % usize::BITS }
+        Known { state, size, align: 1 << ((word >> ALIGN_SHIFT & ALIGN) % usize::BITS) }
     }
 
     /// Whether nothing is known.

@@ -21,7 +21,7 @@ use crate::ground::shared::SharedUsize;
 /// log2 of the pages that a chunk serves.
 const CHUNK_SHIFT: u32 = 8;
 /// Bytes of a chunk.
-const CHUNK_BYTES: usize = MAX_SLOTS * size_of::<Record>() << CHUNK_SHIFT;
+const CHUNK_BYTES: usize = (MAX_SLOTS * size_of::<Record>()) << CHUNK_SHIFT;
 /// log2 of how many bytes the heap may have: a TiB, or all addresses.
 const HEAP_SHIFT: u32 = if usize::BITS == 64 { 40 } else { 32 };
 const CHUNKS: usize = 1 << (HEAP_SHIFT - PAGE_SHIFT - CHUNK_SHIFT);

@@ -4,6 +4,7 @@
 //! The C programs are in this folder. A test that needs a program of the machine names the Debian package to install if
 //! it is missing.
 
+mod checked;
 mod environment;
 mod fork;
 mod gdb;

@@ -140,8 +140,8 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         match known.state {
             State::Large => {}
             State::Busy => return Freed::Wrong(place.already_free()),
-            // SAFETY: it was filled behind its size.
             State::Damaged => {
+                // SAFETY: it was filled behind its size.
                 return Freed::Wrong(unsafe { checked.explain_slack(place.room, large(known), place.record) });
             }
             _ => return Freed::Unchecked,

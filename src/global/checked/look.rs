@@ -124,18 +124,18 @@ fn damage_of_slot(checked: &Checked, slot: Slot) -> Option<Misuse> {
     let record = checked.records.of(slot.slab, slot.number())?;
     let (room, known) = (Room::of_slot(slot, slot.address()), record.load());
     match (known.state, slot.is_live()) {
-        // A block that is being freed is filled as its state says until then, so this is right beside that.
-        // SAFETY: filled behind its size when it was made.
-        (State::Live, true) if !unsafe { checked.is_slack_intact(room, known) } => {
+        (State::Live, true) => {
+            // A block that is being freed is filled as its state says until then, so this is right beside that.
+            // SAFETY: filled behind its size when it was made.
+            let intact = unsafe { checked.is_slack_intact(room, known) };
             // SAFETY: as above.
-            Some(unsafe { checked.explain_slack(room, known, record) })
+            (!intact).then(|| unsafe { checked.explain_slack(room, known, record) })
         }
-        // SAFETY: filled when it was freed, and no thread has it: it would have to be in an operation to get it.
-        (State::Free | State::Edge, false)
-            if !unsafe { checked.is_free_intact(room, known, Checked::filled_from(room, known.state)) } =>
-        {
+        (State::Free | State::Edge, false) => {
+            // SAFETY: filled when it was freed, and no thread has it: it would have to be in an operation to get it.
+            let intact = unsafe { checked.is_free_intact(room, known, Checked::filled_from(room, known.state)) };
             // SAFETY: as above.
-            Some(unsafe { checked.explain_free(room, known, record) })
+            (!intact).then(|| unsafe { checked.explain_free(room, known, record) })
         }
         _ => None,
     }
