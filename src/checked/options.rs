@@ -8,7 +8,7 @@
 /// - **writes past the end** of a block, from its first byte on, whatever size was asked for: when it is freed or resized, or by
 ///   [`check_contents`](crate::Hmalloc::check_contents);
 /// - **writes before its start**, likewise;
-/// - **writes into a freed block**: when its memory is used again, or by `check_contents`. A large block is inaccessible for
+/// - **writes into a freed block**: when its memory is used again, or by `check_contents`, as long as its slab stands. A large block is inaccessible for
 ///   a while, so that reading it is found, too;
 /// - **any use of a block of 0 bytes**: such a block is inaccessible;
 /// - **a wrong size or alignment** where it is named, to the byte.

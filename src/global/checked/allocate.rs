@@ -17,7 +17,7 @@ use core::ptr::{NonNull, with_exposed_provenance_mut};
 
 /// Slabs of so many slots or more keep their first one free: it is filled, so that a write before the second is found, and
 /// before a slab there is never a block without a byte between.
-const FIRST_FREE_FROM: usize = 4;
+const FIRST_FREE_FROM: usize = 2;
 /// How often a first slot is passed over in one request. Then it is used: there may be no other.
 const PASSES: usize = 3;
 
@@ -168,12 +168,14 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         Ok((payload, settled))
     }
 
+    /// Settles in the central part: there the caller has its tier, or the heap's own.
     fn settle_of_center(&self, checked: &Checked, payload: NonNull<u8>, wish: Wish) -> Settled {
-        let slot = self.in_center(None, |_| admit_slot(self.lookup(), payload.addr().get())).flatten();
-        match slot {
-            Some(slot) => settle(checked, slot, payload, wish, false),
-            None => unknown(payload, wish),
-        }
+        let settled = self.in_center(None, |work| {
+            let slot = admit_slot(self.lookup(), payload.addr().get())?;
+            let owned = slot.slab.owner_number() == work.tier.number;
+            Some(settle(checked, slot, payload, wish, owned))
+        });
+        settled.flatten().unwrap_or_else(|| unknown(payload, wish))
     }
 
     fn checked_large(
