@@ -7,7 +7,8 @@
 ///
 /// - **writes past the end** of a block, from its first byte on, whatever size was asked for: when it is freed or resized, or by
 ///   [`check_contents`](crate::Hmalloc::check_contents);
-/// - **writes before its start**, likewise;
+/// - **writes before its start**, likewise, of the last 16 bytes before it that no other block has; not of a block of 8 to 56 KiB
+///   that is alone in its slab;
 /// - **writes into a freed block**: when its memory is used again, or by `check_contents`, as long as its slab stands. A large block is inaccessible for
 ///   a while, so that reading it is found, too;
 /// - **any use of a block of 0 bytes**: such a block is inaccessible;
