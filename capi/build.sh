@@ -9,10 +9,21 @@ version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$here/Cargo.toml")
 # Raised by hand, see RELEASING.md.
 soname=libhmalloc.so.0
 
+# Says which tool is missing before minutes go into a build that cannot end.
+tools() {
+    for tool in cargo "${CC:-cc}" "${LD:-ld}" "${OBJCOPY:-objcopy}" "${AR:-ar}" "${AS:-as}" "${NM:-nm}"; do
+        if ! command -v "$tool" >/dev/null; then
+            echo "capi: $tool is missing. Install Rust (https://rustup.rs), a C compiler and binutils (Debian: gcc, libc6-dev)" >&2
+            exit 2
+        fi
+    done
+}
+
 # The archive of all that Rust has compiled, $compiled, in folder $1 of the target directory. Each kind has a folder of its own, so
 # that two builds at a time do not disturb each other. No path of this machine gets into it, and nothing that
 # Cargo.lock does not name.
 compile() {
+    tools
     compiled=$target/$1/release/libhmalloc_c.a
     unit=$(printf '\037')
     remap="--remap-path-prefix=$(dirname "$here")=hmalloc"
@@ -88,9 +99,9 @@ build_object() {
 
 # libhmalloc-malloc.a, after build_shared: one object, so that a program gets all of it or nothing. A program's own operators come
 # before its, which are weak. Of libc it brings in what weak references do not: `getauxval`, which says whether the environment may
-# be read, and `fwrite` for `malloc_info`. It does without `dlopen`, against which linkers warn in a static program.
+# be read, and `fwrite` for `malloc_info`. It leaves the ends of a process alone, and does without `dlopen`, against which linkers warn in a static program.
 build_malloc() {
-    weak="--redefine-sym dlopen=hmalloc_no_dlopen --redefine-sym dlsym=hmalloc_no_dlsym"
+    weak="--redefine-sym dlopen=hmalloc_no_dlopen --redefine-sym dlsym=hmalloc_no_dlsym --localize-symbol=_exit --localize-symbol=_Exit"
     for name in $names; do
         case $name in _Z*) weak="$weak --weaken-symbol=$name" ;; esac
     done
@@ -99,6 +110,16 @@ build_malloc() {
     "${LD:-ld}" -r -o "$results/$$/hmalloc.o" "$results/$$/malloc.o" "$results/$$/needs.o"
     "${OBJCOPY:-objcopy}" $weak "$results/$$/hmalloc.o"
     archive libhmalloc-malloc.a
+}
+
+# What `hmalloc-run --timeline` needs: the recorder, $recorder, which is preloaded, and the program that makes the page, $maker.
+build_timeline() {
+    for package in bench/recorder timeline; do
+        cargo build --quiet --locked --release --config profile.release.lto=false \
+            --manifest-path "$here/../$package/Cargo.toml" --target-dir "$target/timeline"
+    done
+    recorder=$target/timeline/release/libhmalloc_recorder.so
+    maker=$target/timeline/release/hmalloc-timeline
 }
 
 # libhmalloc.so: without start files and libgcc it needs libc alone, which is therefore initialized first. It is never unloaded:

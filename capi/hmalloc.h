@@ -35,12 +35,8 @@
  * libhmalloc.so does not replace the malloc of a program that defines its own, nor that of a plugin that is loaded with
  * RTLD_DEEPBIND and not linked with this library.
  *
- * The environment, read by the two libraries that define malloc, once, at start, and not in a program with more rights than its caller:
- *
- *   HMALLOC_POLICY  ignore, report or abort; a policy that the program sets takes precedence
- *   HMALLOC_STATS   1: at exit, the heap in one line on standard error
- *   HMALLOC_CHECK   1: at exit, the heap is checked; if it is corrupt, one line says so and the process dies by SIGABRT
- *   HMALLOC_LOG     a path, not of a symbolic link: the line of HMALLOC_STATS is appended to that file instead
+ * The two libraries that define malloc read the environment, HMALLOC_POLICY and others, once, at start: README.md, which is installed
+ * as share/doc/hmalloc/README.md, has the table of them.
  */
 #ifndef HMALLOC_H
 #define HMALLOC_H
@@ -97,6 +93,10 @@ HMALLOC_API size_t husable_size(const void *block) HMALLOC_NOEXCEPT;
 
 /* Checks the heap and writes it in one line to a file descriptor: as hmalloc_check, and one write. 0, or -1 if it could not be written (errno is EIO). */
 HMALLOC_API int hmalloc_stats_print(int descriptor) HMALLOC_NOEXCEPT;
+
+/* Writes to a file descriptor where the heap's memory is, and why it is not going back to the kernel: in words, some ten lines and one
+ * for each size class, each a write and begun with "hmalloc: ". It takes four walks over the heap, while all threads are stopped. 0, or -1 if it could not be written (errno is EIO). */
+HMALLOC_API int hmalloc_report(int descriptor) HMALLOC_NOEXCEPT;
 
 /* Walks the whole heap, while all threads are stopped: some 4,500 instructions for a small heap, and
  * 32,000 more for each MB of blocks of 64 bytes. 0 if it is sound, else the number of the first invariant found broken (see src/README.md). */

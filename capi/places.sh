@@ -8,6 +8,12 @@ case $1 in
     /*) prefix=${1%/} ;;
     *) prefix=$PWD/${1%/} ;;
 esac
+# These a file for pkg-config cannot express, nor a link line made of it. Blanks are escaped there.
+odd=$(printf '%s' "$prefix${LIBDIR-}${INCLUDEDIR-}${BINDIR-}${DOCDIR-}" | LC_ALL=C tr -cd "\001-\037\"\$&'()*;<>?[\\\\]{|}!#\`" && echo .)
+if [ "$odd" != . ]; then
+    echo "$0: the prefix and the folders below it must not contain ${odd%.}, nor any other sign that a shell reads" >&2
+    exit 2
+fi
 into=${DESTDIR-}$prefix
 
 # The folder that variable $1 names, relative to the prefix, in $folder; $2 if it names none.

@@ -6,7 +6,7 @@
 //! | [`construct`] | making one, and taking it through a fork |
 //! | [`environment`] | what a program lets its environment decide |
 //! | `elsewhere` | what says so where there is no Linux to make one on |
-//! | [`turn`] | turns: in the caller's own tier without a lock, in the central part under it |
+//! | [`turn`], [`center`] | turns: in the caller's own tier without a lock, in the central part under it |
 //! | [`request`], [`free`], [`resize`](mod@resize) | for callers who are told what went wrong: the C library |
 //! | [`stopped`] | what is done while all threads are stopped |
 //! | [`rust`] | the same for Rust programs: failure is null, and the policy decides about misuse |
@@ -14,9 +14,11 @@
 //! | [`thread`] | handles: a thread's own part, chosen by hand |
 //! | [`handler`] | calls of signal handlers that have interrupted one |
 //! | [`policy`] | the policy, which may change |
+//! | [`checked`](mod@checked) | all calls in checked mode |
 //! | [`lend`] | lending the heap out, and looking at it |
 //! | [`hook`] | what the program does before a request fails |
 //! | [`look`] | pictures of the heap |
+//! | [`profile`] | samples: where the heap's memory was asked for |
 //! | [`lock`] | the lock of the central part; [`alone`]: none |
 //!
 //! The shape of the common paths matters: whatever does more is a call in tail position, so that they need no stack frame
@@ -25,6 +27,8 @@
 #[cfg(any(feature = "allocator-api2", feature = "allocator-api2-04", hmalloc_nightly))]
 mod allocator;
 pub(crate) mod alone;
+mod center;
+mod checked;
 mod construct;
 #[cfg(not(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux"))))]
 mod elsewhere;
@@ -37,6 +41,7 @@ mod lend;
 pub(crate) mod lock;
 mod look;
 mod policy;
+mod profile;
 mod request;
 mod resize;
 mod rust;
@@ -45,12 +50,14 @@ mod thread;
 mod turn;
 
 pub use look::HeapMap;
+pub use profile::Sampling;
 elsewhere! {
     pub use elsewhere::OnLinux;
 }
 pub use thread::ThreadHeap;
 
 use crate::central::spans::Spans;
+use crate::checked::mode::Mode;
 use crate::door::misuse::Misuse;
 use crate::global::hook::{Hook, NoUnwinding};
 use crate::global::lock::{Futex, Lock, Turn};
@@ -58,6 +65,8 @@ use crate::global::policy::Setting;
 use crate::ground::page_map::PageMap;
 use crate::heap::Heap;
 use crate::kernel::brk::{Automatic, Brk};
+use crate::kernel::sys::NoSignals;
+use crate::kernel::tasks;
 use crate::look::debugger::{self, HeapOffsets, Offsets};
 use core::cell::UnsafeCell;
 use core::mem::offset_of;
@@ -112,7 +121,8 @@ use core::mem::offset_of;
 /// # Signal handlers
 ///
 /// Where threads have tiers, which is from the heap's first use on, a signal handler may allocate and free, also if it has
-/// interrupted a call of its own thread: it
+/// interrupted a call of its own thread (during the first one signals wait, but not in a process whose system calls are filtered:
+/// there it dies with a line): it
 /// gets a spare tier; or, if it has interrupted the central part, or waited for that in vain for 20 ms, a mapping, and what it
 /// frees that is no other thread's slot is freed when a thread next leaves the central part. A block that it resizes then
 /// moves, and where it cannot be found without the lock (a large one beyond the break) the answer is that there is no memory. It
@@ -131,6 +141,7 @@ use core::mem::offset_of;
 pub struct Hmalloc<L = Futex, B: Brk = Automatic> {
     lock: L,
     policy: Setting,
+    mode: Mode,
     hook: Hook,
     /// What is told of a misuse that is found when no caller is there to be told, instead of the policy.
     report: Option<fn(&str, &Misuse)>,
@@ -181,6 +192,22 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         let turn = self.lock.wait_unless_inside()?;
         if !self.lock.comes_and_goes() {
             debugger::enter(self.lock.number(), core::ptr::from_ref(self).addr(), &Self::OFFSETS);
+        }
+        Some(turn)
+    }
+
+    /// [`begin`](Self::begin) where that waits, for a use of the heap. The first one also makes the tiers of threads.
+    ///
+    /// A handler that interrupts the first use would find no place to note what it takes. So signals wait until there is one:
+    /// but not behind a filter of system calls, which may kill for those that this takes.
+    #[cold]
+    #[inline(never)]
+    fn wait_for_use(&self) -> Option<Turn> {
+        let quiet = (self.lock.is_new() && !tasks::is_filtered()).then(NoSignals::new);
+        let turn = self.wait()?;
+        if quiet.is_some() && self.lock.thread() != 0 {
+            // SAFETY: it is the caller's turn, and references into the cell never outlive a turn.
+            let _ = self.world(unsafe { &mut *self.heap.get() });
         }
         Some(turn)
     }

@@ -105,6 +105,7 @@ impl<B: Brk> Heap<B> {
             world: None,
             common: None,
             wants_rest: false,
+            unnamed: None,
         }
     }
 

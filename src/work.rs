@@ -1,9 +1,12 @@
 //! What works on a heap in one turn: a tier, over the central part. It is the heap's own tier, or that of a thread, which has
 //! its turn in the central part then.
 
+pub(crate) mod checked;
 mod free;
 mod resize;
+mod sampled;
 
+use crate::central::sampled::Unnamed;
 use crate::central::spans::{OutOfMemory, Spans};
 use crate::ground::company::if_threads;
 use crate::ground::contents::Unfilled;
@@ -30,6 +33,8 @@ pub(crate) struct Work<'a, B: Brk> {
     pub(crate) common: Option<&'a mut Tier>,
     /// Whether the heap drains, so that tiers which are not used now should give up what they hold.
     pub(crate) wants_rest: bool,
+    /// The block that was sampled in this turn, whose stack is still to be looked at.
+    pub(crate) unnamed: Option<Unnamed>,
 }
 
 impl<'a, B: Brk> Work<'a, B> {
@@ -42,10 +47,20 @@ impl<'a, B: Brk> Work<'a, B> {
     /// The block for [`allocate_zeroed`](crate::Heap::allocate_zeroed), before the zeros are written.
     pub(crate) fn allocate_unfilled(&mut self, layout: Layout) -> Result<Unfilled, OutOfMemory> {
         if let Some(class) = SizeClass::of(layout) {
-            let class = self.find_slot(class)?;
-            return self.tier.pop_unfilled(class, layout.size()).ok_or(OutOfMemory);
+            let sampled = match self.sample_due(class, layout) {
+                Some(sampled) => sampled,
+                None => {
+                    let found = self.find_slot(class)?;
+                    match self.tier.pop_unfilled(found, layout.size()) {
+                        Some(unfilled) => return Ok(unfilled),
+                        None => self.sample_found(found, layout)?,
+                    }
+                }
+            };
+            // SAFETY: the block is new, and at least this long.
+            return Ok(unsafe { Unfilled::new(sampled, layout.size()) });
         }
-        let span = self.take_large(layout)?;
+        let span = self.allocate_large(layout)?;
         let dirty = (span.bytes() - span.zero_end() * PAGE).min(layout.size());
         // SAFETY: the block is new, and at least this long.
         Ok(unsafe { Unfilled::new(payload_of(span), dirty) })
@@ -53,7 +68,7 @@ impl<'a, B: Brk> Work<'a, B> {
 
     pub(crate) fn allocate(&mut self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         if SizeClass::of(layout).is_none() {
-            return self.take_large(layout).map(payload_of);
+            return self.allocate_large(layout).map(payload_of);
         }
         self.tier.allocate_common(layout).map_or_else(|| self.allocate_slow(layout), Ok)
     }
@@ -62,9 +77,12 @@ impl<'a, B: Brk> Work<'a, B> {
     /// request.
     #[inline(never)]
     pub(crate) fn allocate_slow(&mut self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        let Some(class) = SizeClass::of(layout) else { return self.take_large(layout).map(payload_of) };
-        let class = self.find_slot(class)?;
-        self.tier.pop(class).ok_or(OutOfMemory)
+        let Some(class) = SizeClass::of(layout) else { return self.allocate_large(layout).map(payload_of) };
+        if let Some(payload) = self.sample_due(class, layout) {
+            return Ok(payload);
+        }
+        let found = self.find_slot(class)?;
+        self.tier.pop(found).map_or_else(|| self.sample_found(found, layout), Ok)
     }
 
     /// Makes sure that a class has a slot at hand that serves requests of `class`, and returns that class.
@@ -120,7 +138,7 @@ impl<'a, B: Brk> Work<'a, B> {
 }
 
 pub(crate) fn payload_of(span: Span) -> NonNull<u8> {
-    debug_assert!(span.is(Kind::Large));
+    debug_assert!(span.is(Kind::Large) || span.is_sampled());
     let payload = core::ptr::with_exposed_provenance_mut(span.start());
     // SAFETY: a span starts at a page of the heap, which is never page 0.
     unsafe { NonNull::new_unchecked(payload) }

@@ -5,6 +5,7 @@ use crate::shared::HEAP;
 use crate::{policy, report, request};
 use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
+use syscalls::Errno;
 
 // SAFETY (of every `no_mangle` here): the names are this library's own.
 
@@ -48,7 +49,17 @@ extern "C" fn husable_size(payload: *const c_void) -> usize {
 
 #[unsafe(no_mangle)]
 extern "C" fn hmalloc_stats_print(descriptor: c_int) -> c_int {
-    match report::print(descriptor) {
+    status_of(report::print(descriptor))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn hmalloc_report(descriptor: c_int) -> c_int {
+    status_of(report::write(descriptor))
+}
+
+/// 0, or -1 if it could not be written.
+fn status_of(written: Result<(), Errno>) -> c_int {
+    match written {
         Ok(()) => 0,
         Err(_) => {
             set_errno(EIO);

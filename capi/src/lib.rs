@@ -7,6 +7,7 @@
 //! request      what C asks of an allocator, as layouts; errno
 //! misuse       what is done about a wrong pointer
 //! environment  what the environment asks of the libraries that define malloc
+//! unwinder     what shows the stacks of a profile; leave: the ends of a process that run nothing else
 //! report       the heap in one line
 //! shared       the one heap; policy: the one policy
 //! libc, line   what is used of a libc where there is one; one line of text
@@ -29,6 +30,8 @@ mod figures;
 #[cfg(feature = "preload")]
 mod glibc;
 mod hooks;
+#[cfg(feature = "preload")]
+mod leave;
 mod libc;
 mod line;
 mod misuse;
@@ -41,6 +44,8 @@ mod request;
 mod shared;
 #[cfg(feature = "preload")]
 mod standard;
+#[cfg(feature = "preload")]
+mod unwinder;
 
 // `libhmalloc.a` brings its own memory functions, as local symbols: it takes nothing from a libc, and overrides nothing of one.
 // The others use libc's: a crate that nothing names is not linked.

@@ -128,7 +128,7 @@ const ARRAY_ALIGNED: &[Base] = &[Base::DeleteArrayAligned, Base::DeleteAligned];
 /// `operator delete(void *)`, behind its entry.
 unsafe extern "C" fn delete(block: *mut c_void) {
     // SAFETY: see above.
-    unsafe { request::free(DELETE, block) }
+    unsafe { request::free_of_align(DELETE, block, ALIGN) }
 }
 
 /// `operator delete[](void *)`, behind its entry. Null goes the same way, for a program's `delete` may count it.
@@ -136,7 +136,7 @@ unsafe extern "C" fn delete_array(block: *mut c_void) {
     // SAFETY: see above.
     unsafe {
         if !free_by_program(PLAIN, block, ALIGN) {
-            request::free(DELETE_ARRAY, block);
+            request::free_of_align(DELETE_ARRAY, block, ALIGN);
         }
     }
 }
@@ -192,9 +192,9 @@ mod named {
         _ZdaPvmSt11align_val_t(ARRAY_ALIGNED, size: usize, align: usize; block, align)
             request::free_sized(DELETE_ARRAY, block, align, size);
         /// `operator delete(void *, const nothrow_t &)`
-        _ZdlPvRKSt9nothrow_t(PLAIN, _tag: usize; block, ALIGN) request::free(DELETE, block);
+        _ZdlPvRKSt9nothrow_t(PLAIN, _tag: usize; block, ALIGN) request::free_of_align(DELETE, block, ALIGN);
         /// `operator delete[](void *, const nothrow_t &)`
-        _ZdaPvRKSt9nothrow_t(ARRAY, _tag: usize; block, ALIGN) request::free(DELETE_ARRAY, block);
+        _ZdaPvRKSt9nothrow_t(ARRAY, _tag: usize; block, ALIGN) request::free_of_align(DELETE_ARRAY, block, ALIGN);
         /// `operator delete(void *, align_val_t, const nothrow_t &)`
         _ZdlPvSt11align_val_tRKSt9nothrow_t(ALIGNED, align: usize, _tag: usize; block, align)
             request::free_aligned(DELETE, block, align);

@@ -1,4 +1,4 @@
-//! The heap in one line.
+//! The heap in one line, and the report.
 
 use crate::line::say;
 use crate::shared::HEAP;
@@ -14,4 +14,9 @@ pub(crate) fn check() -> Result<(), Corruption> {
 /// Writes the summary to `descriptor`.
 pub(crate) fn print(descriptor: c_int) -> Result<(), Errno> {
     say(descriptor, format_args!("{}", HEAP.summary()))
+}
+
+/// Writes the report to `descriptor`.
+pub(crate) fn write(descriptor: c_int) -> Result<(), Errno> {
+    HEAP.say_report(descriptor)
 }

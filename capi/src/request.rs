@@ -87,6 +87,24 @@ pub(crate) unsafe fn free(call: &str, payload: *mut c_void) {
     unsafe { HEAP.free_reporting(payload.cast(), misuse::matters, |misuse| misuse::apply(call, misuse)) }
 }
 
+/// As [`free`], of a block that was asked for with this alignment and any size, which is at a multiple of it.
+///
+/// # Safety
+///
+/// As for [`free`].
+#[cfg(feature = "preload")]
+#[inline(always)]
+pub(crate) unsafe fn free_of_align(call: &str, payload: *mut c_void, align: usize) {
+    if payload.is_null() {
+        return;
+    }
+    let align = align.max(ALIGN);
+    // SAFETY: the caller is done with the block.
+    unsafe {
+        HEAP.free_of_align_reporting(payload.cast(), align, misuse::matters, |misuse| misuse::apply(call, misuse))
+    }
+}
+
 /// As `free_aligned_sized`: the block was asked for with this size and alignment.
 ///
 /// # Safety
@@ -113,7 +131,7 @@ pub(crate) unsafe fn free_sized(call: &str, payload: *mut c_void, align: usize, 
 pub(crate) unsafe fn free_aligned(call: &str, payload: *mut c_void, align: usize) {
     if align.is_power_of_two() && payload.addr() & (align - 1) == 0 {
         // SAFETY: the caller's promise.
-        return unsafe { free(call, payload) };
+        return unsafe { free_of_align(call, payload, align) };
     }
     // Not a block of that alignment. If it is one at all, its own size makes the alignment what is wrong.
     match HEAP.usable_size(payload.cast()) {

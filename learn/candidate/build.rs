@@ -67,6 +67,7 @@ fn modules(told: &str) -> String {
         text,
         "pub(crate) fn told<B: Kernel>(name: &str, brk: B, play: &mut dyn FnMut(&mut dyn Heap)) {{ match name {{ {heaps} \
          _ => own(name, brk, play) }} }}
+         #[allow(unused_variables, reason = \"only exercise 6 has slabs\")]
          pub(crate) fn slab(name: &str, script: &str, output: &mut Output, flush: fn(&mut Output)) -> core::fmt::Result {{ \
          match name {{ {slabs} _ => no_such(name) }} }}
          pub(crate) fn tests(name: &str) -> Tests {{ match name {{ {tests} _ => \

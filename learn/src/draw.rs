@@ -39,7 +39,18 @@ impl Known {
         self.live.iter().find(|(_, live)| live.0 == payload).map(|(block, live)| (*block, live.1))
     }
 
-    fn requested(&self) -> usize {
+    /// Whether a block is live.
+    pub(crate) fn is_live(&self, block: usize) -> bool {
+        self.live.contains_key(&block)
+    }
+
+    /// How many are.
+    pub(crate) fn count(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Bytes that were asked for in these.
+    pub(crate) fn requested(&self) -> usize {
         self.live.values().map(|live| live.1).sum()
     }
 }

@@ -136,7 +136,8 @@ impl Judge<'_> {
         };
         self.placed(block, payload, size, seen)?;
         ensure(!seen.lost, Reason::Lost, || "the bytes are not zero".into())?;
-        self.grown(size, seen)?;
+        self.grown(payload, size, seen)?;
+        self.model.cut(seen.brk);
         self.model.take(block, payload, size);
         Ok(())
     }
@@ -193,10 +194,11 @@ impl Judge<'_> {
     }
 
     /// How far the break was raised.
-    fn grown(&self, size: usize, seen: &Seen) -> Verdict {
+    fn grown(&self, payload: isize, size: usize, seen: &Seen) -> Verdict {
         let (Some(need), rise) = (self.model.rounded(size), seen.brk - self.model.brk) else { return Ok(()) };
         if rise <= 0 {
-            return ensure(rise == 0, Reason::BreakMoved, || "the break was lowered".into());
+            let right = rise == 0 || self.model.shrinks_top(payload);
+            return ensure(right, Reason::BreakMoved, || "the break was lowered".into());
         }
         if let Some(fit) = self.model.fit(need) {
             let what = format!("the break was raised, and {} bytes are free at {:+}", fit.bytes(), fit.start);
@@ -224,6 +226,9 @@ impl Judge<'_> {
     fn resized(&mut self, block: usize, size: usize, seen: &Seen) -> Verdict {
         let Some(&live) = self.model.live.get(&block) else {
             if !self.model.was_given(block) {
+                if size == 0 && seen.payload.is_none() {
+                    return self.unchanged(seen); // Of null and 0 bytes nothing has to come.
+                }
                 return self.fresh(block, Some(size), seen); // It was answered with null, and null is allocated.
             }
             // The old block is none any more: with a size nothing may come of it.
@@ -245,6 +250,7 @@ impl Judge<'_> {
             return Ok(());
         }
         ensure(!stays, Reason::Moved, || format!("{} moved, and there is room where it was", self.name(block)))?;
+        self.model.cut(seen.brk);
         self.model.take(block, payload, size);
         self.model.give(Stretch { start: live.payload, end: live.end });
         self.model.cut(seen.brk);

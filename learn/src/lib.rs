@@ -8,6 +8,7 @@
 //! | `model.rs`, `judge.rs` | the oracle: what is right to answer |
 //! | `search.rs`, `shrink.rs` | looks for a script that goes wrong, and shortens it |
 //! | `draw.rs`, `sim.rs` | the heap drawn; a script of one's own |
+//! | `timeline.rs` | the same script as a page to move through |
 //! | `grade/` | the grade of an exercise |
 //!
 //! Heaps run in `candidate/`, a program without a libc, and on what is in `heap/`. Nothing here is imported by the production
@@ -26,6 +27,7 @@ pub mod script;
 pub mod search;
 mod shrink;
 pub mod sim;
+pub mod timeline;
 pub mod workshop;
 
 use exercise::EXERCISES;
@@ -40,7 +42,8 @@ learn/exercises.
   cargo run -p learn -- grade 3            the grade of exercise 3
   cargo run -p learn -- grade 3 --quick    its correctness alone, in seconds
   cargo run -p learn -- sim --stage 4 'a=malloc(24) b=malloc(100) free(a)'
-                                           a script of your own, drawn call by call
+                                           a script of your own, drawn call by call;
+                                           with --timeline OUT.html as a page, too
 ";
 
 /// Does what the words say, and returns the status.
@@ -55,12 +58,12 @@ pub fn run(words: &[&str], output: &mut dyn Write) -> u8 {
     done.unwrap_or(1)
 }
 
-/// Where a user's programs are built: with the exercise that is asked for and no other, so that one that does not compile
+/// Where a user's programs are built: with the exercises that are asked for and no others, so that one that does not compile
 /// stops no other.
 fn users(words: &[&str]) -> Workshop {
-    let number = words.windows(2).find(|pair| pair[0] == "--exercise").map(|pair| pair[1]);
-    let exercise = EXERCISES.iter().find(|exercise| number == Some(&*exercise.number.to_string()));
-    let sources = exercise.into_iter().flat_map(|exercise| exercise.sources(None)).collect();
+    let is_asked = |number: u8| words.windows(2).any(|pair| pair[0] == "--exercise" && pair[1] == number.to_string());
+    let asked = EXERCISES.iter().filter(|exercise| is_asked(exercise.number));
+    let sources = asked.flat_map(|exercise| exercise.sources(None)).collect();
     Workshop::new(workshop::own_target().join("learn"), sources)
 }
 

@@ -83,6 +83,13 @@ impl Model {
         self.free.iter().find(|stretch| stretch.bytes() >= need && stretch.end > stretch.start).copied()
     }
 
+    /// Whether a block at `payload` may let the break down to its own end: it takes the free block that ends there. (A refused
+    /// lowering has left one.)
+    pub(crate) fn shrinks_top(&self, payload: isize) -> bool {
+        let is_top = |free: &Stretch| free.start <= payload && free.end >= self.brk;
+        self.level >= Level(5) && !self.lowering_refused && self.free.iter().any(is_top)
+    }
+
     pub(crate) fn refuse_lowering(&mut self, refuse: bool) {
         self.lowering_refused = refuse;
         self.top_unknown |= refuse;

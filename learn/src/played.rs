@@ -6,8 +6,8 @@ use std::process::Output;
 
 /// How a process ends at a gap; `learn_heap` says the same.
 const UNFINISHED: i32 = 3;
-/// The process took too much time.
-const SIGPROF: i32 = 27;
+/// The process took too much time: by the processor's clock, or by that on the wall.
+const TOO_LONG: [i32; 2] = [27, 14];
 
 /// A block of a heap's own walk. Addresses are distances from where the break stood at first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub enum End {
     Whole,
     /// A gap was reached: its place, and what it asks for.
     Gap(String),
-    /// It was still at work after many seconds.
+    /// It was still at work long after others were ready.
     Hung,
     /// A signal.
     Died(i32),
@@ -59,7 +59,7 @@ impl fmt::Display for End {
         match self {
             Self::Whole => f.write_str("all was played"),
             Self::Gap(what) => write!(f, "not written yet: {what}"),
-            Self::Hung => f.write_str("it never came back from the call"),
+            Self::Hung => f.write_str("it did not come back in time: a loop without an end, or far too slow"),
             Self::Died(signal) => write!(f, "the process died of {}", signal_name(*signal)),
             Self::Failed(what) => f.write_str(what),
         }
@@ -75,7 +75,18 @@ pub fn signal_name(signal: i32) -> String {
         7 => "SIGBUS".into(),
         8 => "SIGFPE".into(),
         11 => "SIGSEGV".into(),
+        too_long if TOO_LONG.contains(&too_long) => "too much time".into(),
         other => format!("signal {other}"),
+    }
+}
+
+/// How a process ended that has a script to play. One that ends well has played all of it, and says so.
+#[must_use]
+pub fn end_of_script(output: &Output) -> End {
+    let all = String::from_utf8_lossy(&output.stdout).lines().any(|line| line == "end");
+    match end(output) {
+        End::Whole if !all => End::Failed("the process ended in the middle of the script, as if all were well".into()),
+        end => end,
     }
 }
 
@@ -88,6 +99,8 @@ pub struct Played {
     pub steps: Vec<Seen>,
     /// How it ended.
     pub end: End,
+    /// What the heap's own code wrote on standard error.
+    pub written: String,
 }
 
 /// How a process ended.
@@ -97,7 +110,7 @@ pub fn end(output: &Output) -> End {
     match (output.status.code(), output.status.signal()) {
         (Some(0), _) => End::Whole,
         (Some(UNFINISHED), _) => End::Gap(said.trim().trim_start_matches("gap ").to_owned()),
-        (_, Some(SIGPROF)) => End::Hung,
+        (_, Some(signal)) if TOO_LONG.contains(&signal) => End::Hung,
         (_, Some(signal)) if said.trim().is_empty() || signal != 6 => End::Died(signal),
         _ => End::Failed(said.trim().to_owned()),
     }
@@ -105,7 +118,8 @@ pub fn end(output: &Output) -> End {
 
 impl Played {
     pub(crate) fn read(output: &Output) -> Self {
-        let mut played = Self { header: 0, steps: Vec::new(), end: end(output) };
+        let written = String::from_utf8_lossy(&output.stderr).into_owned();
+        let mut played = Self { header: 0, steps: Vec::new(), end: end_of_script(output), written };
         for line in String::from_utf8_lossy(&output.stdout).lines() {
             let words: Vec<&str> = line.split_whitespace().collect();
             match (&words[..], played.steps.last_mut()) {

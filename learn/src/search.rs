@@ -4,7 +4,7 @@ use crate::counterexample::{Counterexample, example};
 use crate::judge::judge;
 use crate::level::Level;
 use crate::script::{Call, Script, name};
-use crate::shrink::shorter;
+use crate::shrink::{Patience, shorter};
 use crate::workshop::Workshop;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
@@ -13,6 +13,8 @@ use std::cell::RefCell;
 /// Blocks that are live at once, at most.
 const MOST_LIVE: usize = 24;
 const LONGEST: usize = 40;
+/// Random scripts that a grade plays.
+pub const CASES: u32 = 400;
 /// What a random script is made of. Blocks are chosen by a number among those that are live.
 #[derive(Debug, Clone)]
 enum Op {
@@ -20,6 +22,8 @@ enum Op {
     Calloc(usize),
     Free(usize),
     Realloc(usize, usize),
+    /// The block that was allocated last.
+    FreeLast,
     /// The last free once more.
     Twice,
     /// An address that many bytes into a block.
@@ -34,6 +38,17 @@ enum Op {
 
 fn size() -> impl Strategy<Value = usize> {
     prop_oneof![4 => 0_usize..70, 3 => 1_usize..300, 1 => 1_usize..4000]
+}
+
+/// One call, or a few in an order that chance would hardly find.
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    prop_oneof![
+        40 => op().prop_map(|op| vec![op]),
+        // A free block that stayed on top is freed once more, when it could be returned.
+        1 => size().prop_map(|size| {
+            vec![Op::RefuseLowering(true), Op::Malloc(size), Op::FreeLast, Op::RefuseLowering(false), Op::Twice]
+        }),
+    ]
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -67,6 +82,10 @@ fn script(level: Level, offset: usize, ops: &[Op]) -> Script {
             Op::Huge(less) => Call::Malloc(fresh, usize::MAX - less),
             Op::Free(number) => match one_of(number) {
                 Some(at) => Call::Free(live[at], 0),
+                None => continue,
+            },
+            Op::FreeLast => match live.last() {
+                Some(&block) => Call::Free(block, 0),
                 None => continue,
             },
             Op::Realloc(number, size) if level >= Level(5) => match one_of(number) {
@@ -117,23 +136,23 @@ fn script(level: Level, offset: usize, ops: &[Op]) -> Script {
 /// If the heap does not compile, or its program does not start.
 pub fn search(workshop: &Workshop, heap: &str, level: Level, cases: u32) -> Result<Option<Counterexample>, String> {
     workshop.program()?;
-    let config = Config {
-        cases,
-        failure_persistence: None,
-        max_shrink_iters: 400,
-        max_shrink_time: 1500,
-        verbose: 0,
-        ..Config::default()
-    };
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: u32::MAX, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let trouble = RefCell::new(None);
     let offsets = prop_oneof![3 => Just(0_usize), 1 => 1_usize..40];
-    let strategy = (offsets, prop::collection::vec(op(), 1..LONGEST));
+    let strategy = (offsets, prop::collection::vec(ops(), 1..LONGEST));
+    let patience = Patience::default();
     let found = runner.run(&strategy, |(offset, ops)| {
-        let script = script(level, offset, &ops);
+        if patience.is_over() {
+            return Ok(());
+        }
+        let script = script(level, offset, &ops.concat());
         match workshop.play(heap, &script, false) {
             Ok(played) => match judge(&script, &played, level) {
-                Some(fault) => Err(TestCaseError::fail(fault.what)),
+                Some(fault) => {
+                    patience.begins();
+                    Err(TestCaseError::fail(fault.what))
+                }
                 None => Ok(()),
             },
             Err(what) => {
@@ -146,7 +165,7 @@ pub fn search(workshop: &Workshop, heap: &str, level: Level, cases: u32) -> Resu
         return Err(what);
     }
     let Err(TestError::Fail(_, (offset, ops))) = found else { return Ok(None) };
-    shorter(workshop, heap, level, script(level, offset, &ops)).map(Some)
+    shorter(workshop, heap, level, script(level, offset, &ops.concat())).map(Some)
 }
 
 /// The counterexample in a script that is given, if it is one.

@@ -5,10 +5,26 @@ use crate::judge::judge;
 use crate::level::Level;
 use crate::script::{Call, Script, name};
 use crate::workshop::Workshop;
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// So long shorter scripts are tried in the end: a heap that hangs takes its time for each.
+/// So long shorter scripts are tried, twice: a heap that hangs takes its time for each.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Ends the shrinking of what failed after a while: from then on nothing shorter fails.
+#[derive(Default)]
+pub(crate) struct Patience(Cell<Option<Instant>>);
+
+impl Patience {
+    /// Something failed.
+    pub(crate) fn begins(&self) {
+        self.0.set(self.0.get().or_else(|| Some(Instant::now())));
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.get().is_some_and(|begin| begin.elapsed() > PATIENCE)
+    }
+}
 
 /// Leaves out each call in turn, with all that names its block, and takes smaller sizes, as long as the same thing goes wrong.
 /// (What was found before chooses blocks by numbers, which change their meaning when a call is left out.)

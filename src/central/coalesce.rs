@@ -36,13 +36,13 @@ impl<B> Spans<B> {
         let prev = span.prev().filter(|prev| prev.is(Kind::Free));
         let next = self.free_next(span);
         if let Some(next) = next {
-            self.verify(next);
+            self.verify_linked(next);
             self.remove_free(next);
             known = known.and(Known::of(next));
             self.swallow(next);
         }
         if let Some(prev) = prev {
-            self.verify(prev);
+            self.verify_linked(prev);
             self.remove_free(prev);
             known = Known::of(prev).and(known);
             self.swallow(span);
@@ -67,7 +67,7 @@ impl<B> Spans<B> {
             return false;
         };
         self.verify(span);
-        self.verify(next);
+        self.verify_linked(next);
         self.remove_free(next);
         let more = pages - span.page_count();
         self.note_taken(next, more);

@@ -2,6 +2,8 @@
 
 use crate::central::raise::seal;
 use crate::central::spans::Spans;
+use crate::ground::header::Span;
+use crate::ground::records::Records;
 use crate::kernel::brk::{Brk, Refused};
 
 impl<B: Brk> Spans<B> {
@@ -30,5 +32,32 @@ impl<B: Brk> Spans<B> {
         self.counters.thread_bytes += inside + 2 * kernel_page;
         self.note_peak();
         Ok(start + kernel_page)
+    }
+
+    /// Makes sure that a span which is cut into slots, or becomes a block, has records, unless there is no memory for them, or
+    /// it is in a region.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn serve_records(&mut self, records: &Records, span: Span) {
+        let Some(base) = self.map.base().filter(|base| (*base..self.map.end()).contains(&span.start())) else { return };
+        records.serve(base, span.start(), |bytes| self.map_for_threads(bytes));
+    }
+
+    /// The same for all slabs that there are.
+    #[cold]
+    pub(crate) fn serve_records_of_all(&mut self, records: &Records) {
+        self.visit_slabs(None, usize::MAX, |spans, slab| spans.serve_records(records, slab.span()));
+    }
+
+    /// Maps so many bytes of addresses without access, if there are any: whoever uses them is told by the processor.
+    pub(crate) fn map_inaccessible(&mut self, bytes: usize) -> Option<usize> {
+        let start = self.brk.map(bytes).ok()?;
+        // SAFETY: the mapping is new, and not used.
+        if unsafe { self.brk.seal(start, bytes) }.is_ok() {
+            return Some(start);
+        }
+        // SAFETY: as above.
+        let _ = unsafe { self.brk.unmap(start, bytes) };
+        None
     }
 }

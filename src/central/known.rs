@@ -47,7 +47,7 @@ impl Known {
 
     /// What is known of `pages` pages, of whose units those in `zero` read as zero. Without a loop, which was 700 bytes long at
     /// each of six places.
-    fn of_units(pages: usize, zero: u32) -> Self {
+    pub(crate) fn of_units(pages: usize, zero: u32) -> Self {
         let units = u64::from(!zero) & ((1 << (pages * PAGE_UNITS)) - 1);
         // The first bit of each page in which some unit is not zero.
         let dirty = (0..PAGE_UNITS).fold(0, |pages, unit| pages | units >> unit) & FIRST_UNITS;

@@ -13,6 +13,7 @@ pub(crate) mod regions;
 mod release;
 pub(crate) mod relocate;
 pub(crate) mod returns;
+pub(crate) mod sampled;
 pub(crate) mod slabs;
 pub(crate) mod spans;
 pub(crate) mod take;

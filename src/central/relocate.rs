@@ -68,6 +68,12 @@ impl<B: Brk> Spans<B> {
         self.free_span(span)
     }
 
+    /// [`end_move`](Self::end_move) of a block that holds no kernel memory any more, and reads as zero.
+    pub(crate) fn end_move_untouched(&mut self, span: Span) -> Span {
+        span.change_kind(Kind::Moving, Kind::Large);
+        self.free_untouched(span)
+    }
+
     /// Lengthens a used span that only the top follows, or nothing, to `pages` pages, by raising the break.
     pub(crate) fn raise_behind(&mut self, span: Span, pages: usize) -> bool {
         let at_the_end = self.last == Some(span) || (self.top.is_some() && span.next() == self.last);

@@ -7,17 +7,23 @@ use crate::central::known::Known;
 use crate::central::plan::{Plan, Sums};
 use crate::central::raise::HUGE;
 use crate::central::spans::Spans;
-use crate::central::thrift::BASE;
+use crate::central::thrift::{BASE, Marks};
 use crate::ground::header::{Kind, PAGE, Span};
 use crate::kernel::brk::{Brk, Refused};
 use core::ops::Range;
 
 impl<B: Brk> Spans<B> {
+    /// What decides about returning memory.
     #[inline(never)]
-    fn sums(&self) -> Sums {
+    pub(crate) fn sums(&self) -> Sums {
         let (free, dirty) = self.free_pages();
         let dirty = dirty + self.huge_tail().len() / PAGE;
         Sums { heap: self.heap_pages(), free, dirty, peak: self.counters.peak_bytes / PAGE }
+    }
+
+    /// The marks of the sum of dirty pages.
+    pub(crate) fn marks(&self) -> Marks {
+        self.thrift.marks(self.sums())
     }
 
     /// The part of the top that was never used but holds memory, because it lies in a huge page of which a part was

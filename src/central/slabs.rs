@@ -11,7 +11,8 @@
 
 use crate::central::known::Known;
 use crate::central::spans::{OutOfMemory, Spans};
-use crate::ground::header::{PAGE, Slab, Span};
+use crate::ground::company::if_checked;
+use crate::ground::header::{MAX_SLOTS, PAGE, Slab, Span};
 use crate::ground::size_class::SizeClass;
 use crate::kernel::brk::{Brk, Refused};
 
@@ -48,6 +49,11 @@ impl<B: Brk> Spans<B> {
         let grown = (1..=left).rev().find(fills).unwrap_or(wish.grown);
         let pages = self.longest_free(wish.pages).filter(fills).unwrap_or(grown);
         let span = self.take(pages, 1, retire_idle).or_else(|_| self.take_least(wish.least))?;
+        if let Some(watch) = if_checked(self.watch) {
+            let records = watch.0.records();
+            self.serve_records(records, span);
+            records.forget(span.start(), MAX_SLOTS);
+        }
         Ok(self.cut_slab(span, wish.size_class, wish.owner))
     }
 }
@@ -125,6 +131,9 @@ impl<B> Spans<B> {
     pub(crate) fn retire(&mut self, slab: Slab) -> Span {
         let (span, known) = (slab.span(), Known::of_slab(slab));
         self.verify(span);
+        if let Some(watch) = if_checked(self.watch) {
+            watch.0.retiring(slab);
+        }
         self.counters.slab_pages -= span.page_count();
         self.map.set_run(span.start() + PAGE, span.page_count() - 1, None);
         self.coalesce_known(slab.retire(), known)

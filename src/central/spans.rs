@@ -15,6 +15,7 @@
 use crate::central::fit::Fit;
 use crate::central::known::Known;
 use crate::central::plan::Cursor;
+use crate::central::sampled::Profiling;
 use crate::central::thrift::Thrift;
 use crate::central::wish::Wish;
 use crate::ground::header::{Kind, PAGE, Span};
@@ -22,6 +23,7 @@ use crate::ground::limit::Limit;
 use crate::ground::page_map::PageMap;
 use crate::ground::policy::Policy;
 use crate::ground::prefetch::prefetch;
+use crate::ground::records::Watch;
 
 /// The heap could not get the memory: the kernel refused both the break and a mapping, or the request exceeds what
 /// addresses can express. Nothing has changed.
@@ -50,6 +52,16 @@ pub(crate) struct Counters {
     pub(crate) slab_pages: usize,
     /// Bytes mapped for what threads share.
     pub(crate) thread_bytes: usize,
+}
+
+/// What wants to know of slabs.
+#[derive(Clone, Copy)]
+pub(crate) struct Watched(pub(crate) &'static dyn Watch);
+
+impl core::fmt::Debug for Watched {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.records().fmt(f)
+    }
 }
 
 /// All spans of a heap, and the kernel they come from.
@@ -87,6 +99,10 @@ pub(crate) struct Spans<B> {
     /// Whether memory was kept for their sake that is worth stopping them.
     pub(crate) kept_for_readers: bool,
     pub(crate) counters: Counters,
+    /// In checked mode, what wants to know of slabs.
+    pub(crate) watch: Option<Watched>,
+    /// What sampling works with, if requests are sampled.
+    pub(crate) profiling: Option<Profiling>,
     /// What is done about a break that was lowered below blocks in use.
     pub(crate) policy: Policy,
 }
@@ -109,9 +125,11 @@ impl<B> Spans<B> {
             asked_idle: 0,
             has_huge_pages: false,
             handed_out_end: 0,
+            profiling: None,
             policy,
             has_readers: false,
             kept_for_readers: false,
+            watch: None,
             counters: Counters {
                 brk_calls: 0,
                 map_calls: 0,
@@ -151,7 +169,7 @@ impl<B> Spans<B> {
         if let Some(span) = self.fit.best(pages.checked_add(align_slack(align))?) {
             // The caller writes there next. Page-aligned blocks share a few sets of the cache, so it is rarely there.
             prefetch(span.start());
-            self.verify(span);
+            self.verify_linked(span);
             self.fit.remove(span);
             return Some(self.carve(span, pages, align));
         }

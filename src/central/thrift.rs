@@ -93,6 +93,17 @@ pub(crate) struct Thrift {
     pub(crate) discarding: Backoff,
 }
 
+/// Where the sum of dirty pages stands, for those who ask why memory stays. In pages.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Marks {
+    /// More dirty pages than this begin draining.
+    pub(crate) limit: usize,
+    /// Whether the heap is draining.
+    pub(crate) draining: bool,
+    /// Dirty pages that the kernel refused to take.
+    pub(crate) stuck: usize,
+}
+
 impl Thrift {
     pub(crate) const fn new() -> Self {
         Self {
@@ -157,6 +168,11 @@ impl Thrift {
     /// More dirty pages than this begin draining.
     fn limit(&self, sums: Sums) -> usize {
         self.high(sums) + self.kept()
+    }
+
+    /// The marks at these sums.
+    pub(crate) fn marks(&self, sums: Sums) -> Marks {
+        Marks { limit: self.limit(sums), draining: self.draining, stuck: self.stuck }
     }
 
     /// The upper mark, without what is kept because of a loop.

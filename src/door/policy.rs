@@ -1,6 +1,7 @@
 //! Applying the policy to a misuse.
 
 use crate::door::misuse::Misuse;
+use crate::ground::callers::{Long, Tell, teller};
 use crate::ground::policy::Policy;
 use crate::kernel::line::Line;
 use crate::kernel::who::name_caller;
@@ -21,10 +22,26 @@ impl Policy {
     /// ```
     #[cold]
     pub fn apply(self, call: &str, misuse: &Misuse) {
+        if let Some(tell) = teller() {
+            return self.apply_with_stacks(call, misuse, tell);
+        }
         let mut line = Line::new();
         line.text("hmalloc: ").text(call).text(": ");
-        misuse.write_to(&mut line);
+        misuse.write_to(&mut line, None);
         name_caller(&mut line);
+        line.end_line();
+        self.say(&line);
+    }
+
+    /// The same in a process that notes stacks: their lines are longer.
+    #[cold]
+    #[inline(never)]
+    fn apply_with_stacks(self, call: &str, misuse: &Misuse, tell: Tell) {
+        let (mut line, mut caller) = (Long::new(), Line::new());
+        name_caller(&mut caller);
+        line.text("hmalloc: ").text(call).text(": ");
+        misuse.write_with_stacks(&mut line, tell);
+        line.text(caller.as_str());
         line.end_line();
         self.say(&line);
     }

@@ -18,6 +18,7 @@ use core::alloc::Layout;
 pub(crate) enum Live {
     Slot(Slot),
     Large(Span),
+    Sampled(Span),
 }
 
 impl Live {
@@ -26,6 +27,7 @@ impl Live {
         match self {
             Self::Slot(slot) => slot.slab.size_class().slot_size(),
             Self::Large(span) => span.bytes(),
+            Self::Sampled(span) => span.sample_bytes(),
         }
     }
 
@@ -43,6 +45,7 @@ impl Live {
         match self {
             Self::Slot(slot) => SizeClass::of(layout) == Some(slot.slab.size_class()),
             Self::Large(span) => SizeClass::of(layout).is_none() && span.page_count() == pages_of(layout.size()),
+            Self::Sampled(span) => span.counted().request == layout.size(),
         }
     }
 }
@@ -60,16 +63,25 @@ pub(crate) fn admit_seen(lookup: &Lookup, address: usize) -> Option<Seen> {
     Seen::at(lookup.find_below_break(address)?, address)
 }
 
+/// The live large block that starts at exactly `address`.
+#[inline]
+pub(crate) fn admit_large(map: &PageMap, address: usize) -> Option<Span> {
+    map.find(address).filter(|span| span.is(Kind::Large) && span.start() == address)
+}
+
 /// The live block whose payload starts at exactly `address`.
 pub(crate) fn admit(map: &PageMap, address: usize) -> Option<Live> {
     match map.find(address)? {
         span if span.is(Kind::Large) => (span.start() == address).then_some(Live::Large(span)),
-        span => Slot::live_at(span, address).map(Live::Slot),
+        span => match Slot::live_at(span, address) {
+            None if span.sample_at(address) => Some(Live::Sampled(span)),
+            slot => slot.map(Live::Slot),
+        },
     }
 }
 
 /// Why `address` was not admitted, and what was found there. `span` is the one that contains it, if any does. `freed` says
-/// that a slot there has been freed by another thread, and its owner does not know yet.
+/// that a block which starts there has been freed by another thread or by a signal handler, and looks live yet.
 #[cold]
 pub(crate) fn explain(span: Option<Span>, address: usize, freed: bool) -> Misuse {
     let Some(span) = span else {
@@ -81,7 +93,7 @@ pub(crate) fn explain(span: Option<Span>, address: usize, freed: bool) -> Misuse
     }
     let kind = if !address.is_multiple_of(MIN_ALIGN) {
         MisuseKind::Misaligned
-    } else if was_a_payload(span, address) && found.state == BlockState::Free {
+    } else if (freed || was_a_payload(span, address)) && found.state == BlockState::Free {
         MisuseKind::AlreadyFree
     } else {
         MisuseKind::NotABlock
@@ -101,6 +113,7 @@ pub(crate) fn wrong_layout(live: Live, address: usize) -> Misuse {
 fn was_a_payload(span: Span, address: usize) -> bool {
     match span.as_slab() {
         Some(slab) => Slot::starting_at(slab, address).is_some_and(Slot::is_opened),
+        None if span.is_sampled() => span.is_held() && span.sample_payload() == address,
         None => state_of(span) == BlockState::Free && span.start() == address,
     }
 }
@@ -109,6 +122,7 @@ fn was_a_payload(span: Span, address: usize) -> bool {
 fn block_around(span: Span, address: usize) -> Block {
     match (span.as_slab(), state_of(span)) {
         (Some(slab), _) => slot_around(slab, address),
+        (None, _) if span.is_sampled() => sampled_around(span, address),
         (None, state) => Block { address: span.start(), size: span.bytes(), state },
     }
 }
@@ -117,10 +131,27 @@ fn block_around(span: Span, address: usize) -> Block {
 pub(crate) fn state_of(span: Span) -> BlockState {
     match span.kind() {
         Kind::Free | Kind::Moving => BlockState::Free,
-        Kind::Large | Kind::Slab => BlockState::Used,
+        Kind::Sampled if span.is_held() => BlockState::Free,
+        Kind::Large | Kind::Slab | Kind::Sampled => BlockState::Used,
         Kind::Metadata => BlockState::Metadata,
         Kind::Foreign => BlockState::Foreign,
     }
+}
+
+/// The parts of the span of a sampled block: what is before its payload, the payload, and the rest. What is not payload is the
+/// heap's own.
+pub(crate) fn parts_of_sampled(span: Span) -> [Block; 3] {
+    let (start, payload, bytes) = (span.start(), span.sample_payload(), span.sample_bytes());
+    let after = payload + bytes;
+    let own = |address, size| Block { address, size, state: BlockState::Metadata };
+    let block = Block { address: payload, size: bytes, state: state_of(span) };
+    [own(start, payload - start), block, own(after, span.end().saturating_sub(after))]
+}
+
+fn sampled_around(span: Span, address: usize) -> Block {
+    let parts = parts_of_sampled(span);
+    let around = |part: &&Block| (part.address..part.address + part.size).contains(&address);
+    parts.iter().find(around).copied().unwrap_or(parts[1])
 }
 
 /// The slot of a slab in which `address` lies, or the slab's tail, which is no slot.

@@ -21,6 +21,9 @@ use core::ptr::NonNull;
 unsafe trait Gives {
     fn give(&self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory>;
 
+    /// Whether blocks are no longer than what was asked for: in checked mode, in which a write past that is found.
+    fn gives_exactly(&self) -> bool;
+
     /// [`give`](Self::give), and `layout.size()` bytes are zero.
     fn give_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory>;
 
@@ -44,6 +47,11 @@ unsafe impl<L: Lock, B: Brk> Gives for Hmalloc<L, B> {
     #[inline]
     fn give(&self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         self.allocate(layout)
+    }
+
+    #[inline]
+    fn gives_exactly(&self) -> bool {
+        self.mode.wanted().is_some()
     }
 
     fn give_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
@@ -70,6 +78,11 @@ unsafe impl<L: Lock, B: Brk> Gives for ThreadHeap<'_, L, B> {
         self.allocate(layout)
     }
 
+    #[inline]
+    fn gives_exactly(&self) -> bool {
+        self.heap.gives_exactly()
+    }
+
     fn give_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         self.allocate_zeroed(layout)
     }
@@ -91,6 +104,11 @@ unsafe impl<L: Lock, B: Brk> Gives for ScopedHeap<L, B> {
     #[inline]
     fn give(&self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         self.heap.give(layout)
+    }
+
+    #[inline]
+    fn gives_exactly(&self) -> bool {
+        false
     }
 
     fn give_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
@@ -143,21 +161,27 @@ unsafe fn recut<G: Gives>(
     new: Layout,
 ) -> Result<NonNull<[u8]>, OutOfMemory> {
     if is_made_up(block, old) {
-        return heap.give(new).map(|block| whole(block, new));
+        return heap.give(new).map(|block| whole(heap, block, new));
     }
     // SAFETY: the caller's promise.
-    unsafe { heap.recut(block, old, new) }.map(|block| whole(block, new))
+    unsafe { heap.recut(block, old, new) }.map(|block| whole(heap, block, new))
+}
+
+/// Bytes of a block for `layout` that are the caller's: in checked mode what it asked for.
+#[inline]
+fn bytes<G: Gives>(heap: &G, layout: Layout) -> usize {
+    if heap.gives_exactly() { layout.size() } else { block_bytes(layout) }
 }
 
 /// The block, as long as every block for `layout` is.
 #[inline]
-fn whole(block: NonNull<u8>, layout: Layout) -> NonNull<[u8]> {
-    NonNull::slice_from_raw_parts(block, block_bytes(layout))
+fn whole<G: Gives>(heap: &G, block: NonNull<u8>, layout: Layout) -> NonNull<[u8]> {
+    NonNull::slice_from_raw_parts(block, bytes(heap, layout))
 }
 
 /// [`Gives::give_zeroed`], with zeros up to the end of the [whole](whole) block.
 fn zeroed<G: Gives>(heap: &G, layout: Layout) -> Result<NonNull<[u8]>, OutOfMemory> {
-    let filled = Layout::from_size_align(block_bytes(layout), layout.align()).unwrap_or(layout);
+    let filled = Layout::from_size_align(bytes(heap, layout), layout.align()).unwrap_or(layout);
     Ok(NonNull::slice_from_raw_parts(heap.give_zeroed(filled)?, filled.size()))
 }
 
@@ -187,7 +211,7 @@ macro_rules! implement {
         unsafe impl<$($generics)*> $($at)::+::Allocator for &$heap {
             #[inline]
             fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, $($at)::+::AllocError> {
-                Gives::give(*self, layout).map(|block| whole(block, layout)).map_err(|_| $($at)::+::AllocError)
+                Gives::give(*self, layout).map(|block| whole(*self, block, layout)).map_err(|_| $($at)::+::AllocError)
             }
 
             #[inline]

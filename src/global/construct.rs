@@ -3,6 +3,7 @@
 use super::Hmalloc;
 use super::hook::Hook;
 use super::policy::Setting;
+use crate::checked::mode::Mode;
 use crate::door::misuse::Misuse;
 use crate::global::alone::SingleThreaded;
 use crate::global::lock::{Futex, Lock};
@@ -57,7 +58,7 @@ impl Hmalloc {
 impl<L: Lock, B: Brk> Hmalloc<L, B> {
     pub(crate) const fn assemble(lock: L, source: B, policy: Policy, report: Option<fn(&str, &Misuse)>) -> Self {
         let heap = UnsafeCell::new(Heap::with_policy(source, policy));
-        Self { lock, policy: Setting::new(policy), hook: Hook::none(), report, heap }
+        Self { lock, policy: Setting::new(policy), mode: Mode::off(), hook: Hook::none(), report, heap }
     }
 
     /// A heap whose threads take turns by a lock of the program's own, that takes its memory from `source` and aborts the

@@ -1,6 +1,7 @@
 //! Freeing, for any number of threads. Errors are returned or passed to the caller's function.
 
 use super::Hmalloc;
+use super::checked::Freed;
 use super::turn::{ByHandle, Mine};
 use crate::door::misuse::{Misuse, MisuseKind};
 use crate::door::validate::{admit_seen, admit_slot};
@@ -41,6 +42,42 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         misused: impl FnOnce(&Misuse),
     ) {
         self.free_by(self.enter(), None, payload.addr(), wanted, misused);
+    }
+
+    /// The same for a block that must have been asked for with this alignment, in bytes: in checked mode, which knows that, another
+    /// one is a misuse.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Heap::free`](crate::Heap::free).
+    #[doc(hidden)]
+    #[inline(always)]
+    pub unsafe fn free_of_align_reporting(
+        &self,
+        payload: *mut u8,
+        align: usize,
+        wanted: impl FnOnce() -> bool,
+        misused: impl FnOnce(&Misuse),
+    ) {
+        match self.enter() {
+            Some(mine) => self.free_by(Some(mine), None, payload.addr(), wanted, misused),
+            None => self.free_of_align(payload.addr(), align, wanted, misused),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn free_of_align(
+        &self,
+        address: usize,
+        align: usize,
+        wanted: impl FnOnce() -> bool,
+        misused: impl FnOnce(&Misuse),
+    ) {
+        match self.checked().and_then(|checked| self.other_align(checked, address, align)) {
+            Some(misuse) => misused(&misuse),
+            None => self.free_beside(None, address, wanted, misused),
+        }
     }
 
     #[inline(always)]
@@ -87,9 +124,26 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         wanted: impl FnOnce() -> bool,
         misused: impl FnOnce(&Misuse),
     ) {
+        if let Some(checked) = self.checked() {
+            match self.checked_free(checked, address, None) {
+                Freed::Done => return,
+                Freed::Wrong(misuse) => return misused(&misuse),
+                Freed::Unchecked => {}
+            }
+        }
         match by.map_or_else(|| self.enter_beside(), |_| None) {
             Some(mine) => self.free_slow(mine, by, address, wanted, misused),
             None => self.free_centrally(by, address, wanted, misused),
+        }
+    }
+
+    /// Frees a block of which checked mode knows nothing, or which it has verified.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn free_unchecked(&self, address: usize, wanted: impl FnOnce() -> bool, misused: impl FnOnce(&Misuse)) {
+        match self.enter_beside() {
+            Some(mine) => self.free_slow(mine, None, address, wanted, misused),
+            None => self.free_centrally(None, address, wanted, misused),
         }
     }
 
@@ -105,10 +159,8 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     ) {
         match admit_slot(self.lookup(), address) {
             Some(slot) => self.free_shared_or_explain(mine, by, slot.slab, address, wanted, misused),
-            None => {
-                mine.leave();
-                self.free_centrally(by, address, wanted, misused);
-            }
+            None if self.in_center_from(mine, by, |work| work.free_live_at(address)) == Some(true) => {}
+            None => self.free_centrally(by, address, wanted, misused),
         }
     }
 
@@ -189,7 +241,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
 
     #[cold]
     #[inline(never)]
-    fn free_centrally(
+    pub(super) fn free_centrally(
         &self,
         by: ByHandle<'_>,
         address: usize,
@@ -218,7 +270,17 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     ///
     /// As for [`Heap::free_sized`](crate::Heap::free_sized).
     pub unsafe fn free_sized(&self, payload: *mut u8, layout: Layout) -> Result<(), Misuse> {
-        self.free_sized_by(self.enter().or_else(|| self.enter_beside()), None, payload.addr(), layout)
+        let mine = self.enter();
+        if mine.is_none()
+            && let Some(checked) = self.checked()
+        {
+            match self.checked_free(checked, payload.addr(), Some(layout)) {
+                Freed::Done => return Ok(()),
+                Freed::Wrong(misuse) => return Err(misuse),
+                Freed::Unchecked => return self.free_sized_unchecked(payload.addr(), layout),
+            }
+        }
+        self.free_sized_by(mine.or_else(|| self.enter_beside()), None, payload.addr(), layout)
     }
 
     #[inline(always)]
@@ -245,7 +307,12 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
                         return Ok(());
                     }
                 }
-                None => mine.leave(),
+                None => {
+                    let freed = self.in_center_after(mine, by, |work| work.free_fitting(address, layout).is_ok());
+                    if freed == Some(true) {
+                        return Ok(());
+                    }
+                }
             }
         }
         if self.free_in_handler(address) || self.free_alone(address) {

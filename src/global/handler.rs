@@ -120,6 +120,9 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             return Some(slot.slab.slot_size());
         }
         let span = self.lookup().find_below_break(address)?;
+        if span.sample_at(address) {
+            return Some(span.sample_bytes());
+        }
         (span.is(Kind::Large) && span.start() == address).then(|| span.bytes())
     }
 }

@@ -3,6 +3,8 @@
 use super::{Hmalloc, end};
 use crate::door::block::Block;
 use crate::global::lock::{Lock, Turn};
+use crate::ground::company::if_checked;
+use crate::ground::header::{Kind, MAX_SLOTS};
 use crate::heap::Heap;
 use crate::kernel::brk::{Brk, Limited};
 use crate::look::check::Corruption;
@@ -15,27 +17,65 @@ use crate::threads::gather::gather;
 struct Lent<'a, L: Lock, B: Brk> {
     owner: &'a Hmalloc<L, B>,
     turn: Turn,
+    /// Whether the program's own code has it.
+    lent: bool,
 }
 
 impl<'a, L: Lock, B: Brk> Lent<'a, L, B> {
+    /// Stops all threads. Their tiers keep their slabs.
+    fn stopped(owner: &'a Hmalloc<L, B>) -> Self {
+        owner.free_put_off();
+        Self { turn: owner.stop(), owner, lent: false }
+    }
+
     /// Stops all threads, and gives all slabs to the heap's own tier. `lent` says that the program's own code gets the heap.
     fn new(owner: &'a Hmalloc<L, B>, lent: bool) -> Self {
-        owner.free_put_off();
-        let result = Self { turn: owner.stop(), owner };
-        owner.lock.lend(lent);
+        let mut result = Self::stopped(owner);
+        result.lent = lent;
+        result.gathered()
+    }
+
+    /// Gives all slabs to the heap's own tier, in a turn in which all threads are stopped.
+    fn gathered(self) -> Self {
+        let owner = self.owner;
+        owner.lock.lend(self.lent);
         if let Some(world) = owner.lock.world() {
             // SAFETY: it is the caller's turn.
             let heap = unsafe { &mut *owner.heap.get() };
             heap.spans.has_readers = false;
             gather(world, &mut heap.tier, &mut heap.spans);
         }
+        self
+    }
+
+    /// The same, for code that only looks.
+    fn inspected(owner: &'a Hmalloc<L, B>) -> Self {
+        let mut result = Self::new(owner, true);
+        result.lent = false;
         result
+    }
+}
+
+impl<L: Lock, B: Brk> Lent<'_, L, B> {
+    /// Forgets what checked mode knows of all blocks, if the program's own code had the heap: it may have freed and allocated
+    /// any, also one that was found damaged.
+    fn forget_blocks(&self) {
+        if let Some(records) = if_checked(self.owner.mode.state()).filter(|_| self.lent) {
+            // SAFETY: it is the caller's turn.
+            let heap = unsafe { &*self.owner.heap.get() };
+            heap.spans.iter().for_each(|span| match span.as_slab() {
+                Some(_) => records.records.forget(span.start(), MAX_SLOTS),
+                None if span.is(Kind::Large) => records.records.forget(span.start(), 1),
+                None => {}
+            });
+        }
     }
 }
 
 impl<L: Lock, B: Brk> Drop for Lent<'_, L, B> {
     fn drop(&mut self) {
         let lock = &self.owner.lock;
+        self.forget_blocks();
         lock.lend(false);
         lock.world().into_iter().for_each(World::restore);
         end(lock, self.turn);
@@ -67,10 +107,32 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         use_heap(unsafe { &mut *self.heap.get() })
     }
 
+    /// [`while_stopped`](Self::while_stopped) for a process that is about to die, perhaps in a signal handler: nothing if the lock is
+    /// not free, or a thread does not end its operation in some 20 ms.
+    #[cold]
+    #[allow(dead_code, reason = "only Linux tells of a process's end")]
+    pub(super) fn while_stopped_at_once(&self, use_heap: impl FnOnce(&mut Heap<B>)) {
+        if let Some(turn) = self.stop_at_once() {
+            let _lent = Lent { turn, owner: self, lent: false }.gathered();
+            // SAFETY: as above.
+            use_heap(unsafe { &mut *self.heap.get() });
+        }
+    }
+
+    /// Calls `look`, which must be the heap's own code, while no thread is in the middle of an operation, and each tier still has
+    /// its slabs.
+    pub(super) fn while_apart<R>(&self, look: impl FnOnce(&Heap<B>, Option<&World>) -> R) -> R {
+        let _stopped = Lent::stopped(self);
+        // SAFETY: as above.
+        look(unsafe { &*self.heap.get() }, self.lock.world())
+    }
+
     /// Lends the heap to `look` for reading. As for [`with`](Self::with), `look` must not use the heap in another way;
     /// [`snapshot`](Self::snapshot) copies the heap's blocks, so that they can be used after the turn.
     pub fn inspect<R>(&self, look: impl FnOnce(&Heap<B>) -> R) -> R {
-        self.with(|heap| look(heap))
+        let _lent = Lent::inspected(self);
+        // SAFETY: it is the caller's turn, and references into the cell never outlive a turn.
+        look(unsafe { &*self.heap.get() })
     }
 
     /// Copies the heap's [`blocks`](Heap::blocks) in address order to `into`, as many as there is room for, and returns
@@ -105,9 +167,13 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// between two of their calls: those that allocate or free wait.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let mut stats = self.while_stopped(|heap| heap.stats());
+        self.with_handlers(self.while_stopped(|heap| heap.stats()))
+    }
+
+    /// Numbers with the blocks that signal handlers got while the heap was interrupted.
+    pub(super) fn with_handlers(&self, mut stats: Stats) -> Stats {
         let (blocks, bytes) = self.lock.world().map_or((0, 0), |world| world.handlers.sum());
-        stats.live_blocks += blocks;
+        stats.live_blocks += blocks + if_checked(self.mode.state()).map_or(0, |checked| checked.nothing.count());
         stats.live_bytes += bytes;
         stats.heap_bytes += bytes;
         stats.peak_heap_bytes = stats.peak_heap_bytes.max(stats.heap_bytes);
@@ -132,6 +198,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// Costs a walk over the spans, 0.5 ms for 600 MB, and the system calls for what is returned: 7 ms for 34 MB between blocks
     /// in use. Other threads wait as for [`stats`](Self::stats).
     pub fn trim(&self, keep: usize) -> usize {
+        self.empty_quarantine();
         self.while_stopped(|heap| {
             if let Some(world) = self.lock.world() {
                 // SAFETY: no slot is freed and not taken, no page in an inbox, and no thread in the middle of an operation.

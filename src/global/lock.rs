@@ -6,7 +6,7 @@
 use crate::ground::company::if_threads;
 use crate::kernel::seat::{self, Endless, Seat};
 use crate::kernel::seats::{self, SEATS};
-use crate::kernel::{around, fork};
+use crate::kernel::{around, fork, libc};
 use crate::look::debugger;
 use crate::threads::World;
 use core::mem::offset_of;
@@ -120,6 +120,17 @@ pub unsafe trait Lock {
         None
     }
 
+    /// The same, if calls look for the caller's tier at once: not in checked mode.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn world_at_hand(&self) -> Option<&World> {
+        self.world_of_threads()
+    }
+
+    /// Says whether calls look for the caller's tier at once, or ask first whether the heap is checked. The caller has the turn.
+    #[doc(hidden)]
+    fn offer(&self, _: bool) {}
+
     /// The calling thread's pointer, or 0 where pointers do not tell threads apart.
     #[doc(hidden)]
     fn thread(&self) -> usize {
@@ -144,6 +155,12 @@ pub unsafe trait Lock {
         false
     }
 
+    /// Whether it has never been taken, where signal handlers and threads are prepared for at its first use.
+    #[doc(hidden)]
+    fn is_new(&self) -> bool {
+        false
+    }
+
     /// Sets the tiers of threads, or that there is no room for any. The caller has the turn.
     #[doc(hidden)]
     fn set_world(&self, _: Option<&'static World>) {}
@@ -158,6 +175,8 @@ pub struct Futex {
     world: AtomicPtr<World>,
     /// The same if threads find theirs by their thread pointers, else null.
     world_of_threads: AtomicPtr<World>,
+    /// The same, unless the heap is checked.
+    world_at_hand: AtomicPtr<World>,
     /// Whether there can be no world.
     is_without: AtomicBool,
     /// Whether the program has promised that thread pointers tell threads apart.
@@ -177,6 +196,7 @@ impl Futex {
             seat: AtomicUsize::new(0),
             world: AtomicPtr::new(core::ptr::null_mut()),
             world_of_threads: AtomicPtr::new(core::ptr::null_mut()),
+            world_at_hand: AtomicPtr::new(core::ptr::null_mut()),
             is_without: AtomicBool::new(false),
             tells_threads: promised,
             comes_and_goes: false,
@@ -216,7 +236,7 @@ impl Futex {
     }
 
     /// Waits for a turn, or says why that would never end, or should not be done because of what `inside` says.
-    fn wait_or_doubt(&self, inside: impl Fn() -> bool) -> Result<Turn, Endless> {
+    fn wait_or_doubt(&self, inside: &dyn Fn() -> bool) -> Result<Turn, Endless> {
         let seat = self.find_seat();
         if fork::forks_with(seat) {
             // This thread holds the lock, so only this thread can have borrowed the heap.
@@ -276,7 +296,7 @@ unsafe impl Lock for Futex {
     #[cold]
     #[inline(never)]
     fn wait(&self) -> Turn {
-        self.wait_or_doubt(|| false).unwrap_or_else(|endless| endless.die())
+        self.wait_or_doubt(&|| false).unwrap_or_else(|endless| endless.die())
     }
 
     #[cold]
@@ -288,7 +308,7 @@ unsafe impl Lock for Futex {
             let seat = self.seat();
             seat.is_lost() || around::is_inside() || seat.is_stuck() && SEATS.iter().any(Seat::is_held_by_caller)
         };
-        match self.wait_or_doubt(|| self.world().is_some() && is_vain()) {
+        match self.wait_or_doubt(&|| self.world().is_some() && is_vain()) {
             Ok(turn) => Some(turn),
             Err(Endless::Inside) => None,
             Err(endless) => endless.die(),
@@ -333,6 +353,17 @@ unsafe impl Lock for Futex {
         if_threads(unsafe { self.world_of_threads.load(Acquire).as_ref() })
     }
 
+    #[inline(always)]
+    fn world_at_hand(&self) -> Option<&World> {
+        // SAFETY: as above.
+        if_threads(unsafe { self.world_at_hand.load(Acquire).as_ref() })
+    }
+
+    fn offer(&self, offered: bool) {
+        let world = if offered { self.world_of_threads.load(Acquire) } else { core::ptr::null_mut() };
+        self.world_at_hand.store(world, Release);
+    }
+
     fn thread(&self) -> usize {
         if self.tells_threads || seat::tells_threads() { seat::thread_pointer() } else { 0 }
     }
@@ -345,6 +376,12 @@ unsafe impl Lock for Futex {
     fn is_inside(&self) -> bool {
         let interrupted = self.world().is_some_and(|world| world.is_interrupted(self.thread()));
         interrupted || (around::is_inside() && !fork::is_forker())
+    }
+
+    fn is_new(&self) -> bool {
+        // Without thread pointers there are no places for handlers, either.
+        let tells_threads = self.tells_threads || libc::is_linked();
+        self.seat.load(Relaxed) == 0 && tells_threads && self.may_have_world()
     }
 
     fn may_have_world(&self) -> bool {

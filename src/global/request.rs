@@ -8,6 +8,7 @@ use crate::ground::contents::Unfilled;
 use crate::ground::size_class::{MIN_ALIGN, SizeClass};
 use crate::kernel::brk::Brk;
 use crate::threads::World;
+use crate::work::payload_of;
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
@@ -38,8 +39,10 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// Allocates in the caller's tier when the class has no slot at hand.
     #[inline(never)]
     fn allocate_slow(&self, mut mine: Mine<'_>, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        let class = if layout.align() > MIN_ALIGN { None } else { SizeClass::of_size(layout.size()) };
-        let Some(class) = class else { return self.allocate_alone_slow(mine, by, layout) };
+        if layout.align() > MIN_ALIGN {
+            return self.allocate_alone_slow(mine, by, layout);
+        }
+        let Some(class) = SizeClass::of_size(layout.size()) else { return self.allocate_large(mine, by, layout) };
         let Some(payload) = mine.tier().pop_next(class) else {
             return self.allocate_after_sweep(mine, by, layout, class);
         };
@@ -56,9 +59,11 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         layout: Layout,
         class: SizeClass,
     ) -> Result<NonNull<u8>, OutOfMemory> {
-        let payload = mine.tier().pop_alone(class, self.lookup());
+        let Some(payload) = mine.tier().pop_alone(class, self.lookup()) else {
+            return self.allocate_from(mine, by, layout);
+        };
         self.finish(mine, by);
-        payload.map_or_else(|| self.allocate_centrally(by, layout), Ok)
+        Ok(payload)
     }
 
     /// Allocates in the caller's tier when the class must look for free slots, or in the central part.
@@ -69,37 +74,77 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         by: ByHandle<'_>,
         layout: Layout,
     ) -> Result<NonNull<u8>, OutOfMemory> {
+        let Some(class) = SizeClass::of(layout) else { return self.allocate_large(mine, by, layout) };
         let tier = mine.tier();
-        let class = SizeClass::of(layout).and_then(|class| tier.find_alone(class, self.lookup()));
-        let payload = class.and_then(|class| tier.pop(class));
+        let Some(payload) = tier.find_alone(class, self.lookup()).and_then(|class| tier.pop(class)) else {
+            return self.allocate_from(mine, by, layout);
+        };
         self.finish(mine, by);
-        payload.map_or_else(|| self.allocate_centrally(by, layout), Ok)
+        Ok(payload)
+    }
+
+    /// Allocates a block that no class serves, for a caller who has its turn in its tier.
+    #[inline(never)]
+    fn allocate_large(&self, mine: Mine<'_>, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
+        match self.in_center_from(mine, by, |work| work.allocate_large(layout)) {
+            Some(Ok(span)) => Ok(payload_of(span)),
+            refused => self.allocate_centrally(by, layout, refused.is_some()),
+        }
+    }
+
+    /// Allocates in the central part, for a caller who has its turn in its tier and has found nothing there. What cannot be had
+    /// at once takes the longer way.
+    #[inline(never)]
+    fn allocate_from(&self, mine: Mine<'_>, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
+        let allocated = self.in_center_from(mine, by, |work| {
+            if work.tier.has_queued() {
+                work.retire_queued();
+            }
+            work.allocate_slow(layout)
+        });
+        match allocated {
+            Some(Ok(payload)) => Ok(payload),
+            refused => self.allocate_centrally(by, layout, refused.is_some()),
+        }
     }
 
     /// Allocates in the caller's tier if that is found on a second look, or in the central part.
     #[cold]
     #[inline(never)]
     fn allocate_beside(&self, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
+        if let Some(checked) = self.checked() {
+            return self.checked_allocate(checked, layout, false);
+        }
         match by.map_or_else(|| self.enter_beside(), |_| None) {
             Some(mine) => self.allocate_alone_slow(mine, by, layout),
-            None => self.allocate_centrally(by, layout),
+            None => self.allocate_centrally(by, layout, false),
         }
     }
 
+    /// Allocates in the central part, unless that has just `refused`; then from what all threads hold, and after the hook.
     #[cold]
     #[inline(never)]
-    fn allocate_centrally(&self, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        self.or_after_hook(layout, || self.try_centrally(by, layout))
+    pub(super) fn allocate_centrally(
+        &self,
+        by: ByHandle<'_>,
+        layout: Layout,
+        mut refused: bool,
+    ) -> Result<NonNull<u8>, OutOfMemory> {
+        self.or_after_hook(layout, || self.try_centrally(by, layout, core::mem::take(&mut refused)))
     }
 
     #[inline(always)]
-    fn try_centrally(&self, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
+    fn try_centrally(&self, by: ByHandle<'_>, layout: Layout, refused: bool) -> Result<NonNull<u8>, OutOfMemory> {
         if let Some((_, true)) = self.interrupted() {
             return self.allocate_alone(layout);
         }
-        let Some(allocated) = self.in_center(by, |work| work.allocate(layout)) else {
+        let allocate = || self.in_center(by, |work| work.allocate(layout));
+        let Some(mut allocated) = (if refused { Some(Err(OutOfMemory)) } else { allocate() }) else {
             return self.allocate_alone(layout);
         };
+        if allocated.is_err() && self.empty_quarantine() {
+            allocated = self.in_center(by, |work| work.allocate(layout)).unwrap_or(Err(OutOfMemory));
+        }
         if allocated.is_err() && self.lock.world().is_some_and(World::has_company) {
             return self.allocate_from_all(by, layout);
         }
@@ -109,7 +154,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// Allocates from what all threads' tiers hold, because there is no more memory; unless that was done just before.
     #[cold]
     #[inline(never)]
-    fn allocate_from_all(&self, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
+    pub(super) fn allocate_from_all(&self, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         if self.lock.is_inside() {
             // A signal handler: its own thread cannot be stopped.
             return Err(OutOfMemory);
@@ -125,7 +170,13 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     ///
     /// [`OutOfMemory`].
     pub fn allocate_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        self.allocate_zeroed_by(self.enter().or_else(|| self.enter_beside()), None, layout)
+        let mine = self.enter();
+        if mine.is_none()
+            && let Some(checked) = self.checked()
+        {
+            return self.checked_allocate(checked, layout, true);
+        }
+        self.allocate_zeroed_by(mine.or_else(|| self.enter_beside()), None, layout)
     }
 
     #[inline(always)]
@@ -139,7 +190,13 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             let tier = mine.tier();
             let class = SizeClass::of(layout).and_then(|class| tier.find_alone(class, self.lookup()));
             let unfilled = class.and_then(|class| tier.pop_unfilled(class, layout.size()));
-            self.finish(mine, by);
+            let unfilled = match unfilled {
+                Some(unfilled) => {
+                    self.finish(mine, by);
+                    Some(unfilled)
+                }
+                None => self.in_center_after(mine, by, |work| work.allocate_unfilled(layout)).and_then(Result::ok),
+            };
             if let Some(unfilled) = unfilled {
                 return Ok(unfilled.fill());
             }

@@ -4,12 +4,12 @@ use super::Hmalloc;
 use super::turn::{ByHandle, Mine};
 use crate::central::spans::OutOfMemory;
 use crate::door::misuse::{Misuse, MisuseKind};
-use crate::door::validate::admit_slot;
+use crate::door::validate::{Live, admit_slot};
 use crate::global::lock::Lock;
 use crate::kernel::brk::Brk;
 use crate::resize::ResizeError;
 use crate::threads::handlers::PutOff;
-use crate::work::Begun;
+use crate::work::{Begun, Work};
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
@@ -25,8 +25,15 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     ///
     /// As for [`Heap::resize`](crate::Heap::resize).
     pub unsafe fn resize(&self, payload: *mut u8, new: Layout) -> Result<NonNull<u8>, ResizeError> {
+        let mine = self.enter();
+        if mine.is_none()
+            && let Some(checked) = self.checked()
+        {
+            // SAFETY: the caller's promise.
+            return unsafe { self.checked_resize(checked, payload.addr(), None, new) };
+        }
         // SAFETY: the caller's promise.
-        unsafe { self.resize_by(self.enter().or_else(|| self.enter_beside()), None, payload.addr(), new) }
+        unsafe { self.resize_by(mine.or_else(|| self.enter_beside()), None, payload.addr(), new) }
     }
 
     /// # Safety
@@ -39,9 +46,16 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         address: usize,
         new: Layout,
     ) -> Result<NonNull<u8>, ResizeError> {
-        // SAFETY: the caller's promise.
-        if let Some(payload) = mine.and_then(|mine| unsafe { self.resize_alone(mine, by, address, new) }) {
-            return Ok(payload);
+        if let Some(mine) = mine {
+            let moved = match admit_slot(self.lookup(), address) {
+                // SAFETY: the caller's promise.
+                Some(_) => unsafe { self.resize_alone(mine, by, address, new) },
+                // SAFETY: as above.
+                None => unsafe { self.resize_after(mine, by, |work| work.begin_resize(address, new).ok()) },
+            };
+            if let Some(payload) = moved {
+                return Ok(payload);
+            }
         }
         // SAFETY: as above.
         if let Some(moved) = unsafe { self.resize_alone_or_inside(address, new) } {
@@ -57,6 +71,22 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             // SAFETY: as above.
             None => Ok(unsafe { self.resize_unlocked(address, new) }?),
         }
+    }
+
+    /// Resizes what is no slot, for a caller who has its turn in its tier. Nothing if `begin` does not, or the lock is not free.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Heap::resize`](crate::Heap::resize).
+    pub(super) unsafe fn resize_after(
+        &self,
+        mine: Mine<'_>,
+        by: ByHandle<'_>,
+        begin: impl FnOnce(&mut Work<'_, B>) -> Option<Begun>,
+    ) -> Option<NonNull<u8>> {
+        let begun = self.in_center_after(mine, by, begin).flatten()?;
+        // SAFETY: the caller's promise.
+        Some(unsafe { self.complete(by, begun) })
     }
 
     /// Resizes a slot of the caller's tier that stays one, in place or by moving it to another slot of the tier, and ends the
@@ -96,7 +126,11 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         // SAFETY: the caller's promise.
         unsafe { moving.copy() };
         let from = moving.from.addr().get();
-        if self.in_center(by, |work| work.finish_resize(old)).is_none() {
+        let finish = |work: &mut Work<'_, B>| work.finish_resize(old);
+        // A handle's tier may be in use by what a signal handler has interrupted.
+        let mine = if by.is_some() { None } else { self.enter() };
+        let finished = mine.and_then(|mine| self.in_center_after(mine, by, finish));
+        if finished.or_else(|| self.in_center(by, finish)).is_none() {
             self.put_off(PutOff::EndMove(from));
         }
         moving.to
@@ -108,7 +142,19 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     ///
     /// The [`Misuse`].
     pub fn usable_size(&self, payload: *const u8) -> Result<usize, Misuse> {
-        self.usable_size_by(self.enter(), None, payload.addr())
+        let mine = self.enter();
+        if mine.is_none()
+            && let Some(checked) = self.checked()
+            && let Some(size) = self.checked_size(checked, payload.addr())
+        {
+            return size;
+        }
+        self.usable_size_by(mine, None, payload.addr())
+    }
+
+    /// Bytes of a block of which checked mode knows nothing.
+    pub(super) fn usable_size_unchecked(&self, address: usize) -> Result<usize, Misuse> {
+        self.usable_size_by(self.enter_beside(), None, address)
     }
 
     pub(super) fn usable_size_by(
@@ -119,19 +165,32 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     ) -> Result<usize, Misuse> {
         if let Some(mine) = mine {
             let slot = admit_slot(self.lookup(), address).filter(|slot| !slot.slab.is_freed_by_others());
-            let size = slot.map(|slot| slot.slab.slot_size());
+            let Some(slot) = slot else { return self.usable_size_after(mine, by, address) };
+            let size = slot.slab.slot_size();
             mine.leave();
-            if let Some(size) = size {
-                return Ok(size);
-            }
+            return Ok(size);
         }
+        self.usable_size_centrally(by, address)
+    }
+
+    /// Measures what is no slot of a slab where others have freed none.
+    #[inline(never)]
+    fn usable_size_after(&self, mine: Mine<'_>, by: ByHandle<'_>, address: usize) -> Result<usize, Misuse> {
+        match self.in_center_after(mine, by, |work| work.admit(address).map(Live::bytes)) {
+            Some(Some(size)) => Ok(size),
+            _ => self.usable_size_centrally(by, address),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn usable_size_centrally(&self, by: ByHandle<'_>, address: usize) -> Result<usize, Misuse> {
         let unlocked = self.bytes_alone(address).or_else(|| self.bytes_inside(address));
         if let Some(bytes) = unlocked {
             return Ok(bytes);
         }
-        let measured = self.in_center(by, |work| {
-            work.admit(address).map(crate::door::validate::Live::bytes).ok_or_else(|| work.explain(address))
-        });
+        let measured =
+            self.in_center(by, |work| work.admit(address).map(Live::bytes).ok_or_else(|| work.explain(address)));
         let unknown = Misuse { kind: MisuseKind::NotABlock, address, found: None };
         measured.unwrap_or_else(|| self.bytes_unlocked(address).ok_or(unknown))
     }

@@ -1,6 +1,7 @@
 //! Requests of Rust programs: null for an error, and misuse by the heap's policy.
 
 use super::Hmalloc;
+use super::checked::Freed;
 use super::turn::{ByHandle, Mine};
 use crate::central::spans::OutOfMemory;
 use crate::door::validate::{admit_seen, admit_slot};
@@ -8,7 +9,10 @@ use crate::global::lock::Lock;
 use crate::ground::header::Slab;
 use crate::ground::policy::Policy;
 use crate::kernel::brk::Brk;
+use crate::kernel::watchers::{TELLS, tell_allocated, tell_freed};
+use crate::resize::ResizeError;
 use crate::threads::handlers::PutOff;
+use crate::work::Work;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
 
@@ -16,27 +20,60 @@ use core::ptr::{NonNull, null_mut};
 unsafe impl<L: Lock, B: Brk> GlobalAlloc for Hmalloc<L, B> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        or_null(self.allocate(layout))
+        told(or_null(self.allocate(layout)), layout)
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        or_null(self.allocate_zeroed(layout))
+        if !TELLS {
+            return or_null(self.allocate_zeroed(layout));
+        }
+        // The zeros are written after a watcher was told of the block.
+        let block = told(or_null(self.allocate(layout)), layout);
+        if !block.is_null() {
+            // SAFETY: a new block of this layout.
+            unsafe { block.write_bytes(0, layout.size()) };
+        }
+        block
     }
 
     #[inline]
     unsafe fn dealloc(&self, payload: *mut u8, layout: Layout) {
+        if TELLS {
+            tell_freed(payload);
+        }
         self.dealloc_by(self.enter(), None, payload.addr(), layout);
     }
 
     #[inline]
     unsafe fn realloc(&self, payload: *mut u8, old: Layout, new_size: usize) -> *mut u8 {
         let Ok(new) = Layout::from_size_align(new_size, old.align()) else { return null_mut() };
+        if TELLS {
+            // SAFETY: the caller's promise.
+            return unsafe { self.moved(payload, old, new) };
+        }
         self.realloc_by(self.enter(), None, payload, old, new)
     }
 }
 
 impl<L: Lock, B: Brk> Hmalloc<L, B> {
+    /// Resizes a block by moving it, so that a watcher sees which bytes were written.
+    ///
+    /// # Safety
+    ///
+    /// As for [`GlobalAlloc::realloc`].
+    unsafe fn moved(&self, payload: *mut u8, old: Layout, new: Layout) -> *mut u8 {
+        // SAFETY: a new block is as long as it was asked for, and the old one by the caller's promise.
+        unsafe {
+            let block = self.alloc(new);
+            if !block.is_null() {
+                block.copy_from_nonoverlapping(payload, old.size().min(new.size()));
+                self.dealloc(payload, old);
+            }
+            block
+        }
+    }
+
     /// Frees a block of this layout; the policy decides about a misuse.
     #[inline(always)]
     pub(super) fn dealloc_by(&self, mine: Option<Mine<'_>>, by: ByHandle<'_>, address: usize, layout: Layout) {
@@ -49,7 +86,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
                 mine.leave();
             }
             Some(seen) => self.dealloc_shared(mine, by, seen.slot.slab, address, layout),
-            None => self.dealloc_slow(mine, by, address, layout),
+            None => self.dealloc_from(mine, by, address, layout),
         }
     }
 
@@ -81,6 +118,16 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[cold]
     #[inline(never)]
     fn dealloc_beside(&self, by: ByHandle<'_>, address: usize, layout: Layout) {
+        if let Some(checked) = self.checked() {
+            match self.checked_free(checked, address, Some(layout)) {
+                Freed::Done => return,
+                Freed::Wrong(misuse) => return self.policy().apply("free", &misuse),
+                Freed::Unchecked => {
+                    let freed = self.free_sized_unchecked(address, layout);
+                    return freed.unwrap_or_else(|misuse| self.policy().apply("free", &misuse));
+                }
+            }
+        }
         match by.map_or_else(|| self.enter_beside(), |_| None) {
             Some(mine) => self.dealloc_slow(mine, by, address, layout),
             None => self.dealloc_centrally(by, address, layout),
@@ -103,10 +150,18 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     fn dealloc_slow(&self, mine: Mine<'_>, by: ByHandle<'_>, address: usize, layout: Layout) {
         match admit_slot(self.lookup(), address) {
             Some(slot) => self.dealloc_shared(mine, by, slot.slab, address, layout),
-            None => {
-                mine.leave();
-                self.dealloc_centrally(by, address, layout);
-            }
+            None => self.dealloc_from(mine, by, address, layout),
+        }
+    }
+
+    /// Frees what is no slot, or one in a region: in the central part. What that does not free at once takes the longer way.
+    #[inline(never)]
+    fn dealloc_from(&self, mine: Mine<'_>, by: ByHandle<'_>, address: usize, layout: Layout) {
+        let free =
+            |work: &mut Work<'_, B>| work.free_filled(address, layout) || work.free_fitting(address, layout).is_ok();
+        let freed = self.in_center_from(mine, by, free);
+        if freed != Some(true) {
+            self.dealloc_centrally(by, address, layout);
         }
     }
 
@@ -131,6 +186,17 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[cold]
     #[inline(never)]
     fn realloc_beside(&self, by: ByHandle<'_>, payload: *mut u8, old: Layout, new: Layout) -> *mut u8 {
+        if let Some(checked) = self.checked() {
+            // SAFETY: the caller of `realloc` does not use the old block any more.
+            return match unsafe { self.checked_resize(checked, payload.addr(), Some(old), new) } {
+                Ok(moved) => moved.as_ptr(),
+                Err(ResizeError::OutOfMemory) => null_mut(),
+                Err(ResizeError::Misuse(misuse)) => {
+                    self.policy().apply("realloc", &misuse);
+                    null_mut()
+                }
+            };
+        }
         match by.map_or_else(|| self.enter_beside(), |_| None) {
             Some(mine) => self.realloc_slow(mine, by, payload, old, new),
             None => self.realloc_centrally(by, payload, old, new),
@@ -145,10 +211,10 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         let moved = match slot {
             // SAFETY: the caller of `realloc` does not use the old block any more.
             Some(_) => unsafe { self.resize_alone(mine, by, address, new) },
-            None => {
-                mine.leave();
-                None
-            }
+            // SAFETY: as above.
+            None => unsafe {
+                self.resize_after(mine, by, |work| work.begin_resize_fitting(address, old, new).ok()?.ok())
+            },
         };
         moved.map_or_else(|| self.realloc_centrally(by, payload, old, new), NonNull::as_ptr)
     }
@@ -180,6 +246,15 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             }
         }
     }
+}
+
+/// Tells whoever watches of a new block.
+#[inline(always)]
+fn told(block: *mut u8, layout: Layout) -> *mut u8 {
+    if TELLS && !block.is_null() {
+        tell_allocated(block, layout.size());
+    }
+    block
 }
 
 fn or_null<E>(result: Result<NonNull<u8>, E>) -> *mut u8 {

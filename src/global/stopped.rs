@@ -13,6 +13,10 @@ use crate::work::Work;
 /// A heap of fewer bytes makes no system calls of its own accord that a filter might forbid.
 const SMALL: usize = 32 << 20;
 
+/// How often a process that is about to die tries to get the lock.
+#[allow(dead_code, reason = "only Linux tells of a process's end")]
+const TRIES: usize = 1000;
+
 /// The barrier for what a heap does of its own accord: a sandbox may have forbidden small programs what others need.
 fn barrier_for<B: Brk>(heap: &Heap<B>) -> fn() {
     if heap.spans.heap_bytes() < SMALL { barrier::pass_all_quietly } else { barrier::pass_all }
@@ -77,6 +81,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
                     slack_kept: &mut heap.slack_kept,
                     world: Some(world),
                     wants_rest: false,
+                    unnamed: None,
                 };
                 work.tier.drain(&work.spans.map.lookup);
                 work.retire_queued();
@@ -131,6 +136,32 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             super::end(&self.lock, turn);
             tasks::sleep(1);
         }
+    }
+}
+
+impl<L: Lock, B: Brk> Hmalloc<L, B> {
+    /// The same, if that needs no wait but for the end of other threads' operations: not in a handler that has interrupted one of
+    /// its own thread, and not while another thread has the lock.
+    #[cold]
+    #[allow(dead_code, reason = "only Linux tells of a process's end")]
+    pub(super) fn stop_at_once(&self) -> Option<Turn> {
+        let thread = self.lock.thread();
+        if self.lock.world().is_some_and(|world| world.is_interrupted(thread)) {
+            return None;
+        }
+        // Others mostly have it for less than a microsecond.
+        let try_lock = |_| {
+            core::hint::spin_loop();
+            self.lock.try_lock()
+        };
+        if !(0..TRIES).any(try_lock) {
+            return None;
+        }
+        if self.lock.world().is_none_or(|world| world.stop(thread, barrier::pass_all)) {
+            return Some(Turn::Taken);
+        }
+        super::end(&self.lock, Turn::Taken);
+        None
     }
 }
 

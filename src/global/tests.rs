@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 mod killed;
+mod put_off;
 mod threads;
 
 const KIB: usize = 1 << 10;

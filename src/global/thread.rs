@@ -5,6 +5,7 @@ use super::turn::Mine;
 use crate::central::spans::OutOfMemory;
 use crate::door::misuse::Misuse;
 use crate::global::lock::Lock;
+use crate::ground::company::if_threads;
 use crate::kernel::brk::Brk;
 use crate::resize::ResizeError;
 use crate::threads::OwnTier;
@@ -66,9 +67,11 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
 }
 
 impl<L: Lock, B: Brk> ThreadHeap<'_, L, B> {
+    /// Its tier. Without one its calls are the heap's own, which ask whether that is in checked mode: such a heap has no handles
+    /// with tiers.
     #[inline(always)]
     pub(super) fn by(&self) -> Option<&OwnTier> {
-        self.own.as_ref().map(|own| own.0)
+        if_threads(self.own.as_ref().map(|own| own.0))
     }
 
     #[inline(always)]
@@ -93,7 +96,8 @@ impl<L: Lock, B: Brk> ThreadHeap<'_, L, B> {
     ///
     /// [`OutOfMemory`].
     pub fn allocate_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        self.heap.allocate_zeroed_by(self.enter(), self.by(), layout)
+        let Some(by) = self.by() else { return self.heap.allocate_zeroed(layout) };
+        self.heap.allocate_zeroed_by(self.enter(), Some(by), layout)
     }
 
     /// [`Heap::free`](crate::Heap::free), of a block of any thread.
@@ -122,7 +126,11 @@ impl<L: Lock, B: Brk> ThreadHeap<'_, L, B> {
     ///
     /// As for [`Heap::free`](crate::Heap::free).
     pub unsafe fn free_sized(&self, payload: *mut u8, layout: Layout) -> Result<(), Misuse> {
-        self.heap.free_sized_by(self.enter(), self.by(), payload.addr(), layout)
+        let Some(by) = self.by() else {
+            // SAFETY: the caller's promise.
+            return unsafe { self.heap.free_sized(payload, layout) };
+        };
+        self.heap.free_sized_by(self.enter(), Some(by), payload.addr(), layout)
     }
 
     /// [`Heap::resize`](crate::Heap::resize), of a block of any thread.
@@ -135,8 +143,12 @@ impl<L: Lock, B: Brk> ThreadHeap<'_, L, B> {
     ///
     /// As for [`Heap::resize`](crate::Heap::resize).
     pub unsafe fn resize(&self, payload: *mut u8, new: Layout) -> Result<NonNull<u8>, ResizeError> {
-        // SAFETY: the caller's promise.
-        unsafe { self.heap.resize_by(self.enter(), self.by(), payload.addr(), new) }
+        let Some(by) = self.by() else {
+            // SAFETY: the caller's promise.
+            return unsafe { self.heap.resize(payload, new) };
+        };
+        // SAFETY: as above.
+        unsafe { self.heap.resize_by(self.enter(), Some(by), payload.addr(), new) }
     }
 
     /// [`Heap::usable_size`](crate::Heap::usable_size), of a block of any thread.
@@ -145,7 +157,8 @@ impl<L: Lock, B: Brk> ThreadHeap<'_, L, B> {
     ///
     /// The [`Misuse`].
     pub fn usable_size(&self, payload: *const u8) -> Result<usize, Misuse> {
-        self.heap.usable_size_by(self.enter(), self.by(), payload.addr())
+        let Some(by) = self.by() else { return self.heap.usable_size(payload) };
+        self.heap.usable_size_by(self.enter(), Some(by), payload.addr())
     }
 }
 

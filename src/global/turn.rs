@@ -1,18 +1,16 @@
-//! Turns: in the caller's own tier without a lock, or in the central part under it.
+//! Turns in the caller's own tier, without a lock; and which tier that is.
 
 use super::Hmalloc;
-use crate::global::lock::{Lock, Turn};
+use crate::global::lock::Lock;
 use crate::ground::header::Slab;
 use crate::ground::page_map::Lookup;
+use crate::ground::record::UNKNOWN;
 use crate::heap::Heap;
 use crate::kernel::brk::Brk;
 use crate::kernel::seat;
-use crate::look::debugger;
 use crate::threads::own::BY_HANDLE;
 use crate::threads::{OwnTier, WORLD_BYTES, World};
 use crate::tier::Tier;
-use crate::tier::others::Others;
-use crate::work::Work;
 
 /// The tier of a handle; `None` where the calling thread has its own.
 pub(super) type ByHandle<'a> = Option<&'a OwnTier>;
@@ -20,7 +18,7 @@ pub(super) type ByHandle<'a> = Option<&'a OwnTier>;
 /// A turn in the caller's own tier.
 pub(super) struct Mine<'a> {
     /// The thread's tier; `None` if it is the heap's, for there is one thread.
-    own: Option<&'a OwnTier>,
+    pub(super) own: Option<&'a OwnTier>,
     /// The heap's, in that case.
     only: *mut Tier,
 }
@@ -45,6 +43,18 @@ impl<'a> Mine<'a> {
         self.own.is_none_or(|own| own.number() == slab.owner_word())
     }
 
+    /// The thread, as records name it.
+    #[inline(always)]
+    pub(super) fn task(&self) -> u32 {
+        self.own.map_or(UNKNOWN, OwnTier::task)
+    }
+
+    /// Whether only the caller frees slots of the tier.
+    #[inline(always)]
+    pub(super) fn is_alone(&self) -> bool {
+        self.own.is_some_and(|own| !own.others.is_shared())
+    }
+
     /// Whether it is tier number `number`.
     #[inline(always)]
     pub(super) fn is(&self, number: u16) -> bool {
@@ -60,13 +70,6 @@ impl<'a> Mine<'a> {
     }
 }
 
-/// A turn in the central part.
-struct Center<'a> {
-    turn: Turn,
-    /// The tier that is used in it, unless it is the heap's own.
-    own: Option<&'a OwnTier>,
-}
-
 impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// Begins a turn in the caller's own tier. Not if it has none, or is not to use it now: then it takes a turn in the
     /// central part.
@@ -76,22 +79,36 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             // SAFETY: the heap is there; no reference is made.
             return Some(Mine { own: None, only: unsafe { &raw mut (*self.heap.get()).tier } });
         }
-        let world = self.lock.world_of_threads()?;
+        let world = self.lock.world_at_hand()?;
         let thread = seat::thread_pointer();
         let own = world.table.guess(thread);
         own.lease.enter(thread).then(|| Mine::of(own))
     }
 
     /// [`enter`](Self::enter) where that was not possible, for a thread whose first entry in the table is another's: one of
-    /// sixty where ten threads have tiers.
+    /// sixty where ten threads have tiers. `None` at compile time where none has: what would be done then is not in the program.
+    #[inline(always)]
+    pub(super) fn enter_beside(&self) -> Option<Mine<'_>> {
+        if cfg!(feature = "threads") { self.enter_beside_slow() } else { None }
+    }
+
     #[cold]
     #[inline(never)]
-    pub(super) fn enter_beside(&self) -> Option<Mine<'_>> {
+    fn enter_beside_slow(&self) -> Option<Mine<'_>> {
         // Asked first: without such tiers there may be no thread pointer to read.
         let world = self.lock.world_of_threads()?;
         let thread = seat::thread_pointer();
         let own = world.table.find(thread)?;
         own.lease.enter(thread).then(|| Mine::of(own))
+    }
+
+    /// [`enter`](Self::enter) in checked mode, in which no tier is at hand.
+    #[inline(always)]
+    pub(super) fn enter_checked(&self) -> Option<Mine<'_>> {
+        let world = self.lock.world_of_threads()?;
+        let thread = seat::thread_pointer();
+        let own = world.table.guess(thread);
+        if own.lease.enter(thread) { Some(Mine::of(own)) } else { self.enter_beside() }
     }
 
     /// The part of the page map that is read without the lock.
@@ -101,85 +118,10 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         unsafe { &(*self.heap.get()).spans.map.lookup }
     }
 
-    /// Calls `use_heap` in a turn in the central part, with the tier of a handle, or the caller's own
-    /// if it has one. `None` if the caller [must not wait](Self::begin) for that.
-    ///
-    /// What is not `use_heap` stands once in a program, and not at each call of this.
-    #[inline(always)]
-    pub(super) fn in_center<R>(&self, handle: ByHandle<'_>, use_heap: impl FnOnce(&mut Work<'_, B>) -> R) -> Option<R> {
-        if L::ALONE {
-            // SAFETY: it is always the caller's turn, and references into the cell never outlive a call.
-            let heap = unsafe { &mut *self.heap.get() };
-            if heap.spans.first.is_none() && !self.lock.comes_and_goes() {
-                debugger::enter(None, core::ptr::from_ref(self).addr(), &Self::OFFSETS);
-            }
-            return Some(use_heap(&mut heap.work()));
-        }
-        let (mut work, center) = self.enter_center(handle)?;
-        let result = use_heap(&mut work);
-        self.leave_center(&mut work, center, handle);
-        Some(result)
-    }
-
-    /// Begins a turn in the central part.
-    #[inline(never)]
-    fn enter_center<'a>(&'a self, handle: ByHandle<'a>) -> Option<(Work<'a, B>, Center<'a>)> {
-        let turn = self.begin()?;
-        // SAFETY: it is the caller's turn, and references into the cell never outlive a turn.
-        let heap = unsafe { &mut *self.heap.get() };
-        // A handle's tier may be in the middle of an operation, if this is a signal handler.
-        let own = handle.filter(|own| !own.lease.is_busy()).or_else(|| self.own_tier(heap));
-        let world = self.lock.world();
-        let Some(own) = own else {
-            heap.spans.has_readers = world.is_some();
-            return Some((Work { world, ..heap.work() }, Center { turn, own }));
-        };
-        own.lease.enter_center();
-        let work = Work {
-            // SAFETY: the caller owns it, has the lock, and is in no other operation.
-            tier: unsafe { &mut *own.tier() },
-            spans: &mut heap.spans,
-            slack_kept: &mut heap.slack_kept,
-            world,
-            common: Some(&mut heap.tier),
-            wants_rest: false,
-        };
-        work.tier.draining = work.spans.is_draining();
-        work.spans.has_readers = world.is_some_and(World::has_company);
-        Some((work, Center { turn, own: Some(own) }))
-    }
-
-    /// Ends a turn in the central part, and does what it has left to do.
-    #[inline(never)]
-    fn leave_center(&self, work: &mut Work<'_, B>, center: Center<'_>, handle: ByHandle<'_>) {
-        let Some(own) = center.own else { return super::end(&self.lock, center.turn) };
-        let rest = work.wants_rest() && work.may_rest();
-        let twice = work.tier.company().is_some_and(Others::has_found_twice);
-        own.lease.leave();
-        super::end(&self.lock, center.turn);
-        let put_off = self.lock.world().is_some_and(|world| world.handlers.has_put_off());
-        if rest || twice || put_off {
-            self.catch_up(rest, twice, handle);
-        }
-    }
-
-    /// What a turn in the central part has left to do.
-    #[cold]
-    #[inline(never)]
-    fn catch_up(&self, rest: bool, twice: bool, handle: ByHandle<'_>) {
-        if rest {
-            self.rest();
-        }
-        if twice {
-            self.report_twice(handle);
-        }
-        self.free_put_off();
-    }
-
     /// The tier of the calling thread, which has the turn. One is made for it if threads can have tiers; if the one that it
     /// has is in the middle of an operation, this is a signal handler and gets a spare one.
     #[inline(always)]
-    fn own_tier(&self, heap: &mut Heap<B>) -> Option<&OwnTier> {
+    pub(super) fn own_tier(&self, heap: &mut Heap<B>) -> Option<&OwnTier> {
         let found = self.lock.world_of_threads().and_then(|world| world.table.find(seat::thread_pointer()));
         found.filter(|own| !own.lease.is_busy()).or_else(|| self.own_tier_slow(heap))
     }
@@ -193,7 +135,11 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         }
         let world = self.world(heap)?;
         let found = world.table.find(thread).filter(|own| !own.lease.is_busy());
-        found.or_else(|| world.register(thread, |bytes| heap.spans.map_for_threads(bytes)))
+        found.or_else(|| {
+            let own = world.register(thread, |bytes| heap.spans.map_for_threads(bytes))?;
+            Self::sample_new(own, heap);
+            Some(own)
+        })
     }
 
     /// The tiers of threads, if the caller is a signal handler that has interrupted its own thread in the middle of an
@@ -214,8 +160,13 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         let turn = self.begin()?;
         // SAFETY: it is the caller's turn, and references into the cell never outlive a turn.
         let heap = unsafe { &mut *self.heap.get() };
+        if self.mode.wanted().is_some() {
+            super::end(&self.lock, turn);
+            return None;
+        }
         let own =
             self.world(heap).and_then(|world| world.register(BY_HANDLE, |bytes| heap.spans.map_for_threads(bytes)));
+        own.into_iter().for_each(|own| Self::sample_new(own, heap));
         super::end(&self.lock, turn);
         own
     }
@@ -238,6 +189,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             let mapping = heap.spans.map_for_threads(WORLD_BYTES).ok();
             // SAFETY: the mapping is new, zero, and stays.
             self.lock.set_world(mapping.map(|mapping| unsafe { World::make(mapping) }));
+            self.lock.offer(self.mode.wanted().is_none());
         }
         self.lock.world()
     }

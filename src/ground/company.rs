@@ -1,8 +1,14 @@
-//! Whether a heap can have several tiers: the cargo feature `threads`.
+//! Whether a heap can have several tiers: the cargo feature `threads`; and whether it can be checked: `checked`.
 
 /// What there is of other tiers. Without the feature `threads` there is nothing, at compile time: what would be done with it is
 /// left out of the program.
 #[inline(always)]
 pub(crate) fn if_threads<T>(company: Option<T>) -> Option<T> {
     if cfg!(feature = "threads") { company } else { None }
+}
+
+/// What there is for checked mode. Without the feature `checked` there is nothing, at compile time.
+#[inline(always)]
+pub(crate) fn if_checked<T>(state: Option<T>) -> Option<T> {
+    if cfg!(feature = "checked") { state } else { None }
 }

@@ -23,6 +23,11 @@ impl Unfilled {
         Self { payload, dirty }
     }
 
+    /// The block, without the zeros.
+    pub(crate) fn leave(self) -> NonNull<u8> {
+        self.payload
+    }
+
     /// Writes the zeros, and returns the block.
     pub(crate) fn fill(self) -> NonNull<u8> {
         // SAFETY: by the promise that was made to `new`.

@@ -25,7 +25,7 @@
 //! 0       8            12         16      18     20       22     24               152     168    176    184      192
 //!                                                                +----------------+-------+
 //!                                                                | in other spans | links in the index of free
-//!                                                                | (not used)     | spans, the break that a foreign
+//!                                                                | a sampled block| spans, the break that a foreign
 //!                                                                |                | owner left, pages that are zero
 //!                                                                +----------------+ or dirty
 //!                                                                24               128     168
@@ -41,10 +41,12 @@
 mod fields;
 mod page;
 mod record;
+mod sample;
 mod slab;
 mod span;
 
 pub use page::PAGE;
 pub(crate) use page::{PAGE_SHIFT, pages_of};
-pub(crate) use record::{Handle, Header, Kind, MAX_SLOTS, Place, RECORD_OFFSETS, Slab, Span};
+pub(crate) use record::{BITMAP_WORDS, Handle, Header, Kind, MAX_SLOTS, Place, RECORD_OFFSETS, Slab, Span};
+pub(crate) use sample::Shot;
 pub(crate) use slab::Shape;

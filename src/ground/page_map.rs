@@ -78,6 +78,7 @@ impl Lookup {
 
     /// Whether a header is the record of the page at which it says its span starts. If that is in a region, this is not known
     /// here, and the answer is no.
+    #[inline]
     pub(crate) fn is_own_record(&self, span: Span) -> bool {
         self.find_below_break(span.start()) == Some(span)
     }

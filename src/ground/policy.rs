@@ -1,6 +1,6 @@
 //! The policy: what is done about a misuse, or about a break that was lowered below blocks in use.
 
-use crate::kernel::line::Line;
+use crate::kernel::line::Text;
 use crate::kernel::sys;
 
 /// What [`Hmalloc`](crate::Hmalloc) does about a [`Misuse`](crate::Misuse), and any heap about a break that another
@@ -23,7 +23,7 @@ pub enum Policy {
 impl Policy {
     /// Writes the line to standard error unless the policy is to ignore. Aborts if the policy says so.
     #[cold]
-    pub(crate) fn say(self, line: &Line) {
+    pub(crate) fn say<const MAX: usize>(self, line: &Text<MAX>) {
         match self {
             Self::Ignore => {}
             Self::Report => sys::write_to_stderr(line.as_bytes()),

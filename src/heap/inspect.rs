@@ -9,6 +9,7 @@ use crate::look::blocks::{Blocks, SpanInfos};
 use crate::look::check;
 use crate::look::histogram::Histogram;
 use crate::look::map::Map;
+use crate::look::report::{self, Report};
 use crate::look::stats::Stats;
 use crate::tier::Tier;
 
@@ -31,6 +32,9 @@ impl<B: Brk> Heap<B> {
     pub fn trim(&mut self, keep: usize) -> usize {
         // A break that was lowered below headers must be noticed before a header is read.
         self.spans.is_break_at_end();
+        while let Some(span) = self.spans.give_up_held() {
+            self.spans.free_span(span);
+        }
         self.tier.retire_idle(&mut self.spans);
         let returned = self.spans.lower(keep) + self.spans.return_regions() + self.spans.return_aside();
         returned + self.tier.return_inside(&mut self.spans) + self.spans.return_free_spans()
@@ -117,6 +121,24 @@ impl<B: Brk> Heap<B> {
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats::of(&self.spans, self.spans())
+    }
+
+    /// Where the memory is, and why it is not going back: see [`Report`]. Allocates nothing; costs four walks over the spans, and a
+    /// look at the bits of each slab's slots.
+    ///
+    /// ```
+    /// # use hmalloc::{Heap, brk::Reserved};
+    /// let mut heap = Heap::new(Reserved::new());
+    /// heap.allocate(core::alloc::Layout::new::<u64>())?;
+    /// let report = heap.report();
+    /// assert_eq!(report.stats, heap.stats());
+    /// assert!(report.to_string().contains("in 1 live block,"));
+    /// # Ok::<(), hmalloc::OutOfMemory>(())
+    /// ```
+    #[must_use]
+    pub fn report(&self) -> Report {
+        // SAFETY: there are no owners but the one of this heap.
+        unsafe { report::report(&self.spans, &self.tier, None) }
     }
 
     /// How large live blocks are. Allocates nothing; costs what [`stats`](Self::stats) does.

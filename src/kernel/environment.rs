@@ -3,7 +3,9 @@
 //! They are copied once, because the program may move, free or overwrite its environment later. In a program with more
 //! rights than its caller, who wrote the environment, they are not read at all.
 
+use crate::kernel::backtrace::leave_out;
 use crate::kernel::line::say;
+use crate::kernel::modules::code_around;
 use crate::kernel::sys::STDERR;
 use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char, c_int};
@@ -13,6 +15,8 @@ use syscalls::{Sysno, syscall};
 
 /// The longest path that the kernel accepts, with its closing 0.
 const PATH_MAX: usize = 4096;
+/// The longest value of `HMALLOC_CHECKED`; what is longer is no words that mean anything.
+const WORDS_MAX: usize = 32;
 /// The entry of the auxiliary vector that says whether the program has more rights than its caller.
 const AT_SECURE: usize = 23;
 
@@ -32,16 +36,41 @@ pub struct Settings {
     pub policy: Option<usize>,
     /// At exit, print the heap in one line.
     pub stats: bool,
+    /// At exit, say where the memory is and why it is not going back.
+    pub report: bool,
     /// At exit, check the whole heap.
     pub check: bool,
+    /// The words behind `HMALLOC_CHECKED`, with zeros up to the end.
+    checked: [u8; WORDS_MAX],
     /// A path that ends with a 0. Empty: standard error.
     log: [u8; PATH_MAX],
+    /// Where the profile goes: a path that ends with a 0. Empty: there is none.
+    profile: [u8; PATH_MAX],
+    /// Bytes from a sample to the next; `None`: the usual.
+    pub every: Option<usize>,
+    /// Whether sampled blocks are guarded: 1, or the bytes from one to the next.
+    pub guards: Option<usize>,
 }
 
 impl Settings {
-    /// The file that the line of `stats` goes to instead of standard error.
+    /// The words behind `HMALLOC_CHECKED`.
+    pub fn checked(&self) -> &[u8] {
+        self.checked.split(|&byte| byte == 0).next().unwrap_or_default()
+    }
+
+    /// The file that the lines of `stats` and `report` go to instead of standard error.
     pub fn log(&self) -> Option<&CStr> {
         CStr::from_bytes_until_nul(&self.log).ok().filter(|path| !path.is_empty())
+    }
+
+    /// Whether requests are to be sampled.
+    pub fn samples(&self) -> bool {
+        self.guards.is_some() || self.profile().is_some()
+    }
+
+    /// The file that the profile goes to at exit.
+    pub fn profile(&self) -> Option<&CStr> {
+        CStr::from_bytes_until_nul(&self.profile).ok().filter(|path| !path.is_empty())
     }
 }
 
@@ -50,8 +79,17 @@ struct Shared(UnsafeCell<Settings>);
 // SAFETY: only the thread that raised `STATE` to `READING` writes, and threads read only after `READ`.
 unsafe impl Sync for Shared {}
 
-static SETTINGS: Shared =
-    Shared(UnsafeCell::new(Settings { policy: None, stats: false, check: false, log: [0; PATH_MAX] }));
+static SETTINGS: Shared = Shared(UnsafeCell::new(Settings {
+    policy: None,
+    stats: false,
+    report: false,
+    check: false,
+    checked: [0; WORDS_MAX],
+    log: [0; PATH_MAX],
+    profile: [0; PATH_MAX],
+    every: None,
+    guards: None,
+}));
 
 weak!(hmalloc_environment, "environ", &'static usize);
 weak!(hmalloc_environment_auxiliary, "getauxval", extern "C" fn(usize) -> usize);
@@ -85,14 +123,36 @@ fn fill(settings: &mut Settings, policies: &[&str]) {
         let _ = say(STDERR, format_args!("HMALLOC_POLICY is none of ignore, report, abort: abort it is"));
     }
     settings.stats = is_on("HMALLOC_STATS");
+    settings.report = is_on("HMALLOC_REPORT");
     settings.check = is_on("HMALLOC_CHECK");
-    let path = variable("HMALLOC_LOG").map_or(&[0][..], CStr::to_bytes_with_nul);
-    match settings.log.get_mut(..path.len()) {
-        Some(place) => place.copy_from_slice(path),
-        None => {
-            let _ = say(STDERR, format_args!("HMALLOC_LOG is no path, being too long: standard error it is"));
-        }
+    let words = variable("HMALLOC_CHECKED").map_or(&b""[..], CStr::to_bytes);
+    let kept = words.len().min(WORDS_MAX);
+    settings.checked[..kept].copy_from_slice(&words[..kept]);
+    if !copy_path("HMALLOC_LOG", &mut settings.log) {
+        let _ = say(STDERR, format_args!("HMALLOC_LOG is no path, being too long: standard error it is"));
     }
+    if !copy_path("HMALLOC_PROFILE", &mut settings.profile) {
+        let _ = say(STDERR, format_args!("HMALLOC_PROFILE is no path, being too long: there is no profile"));
+    }
+    settings.every = number("HMALLOC_PROFILE_EVERY", "the usual it is");
+    settings.guards = number("HMALLOC_GUARDS", "there are no guards").filter(|&bytes| bytes > 0);
+}
+
+/// Copies a path, or an empty one. False if it is too long.
+fn copy_path(name: &str, into: &mut [u8; PATH_MAX]) -> bool {
+    let path = variable(name).map_or(&[0][..], CStr::to_bytes_with_nul);
+    let place = into.get_mut(..path.len());
+    place.map(|place| place.copy_from_slice(path)).is_some()
+}
+
+/// The value of a variable that is a number of bytes. Another one is named, with what happens `instead`.
+fn number(name: &str, instead: &str) -> Option<usize> {
+    let word = variable(name).filter(|word| !word.is_empty())?;
+    let number = word.to_str().ok().and_then(|word| word.parse().ok());
+    if number.is_none() {
+        let _ = say(STDERR, format_args!("{name} is no number of bytes: {instead}"));
+    }
+    number
 }
 
 fn is_on(name: &str) -> bool {
@@ -136,6 +196,18 @@ fn auxiliary(kind: usize) -> Option<usize> {
         let before = errno.replace(0);
         let value = ask(kind);
         (errno.replace(before) == 0).then_some(value)
+    }
+}
+
+/// Leaves the frames of the heap's own code out of stacks, if that is a library's: the program itself has them in its midst.
+#[cold]
+pub fn leave_out_own_code() {
+    const AT_ENTRY: usize = 9;
+    let (own, entry) = (code_around(leave_out_own_code as *const () as usize), auxiliary(AT_ENTRY));
+    if let Some((own, entry)) = own.zip(entry)
+        && !own.contains(&entry)
+    {
+        leave_out(own.start, own.end);
     }
 }
 

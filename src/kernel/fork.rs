@@ -118,7 +118,7 @@ enum Wait {
 }
 
 fn wait_for(seat: &Seat, may_leave_out: bool) -> Wait {
-    match seat.take_within(FORK_PATIENCE, || may_leave_out && seat.is_stuck()) {
+    match seat.take_within(FORK_PATIENCE, &|| may_leave_out && seat.is_stuck()) {
         Ok(()) => Wait::Taken,
         Err(Endless::Inside) => Wait::Stuck,
         Err(Endless::Alone | Endless::Lent | Endless::Interrupted) => Wait::Own,

@@ -129,6 +129,25 @@ pub(crate) fn at_fork(before: Handler, parent: Handler, child: Handler) {
     }
 }
 
+type AtQuickExit = unsafe extern "C" fn(Handler) -> c_int;
+type RegisterAtQuickExit = unsafe extern "C" fn(Handler, *const c_void) -> c_int;
+
+weak!(hmalloc_libc_at_quick_exit, "at_quick_exit", AtQuickExit);
+weak!(hmalloc_libc_cxa_at_quick_exit, "__cxa_at_quick_exit", RegisterAtQuickExit);
+
+/// Has a function called by `quick_exit`.
+pub(crate) fn at_quick_exit(handler: Handler) {
+    // glibc's own entry first, as above.
+    if let Some(register) = linked!(hmalloc_libc_cxa_at_quick_exit) {
+        let library = linked!(hmalloc_libc_dso_handle).map_or(core::ptr::null(), |handle| handle.as_ptr());
+        // SAFETY: as for forks; it ignores the argument that it gets.
+        unsafe { register(handler, library) };
+    } else if let Some(register) = linked!(hmalloc_libc_at_quick_exit) {
+        // SAFETY: as above.
+        unsafe { register(handler) };
+    }
+}
+
 type AtExit = extern "C" fn(*mut c_void);
 type RegisterAtExit = unsafe extern "C" fn(AtExit, *mut c_void, *const c_void) -> c_int;
 

@@ -18,11 +18,21 @@ impl<const MAX: usize> Text<MAX> {
         Self { bytes: [0; MAX], length: 0 }
     }
 
+    /// Makes the text empty again.
+    pub(crate) fn clear(&mut self) {
+        self.length = 0;
+    }
+
     fn byte(&mut self, byte: u8) {
         if let Some(next) = self.bytes.get_mut(self.length) {
             *next = byte;
             self.length += 1;
         }
+    }
+
+    /// Appends bytes as they are.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.byte(byte));
     }
 
     /// Appends a byte; another character in the place of one that a terminal might obey.
@@ -100,6 +110,45 @@ impl<const MAX: usize> fmt::Write for Text<MAX> {
 }
 
 on_linux! {
+    /// Hands a text on line by line. A line that is too long is cut.
+    pub(crate) struct Lines<F, E> {
+        line: Text<SAID>,
+        each: F,
+        /// What went wrong first. Nothing is handed on after it.
+        result: Result<(), E>,
+    }
+
+    impl<F: FnMut(&str) -> Result<(), E>, E> Lines<F, E> {
+        pub(crate) const fn new(each: F) -> Self {
+            Self { line: Text::new(), each, result: Ok(()) }
+        }
+
+        /// Hands the line on that was begun.
+        fn end(&mut self) {
+            let line = core::mem::take(&mut self.line);
+            if self.result.is_ok() {
+                self.result = (self.each)(line.as_str());
+            }
+        }
+
+        /// Whether all lines could be handed on. What stands behind the last newline is left out.
+        pub(crate) fn finish(self) -> Result<(), E> {
+            self.result
+        }
+    }
+
+    impl<F: FnMut(&str) -> Result<(), E>, E> fmt::Write for Lines<F, E> {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            let mut pieces = text.split('\n');
+            self.line.text(pieces.next().unwrap_or_default());
+            for piece in pieces {
+                self.end();
+                self.line.text(piece);
+            }
+            if self.result.is_ok() { Ok(()) } else { Err(fmt::Error) }
+        }
+    }
+
     /// The longest line that [`say`] writes, with its newline.
     const SAID: usize = 512;
 

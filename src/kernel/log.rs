@@ -11,14 +11,15 @@ const MIPS: bool = cfg!(any(target_arch = "mips", target_arch = "mips64"));
 const ARM_OR_POWERPC: bool =
     cfg!(any(target_arch = "arm", target_arch = "aarch64", target_arch = "powerpc", target_arch = "powerpc64"));
 
-const AT_FDCWD: isize = -100;
-const O_WRONLY: usize = 1;
-const O_CREAT: usize = if MIPS { 0o400 } else { 0o100 };
-const O_NOCTTY: usize = if MIPS { 0o4000 } else { 0o400 };
+pub(super) const AT_FDCWD: isize = -100;
+pub(super) const O_WRONLY: usize = 1;
+pub(super) const O_CREAT: usize = if MIPS { 0o400 } else { 0o100 };
+pub(super) const O_TRUNC: usize = 0o1000;
+pub(super) const O_NOCTTY: usize = if MIPS { 0o4000 } else { 0o400 };
 const O_APPEND: usize = if MIPS { 0o10 } else { 0o2000 };
-const O_NONBLOCK: usize = if MIPS { 0o200 } else { 0o4000 };
-const O_NOFOLLOW: usize = if ARM_OR_POWERPC { 0o100_000 } else { 0o400_000 };
-const O_CLOEXEC: usize = 0o2_000_000;
+pub(super) const O_NONBLOCK: usize = if MIPS { 0o200 } else { 0o4000 };
+pub(super) const O_NOFOLLOW: usize = if ARM_OR_POWERPC { 0o100_000 } else { 0o400_000 };
+pub(super) const O_CLOEXEC: usize = 0o2_000_000;
 
 /// The names of likely errors. The `syscalls` crate has all of them, in a table that the loader would have to relocate
 /// in each process.
@@ -38,7 +39,7 @@ const NAMES: [(Errno, &str); 12] = [
 ];
 
 /// An error, as its name or its number.
-struct Reason(Errno);
+pub(crate) struct Reason(pub(crate) Errno);
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -26,18 +26,31 @@ mod weak;
 
 pub(crate) mod around;
 pub(crate) mod atomic;
+pub(crate) mod backtrace;
 pub(crate) mod barrier;
 pub mod brk;
 pub(crate) mod call;
 #[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
 pub(crate) mod environment;
+#[cfg(all(
+    any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")),
+    any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")
+))]
+pub(crate) mod fatal;
+#[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
+pub(crate) mod file;
 pub(crate) mod fork;
 pub(crate) mod libc;
 pub(crate) mod line;
 #[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
 pub(crate) mod log;
+#[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
+pub(crate) mod modules;
+#[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
+pub(crate) mod output;
 pub(crate) mod seat;
 pub(crate) mod seats;
 pub(crate) mod sys;
 pub(crate) mod tasks;
+pub(crate) mod watchers;
 pub(crate) mod who;

@@ -7,18 +7,37 @@ mod write;
 
 on_linux! {
     pub use signals::abort;
+    pub(crate) use signals::NoSignals;
     pub(crate) use write::write_to_stderr;
     pub use write::{STDERR, write_line};
+
+    /// Whether a thread ends the process because of what it has said.
+    static DIES: core::sync::atomic::AtomicBool = core::sync::atomic::AtomicBool::new(false);
+
+    /// Whether the process dies of a line that was written: handlers of its signal need not look for more.
+    pub(crate) fn dies() -> bool {
+        DIES.load(core::sync::atomic::Ordering::Relaxed)
+    }
 
     /// Writes a line to standard error and ends the process by `SIGABRT`.
     #[cold]
     pub(crate) fn die(line: impl AsRef<[u8]>) -> ! {
         write_to_stderr(line.as_ref());
+        DIES.store(true, core::sync::atomic::Ordering::Relaxed);
         abort()
     }
 }
 
 elsewhere! {
+    /// There are no signals.
+    pub(crate) struct NoSignals;
+
+    impl NoSignals {
+        pub(crate) fn new() -> Self {
+            Self
+        }
+    }
+
     /// There is nowhere to write to.
     pub(crate) fn write_to_stderr(_: &[u8]) {}
 

@@ -33,6 +33,19 @@ fn real_thread_id() -> u32 {
     unsafe { syscall!(Sysno::gettid) }.map_or(u32::MAX, |id| id as u32)
 }
 
+/// A word that cannot be foreseen, or where the kernel has none, one that differs from run to run.
+pub(crate) fn random() -> u64 {
+    /// Without waiting for the first randomness after boot.
+    const NONBLOCK: usize = 1;
+    let mut word = [0_u8; 8];
+    if !cfg!(miri) {
+        // SAFETY: the kernel writes at most eight bytes there.
+        let _ = unsafe { syscall!(Sysno::getrandom, word.as_mut_ptr(), word.len(), NONBLOCK) };
+    }
+    let near = core::ptr::from_ref(&word).addr() as u64;
+    u64::from_ne_bytes(word) ^ near.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ milliseconds().unwrap_or(0).rotate_left(32)
+}
+
 /// The calling process's id.
 pub(crate) fn process_id() -> u32 {
     if cfg!(miri) {

@@ -1,7 +1,7 @@
 //! Walks over a live heap: its blocks, and its spans.
 
 use crate::door::block::{Block, BlockState};
-use crate::door::validate::state_of;
+use crate::door::validate::{parts_of_sampled, state_of};
 use crate::ground::header::{Slab, Span};
 use crate::tier::slot::Slot;
 use core::iter::Peekable;
@@ -41,7 +41,8 @@ impl Iterator for Blocks<'_> {
 #[derive(Debug)]
 struct Pieces<'a> {
     span: Option<Span>,
-    /// The number of the next slot, if `span` is a slab; equal to the capacity, it stands for the tail.
+    /// The number of the next slot, if `span` is a slab; equal to the capacity, it stands for the tail. Of the next part, if it is
+    /// that of a sampled block.
     slot: usize,
     heap: PhantomData<&'a ()>,
 }
@@ -52,6 +53,9 @@ impl Iterator for Pieces<'_> {
     fn next(&mut self) -> Option<Block> {
         let span = self.span?;
         let Some(slab) = span.as_slab() else {
+            if span.is_sampled() {
+                return self.piece_of_sampled(span);
+            }
             self.advance(span);
             return Some(Block { address: span.start(), size: span.bytes(), state: state_of(span) });
         };
@@ -67,6 +71,24 @@ impl Pieces<'_> {
     fn advance(&mut self, span: Span) {
         self.span = span.next();
         self.slot = 0;
+    }
+
+    /// The next part of the span of a sampled block that is not empty.
+    fn piece_of_sampled(&mut self, span: Span) -> Option<Block> {
+        if span.is_held() {
+            self.advance(span);
+            return Some(Block { address: span.start(), size: span.bytes(), state: BlockState::Free });
+        }
+        let part = parts_of_sampled(span).get(self.slot).copied();
+        self.slot += 1;
+        match part {
+            Some(part) if part.size > 0 => Some(part),
+            Some(_) => self.next(),
+            None => {
+                self.advance(span);
+                self.next()
+            }
+        }
     }
 
     fn piece_of_slab(&mut self, slab: Slab) -> Option<Block> {
@@ -129,7 +151,13 @@ impl SpanInfos<'_> {
         Self { span: first, heap: PhantomData }
     }
 
-    fn kind(span: Span) -> SpanKind {
+    /// Bytes of the block in the next span, and of the rest, if it is a sampled block's.
+    pub(crate) fn sampled(&self) -> Option<(usize, usize)> {
+        let span = self.span.filter(|span| span.is_sampled() && !span.is_held())?;
+        Some((span.sample_bytes(), span.bytes() - span.sample_bytes()))
+    }
+
+    pub(crate) fn kind(span: Span) -> SpanKind {
         if let Some(slab) = span.as_slab() {
             return SpanKind::Slab { slot: slab.slot_size(), capacity: slab.capacity(), live: slab.live_slots() };
         }

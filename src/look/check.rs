@@ -20,10 +20,7 @@ fn ensure(holds: bool, invariant: u8, address: usize) -> Result<(), Corruption> 
 }
 
 pub(crate) fn check<B: Brk>(spans: &Spans<B>, tier: &Tier) -> Result<(), Corruption> {
-    in_memory(spans)?;
-    ensure(spans.map.stands(), 2, spans.map.base().unwrap_or(0))?;
-    tiling(spans)?;
-    ends(spans)?;
+    walkable(spans)?;
     free_spans(spans)?;
     index::index(spans)?;
     for span in spans.iter() {
@@ -41,6 +38,14 @@ pub(crate) fn check<B: Brk>(spans: &Spans<B>, tier: &Tier) -> Result<(), Corrupt
     empties(spans, tier)?;
     lists(spans, tier)?;
     counters(spans, tier)
+}
+
+/// I1, I2, I11, I15 and I16: the links from span to span can be followed. That holds whatever tier each slab is of.
+pub(crate) fn walkable<B: Brk>(spans: &Spans<B>) -> Result<(), Corruption> {
+    in_memory(spans)?;
+    ensure(spans.map.stands(), 2, spans.map.base().unwrap_or(0))?;
+    tiling(spans)?;
+    ends(spans)
 }
 
 /// I1 and I2. Every link is checked before it is followed: the next span must start at the end of this one, or at the
@@ -115,7 +120,8 @@ fn first_word(address: usize) -> u64 {
 fn page_map<B>(spans: &Spans<B>, span: Span) -> Result<(), Corruption> {
     for page in 0..span.page_count() {
         let address = span.start() + page * PAGE;
-        let owner = if page == 0 || span.is(Kind::Slab) { Some(span) } else { None };
+        let leads = page == 0 || span.is(Kind::Slab) || (span.is_sampled() && page <= span.sample_lead());
+        let owner = if leads { Some(span) } else { None };
         ensure(spans.map.find(address) == owner, 5, address)?;
     }
     Ok(())

@@ -5,8 +5,8 @@
 
 import gdb
 
-HMALLOC_KINDS = ["free", "slab", "large", "moving", "metadata", "foreign"]
-HMALLOC_FREE, HMALLOC_SLAB, HMALLOC_LARGE, HMALLOC_MOVING, HMALLOC_METADATA, HMALLOC_FOREIGN = range(6)
+HMALLOC_KINDS = ["free", "slab", "large", "moving", "metadata", "foreign", "sampled"]
+HMALLOC_FREE, HMALLOC_SLAB, HMALLOC_LARGE, HMALLOC_MOVING, HMALLOC_METADATA, HMALLOC_FOREIGN, HMALLOC_SAMPLED = range(7)
 HMALLOC_WORD = 8
 HMALLOC_ORDER = ["little"]
 HMALLOC_NAMES = """lookup regions first world page base pages handles slots region_bytes region_start region_pages region_handles region_count
@@ -41,7 +41,9 @@ class HmallocSpan:
         record = hmalloc_read(address, heap.record)
         field = lambda name, size: hmalloc_number(record, getattr(heap, name), size)
         self.start, self.next, self.prev = field("start", HMALLOC_WORD), field("next", HMALLOC_WORD), field("prev", HMALLOC_WORD)
-        self.pages, self.kind = field("length", 4), min(field("kind", 1), HMALLOC_FOREIGN)
+        self.pages, self.kind = field("length", 4), field("kind", 1)
+        if self.kind >= len(HMALLOC_KINDS):
+            self.kind = HMALLOC_FOREIGN
         self.reciprocal, self.slot = field("reciprocal", 4), field("sizes", 4) & 0xffff
         self.owner, self.opened = field("owner", 2) & 0xff, field("standing", 2) & 0x1fff
         self.bytes = self.pages * heap.page
@@ -159,7 +161,7 @@ def hmalloc_describe(heap, address):
         return None
     where = "%#x" % address
     if span.kind != HMALLOC_SLAB:
-        state = {HMALLOC_LARGE: "a live block", HMALLOC_FREE: "free", HMALLOC_MOVING: "a block that is being moved", HMALLOC_FOREIGN: "another user's of the break"}
+        state = {HMALLOC_LARGE: "a live block", HMALLOC_SAMPLED: "a sampled block or what is around it", HMALLOC_FREE: "free", HMALLOC_MOVING: "a block that is being moved", HMALLOC_FOREIGN: "another user's of the break"}
         inside = " (%d bytes into it)" % (address - span.start) if address != span.start else ""
         return "%s: %s of %d bytes at %#x%s" % (where, state.get(span.kind, HMALLOC_KINDS[span.kind]), span.bytes, span.start, inside)
     slot, offset = divmod(address - span.start, span.slot)
@@ -172,7 +174,7 @@ def hmalloc_describe(heap, address):
 
 
 def hmalloc_stats(heap):
-    sizes, counts, blocks, live, free, tiers = {}, [0] * 6, 0, 0, 0, set()
+    sizes, counts, blocks, live, free, tiers = {}, [0] * len(HMALLOC_KINDS), 0, 0, 0, set()
     for span in heap.spans():
         counts[span.kind] += span.bytes
         if span.kind == HMALLOC_SLAB:
@@ -181,7 +183,7 @@ def hmalloc_stats(heap):
             count, total = sizes.get(span.slot, (0, 0))
             sizes[span.slot] = (count + held, total + span.capacity)
             tiers.add(span.owner)
-        elif span.kind == HMALLOC_LARGE:
+        elif span.kind in (HMALLOC_LARGE, HMALLOC_SAMPLED):
             blocks, live = blocks + 1, live + span.bytes
         elif span.kind in (HMALLOC_FREE, HMALLOC_MOVING):
             free += span.bytes
@@ -215,7 +217,8 @@ def hmalloc_check(heap):
         first = (span.start - area) // heap.page
         owners = hmalloc_read(handles + first * HMALLOC_WORD, span.pages * HMALLOC_WORD)
         rest = span.address if span.kind == HMALLOC_SLAB else 0
-        hmalloc_ensure(all(hmalloc_number(owners, page * HMALLOC_WORD, HMALLOC_WORD) == rest for page in range(1, span.pages)), 5, span.start)
+        leads = (0, span.address) if span.kind == HMALLOC_SAMPLED else (rest,)
+        hmalloc_ensure(all(hmalloc_number(owners, page * HMALLOC_WORD, HMALLOC_WORD) in leads for page in range(1, span.pages)), 5, span.start)
         if span.kind == HMALLOC_SLAB:
             hmalloc_ensure(span.slot and span.reciprocal == -(-(1 << 32) // span.slot) and span.capacity == span.bytes // span.slot, 6, span.start)
             hmalloc_ensure(span.opened <= span.capacity, 7, span.start)

@@ -45,14 +45,16 @@ pub struct SizeBand {
 impl Histogram {
     pub(crate) fn of(spans: SpanInfos<'_>) -> Self {
         let mut histogram = Self { blocks: [0; BANDS], bytes: [0; BANDS] };
-        for span in spans {
+        let mut spans = spans;
+        loop {
+            let sampled = spans.sampled();
+            let Some(span) = spans.next() else { return histogram };
             match span.kind {
-                SpanKind::Large => histogram.count(span.bytes, 1),
+                SpanKind::Large => histogram.count(sampled.map_or(span.bytes, |(block, _)| block), 1),
                 SpanKind::Slab { slot, live, .. } => histogram.count(slot, live),
                 _ => {}
             }
         }
-        histogram
     }
 
     fn count(&mut self, size: usize, blocks: usize) {

@@ -6,6 +6,8 @@ pub(crate) mod debugger;
 pub(crate) mod figures;
 pub(crate) mod histogram;
 pub(crate) mod map;
+pub(crate) mod profile;
+pub(crate) mod report;
 pub(crate) mod stats;
 #[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
 pub(crate) mod summary;

@@ -49,14 +49,19 @@ impl Stats {
             source: spans.brk.source(),
             ..Self::default()
         };
-        for info in infos {
+        let mut infos = infos;
+        loop {
+            let sampled = infos.sampled();
+            let Some(info) = infos.next() else { return stats };
             match info.kind {
                 SpanKind::Metadata => stats.metadata_bytes += info.bytes,
                 SpanKind::Foreign => stats.foreign_bytes += info.bytes,
                 SpanKind::Free => stats.free_bytes += info.bytes,
                 SpanKind::Large => {
+                    let (block, rest) = sampled.unwrap_or((info.bytes, 0));
                     stats.live_blocks += 1;
-                    stats.live_bytes += info.bytes;
+                    stats.live_bytes += block;
+                    stats.metadata_bytes += rest;
                 }
                 SpanKind::Slab { slot, live, .. } => {
                     stats.live_blocks += live;
@@ -65,6 +70,5 @@ impl Stats {
                 }
             }
         }
-        stats
     }
 }

@@ -1,6 +1,10 @@
 //! What a signal handler does that has interrupted its own thread and cannot take the lock: its blocks are mappings of their
 //! own, and what it frees is freed when a thread next leaves the central part.
 //!
+//! What was put off is no live block any more for whoever comes to it in the central part: freed again, or resized, it is a misuse
+//! there. Only the owner of its slab, who frees a slot without a look at the central part, is not told: where that frees it again,
+//! which is a misuse, before the thread with the lock goes on, the block may be its next holder's when it is freed.
+//!
 //! It cannot if its thread has the lock; and it does not wait for long if its thread is in the middle of another operation,
 //! for the holder of the lock may be waiting for the end of that. In any other place it takes the lock, and gets a spare tier.
 
@@ -99,6 +103,12 @@ impl Handlers {
     #[inline(always)]
     pub(crate) fn has_put_off(&self) -> bool {
         !self.put_off.is_empty()
+    }
+
+    /// Whether a free of what is at this address was put off.
+    #[inline]
+    pub(crate) fn has_put_off_free(&self, address: usize) -> bool {
+        self.has_put_off() && self.put_off.find(address) == Some(FREE)
     }
 
     /// Takes all that was put off.

@@ -86,6 +86,12 @@ impl OwnTier {
         self.thread.load(Relaxed)
     }
 
+    /// The owner's thread id when it became that, or 0 for the process's first thread, which was not asked for its own.
+    #[inline(always)]
+    pub(crate) fn task(&self) -> u32 {
+        self.task.load(Relaxed)
+    }
+
     /// Whether the task that became the owner no longer lives, as far as can be known.
     pub(crate) fn is_abandoned(&self) -> bool {
         let task = self.task.load(Relaxed);
@@ -145,6 +151,11 @@ impl OwnTier {
         self.left.store(0, Relaxed);
         self.lease.give(thread);
         self.lease.restore(thread);
+    }
+
+    /// Whether a handle owns it.
+    pub(crate) fn is_of_handle(&self) -> bool {
+        self.thread() == BY_HANDLE
     }
 
     /// Whether it is that of a thread pointer, or of a handle of a task.

@@ -8,7 +8,6 @@ use crate::ground::prefetch::prefetch;
 use crate::ground::shared::SharedBits;
 use crate::tier::others::Others;
 use core::ptr::NonNull;
-pub(super) use sweep::is_plain;
 
 /// How much fresh memory a class opens at first, in bytes: mostly one kernel page.
 pub(crate) const TOUCHED_BYTES: usize = 4096;
@@ -154,6 +153,24 @@ impl Class {
         prefetch(self.next_slot);
         // SAFETY: a slot lies in a page of the heap, which is not the null page.
         Some(unsafe { NonNull::new_unchecked(core::ptr::with_exposed_provenance_mut(address)) })
+    }
+
+    /// [`pop`](Self::pop), but any of the slots at hand: which, depends on `seed` and on which there are.
+    #[inline]
+    pub(crate) fn pop_any(&mut self, seed: u64) -> Option<NonNull<u8>> {
+        if self.word == 0 {
+            return None;
+        }
+        let from = ((self.word ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58) as u32;
+        let number = (self.word.rotate_right(from).trailing_zeros() + from) % u64::BITS;
+        // SAFETY: I8: there are slots left, so this is a word of the current slab's header.
+        let live = unsafe { &*self.live };
+        live.set(live.get() | 1 << number);
+        self.word &= !(1 << number);
+        self.next_slot = self.first_slot(self.word);
+        // Slots handed out need not lie below the next one any more, so an `unclaim` cannot tell what still reads as zero (I14).
+        self.claimed_units = 0;
+        NonNull::new(core::ptr::with_exposed_provenance_mut(self.base + number as usize * self.slot_size as usize))
     }
 
     /// Address of the first slot in `word`. If there is none, some address that is not used.

@@ -29,6 +29,7 @@
 //! What a tier asks of the central part is listed in [`central::slabs`](crate::central::slabs). The central part asks
 //! one thing of a tier: to retire what is idle ([`Tier::retire_idle`]), before the heap grows.
 
+pub(crate) mod alone;
 pub(crate) mod class;
 pub(crate) mod directory;
 mod drain;
@@ -41,7 +42,7 @@ pub(crate) mod resize;
 mod shelf;
 pub(crate) mod shortage;
 pub(crate) mod slot;
-mod trim;
+pub(crate) mod trim;
 mod twice;
 pub(crate) mod units;
 
@@ -134,6 +135,12 @@ impl Tier {
         self.classes[size_class.index()].pop()
     }
 
+    /// [`pop`](Self::pop), but any of the slots at hand, as `seed` says.
+    #[inline(always)]
+    pub(crate) fn pop_any(&mut self, size_class: SizeClass, seed: u64) -> Option<NonNull<u8>> {
+        self.classes[size_class.index()].pop_any(seed)
+    }
+
     /// A slot of the next word of the class's current slab, where that is had shortly.
     #[inline(always)]
     pub(crate) fn pop_next(&mut self, size_class: SizeClass) -> Option<NonNull<u8>> {
@@ -157,12 +164,21 @@ impl Tier {
     /// The host: the class that serves a request of `size_class`, which has no slot at hand. A few requests of a class
     /// are not worth a slab, so the first are guests of the [coarse](SizeClass::coarse) class of the same doubling.
     pub(crate) fn host(&mut self, size_class: SizeClass) -> SizeClass {
-        let class = &mut self.classes[size_class.index()];
-        if class.slab.is_some() || class.listed.is_some() || class.guests == GUESTS_MAX {
-            return size_class;
-        }
-        class.guests += 1;
-        size_class.coarse()
+        let guest = self.is_guest(size_class);
+        self.classes[size_class.index()].guests += u8::from(guest);
+        if guest { size_class.coarse() } else { size_class }
+    }
+
+    fn is_guest(&self, size_class: SizeClass) -> bool {
+        let class = &self.classes[size_class.index()];
+        class.slab.is_none() && class.listed.is_none() && class.guests < GUESTS_MAX
+    }
+
+    /// The class whose next request without a slot at hand is a sample, if that is the one that serves a request of
+    /// `size_class` now.
+    pub(crate) fn sampled_class(&self, size_class: SizeClass) -> Option<SizeClass> {
+        let host = if self.is_guest(size_class) { size_class.coarse() } else { size_class };
+        (self.classes[host.index()].word == 0 && self.is_sample_due(host)).then_some(host)
     }
 
     /// Whether the slot that [`pop`](Self::pop) returned last in this class reads as zero.

@@ -19,6 +19,7 @@ use crate::ground::chunks::{Chunks, WORDS};
 use crate::ground::freed::{Freed, Half, SLOTS, SLOTS_OF_LINE, Taken};
 use crate::ground::header::Slab;
 use crate::ground::inbox::Inbox;
+use crate::ground::sampling::Sampling;
 use crate::ground::size_class::{CLASSES, SizeClass};
 use crate::tier::slot::Slot;
 use crate::tier::twice::AllTwice;
@@ -26,11 +27,18 @@ use crate::tier::twice::AllTwice;
 /// After so many slabs in its inbox, someone looks into it in the owner's place.
 const UNSEEN_MAX: u32 = 64;
 
+/// Other threads free slots of the tier.
+const SHARED: u32 = 1;
+/// Requests are sampled.
+const SAMPLED: u32 = 2;
+
 /// The part of a tier that others use.
 pub(crate) struct Others {
     chunks: *const Chunks,
-    /// Whether another thread has ever freed a slot.
-    shared: AtomicU32,
+    /// [`SHARED`] once another thread has freed a slot, [`SAMPLED`] while requests are sampled.
+    state: AtomicU32,
+    /// Which requests are sampled.
+    pub(crate) sampling: Sampling,
     /// Blocks that were freed twice, found by the owner.
     pub(crate) twice: AllTwice,
     inboxes: Apart<Inboxes>,
@@ -96,13 +104,40 @@ impl Others {
     /// Whether another thread has ever freed a slot.
     #[inline(always)]
     pub(crate) fn is_shared(&self) -> bool {
-        self.shared.load(Acquire) != 0
+        self.state.load(Acquire) & SHARED != 0
+    }
+
+    /// Whether neither other threads free slots, nor requests are sampled: then claiming slots takes no more than a look at
+    /// the slab's bits.
+    #[inline(always)]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.state.load(Acquire) == 0
+    }
+
+    /// Begins to sample the tier's requests. Its owner is stopped, and has claimed no slots.
+    pub(crate) fn begin_sampling(&self, mean: usize, seed: u64) {
+        self.sampling.begin(mean, seed);
+        let state = self.state.load(Relaxed);
+        self.state.store(if mean == 0 { state & !SAMPLED } else { state | SAMPLED }, Release);
+    }
+
+    /// The count of bytes until the next sample, if requests are sampled.
+    #[inline(always)]
+    pub(super) fn sampling_now(&self) -> Option<&Sampling> {
+        self.is_sampled().then_some(&self.sampling)
+    }
+
+    /// Whether requests are sampled.
+    #[inline(always)]
+    pub(crate) fn is_sampled(&self) -> bool {
+        self.state.load(Relaxed) & SAMPLED != 0
     }
 
     /// Tells the owner that others free its slots from now on. Before the first of them, the caller waits until the owner
     /// has seen it.
     pub(crate) fn share(&self) {
-        self.shared.store(1, Release);
+        // Written under the central lock alone.
+        self.state.store(self.state.load(Relaxed) | SHARED, Release);
     }
 
     /// Whether a class's inbox is empty.
@@ -167,6 +202,14 @@ impl Others {
             let (word, bit) = word_of(self.chunks(), page, slot.number());
             word.freed() & bit != 0
         })
+    }
+
+    /// The slots of word number `index` of a slab's bitmap that other threads have freed, and the owner has not taken yet.
+    pub(crate) fn freed_in_word(&self, slab: Slab, index: usize) -> u64 {
+        let Some(page) = self.chunks().page_of(slab) else { return 0 };
+        let halves = (0..64 / SLOTS).map(|half| (half, index * (64 / SLOTS) + half));
+        let opened = halves.filter(|&(_, word)| word < WORDS && word * SLOTS < slab.opened());
+        opened.fold(0, |all, (half, word)| all | u64::from(self.chunks().word(page, word).freed()) << (half * SLOTS))
     }
 
     /// What other threads have freed, and the owner has not taken yet, in the line of words of a slot that is live.

@@ -1,12 +1,12 @@
 //! The next slots of a class, from the slabs that the tier has: the central part is not asked.
 
-use super::class::is_plain;
 use super::shelf::relist_at;
 use super::{GUESTS_MAX, Tier};
 use crate::ground::header::{Place, Slab};
 use crate::ground::list;
 use crate::ground::page_map::Lookup;
 use crate::ground::size_class::SizeClass;
+use crate::tier::others::Others;
 use core::ptr::NonNull;
 
 impl Tier {
@@ -20,6 +20,11 @@ impl Tier {
     /// A slot where [`pop_next`](Self::pop_next) had none, without the central part.
     #[inline(never)]
     pub(crate) fn pop_alone(&mut self, size_class: SizeClass, lookup: &Lookup) -> Option<NonNull<u8>> {
+        if self.company().is_some_and(Others::is_sampled)
+            && let Some(answer) = self.pop_sampled(size_class)
+        {
+            return answer;
+        }
         if self.change_slab(size_class, lookup) {
             return self.pop(size_class);
         }
@@ -35,10 +40,32 @@ impl Tier {
         let class = &self.classes[size_class.index()];
         let guest = class.slab.is_none() && class.listed.is_none() && class.guests < GUESTS_MAX;
         let host = if guest { size_class.coarse() } else { size_class };
+        if self.is_sample_due(host) {
+            return None;
+        }
         let swept = swept && !guest;
         let found = self.has_slot(host) || self.refill_alone(host, lookup, swept);
         self.classes[size_class.index()].guests += u8::from(found && guest);
         found.then_some(host)
+    }
+
+    /// [`pop_next`](Self::pop_next) while requests are sampled: a slot of the next word, or none if the request is a sample. No
+    /// answer where the current slab has none, or that takes more steps.
+    #[inline(never)]
+    fn pop_sampled(&mut self, size_class: SizeClass) -> Option<Option<NonNull<u8>>> {
+        let others = self.company()?;
+        let class = &mut self.classes[size_class.index()];
+        let slab = class.slab.filter(|slab| slab.zero_units() == 0 && !others.is_shared())?;
+        if others.sampling.is_due(size_class.index()) {
+            return Some(None);
+        }
+        class.sweep_plain(slab, Some(&others.sampling)).then(|| class.pop())
+    }
+
+    /// Whether the next request of a class that has no slot at hand is a sample: that is the central part's.
+    #[inline]
+    pub(crate) fn is_sample_due(&self, host: SizeClass) -> bool {
+        self.company().is_some_and(|others| others.sampling.is_due(host.index()))
     }
 
     /// Has a class leave its slab, which was just swept in vain, for the first listed one, and claims a word there; where that
@@ -48,7 +75,9 @@ impl Tier {
         let (others, is_short) = (self.company(), self.shortage.is_there());
         let class = &mut self.classes[size_class.index()];
         let (Some(old), Some(new)) = (class.slab, class.listed) else { return false };
-        let is_simple = is_plain(old, others) && is_plain(new, others) && new.place() == Place::Listed && !is_short;
+        let is_shared = others.is_some_and(Others::is_shared);
+        let is_plain = old.zero_units() | new.zero_units() == 0 && !is_shared;
+        let is_simple = is_plain && new.place() == Place::Listed && !is_short;
         let capacity = old.capacity();
         if !is_simple || old.opened() < capacity || !lookup.is_own_record(new.span()) {
             return false;
@@ -61,7 +90,7 @@ impl Tier {
         list::pop(&mut class.listed, new, 9);
         class.begin(new);
         self.attached = true;
-        class.sweep_plain(new)
+        class.sweep_plain(new, others.and_then(Others::sampling_now))
     }
 
     /// [`refill`](Self::refill) from the slabs that the tier has, without the central part. Whether that was possible.

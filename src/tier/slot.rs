@@ -124,7 +124,8 @@ impl Seen {
     #[inline(always)]
     pub(crate) fn free(self) -> bool {
         debug_assert!(self.word == self.slot.word().get() && self.slot.is_live());
-        self.slot.word().set(self.word ^ self.slot.bit());
+        // Written so that it is one instruction on x86, and not the flip of a bit that was made for the look at it.
+        self.slot.word().set(self.word & (!1_u64).rotate_left(self.slot.number as u32 % 64));
         self.slot.slab.count_free()
     }
 }

@@ -5,6 +5,7 @@
 
 use super::Tier;
 use crate::central::spans::Spans;
+use crate::ground::company::if_checked;
 use crate::ground::header::Slab;
 use crate::ground::size_class::CLASSES;
 use crate::ground::units::{MAX_UNITS, UNIT, units_of_bytes};
@@ -14,6 +15,10 @@ impl Tier {
     /// Returns the kernel pages in which no slot is live and which are not known to be zero, and says how many bytes
     /// that was.
     pub(crate) fn return_inside<B: Brk>(&mut self, spans: &mut Spans<B>) -> usize {
+        if if_checked(spans.watch).is_some() {
+            // What was freed must stay what it was filled with.
+            return 0;
+        }
         (0..CLASSES).for_each(|class| self.classes[class].unclaim());
         let (mut returned, mut patience, number) = (0, Patience::new(), self.number);
         spans.visit_slabs(None, usize::MAX, |spans, slab| {
@@ -46,7 +51,7 @@ fn return_inside<B: Brk>(slab: Slab, spans: &mut Spans<B>, patience: &mut Patien
 }
 
 /// The units of those kernel pages that lie wholly in the slab, hold no live slot, and are not wholly known to be zero.
-fn units_to_discard(slab: Slab, kernel_page: usize) -> u32 {
+pub(crate) fn units_to_discard(slab: Slab, kernel_page: usize) -> u32 {
     let free = slab.units() & !slab.live_units();
     let dirty = free & !slab.zero_units();
     if kernel_page <= UNIT || dirty == 0 {

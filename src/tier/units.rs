@@ -79,8 +79,7 @@ impl Slab {
     /// Reverses [`use_units`](Self::use_units) for those of the units that begin at offset `from` or later, in which
     /// nothing was handed out.
     pub(crate) fn unuse_units(self, used: u32, from: usize) {
-        let below = 1_u32.unbounded_shl(from.div_ceil(UNIT) as u32).wrapping_sub(1);
-        self.add_zero_units(used & !below);
+        self.add_zero_units(unused(used, from));
     }
 
     /// The units that read as zero from the first unopened slot on. It may share its first unit with earlier slots;
@@ -109,6 +108,11 @@ impl Slab {
         }
         None
     }
+}
+
+/// Those of some units that begin at offset `from` or later.
+pub(crate) fn unused(units: u32, from: usize) -> u32 {
+    units & !1_u32.unbounded_shl(from.div_ceil(UNIT) as u32).wrapping_sub(1)
 }
 
 /// The bits of a word that stand for slots, in the bitmap of a slab with `capacity` slots.

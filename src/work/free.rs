@@ -3,8 +3,8 @@
 
 use super::Work;
 use crate::door::misuse::Misuse;
-use crate::door::validate::{Live, admit, explain, wrong_layout};
-use crate::ground::company::if_threads;
+use crate::door::validate::{Live, admit, admit_large, explain, wrong_layout};
+use crate::ground::company::{if_checked, if_threads};
 use crate::ground::corrupt::corrupt;
 use crate::ground::header::{PAGE, Slab, Span};
 use crate::kernel::barrier;
@@ -21,13 +21,17 @@ const REST_EVERY: usize = 1000;
 impl<B: Brk> Work<'_, B> {
     /// The live block whose payload starts at exactly `address`.
     pub(crate) fn admit(&self, address: usize) -> Option<Live> {
-        admit(&self.spans.map, address).filter(|&live| !self.is_freed(live))
+        admit(&self.spans.map, address).filter(|&live| !self.is_freed(live, address))
     }
 
-    /// Whether another thread has freed a slot that its owner still takes for live.
-    fn is_freed(&self, live: Live) -> bool {
-        let Live::Slot(slot) = live else { return false };
-        self.world().is_some_and(|world| world.directory.has_freed(slot))
+    /// Whether a block that looks live has been freed: by another thread, and its owner does not know yet; or by a handler, which
+    /// has put that off. Freed again, the block would be the next holder's when the first free is done.
+    fn is_freed(&self, live: Live, address: usize) -> bool {
+        let by_another = |world: &World| match live {
+            Live::Slot(slot) => world.directory.has_freed(slot),
+            Live::Large(_) | Live::Sampled(_) => false,
+        };
+        self.world().is_some_and(|world| by_another(world) || world.handlers.has_put_off_free(address))
     }
 
     /// Frees the live block at `address`, a slot or a large one, if there is one.
@@ -40,6 +44,29 @@ impl<B: Brk> Work<'_, B> {
     pub(crate) fn free_fitting(&mut self, address: usize, layout: Layout) -> Result<(), Option<Live>> {
         let live = self.admit_fitting(address, layout)?;
         if self.free_live(live) { Ok(()) } else { Err(None) }
+    }
+
+    /// [`free_fitting`](Self::free_fitting), but only a large block that `layout` mostly fills; else false.
+    #[inline(always)]
+    pub(crate) fn free_filled(&mut self, address: usize, layout: Layout) -> bool {
+        let Some(span) = admit_large(&self.spans.map, address) else { return false };
+        if self.world().is_some_and(|world| world.handlers.has_put_off()) {
+            return false;
+        }
+        let (bytes, size) = (span.bytes(), layout.size());
+        if size > bytes || size <= bytes / 2 || !address.is_multiple_of(layout.align()) {
+            return false;
+        }
+        self.free_large(span);
+        true
+    }
+
+    fn free_large(&mut self, span: Span) {
+        if let Some(watch) = if_checked(self.spans.watch) {
+            self.free_guard(watch.0.records(), span);
+        }
+        let free = self.spans.free_span(span);
+        self.return_due(free);
     }
 
     pub(crate) fn admit_fitting(&self, address: usize, layout: Layout) -> Result<Live, Option<Live>> {
@@ -56,7 +83,7 @@ impl<B: Brk> Work<'_, B> {
     #[cold]
     #[inline(never)]
     pub(crate) fn explain(&self, address: usize) -> Misuse {
-        let freed = admit(&self.spans.map, address).is_some_and(|live| self.is_freed(live));
+        let freed = admit(&self.spans.map, address).is_some_and(|live| self.is_freed(live, address));
         explain(self.spans.find_around(address), address, freed)
     }
 
@@ -65,8 +92,11 @@ impl<B: Brk> Work<'_, B> {
         match live {
             Live::Slot(slot) => self.free_slot(slot),
             Live::Large(span) => {
-                let free = self.spans.free_span(span);
-                self.return_due(free);
+                self.free_large(span);
+                true
+            }
+            Live::Sampled(span) => {
+                self.free_sampled(span);
                 true
             }
         }
@@ -176,7 +206,7 @@ impl<B: Brk> Work<'_, B> {
     }
 
     /// Tells the owner of a slab that others free its slots from now on. False if there is no room to note which.
-    fn share(&mut self, world: &World, slab: Slab) -> bool {
+    pub(super) fn share(&mut self, world: &World, slab: Slab) -> bool {
         let (Some(others), Some(base)) = (world.directory.of(slab.owner_number()), self.spans.map.base()) else {
             return false;
         };
@@ -205,7 +235,10 @@ impl<B: Brk> Work<'_, B> {
         // SAFETY: the owner is stopped, or there is none.
         let tier = unsafe { &mut *owner.tier() };
         let live = slot.is_live();
-        let free = if live && slot.free() { tier.review(slot.slab, self.spans) } else { None };
+        // Where the owner is dead in the middle of an operation, its lists may be half linked: only the bit is believed then, as by
+        // those who gather the slabs of such a tier.
+        let due = live && slot.free() && owner.lease.is_at_rest();
+        let free = if due { tier.review(slot.slab, self.spans) } else { None };
         world.restore();
         free.into_iter().for_each(|free| self.return_due(free));
         live

@@ -14,6 +14,7 @@ use super::{Work, payload_of};
 use crate::central::relocate::{Content, room_to_grow};
 use crate::central::spans::OutOfMemory;
 use crate::door::validate::Live;
+use crate::ground::company::if_checked;
 use crate::ground::contents::Move;
 use crate::ground::header::{PAGE, Span, pages_of};
 use crate::ground::size_class::SizeClass;
@@ -53,11 +54,23 @@ impl<B: Brk> Work<'_, B> {
 
     /// The second half: frees the old block, once its content is in the new one.
     pub(crate) fn finish_resize(&mut self, old: Span) {
+        if let Some(watch) = if_checked(self.spans.watch) {
+            self.free_guard(watch.0.records(), old);
+        }
         let free = self.spans.end_move(old);
         self.return_due(free);
     }
 
     fn resize_live(&mut self, live: Live, address: usize, new: Layout) -> Result<Begun, OutOfMemory> {
+        let live = match live {
+            Live::Sampled(span) if span.is_sampled_whole() => {
+                // A large one: it is freed and allocated anew, for the profile.
+                self.spans.unmake_sampled(span);
+                Live::Large(span)
+            }
+            Live::Sampled(span) => return self.resize_sampled(span, new).map(Begun::Done),
+            live => live,
+        };
         let same = NonNull::new(core::ptr::with_exposed_provenance_mut::<u8>(address)).ok_or(OutOfMemory)?;
         let aligned = address.is_multiple_of(new.align());
         if aligned && self.resize_in_place(live, new) {
@@ -66,7 +79,7 @@ impl<B: Brk> Work<'_, B> {
         let old_bytes = live.bytes();
         let begun = match live {
             Live::Large(span) if becomes_large(new) => self.move_large(span, same, new),
-            Live::Large(span) => self.move_to_slot(span, same, new),
+            Live::Large(span) | Live::Sampled(span) => self.move_to_slot(span, same, new),
             Live::Slot(_) => self.move_slot(live, same, new),
         };
         if begun.is_err() && aligned && new.size() <= old_bytes {
@@ -82,7 +95,9 @@ impl<B: Brk> Work<'_, B> {
         let old_bytes = live.bytes();
         // A block that grows from a small size may not grow again, so it gets a slot if there is one.
         let to = if SizeClass::of(new).is_none() || (becomes_large(new) && old_bytes >= PAGE / 2) {
-            payload_of(self.take_to_move(old_bytes, new)?)
+            let moved = self.take_to_move(old_bytes, new)?;
+            self.count_large(moved, new.size());
+            payload_of(moved)
         } else {
             self.allocate(with_room_to_grow(old_bytes, new)).or_else(|_| self.allocate(new))?
         };
@@ -107,7 +122,9 @@ impl<B: Brk> Work<'_, B> {
     fn move_large(&mut self, span: Span, from: NonNull<u8>, new: Layout) -> Result<Begun, OutOfMemory> {
         let moved = self.take_to_move(span.bytes(), new)?;
         let (to, bytes) = (payload_of(moved), span.bytes().min(new.size()));
-        let free = match self.spans.move_content(span, moved, bytes) {
+        let content = self.spans.move_content(span, moved, bytes);
+        self.count_large(moved, new.size());
+        let free = match content {
             Content::ToCopy { zero_from } => {
                 self.spans.begin_move(span);
                 return Ok(Begun::Moving(Move { from, to, bytes, zero_from }, span));
@@ -131,16 +148,20 @@ impl<B: Brk> Work<'_, B> {
     fn resize_in_place(&mut self, live: Live, new: Layout) -> bool {
         match live {
             Live::Slot(slot) => stays(slot, new),
-            Live::Large(span) => becomes_large(new) && self.resize_span(span, pages_of(new.size())),
+            Live::Large(span) | Live::Sampled(span) => becomes_large(new) && self.resize_span(span, new.size()),
         }
     }
 
-    fn resize_span(&mut self, span: Span, pages: usize) -> bool {
-        let held = span.page_count();
+    fn resize_span(&mut self, span: Span, size: usize) -> bool {
+        let (held, pages) = (span.page_count(), pages_of(size));
         if pages + room_to_grow(pages) < held {
             let free = self.spans.shorten(span, pages);
             self.return_due(free);
         }
-        pages <= held || self.spans.lengthen(span, pages) || self.spans.raise_behind(span, pages)
+        let stays = pages <= held || self.spans.lengthen(span, pages) || self.spans.raise_behind(span, pages);
+        if stays {
+            self.count_large(span, size);
+        }
+        stays
     }
 }

@@ -49,6 +49,30 @@ fn what_was_said_at_start_holds_at_exit() {
     }
 }
 
+/// The report, and the line after it, are appended to the log; without one they go to standard error.
+#[test]
+fn a_report_is_written_at_exit() {
+    let installed = Installed::new();
+    let log = installed.directory.path().join("log");
+    let perl = || {
+        let mut perl = installed.preloaded("perl");
+        perl.args(["-e", "my @words = map { 'word' x $_ } 1 .. 1000;"]).env("HMALLOC_REPORT", "1");
+        perl
+    };
+    let is_report = |report: &str| {
+        let ends = report.starts_with("hmalloc: report of process ") && report.contains("\nhmalloc:   kept: ");
+        // Whose the slabs are is seen: nothing is gathered before.
+        let tier = report.contains("\nhmalloc:   tier 1, of the first thread: ");
+        ends && tier && report.lines().all(|line| line.starts_with("hmalloc: "))
+    };
+    succeed(perl().env("HMALLOC_STATS", "1").env("HMALLOC_LOG", &log));
+    let text = fs::read_to_string(&log).expect("a log");
+    let (report, line) = text.split_at(text.rfind("hmalloc: process ").expect("a line"));
+    assert!(is_report(report) && is_summary(line), "{text}");
+    let output = run(&mut perl());
+    assert!(output.status.success() && is_report(&stderr(&output)), "{}", describe(&output));
+}
+
 /// Nothing is set at start: what the program sets later has no effect.
 #[test]
 fn what_was_not_said_at_start_is_not_heard() {

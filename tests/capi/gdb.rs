@@ -97,11 +97,11 @@ fn a_program_in_c_and_its_core_are_described() {
 /// A release build of a Rust program, which has no debug information.
 fn rust_program() -> PathBuf {
     let mut build = cargo();
-    build.args(["build", "--release", "--quiet", "--bin", "debugged", "--target-dir"]).arg(scratch("debugged"));
-    build.env("CARGO_PROFILE_RELEASE_STRIP", "none");
+    // Where `company` builds the other programs of that package.
+    build.args(["build", "--release", "--quiet", "--bin", "debugged", "--target-dir"]).arg(scratch("company"));
     let output = run(build.current_dir(repository("tests/programs")));
     assert!(output.status.success(), "{}", describe(&output));
-    scratch("debugged").join("release/debugged")
+    scratch("company").join("release/debugged")
 }
 
 #[test]

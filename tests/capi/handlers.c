@@ -23,10 +23,12 @@
 
 #include "blocks.h"
 
-enum { FORKS = 200, ALLOCATING = 500 };
+/* With the second argument times that. */
+enum { FORKS = 40, ALLOCATING = 100 };
 
 extern char **environ;
 static atomic_int done, forked, in_child, handled;
+static int factor = 1;
 
 static void *busy(void *seed)
 {
@@ -83,7 +85,7 @@ static void forks_in_handlers(int threads)
         EXPECT(pthread_create(&thread[i], NULL, busy, (void *)(uintptr_t)(i + 1)) == 0);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
     handle(SIGPROF, fork_here);
-    for (before = -1; (i = atomic_load(&forked)) < FORKS / (threads + 1);) {
+    for (before = -1; (i = atomic_load(&forked)) < FORKS * factor / (threads + 1);) {
         if (i != before)
             start_timer(1000);
         before = i;
@@ -142,14 +144,14 @@ static void a_fork_inside_a_fork(void)
     for (i = 0; i < 3; i++)
         EXPECT(pthread_create(&thread[i], NULL, busy, (void *)(uintptr_t)(i + 1)) == 0);
     handle(SIGUSR1, fork_here);
-    for (i = 0; i < FORKS; i++) {
+    for (i = 0; i < FORKS * factor; i++) {
         atomic_store(&nest, 1);
         fork_a_child((unsigned)i);
         if (atomic_load(&in_child))
             _exit(0);
         use_the_heap((unsigned)i, 100);
     }
-    EXPECT(atomic_load(&forked) == FORKS);
+    EXPECT(atomic_load(&forked) == FORKS * factor);
     atomic_store(&done, 1);
     for (i = 0; i < 3; i++)
         pthread_join(thread[i], NULL);
@@ -161,7 +163,7 @@ static void allocating_handlers(void)
 {
     int before, now;
     handle(SIGPROF, allocate_here);
-    for (before = -1; (now = atomic_load(&handled)) < ALLOCATING;) {
+    for (before = -1; (now = atomic_load(&handled)) < ALLOCATING * factor;) {
         if (now != before)
             start_timer(300);
         before = now;
@@ -191,7 +193,7 @@ static void programs_are_executed(void)
     int i, status;
     for (i = 0; i < 3; i++)
         EXPECT(pthread_create(&thread[i], NULL, busy, (void *)(uintptr_t)(i + 1)) == 0);
-    for (i = 0; i < FORKS; i++) {
+    for (i = 0; i < FORKS * factor; i++) {
         pid_t process = vfork();
         if (process == 0) {
             execve("/bin/true", arguments, environ);
@@ -221,5 +223,7 @@ int main(int argc, char **argv)
     };
     if (argc > 1)
         alarm(300);
+    if (argc > 2)
+        factor = atoi(argv[2]);
     return run_named(cases, COUNT(cases), argc, argv);
 }

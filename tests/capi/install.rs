@@ -91,6 +91,38 @@ fn install_refuses_to_guess_a_place() {
     }
 }
 
+/// What a file for pkg-config cannot express is refused, before anything is built; and so is a build without a tool.
+#[test]
+fn odd_prefixes_and_missing_tools_are_refused_in_words() {
+    let refused = |command: &mut Command, said: &str| {
+        let output = run(command);
+        let right = output.status.code() == Some(2) && String::from_utf8_lossy(&output.stderr).contains(said);
+        assert!(right, "{said}: {}", describe(&output));
+    };
+    let folder = TempDir::new().expect("a folder");
+    for odd in ["a&b", "a|b", "a'b", "a\\b", "a\nb", "$a"] {
+        let mut install = command(capi().join("install"));
+        refused(install.arg(folder.path().join(odd)), "must not contain");
+    }
+    let mut install = command(capi().join("install"));
+    refused(install.arg(folder.path().join("a")).env("CC", "no-compiler"), "no-compiler is missing");
+    assert!(files(folder.path()).is_empty(), "nothing was installed");
+}
+
+#[test]
+fn a_prefix_may_have_blanks() {
+    let installed = Installed::new();
+    let prefix = installed.directory.path().join("two words");
+    let turn = Installed::turn();
+    succeed(command(capi().join("install")).arg(&prefix));
+    drop(turn);
+    let mut ask = command(packages::program(&["pkg-config", "pkgconf"], "pkg-config"));
+    ask.env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig")).args(["--cflags", "--libs", "hmalloc-static"]);
+    let flags = succeed(&mut ask);
+    let script = format!("cc '{}' {} -o words", capi().join("examples/words.c").display(), flags.trim());
+    succeed(command("sh").args(["-c", &script]).current_dir(&installed.directory));
+}
+
 /// The libraries are those names of one file, which is also what a program asks for.
 #[test]
 fn the_shared_library_has_a_version() {

@@ -6,7 +6,9 @@ use object::{Endianness, Object, ObjectSymbol};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use support::installed::{FAMILY, Installed, OPERATORS, STANDARD, aborted, capi, command, describe, run, succeed};
+use support::installed::{
+    FAMILY, Installed, LEAVING, OPERATORS, STANDARD, aborted, capi, command, describe, run, succeed,
+};
 
 const C: [&str; 6] = ["c89", "c90", "c99", "c11", "c17", "c2x"];
 const CPP: [&str; 7] = ["c++98", "c++03", "c++11", "c++14", "c++17", "c++20", "c++23"];
@@ -22,7 +24,7 @@ fn the_header_compiles_in_every_standard() {
         char *a = (char *)hmalloc(1), *b = (char *)hcalloc(1, 1), *c = (char *)haligned_alloc(64, 1);\n\
         a = (char *)hrealloc(a, 2); b = (char *)hreallocarray(b, 2, 2);\n\
         hfree(a); hfree(b); hfree(c);\n\
-        return (int)husable_size(0) + hmalloc_stats_print(1) + hmalloc_check() + (int)hmalloc_trim(0)\n\
+        return (int)husable_size(0) + hmalloc_stats_print(1) + hmalloc_report(1) + hmalloc_check() + (int)hmalloc_trim(0)\n\
         + hmalloc_set_policy(HMALLOC_IGNORE + HMALLOC_REPORT + HMALLOC_ABORT);\n}\n";
     fs::write(&source, text).expect("a source file");
     let flags = ["-pedantic-errors", "-Wall", "-Wextra", "-Werror", "-Wstrict-prototypes", "-fsyntax-only"];
@@ -96,7 +98,7 @@ fn the_shared_library_exports_what_is_documented_and_needs_only_libc() {
     let bytes = fs::read(installed.shared()).expect("the library");
     let file = ElfFile64::<Endianness>::parse(&*bytes).expect("an ELF file");
     let (defined, needed) = symbols(file.dynamic_symbols());
-    assert_eq!(defined, set(FAMILY.iter().chain(&STANDARD).chain(&OPERATORS)));
+    assert_eq!(defined, set(FAMILY.iter().chain(&STANDARD).chain(&OPERATORS).chain(&LEAVING)));
     let of_libc = set(&["memcpy", "memmove", "memset", "memcmp", "bcmp", "strlen"]);
     assert!(needed.is_subset(&of_libc), "{needed:?}");
     let (endian, header) = (file.endian(), file.elf_header());

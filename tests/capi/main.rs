@@ -4,6 +4,9 @@
 //! The C programs are in this folder. A test that needs a program of the machine names the Debian package to install if
 //! it is missing.
 
+mod browser;
+mod callers;
+mod checked;
 mod environment;
 mod fork;
 mod gdb;
@@ -14,8 +17,10 @@ mod malloc_archive;
 mod misuse;
 mod operators;
 mod preload;
+mod profile;
 mod promises;
 mod report;
 mod run;
 mod scopes;
 mod storms;
+mod timeline;

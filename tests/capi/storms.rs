@@ -6,10 +6,11 @@ use std::process::{Child, Command};
 use support::installed::{Installed, cases, command, describe, run};
 use support::packages;
 
-/// Runs every case of a program, made runnable by `prepare`.
+/// Runs every case of a program, made runnable by `prepare`. `HMALLOC_TEST_FACTOR` makes them longer.
 fn weather(program: &Path, prepare: impl Fn(&Path) -> Command) {
+    let factor = std::env::var("HMALLOC_TEST_FACTOR").unwrap_or_else(|_| "1".into());
     for name in cases(program) {
-        let output = run(prepare(program).arg(&name));
+        let output = run(prepare(program).args([&name, &factor]));
         assert!(output.status.success(), "{name} of {program:?}: {}", describe(&output));
     }
 }
@@ -63,7 +64,7 @@ fn handlers_on_a_busy_machine() {
     let program = installed.compile_with_archive("cc", "handlers.c", &["-DFAMILY"]);
     let _load = Load::new();
     for name in ["one_of_many_forks", "allocating_handlers_of_threads"].repeat(2) {
-        let output = run(command(&program).arg(name));
+        let output = run(command(&program).args([name, "2"]));
         assert!(output.status.success(), "{name}: {}", describe(&output));
     }
 }

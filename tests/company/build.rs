@@ -71,7 +71,7 @@ fn unwinder() -> PathBuf {
     folder
 }
 
-fn built(kind: For) -> PathBuf {
+pub(crate) fn built(kind: For) -> PathBuf {
     let folder = if kind == For::Glibc { target(kind) } else { target(kind).join(MUSL) };
     folder.join("release")
 }

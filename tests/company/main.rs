@@ -11,3 +11,4 @@ mod limits;
 mod musl;
 mod safe;
 mod sources;
+mod watched;

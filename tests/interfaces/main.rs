@@ -9,3 +9,4 @@ mod figures;
 mod hooks;
 mod limits;
 mod nightly;
+mod report;

@@ -104,6 +104,7 @@ pub(crate) const OTHERS: &[(u8, &str, Filling, &str)] = &[
     (6, "the_tail_is_a_slot", ("tail", "false"), "AlreadyFree, and NotASlot is right"),
     (6, "always_the_first", ("clear", "word * 64"), "is live"),
     (6, "a_bit_that_stays", ("flip", "()"), "answered with ok, and AlreadyFree is right"),
+    (6, "it_ends_the_process", ("flip", "hmalloc_runtime::exit(0)"), "ended in the middle of the script"),
     (6, "twice_is_fine", ("live", "false"), "answered with ok, and AlreadyFree is right"),
     (
         7,
@@ -117,9 +118,14 @@ pub(crate) const OTHERS: &[(u8, &str, Filling, &str)] = &[
         ("tests", "{ let a = heap.malloc(8); heap.free(a) }"),
         "killed: 3 of 20, and 18 are wanted",
     ),
-    (7, "it_hangs", ("tests", "loop {}"), "it never came back"),
+    (7, "it_ends_the_process", ("tests", "hmalloc_runtime::exit(0)"), "ended in the middle of it"),
+    (7, "it_hangs", ("tests", "loop {}"), "it did not come back in time"),
     (7, "it_dies", ("tests", "unsafe { core::ptr::null_mut::<u8>().write_volatile(1) }"), "SIGSEGV"),
 ];
+
+/// A right answer to exercise 1 that writes what it does, as its page says.
+pub(crate) const WRITES: Filling =
+    ("header", r#"{ hmalloc_runtime::say(format_args!("free {payload:p}\n")); payload.sub(HEADER) }"#);
 
 pub(crate) const WRONG: &[Wrong] = &[
     wrong(1, "nothing_is_used_again", ("fit", "None"), &[NotReused]),
@@ -133,6 +139,8 @@ pub(crate) const WRONG: &[Wrong] = &[
     wrong(1, "the_header_has_no_room", ("end", "begin.checked_add(size)?"), &[Outside]),
     wrong(1, "a_sum_wraps", ("end", "begin.wrapping_add(HEADER).wrapping_add(size)"), &[Outside]),
     wrong(1, "the_mark_is_not_in_the_header", ("header", "payload"), &[NotReused]),
+    wrong(1, "it_ends_the_process", ("payload", "hmalloc_runtime::exit(0)"), &[Died]),
+    wrong(2, "it_panics", ("size", "panic!(\"no size\")"), &[Died]),
     wrong(2, "sizes_are_not_rounded", ("size", "Some(size)"), &[Misaligned]),
     wrong(2, "half_of_it", ("size", "size.max(1).checked_next_multiple_of(8)"), &[Misaligned]),
     wrong(2, "the_first_header_is_anywhere", ("begin", "self.end"), &[Misaligned]),
@@ -144,7 +152,7 @@ pub(crate) const WRONG: &[Wrong] = &[
             "find",
             "Some((payload.wrapping_sub(HEADER).cast::<Header>(), (*payload.wrapping_sub(HEADER).cast::<Header>()).size, false))",
         ),
-        &[Died],
+        &[Died, BreakMoved],
     ),
     wrong(
         3,
@@ -153,6 +161,12 @@ pub(crate) const WRONG: &[Wrong] = &[
             "find",
             "self.walk().find(|&(header, size, free)| !free && payload.addr().wrapping_sub(header.addr() + HEADER) < size)",
         ),
+        &[BreakMoved],
+    ),
+    wrong(
+        3,
+        "a_free_block_is_freed_again",
+        ("find", "self.walk().find(|&(header, ..)| header.addr() + HEADER == payload.addr())"),
         &[BreakMoved],
     ),
     wrong(3, "the_break_never_comes_down", ("lower", "false"), &[NotLowered]),

@@ -5,17 +5,20 @@ use crate::solved::{exercise, graded, solved, workshop};
 use learn::exercise::gaps;
 use learn::judge::Reason;
 use learn::level::Level;
-use learn::search::search;
+use learn::search::{CASES, search};
 use std::fs;
 use support::places::repository;
 
-const CASES: u32 = 300;
+/// As many scripts as a grade plays, so that what passes here passes there; `HMALLOC_TEST_SCRIPTS` is another number.
+fn cases() -> u32 {
+    std::env::var("HMALLOC_TEST_SCRIPTS").map_or(CASES, |text| text.parse().expect("a number"))
+}
 
 #[test]
 fn right_answers_pass() {
     let workshop = workshop();
     for number in 1..=5 {
-        let found = search(&workshop, &format!("r{number}"), Level(number), CASES).expect("it builds");
+        let found = search(&workshop, &format!("r{number}"), Level(number), cases()).expect("it builds");
         assert!(found.is_none(), "exercise {number}: {found:#?}");
     }
 }
@@ -26,7 +29,7 @@ fn right_answers_pass() {
 fn stages_pass() {
     let workshop = workshop();
     for (heap, level) in [("s1", 1), ("s2", 2), ("s3", 3), ("s4", 4), ("s5", 5)] {
-        let found = search(&workshop, heap, Level(level), CASES).expect("it builds");
+        let found = search(&workshop, heap, Level(level), cases()).expect("it builds");
         assert!(found.is_none(), "{heap}: {found:#?}");
     }
 }
@@ -37,11 +40,11 @@ fn a_stage_fails_the_next_exercise() {
     let workshop = workshop();
     for (heap, level, reasons) in [
         ("s1", 2, &[Reason::Misaligned][..]),
-        ("s2", 3, &[Reason::NotLowered]),
+        ("s2", 3, &[Reason::NotLowered, Reason::Null]),
         ("s3", 4, &[Reason::NotLowered, Reason::NotReused]),
         ("s4", 5, &[Reason::Null, Reason::NotReused]),
     ] {
-        let found = search(&workshop, heap, Level(level), CASES).expect("it builds").expect("a fault");
+        let found = search(&workshop, heap, Level(level), cases()).expect("it builds").expect("a fault");
         println!("{heap} in exercise {level}: {} ({})", found.script, found.fault.what);
         assert!(
             reasons.contains(&found.fault.reason),
@@ -58,12 +61,12 @@ fn wrong_answers_fail(number: u8) {
     assert!(of_it.len() >= 3);
     for wrong in of_it {
         let heap = format!("w{number}_{}", wrong.name);
-        let found = search(&workshop, &heap, Level(number), CASES).expect("it builds");
+        let found = search(&workshop, &heap, Level(number), cases()).expect("it builds");
         let found = found.unwrap_or_else(|| panic!("{} passes", wrong.name));
         println!("{}: {} ({})", wrong.name, found.script, found.fault.what);
         assert!(wrong.reasons.contains(&found.fault.reason), "{}: {} {:?}", wrong.name, found.script, found.fault);
         // What hangs takes its time with each script that is tried.
-        let short = found.script.calls.len() <= 8 || found.fault.reason == Reason::Hung;
+        let short = found.script.calls.len() <= 10 || found.fault.reason == Reason::Hung;
         assert!(short, "{}: {} is not short", wrong.name, found.script);
     }
 }

@@ -4,7 +4,9 @@
 mod answers;
 mod book;
 mod heaps;
+mod modes;
 mod orderings;
 mod others;
 mod simulator;
 mod solved;
+mod timeline;

@@ -1,21 +1,26 @@
 //! Exercises 6 and 7: the slab, and the tests that have to kill copies of stage 5. And what is graded beside correctness.
 
 use crate::answers::OTHERS;
-use crate::solved::{graded, source_of, target};
-use learn::grade::{MUTANTS, death};
+use crate::solved::{graded, odd_slab, source_of, target, workshop};
+use learn::grade::{MUTANTS, death, slab_difference};
 use learn::workshop::Workshop;
 use support::toolchain;
 
-/// Exercise 1 dies where an atomic addition has to be aligned, and is told where; exercise 2 does not.
+/// Exercise 1 dies where an atomic addition has to be aligned, and is told where; exercise 2 does not. A slab has to answer there as
+/// it does here.
 #[test]
 fn a_machine_shows_where_a_misaligned_heap_dies() {
     let _ = (toolchain::way("aarch64-unknown-linux-gnu"), toolchain::emulator("qemu-aarch64"));
     // Few heaps, for that machine: the program for this one has all of them.
-    let workshop = Workshop::new(target(), vec![source_of(1), source_of(2)]);
-    let died = |heap| death(&workshop, "aarch64", heap).expect("it runs");
+    let there = Workshop::new(target(), vec![source_of(1), source_of(2), source_of(6), odd_slab()]);
+    let died = |heap| death(&there, "aarch64", heap).expect("it runs");
     let how = died("r1").expect("it dies");
     assert!(how.starts_with("SIGBUS at the atomic of the first word of malloc("), "{how}");
     assert_eq!([died("r2"), died("heap")], [None, None]);
+    let differs = |heap| slab_difference(&workshop(), &there, "aarch64", heap).expect("it runs");
+    assert_eq!(differs("r6"), None);
+    let how = differs("odd6").expect("it differs");
+    assert!(how.starts_with("`f 112` is answered with `= ok`, and with `= AlreadyFree` on this machine"), "{how}");
 }
 
 #[test]

@@ -96,6 +96,15 @@ fn what_a_wrong_free_destroys_is_shown() {
     assert!(text.contains("! bytes of a were written by this call"), "{text}");
 }
 
+/// A heap may write what it does: that is shown, and its answers are the same.
+#[test]
+fn what_a_heap_writes_is_kept_apart() {
+    let script = Script::parse("a=malloc(24) free(a) b=malloc(8)").expect("a script");
+    let [writes, silent] = ["p1", "r1"].map(|heap| workshop().play(heap, &script, true).expect("it builds"));
+    assert!(writes.written.starts_with("free 0x") && writes.written.lines().count() == 1, "{writes:?}");
+    assert_eq!((writes.steps, writes.end), (silent.steps, silent.end));
+}
+
 #[test]
 fn a_wrong_option_gets_the_usage() {
     for arguments in [

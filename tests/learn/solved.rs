@@ -1,6 +1,6 @@
 //! Copies of the exercises with their gaps filled, and the one program that all tests here use.
 
-use crate::answers::{Filling, OTHERS, RIGHT, WRONG};
+use crate::answers::{Filling, OTHERS, RIGHT, WRITES, WRONG};
 use learn::exercise::{EXERCISES, Exercise};
 use learn::grade::{Grader, mutant_sources};
 use learn::workshop::{Source, Workshop};
@@ -54,7 +54,14 @@ pub(crate) fn source_of(number: u8) -> Source {
     source(format!("r{number}"), exercise(number).kind, &solved(number, None))
 }
 
-/// The unsolved exercises by the names `e1` and so on, the solved ones by `r1`, wrong ones by their own names.
+/// A slab that is right on this machine, and on others never frees.
+pub(crate) fn odd_slab() -> Source {
+    let gap = ("flip", r#"if cfg!(target_arch = "x86_64") { self.live[number / 64] ^= 1 << (number % 64) }"#);
+    source("odd6".into(), "slab", &solved(6, Some(gap)))
+}
+
+/// The unsolved exercises by the names `e1` and so on, the solved ones by `r1`, one that writes by `p1`, wrong ones by their own
+/// names.
 pub(crate) fn workshop() -> Workshop {
     let mut sources: Vec<Source> = EXERCISES.iter().flat_map(|exercise| exercise.sources(None)).collect();
     for right in RIGHT {
@@ -64,6 +71,8 @@ pub(crate) fn workshop() -> Workshop {
         let text = solved(wrong.number, Some(wrong.gap));
         sources.push(source(format!("w{}_{}", wrong.number, wrong.name), exercise(wrong.number).kind, &text));
     }
+    sources.push(source("p1".into(), "heap", &solved(1, Some(WRITES))));
+    sources.push(odd_slab());
     sources.push(source_of(7));
     for &(number, name, gap, _) in OTHERS {
         let text = solved(number, Some(gap));

@@ -3,6 +3,7 @@
 
 mod killed;
 mod matrix;
+mod profiled;
 mod runtime;
 mod words;
 mod zeros;

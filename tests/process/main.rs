@@ -10,8 +10,10 @@ mod bare;
 mod contention;
 mod environment;
 mod global_allocator;
+mod guards;
 mod handlers;
 mod pictures;
+mod profile;
 mod reentry;
 mod storms;
 

@@ -34,9 +34,7 @@ fn trim_and_look(_: usize) {
 fn children_of_a_busy_program_live() {
     scenario(&children_of_a_busy_program_live, || {
         let work = |number| use_collections(number, 20);
-        beside(&[&work, &work, &work, &trim_and_look], || {
-            (0..forks(1000)).for_each(|number| in_child(|| live(number)))
-        });
+        beside(&[&work, &work, &work, &trim_and_look], || (0..forks(500)).for_each(|number| in_child(|| live(number))));
         assert_eq!(HEAP.check(), Ok(()));
     });
 }

@@ -20,7 +20,7 @@ fn storms_by_many_seeds() {
         has_miri() || packages::succeeds("rustup", &toolchain) && has_miri(),
         "Miri is missing. Install it (rustup toolchain install nightly --component miri,rust-src) and run the tests again"
     );
-    let seeds: u32 = std::env::var("HMALLOC_TEST_SEEDS").map_or(4, |text| text.parse().expect("a number"));
+    let seeds: u32 = std::env::var("HMALLOC_TEST_SEEDS").map_or(2, |text| text.parse().expect("a number"));
     let flags = format!("-Zmiri-permissive-provenance -Zmiri-ignore-leaks -Zmiri-many-seeds=0..{seeds}");
     let mut cargo = command("cargo");
     cargo

@@ -71,7 +71,18 @@ fn build(library: &Path, name: &str) -> PathBuf {
     fs::copy(repository("Cargo.lock"), package.join("Cargo.lock")).expect("a lockfile");
     let built = scratch("sanitized/target");
     let mut cargo = command("cargo");
-    cargo.args([nightly(), "build", "--quiet", "-Zbuild-std", "--target", TARGET, "--target-dir"]).arg(&built);
+    cargo
+        .args([
+            nightly(),
+            "build",
+            "--quiet",
+            "-Zbuild-std",
+            "-Zbuild-std-features=panic-unwind",
+            "--target",
+            TARGET,
+            "--target-dir",
+        ])
+        .arg(&built);
     cargo.env("RUSTFLAGS", "-Zsanitizer=thread").env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
     cargo.env_remove("RUSTUP_TOOLCHAIN").env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only");
     let output = run(cargo.current_dir(&package));

@@ -11,12 +11,17 @@
 //! Nothing here allocates: all memory is static or mapped. A call and its record happen under one lock, so that the records
 //! are in the order in which the heap saw the calls. That makes a program with many threads slower, not different.
 //!
+//! A wrong free is recorded before the heap underneath is asked, which may end the process. Preloaded before `libhmalloc.so`, it
+//! records a program on that heap (`hmalloc-run --timeline`).
+//!
 //! Not seen: what the dynamic linker takes from a heap of its own before the first constructor, `free(NULL)`, and programs
 //! that are static or bring a `malloc` of their own within the executable.
 
 #![expect(clippy::missing_safety_doc, reason = "every function is C's, with C's conditions")]
 
 mod file;
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+mod operators;
 mod raw;
 mod real;
 mod record;
@@ -91,11 +96,13 @@ pub unsafe extern "C" fn free(payload: *mut c_void) {
     }
     // Without the functions underneath, nothing but early blocks can be there.
     let Some(real) = real() else { return };
-    recorded(FREE, 0, 0, payload, || {
-        // SAFETY: as in `malloc`.
-        unsafe { (real.free)(payload) };
-        null_mut()
-    });
+    let turn = record::turn();
+    // Before the call: the heap underneath may end the process in it.
+    if let Some(turn) = &turn {
+        turn.write(Record { kind: FREE, align: 0, zero: 0, thread: 0, size: 0, old: payload.addr() as u64, new: 0 });
+    }
+    // SAFETY: as in `malloc`.
+    unsafe { (real.free)(payload) };
 }
 
 /// C's function.

@@ -33,6 +33,12 @@ pub(crate) const RESIZE: u8 = 4;
 /// `free` of anything but null.
 pub(crate) const FREE: u8 = 5;
 
+/// Stands for calls that are not recorded, as a signal handler's that has interrupted one: a refused request of all there is, which
+/// changes nothing for those who follow blocks.
+#[allow(dead_code, reason = "only the recorder writes it: the converter takes it for any refused request")]
+pub(crate) const MISSED: Record =
+    Record { kind: ALLOCATE, align: 0, zero: 0, thread: 0, size: u64::MAX, old: 0, new: 0 };
+
 /// What a file begins with.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]

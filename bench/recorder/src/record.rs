@@ -4,7 +4,7 @@
 //! and no file, and opens its own. A `vfork` shares the parent's memory, and so the parent's heap and file.
 
 use crate::file::{Window, say};
-use crate::raw::Record;
+use crate::raw::{MISSED, Record};
 use core::ffi::{CStr, c_char};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
@@ -15,6 +15,8 @@ use errno::{errno, set_errno};
 struct State {
     /// The thread that is inside, 0 if none is.
     owner: AtomicU32,
+    /// 1 if there was a call that is not recorded.
+    missed: AtomicU32,
     stage: Stage,
     window: Window,
 }
@@ -54,6 +56,8 @@ fn enter() -> Option<Turn> {
     let owner = unsafe { &(*state).owner };
     while let Err(holder) = owner.compare_exchange(0, thread, Ordering::Acquire, Ordering::Relaxed) {
         if holder == thread {
+            // SAFETY: as above.
+            unsafe { (*state).missed.store(1, Ordering::Relaxed) };
             return None;
         }
         // SAFETY: the call has no arguments.
@@ -76,7 +80,10 @@ impl Turn {
         let errno = errno();
         // SAFETY: the turn is ours, and there is one only while the window is recorded into.
         unsafe {
-            if !(*self.state).window.write(Record { thread: self.thread, ..record }) {
+            let missed = (*self.state).missed.load(Ordering::Relaxed) != 0
+                && (*self.state).missed.swap(0, Ordering::Relaxed) != 0;
+            let written = !missed || (*self.state).window.write(Record { thread: self.thread, ..MISSED });
+            if !written || !(*self.state).window.write(Record { thread: self.thread, ..record }) {
                 (*self.state).stage = Stage::Off;
             }
         }

@@ -20,9 +20,14 @@ pub(crate) fn even_processors() -> usize {
     (processors() & !1).max(2)
 }
 
-/// The kernel's version.
+/// The kernel's version, without what a distribution or a host adds to it: that names a machine.
 pub(crate) fn kernel() -> String {
-    setting("/proc/sys/kernel/osrelease")
+    version(&setting("/proc/sys/kernel/osrelease")).to_owned()
+}
+
+fn version(release: &str) -> &str {
+    let end = release.find(|sign: char| !sign.is_ascii_digit() && sign != '.').unwrap_or(release.len());
+    &release[..end]
 }
 
 /// The one line of a file in which the kernel says what is set.
@@ -52,5 +57,10 @@ mod tests {
     fn a_date_has_all_its_parts() {
         assert_eq!(date(1_000_000_000), "2001-09-09T01:46:40Z");
         assert!(here_and_now().contains("Linux") && here_and_now().ends_with('Z'));
+    }
+
+    #[test]
+    fn of_a_kernel_the_version_is_named() {
+        assert_eq!(["6.1.0-32-amd64", "6.12.3", "5.15.0+"].map(version), ["6.1.0", "6.12.3", "5.15.0"]);
     }
 }

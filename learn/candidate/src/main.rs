@@ -2,6 +2,10 @@
 //! `candidate HEAP play|draw|words|trace|TEST`, with a script on standard input.
 #![no_std]
 #![no_main]
+#![cfg_attr(
+    any(target_arch = "mips", target_arch = "mips64", target_arch = "powerpc", target_arch = "powerpc64"),
+    feature(asm_experimental_arch)
+)]
 
 #[allow(dead_code, reason = "the probe uses all of it")]
 #[path = "../../../qemu/src/bin/probe/access.rs"]

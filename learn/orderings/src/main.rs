@@ -13,6 +13,9 @@ pub(crate) use word::{NotLive, Word, freed_of, next_generation};
 
 use choice::{SITES, weaken};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
 
 include!(concat!(env!("OUT_DIR"), "/exercise.rs"));
 
@@ -29,7 +32,34 @@ const CHOICES: [Choice; 6] = [
 /// Names a choice that is replaced by `Relaxed`, so that one build shows what each of them is for.
 const WEAKENED: &str = "HMALLOC_LEARN_WEAKENED";
 
+/// No exploration takes a tenth of that.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How many explorations have begun.
+static EXPLORED: AtomicUsize = AtomicUsize::new(0);
+
+/// Ends the process, with a line, when one exploration takes too long. (A loop over the word itself the checker finds out.)
+fn limit_time() {
+    thread::spawn(|| {
+        let mut seen = EXPLORED.load(Ordering::Relaxed);
+        loop {
+            thread::sleep(PATIENCE);
+            let now = EXPLORED.load(Ordering::Relaxed);
+            if now == seen {
+                println!("Wrong. `free` or `take` does not come back: it loops without an end");
+                std::process::exit(1);
+            }
+            seen = now;
+        }
+    });
+}
+
+fn holds(program: &programs::Program) -> Result<(), programs::Lost> {
+    EXPLORED.fetch_add(1, Ordering::Relaxed);
+    programs::run(program)
+}
+
 fn main() -> ExitCode {
+    limit_time();
     for (site, choice) in SITES.iter().zip(CHOICES) {
         if let Some(what) = site.refuses(choice) {
             println!("{} cannot be {choice:?}: {what}", site.name);
@@ -46,7 +76,7 @@ fn main() -> ExitCode {
     // A violation is what is looked for: its message is printed with the history, and not by the panic.
     std::panic::set_hook(Box::new(|_| ()));
     for program in programs::ALL {
-        if let Err(lost) = programs::run(program) {
+        if let Err(lost) = holds(program) {
             println!("Wrong. {}: {}\n\nThe interleaving that loses:\n", program.title, lost.what);
             print!("{}", lost.drawn);
             return ExitCode::FAILURE;
@@ -57,9 +87,9 @@ fn main() -> ExitCode {
     for (index, (site, choice)) in SITES.iter().zip(CHOICES).enumerate() {
         for weaker in choice.weaker() {
             weaken(Some((index, weaker)));
-            let holds = programs::ALL.iter().all(|program| programs::run(program).is_ok());
+            let all = programs::ALL.iter().all(|program| holds(program).is_ok());
             weaken(None);
-            if holds {
+            if all {
                 println!("{} is stronger than it has to be: {weaker:?} holds, too", site.name);
                 weak = false;
                 break;

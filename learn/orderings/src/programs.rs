@@ -43,7 +43,13 @@ pub(crate) fn run(program: &Program) -> Result<(), Lost> {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default();
         let race = "a block is used by two threads at once: one does not see what the other did before";
-        let what = if text.contains("Causality") || text.contains("Concurrent") { race.to_owned() } else { text };
+        let what = match text {
+            text if text.contains("Causality") || text.contains("Concurrent") => race.to_owned(),
+            text if text.contains("maximum number of branches") => {
+                "a call does not come back: it looks at the word again and again".to_owned()
+            }
+            text => text,
+        };
         Lost { what, drawn: history::drawn() }
     })
 }

@@ -6,12 +6,9 @@ use crate::draw::{Known, draw};
 use crate::exercise::gaps;
 use crate::judge::Reason;
 use crate::played::Seen;
-use crate::search::search;
+use crate::search::{CASES, search};
 use crate::sim::answer;
 use std::io::{self, Write};
-
-/// Random scripts for each heap.
-const CASES: u32 = 400;
 
 impl Grader<'_> {
     /// True if something is wrong.

@@ -11,7 +11,7 @@ mod slab;
 mod table;
 mod traces;
 
-pub use machines::{Machine, death, machines};
+pub use machines::{Machine, death, machines, slab_difference};
 pub use mutants::{MUTANTS, mutant_sources};
 pub use orderings::run as run_orderings;
 

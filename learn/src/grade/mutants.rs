@@ -120,7 +120,11 @@ impl Grader<'_> {
         let output = feed(Command::new(self.workshop.program()?).args([copy, &self.heap]), "")?;
         let said = String::from_utf8_lossy(&output.stderr);
         let last = said.lines().filter_map(|line| line.strip_prefix("test ")).next_back().unwrap_or_default();
-        if output.status.success() && last == "end" { Ok(None) } else { Ok(Some((last.to_owned(), end(&output)))) }
+        Ok(match end(&output) {
+            End::Whole if last == "end" => None,
+            End::Whole => Some((last.to_owned(), End::Failed("the process ended in the middle of it".into()))),
+            end => Some((last.to_owned(), end)),
+        })
     }
 
     /// True if something is wrong.

@@ -1,7 +1,8 @@
 //! Exercise 6: random scripts on slabs, against a table of what is live; the shortest one that goes wrong, drawn in slots.
 
 use super::Grader;
-use crate::played::{End, end};
+use crate::played::{End, end_of_script};
+use crate::shrink::Patience;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use std::cell::RefCell;
@@ -74,7 +75,8 @@ impl Grader<'_> {
             writeln!(output, "{what}")?;
             return Ok(true);
         }
-        let config = Config { cases: CASES, failure_persistence: None, max_shrink_iters: 600, ..Config::default() };
+        let config =
+            Config { cases: CASES, failure_persistence: None, max_shrink_iters: u32::MAX, ..Config::default() };
         let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
         let near = (any::<usize>(), prop_oneof![3 => Just(0_isize), 1 => -20_isize..100]);
         let call = prop_oneof![
@@ -85,11 +87,15 @@ impl Grader<'_> {
         ];
         let shapes =
             prop::sample::select(vec![(4096, 64), (4096, 48), (8192, 80), (4096, 1024), (16_384, 16), (1000, 112)]);
-        let last = RefCell::new(None);
+        let (last, patience) = (RefCell::new(None), Patience::default());
         let found = runner.run(&(shapes, prop::collection::vec(call, 1..120)), |((bytes, slot), calls)| {
+            if patience.is_over() {
+                return Ok(());
+            }
             match self.played(bytes, slot, &calls) {
                 Ok(()) => Ok(()),
                 Err(fault) => {
+                    patience.begins();
                     let what = fault.0.what.clone();
                     *last.borrow_mut() = Some(((bytes, slot), fault));
                     Err(TestCaseError::fail(what))
@@ -98,7 +104,7 @@ impl Grader<'_> {
         });
         let Err(TestError::Fail(_, ((bytes, slot), calls))) = found else {
             writeln!(output, "correct: {CASES} random scripts, with every kind of wrong address among them")?;
-            return Ok(false);
+            return if self.whole { self.elsewhere(output) } else { Ok(false) };
         };
         let Err((fault, unfinished)) = self.played(bytes, slot, &calls) else { return Ok(true) };
         if unfinished {
@@ -165,7 +171,7 @@ impl Grader<'_> {
                 return Err((fault(number + 1, what, &before), false));
             }
         }
-        match end(&output) {
+        match end_of_script(&output) {
             End::Whole => Ok(()),
             End::Gap(what) => Err((fault(answers.len(), what, &model), true)),
             other => Err((fault((answers.len() + 1).min(lines.len()), other.to_string(), &model), false)),

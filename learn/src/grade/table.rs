@@ -2,7 +2,7 @@
 
 use super::Grader;
 use super::figures::{Figure, figure, find, system};
-use super::machines::{Outcome, Ready, machines};
+use super::machines::{Outcome, Ready, as_here, machines};
 use super::misuse::{MISUSES, score};
 use super::peers::{Peer, peers};
 use super::traces::{CALLS, TRACES, read};
@@ -10,6 +10,9 @@ use std::io::{self, Write};
 use std::process::Command;
 use std::sync::Mutex;
 use std::thread;
+
+/// What is missing, and for which machines.
+type Missing = Vec<(String, Vec<String>)>;
 
 /// A row of it.
 struct Measured {
@@ -22,9 +25,9 @@ struct Measured {
 impl Grader<'_> {
     /// Measures all peers, and writes the table.
     pub(super) fn table(&self, output: &mut dyn Write) -> io::Result<()> {
-        let (ready, missing) = self.ready();
+        let (ready, missing) = self.ready(output)?;
         let peers = peers(&self.heap);
-        let rows = self.rows(&peers, &ready);
+        let rows = by_two(&peers, |peer| self.row(peer, &ready));
         write!(output, "\n{:<22} misuse  machines  utilisation in %          instructions per call\n{:<22}", "", "")?;
         write!(output, " of {}    of {:<5}  ", MISUSES.len(), ready.len())?;
         for name in TRACES.into_iter().chain(TRACES) {
@@ -53,17 +56,31 @@ impl Grader<'_> {
         if find("valgrind").is_none() {
             writeln!(output, "\nNot graded: instructions. valgrind is missing (Debian: apt-get install valgrind).")?;
         }
-        for (what, names) in missing {
-            writeln!(output, "\nNot graded on {}: {what}", names.join(", "))?;
+        not_graded(&missing, output)
+    }
+
+    /// Whether a slab answers on all machines as on this one. True if something is wrong.
+    pub(super) fn elsewhere(&self, output: &mut dyn Write) -> io::Result<bool> {
+        let (ready, missing) = self.ready(output)?;
+        let answers = by_two(&ready, |program| as_here(program, self.workshop, &self.heap));
+        for (program, answer) in ready.iter().zip(&answers) {
+            if let Err(what) = answer {
+                writeln!(output, "{}: {what}", program.machine.name)?;
+            }
         }
-        Ok(())
+        let same = answers.iter().filter(|answer| answer.is_ok()).count();
+        writeln!(output, "machines: {same} of {} answer as this one does", ready.len())?;
+        not_graded(&missing, output)?;
+        Ok(same < ready.len())
     }
 
     /// The machines that can be run here; and what is missing for the others, with their names.
-    fn ready(&self) -> (Vec<Ready>, Vec<(String, Vec<String>)>) {
-        let (mut ready, mut missing): (Vec<Ready>, Vec<(String, Vec<String>)>) = (Vec::new(), Vec::new());
-        for machine in machines().unwrap_or_default() {
-            match machine.ready(self.workshop) {
+    fn ready(&self, output: &mut dyn Write) -> io::Result<(Vec<Ready>, Missing)> {
+        writeln!(output, "\nbuilding it for the other machines, which takes a minute or two the first time ...")?;
+        let (mut ready, mut missing): (Vec<Ready>, Missing) = (Vec::new(), Vec::new());
+        let machines = machines().unwrap_or_default();
+        for (machine, program) in machines.iter().zip(by_two(&machines, |machine| machine.ready(self.workshop))) {
+            match program {
                 Ok(program) => ready.push(program),
                 Err(what) => match missing.iter_mut().find(|(other, _)| *other == what) {
                     Some((_, names)) => names.push(machine.name.clone()),
@@ -71,27 +88,7 @@ impl Grader<'_> {
                 },
             }
         }
-        (ready, missing)
-    }
-
-    /// All rows, two at a time.
-    fn rows(&self, peers: &[Peer], ready: &[Ready]) -> Vec<Measured> {
-        let (next, rows) = (Mutex::new(0..peers.len()), Mutex::new(Vec::new()));
-        thread::scope(|scope| {
-            for _ in 0..2 {
-                scope.spawn(|| {
-                    while let Some(index) = next.lock().ok().and_then(|mut next| next.next()) {
-                        let row = self.row(&peers[index], ready);
-                        if let Ok(mut rows) = rows.lock() {
-                            rows.push((index, row));
-                        }
-                    }
-                });
-            }
-        });
-        let mut rows = rows.into_inner().unwrap_or_default();
-        rows.sort_by_key(|(index, _)| *index);
-        rows.into_iter().map(|(_, row)| row).collect()
+        Ok((ready, missing))
     }
 
     fn row(&self, peer: &Peer, ready: &[Ready]) -> Measured {
@@ -120,6 +117,30 @@ impl Grader<'_> {
         };
         Ok((0..MISUSES.len()).filter(kept).count())
     }
+}
+
+fn not_graded(missing: &Missing, output: &mut dyn Write) -> io::Result<()> {
+    missing.iter().try_for_each(|(what, names)| writeln!(output, "\nNot graded on {}: {what}", names.join(", ")))
+}
+
+/// What `work` makes of each, two at a time.
+fn by_two<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let (next, done) = (Mutex::new(0..all.len()), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(index) = next.lock().ok().and_then(|mut next| next.next()) {
+                    let result = work(&all[index]);
+                    if let Ok(mut done) = done.lock() {
+                        done.push((index, result));
+                    }
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_default();
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
 fn line(peer: &Peer, row: &Measured, output: &mut dyn Write) -> io::Result<()> {

@@ -1,9 +1,10 @@
 //! Threads that are killed in the middle of an operation: played by a handle whose tier is put aside there.
 
-use super::threads::{Block, Shared, shared};
+use super::threads::{Block, Shared, shared, shared_with};
 use crate::global::lock::Lock;
-use crate::ground::header::Slab;
-use crate::threads::OwnTier;
+use crate::ground::header::{Place, Slab};
+use crate::ground::list::Linked;
+use crate::threads::{OwnTier, WORLD_BYTES};
 use crate::tier::slot::Slot;
 use core::ptr::NonNull;
 use std::vec::Vec;
@@ -74,5 +75,29 @@ fn one_that_was_telling_an_owner_of_a_free_is_found_by_the_next_rest() {
     of_dead.free(&other);
     blocks.into_iter().for_each(|block| block.free(&other));
     drop((owner, other));
+    assert_eq!((heap.check(), heap.stats().live_blocks), (Ok(()), 0));
+}
+
+/// It was about to put a slab on its list: a neighbour leads there already, and the list does not. Others free where nothing can
+/// be noted for it, as there is no memory for that, and change no list of its.
+#[test]
+fn one_that_was_listing_a_slab_has_its_lists_left_alone() {
+    // Just so much that there are tiers, between two guards, wherever in a page the arena ends.
+    let heap = shared_with(WORLD_BYTES.next_multiple_of(4096) + 3 * 4096);
+    let (owner, other) = (heap.thread(), heap.thread());
+    let mut blocks: Vec<_> = (0..40).map(|_| Block::new(&owner, 8000)).collect();
+    // The first slab is listed, and the second is full.
+    let listed = slab_of(heap, blocks[0].0);
+    blocks.remove(0).free(&owner);
+    let second = blocks.iter().position(|block| slab_of(heap, block.0) != listed).expect("a second slab");
+    let full = slab_of(heap, blocks[second].0);
+    assert_eq!((listed.place(), full.place()), (Place::Listed, Place::Full));
+    listed.links().left.set(Some(full));
+    let tier = tier_of(heap, blocks[0].0);
+    kill(heap, tier);
+    core::mem::forget(owner);
+    blocks.remove(second).free(&other);
+    assert_eq!(full.place(), Place::Full);
+    blocks.into_iter().for_each(|block| block.free(&other));
     assert_eq!((heap.check(), heap.stats().live_blocks), (Ok(()), 0));
 }

@@ -19,10 +19,15 @@ const ROUNDS: usize = if cfg!(miri) { 20 } else { 20_000 };
 const ARENA: usize = if cfg!(miri) { 1 << 20 } else { 64 << 20 };
 
 pub(super) fn shared() -> &'static Shared {
+    shared_with(ARENA / 2)
+}
+
+/// The same with so many bytes for mappings: for threads' tiers, and what they free of each other's.
+pub(super) fn shared_with(mappings: usize) -> &'static Shared {
     let arena = Box::leak(Box::new_uninit_slice(ARENA));
     let arena: &'static mut [MaybeUninit<u8>] = arena;
     let mut brk = Emulated::new(arena);
-    brk.allow_mappings(ARENA / 2);
+    brk.allow_mappings(mappings);
     Box::leak(Box::new(Hmalloc::with_source_and_policy(brk, Policy::Report)))
 }
 

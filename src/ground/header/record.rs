@@ -1,6 +1,7 @@
 //! The fields of a header's record. They are visible only to the methods of its handles, in [`span`](super::span) and
 //! [`slab`](super::slab).
 
+use super::sample::Sample;
 use crate::ground::list::Links;
 use crate::ground::pointer::SharedPointer;
 use crate::ground::shared::{SharedBits, SharedU8, SharedU16, SharedU32, SharedUsize};
@@ -106,7 +107,8 @@ pub(super) union Body {
 /// The end of the body, in the cache line that the central part reads anyway.
 #[repr(C)]
 pub(super) struct Others {
-    pub(super) unused: [MaybeUninit<u64>; 13],
+    pub(super) sample: Sample,
+    pub(super) unused: [MaybeUninit<u64>; 7],
     pub(super) pages: Pages,
 }
 
@@ -185,10 +187,13 @@ pub(crate) enum Kind {
     Metadata,
     /// Another user of the break raised it over this span.
     Foreign,
+    /// One block, which was sampled: its payload starts somewhere in the span. It may be freed, and kept for a while.
+    Sampled,
 }
 
 impl Kind {
-    const ALL: [Self; 6] = [Self::Free, Self::Slab, Self::Large, Self::Moving, Self::Metadata, Self::Foreign];
+    const ALL: [Self; 7] =
+        [Self::Free, Self::Slab, Self::Large, Self::Moving, Self::Metadata, Self::Foreign, Self::Sampled];
 
     /// The kind that a byte stands for.
     #[inline]

@@ -119,12 +119,18 @@ impl Span {
         &self.record().central
     }
 
+    /// The body of spans that are not slabs, also where this may be one.
+    #[inline]
+    pub(super) fn others<'a>(self) -> &'a Others {
+        let record: &'a Header = self.record();
+        // SAFETY: any bits are values of these fields, and metadata is zero before a header is written.
+        unsafe { &record.body.span }
+    }
+
     /// The group of spans that are not slabs, also where this may be one.
     #[inline]
     pub(super) fn pages_of_any<'a>(self) -> &'a Pages {
-        let record: &'a Header = self.record();
-        // SAFETY: any bits are values of these fields, and `init` or a slab has written all of them.
-        unsafe { &record.body.span.pages }
+        &self.others().pages
     }
 
     #[inline]

@@ -91,6 +91,11 @@ unsafe impl Brk for Automatic {
         either!(mut self, source => unsafe { source.unseal(start, bytes) });
     }
 
+    unsafe fn reopen(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
+        // SAFETY: the caller's promise.
+        either!(mut self, source => unsafe { source.reopen(start, bytes) })
+    }
+
     fn expect_use(&mut self, start: usize, bytes: usize) {
         either!(mut self, source => source.expect_use(start, bytes));
     }

@@ -129,6 +129,11 @@ unsafe impl<B: Brk> Brk for Limited<B> {
         unsafe { self.source.unseal(start, bytes) }
     }
 
+    unsafe fn reopen(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
+        // SAFETY: the caller's promise.
+        unsafe { self.source.reopen(start, bytes) }
+    }
+
     fn expect_use(&mut self, start: usize, bytes: usize) {
         self.source.expect_use(start, bytes);
     }

@@ -131,6 +131,11 @@ unsafe impl Brk for Linux {
         }
     }
 
+    unsafe fn reopen(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
+        // SAFETY: the caller's promise.
+        unsafe { memory::reopen(start, bytes) }
+    }
+
     fn expect_use(&mut self, start: usize, bytes: usize) {
         memory::expect_use(start, bytes);
     }

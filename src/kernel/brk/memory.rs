@@ -178,6 +178,16 @@ pub(super) unsafe fn seal(start: usize, bytes: usize, area: Area) -> Result<(), 
     }
 }
 
+/// Makes pages accessible again, or says that they are not.
+///
+/// # Safety
+///
+/// The range is the caller's.
+pub(super) unsafe fn reopen(start: usize, bytes: usize) -> Result<(), Refused> {
+    // SAFETY: the caller's promise.
+    unsafe { protect(start, bytes, READ_WRITE) }.map_err(|_| Refused)
+}
+
 /// Makes pages accessible again.
 ///
 /// # Safety

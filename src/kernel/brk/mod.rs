@@ -219,6 +219,17 @@ pub unsafe trait Brk {
         let _ = (start, bytes);
     }
 
+    /// Makes pages accessible that [`seal`](Brk::seal) may have made inaccessible; what they hold is arbitrary. By default this
+    /// is refused: then they stay inaccessible. Only [checked mode](crate::Checks) and [guards](crate::Sampling::guarded) ask for it.
+    ///
+    /// # Safety
+    ///
+    /// The range is the caller's, both ends are multiples of [`page_size`](Brk::page_size), and its content is not needed.
+    unsafe fn reopen(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
+        let _ = (start, bytes);
+        Err(Refused)
+    }
+
     /// Says that `bytes` bytes at `start`, which are the caller's, will soon be used throughout, so that huge pages
     /// serve them well. Advice: nothing depends on whether the kernel takes it, and by default it is not given.
     fn expect_use(&mut self, start: usize, bytes: usize) {

@@ -221,6 +221,11 @@ unsafe impl Brk for Reserved {
         unsafe { memory::seal(start, bytes, Area::Mapping) }
     }
 
+    unsafe fn reopen(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
+        // SAFETY: the caller's promise. What was sealed is a mapping of its own, without content.
+        unsafe { memory::open(start, bytes) }
+    }
+
     fn expect_use(&mut self, start: usize, bytes: usize) {
         memory::expect_use(start, bytes);
     }

@@ -20,9 +20,11 @@ pub(crate) enum Sysno {
     clock_gettime64,
     futex,
     getpid,
+    getrandom,
     gettid,
     membarrier,
     prctl,
+    process_vm_readv,
     tkill,
     unshare,
 }

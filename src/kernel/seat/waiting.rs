@@ -79,18 +79,19 @@ impl Seat {
     /// Takes the lock, however long that takes, or says why the wait would never end.
     #[cold]
     pub(crate) fn take(&self) -> Result<(), Endless> {
-        self.take_within(PATIENCE, || false)
+        self.take_within(PATIENCE, &|| false)
     }
 
     /// As [`take`](Self::take), but gives up for [`Endless::Inside`] if `inside` says so, after two sleeps in vain.
     #[cold]
-    pub(crate) fn take_unless(&self, inside: impl Fn() -> bool) -> Result<(), Endless> {
+    pub(crate) fn take_unless(&self, inside: &dyn Fn() -> bool) -> Result<(), Endless> {
         self.take_within(PATIENCE, inside)
     }
 
     /// The same, with the number of sleeps after which the waiter concludes that it waits for itself.
+    // Not generic: it would stand in a program three times.
     #[cold]
-    pub(crate) fn take_within(&self, patience: u32, inside: impl Fn() -> bool) -> Result<(), Endless> {
+    pub(crate) fn take_within(&self, patience: u32, inside: &dyn Fn() -> bool) -> Result<(), Endless> {
         if self.try_take_spinning() {
             return Ok(());
         }

@@ -1,5 +1,5 @@
 //! The signals that a report deals with: SIGPIPE and SIGXFSZ, which must not kill the writer, and SIGABRT, by
-//! which the process ends. No libc is asked, so its records of handlers and masks stay as they are.
+//! which the process ends; and holding back all of them for a moment. No libc is asked, so its records of handlers and masks stay as they are.
 
 use crate::kernel::call::{Errno, Sysno, syscall};
 use core::sync::atomic::AtomicBool;
@@ -75,9 +75,36 @@ impl HeldSignals {
             // SAFETY: the kernel reads the set, of the size that is passed, and the time. It stores no siginfo.
             let _ = unsafe { syscall!(Sysno::rt_sigtimedwait, &raw const set, 0, &raw const at_once, SET_BYTES) };
         }
-        // SAFETY: the kernel reads the set, of the size that is passed.
-        let _ = unsafe { syscall!(Sysno::rt_sigprocmask, SIG_SETMASK, &raw const mask, 0, SET_BYTES) };
+        set_mask(&mask);
     }
+}
+
+/// Signals of the calling thread are blocked while this is there.
+pub(crate) struct NoSignals {
+    /// The thread's mask before. `None` if the kernel refused to block anything.
+    mask: Option<SignalSet>,
+}
+
+impl NoSignals {
+    pub(crate) fn new() -> Self {
+        let (all, mut mask) = (SignalSet([usize::MAX; SET_BYTES / size_of::<usize>()]), SignalSet::EMPTY);
+        // SAFETY: the kernel reads the first set and writes the second, which have the size that is passed.
+        let blocked = unsafe { syscall!(Sysno::rt_sigprocmask, SIG_BLOCK, &raw const all, &raw mut mask, SET_BYTES) };
+        Self { mask: blocked.is_ok().then_some(mask) }
+    }
+}
+
+impl Drop for NoSignals {
+    fn drop(&mut self) {
+        if let Some(mask) = &self.mask {
+            set_mask(mask);
+        }
+    }
+}
+
+fn set_mask(mask: &SignalSet) {
+    // SAFETY: the kernel reads the set, of the size that is passed.
+    let _ = unsafe { syscall!(Sysno::rt_sigprocmask, SIG_SETMASK, core::ptr::from_ref(mask), 0, SET_BYTES) };
 }
 
 /// Set once the process has begun to end.

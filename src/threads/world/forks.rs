@@ -3,7 +3,7 @@
 use super::World;
 use crate::kernel::around::{self, Around, Side};
 use crate::kernel::seat::Seat;
-use crate::kernel::{barrier, fork, seat};
+use crate::kernel::{backtrace, barrier, fork, seat};
 use crate::threads::OwnTier;
 
 impl World {
@@ -51,6 +51,7 @@ impl World {
     pub(crate) fn go_on(&self, side: Side, thread: usize, task: u32) {
         if side == Side::Child {
             self.handlers.go_on_in_child();
+            backtrace::forget_others();
             let mine = |tier: &&OwnTier| tier.is_of(thread, task);
             self.tiers().filter(|tier| !mine(tier)).for_each(|tier| self.bury(tier));
             self.tiers().filter(mine).for_each(OwnTier::renew_task);

@@ -3,8 +3,9 @@
 
 use super::{Class, Company, NEVER, RELIST_FRACTION, SWEEPS_MAX, TOUCHED_BYTES, VISITS_MAX, Zeros};
 use crate::ground::header::Slab;
+use crate::ground::sampling::Sampling;
 use crate::tier::others::Others;
-use crate::tier::units::slots_of_word;
+use crate::tier::units::{slots_of_word, unused};
 
 impl Class {
     /// Claims the next word of the current slab with free slots among the opened ones, from the start again if that pays.
@@ -14,31 +15,40 @@ impl Class {
     #[inline(always)]
     pub(crate) fn sweep_shortly(&mut self, others: Company) -> bool {
         let Some(slab) = self.slab.filter(|slab| is_plain(*slab, others)) else { return false };
-        self.sweep_plain(slab)
+        self.sweep_plain(slab, None)
     }
 
     /// Claims a word of a [plain](is_plain) slab, unless that was `swept` in vain, or of any other, or opens slots.
     #[inline]
     pub(crate) fn claim_more(&mut self, slab: Slab, others: Company, swept: bool) -> bool {
         let swept = if is_plain(slab, others) {
-            !swept && self.sweep_plain(slab)
+            !swept && self.sweep_plain(slab, None)
         } else {
             self.sweep(slab, others) || (self.begin_again(slab) && self.sweep(slab, others))
         };
         swept || (slab.opened() < slab.capacity() && self.open(slab, others))
     }
 
+    /// Claims a word of a slab without zero units in which no other thread frees slots, from the start again if that pays; if
+    /// requests are sampled, up to the next sample.
     #[inline(always)]
-    pub(crate) fn sweep_plain(&mut self, slab: Slab) -> bool {
-        self.sweep_words(slab) || (self.begin_again(slab) && self.sweep_words(slab))
+    pub(crate) fn sweep_plain(&mut self, slab: Slab, sampling: Option<&Sampling>) -> bool {
+        self.sweep_words(slab, sampling) || (self.begin_again(slab) && self.sweep_words(slab, sampling))
     }
 
-    /// Claims the next word with free slots among the opened ones, of a slab without zero units in which no other thread
-    /// frees slots.
+    /// Claims the next word with free slots among the opened ones of such a slab.
     #[inline(always)]
-    fn sweep_words(&mut self, slab: Slab) -> bool {
+    fn sweep_words(&mut self, slab: Slab, sampling: Option<&Sampling>) -> bool {
         let Some((index, free)) = slab.next_free(self.next as usize) else { return false };
-        self.take_over(slab, index, free);
+        let cut = match sampling {
+            Some(sampling) => sampling.cut(slab.size_class().index(), slab.slot_size(), free),
+            None => free,
+        };
+        self.take_over(slab, index, cut);
+        if cut != free {
+            // The next sweep finds the rest of the word.
+            self.next = index as u8;
+        }
         self.zeros = Zeros::new(false, self.zeros.ahead());
         true
     }
@@ -105,16 +115,25 @@ impl Class {
         }
     }
 
-    /// Claims the free slots `free` of a word, and those that others have freed. Whether there were none of these.
+    /// Claims the free slots `wanted` of a word, and those that others have freed, up to the next sample. Whether others had freed
+    /// none.
     #[inline(always)]
     fn claim(&mut self, slab: Slab, index: usize, wanted: u64, others: Company) -> bool {
-        let free = match others.filter(|others| others.is_shared()) {
-            Some(others) => others.take_word(slab, index, wanted),
-            None => wanted,
+        let Some(others) = others.filter(|others| !others.is_plain()) else {
+            let units = slab.use_units(index, wanted);
+            self.take_over(slab, index, wanted);
+            self.claimed_units = units;
+            return true;
         };
-        let units = slab.use_units(index, free);
-        self.take_over(slab, index, free);
+        let free = if others.is_shared() { others.take_word(slab, index, wanted) } else { wanted };
+        let cut = others.sampling.cut(slab.size_class().index(), slab.slot_size(), free);
+        let units = slab.use_units(index, cut);
+        self.take_over(slab, index, cut);
         self.claimed_units = units;
+        if cut != free {
+            // The next sweep finds the rest of the word.
+            self.next = index as u8;
+        }
         free == wanted
     }
 
@@ -128,6 +147,12 @@ impl Class {
         self.base = slab.start() + index * 64 * self.slot_size as usize;
         self.next_slot = self.first_slot(free);
         self.next = index as u8 + 1;
+    }
+
+    /// The units of a slab that read as zero again once [unclaimed](Self::unclaim). Also asked of a tier whose owner was killed.
+    pub(crate) fn claimed_and_clean(&self, slab: Slab) -> u32 {
+        let claimed = self.slab == Some(slab) && self.word != 0;
+        if claimed { unused(self.claimed_units, self.next_slot.wrapping_sub(slab.start())) } else { 0 }
     }
 
     /// Reverses the claim of the slots at hand. The next refill sweeps the slab from the start.
@@ -144,8 +169,8 @@ impl Class {
     }
 }
 
-/// Whether all of a slab has kernel memory, and no other thread frees its slots.
+/// Whether all of a slab has kernel memory, no other thread frees its slots, and no requests are sampled.
 #[inline(always)]
-pub(crate) fn is_plain(slab: Slab, others: Company) -> bool {
-    slab.zero_units() == 0 && !others.is_some_and(Others::is_shared)
+fn is_plain(slab: Slab, others: Company) -> bool {
+    slab.zero_units() == 0 && others.is_none_or(Others::is_plain)
 }

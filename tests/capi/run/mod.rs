@@ -1,5 +1,6 @@
 //! `hmalloc-run`: a program runs on the library, or is refused and told why.
 
+mod options;
 mod programs;
 mod refusals;
 

@@ -10,6 +10,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
+use support::places::repository;
 use support::programs::{program, stderr, stdout};
 
 /// Built once for this process.
@@ -76,6 +77,23 @@ fn every_tour_makes_the_same_calls() {
     for step in answers {
         let row = step.row(&step.call[..1]);
         assert_eq!(distance(&step.answer), Some(row.at + row.header), "{step:#?}");
+    }
+}
+
+/// The simulator's script of the tour, which becomes a page with a timeline, is the tour; and the tour says so.
+#[test]
+fn the_simulator_has_the_same_calls() {
+    let script =
+        learn::script::Script::parse(&std::fs::read_to_string(repository("learn/tour.txt")).expect("a script"));
+    let script = script.expect("a script");
+    let plain = |call: &str| call.replace("hmalloc", "malloc").replace("hfree", "free").replace(' ', "");
+    let calls: Vec<String> = tour("heap").values().map(|step| plain(&step.call).replace("trim(0)", "trim()")).collect();
+    assert_eq!(calls, script.calls.iter().map(|&call| script.say(call)).collect::<Vec<_>>());
+    for which in ["1", "heap"] {
+        let said = stdout(&run(&[which, "--play"], Stdio::piped()));
+        let command =
+            format!("    cargo run -p learn -- sim --stage {which} --timeline tour.html --file learn/tour.txt\n");
+        assert!(said.contains(&command), "{said}");
     }
 }
 

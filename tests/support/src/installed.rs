@@ -3,8 +3,9 @@
 use crate::packages;
 use crate::places::{repository, scratch};
 use crate::programs::BUILD_SETTINGS;
+use std::env;
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use std::process::{Command, ExitStatus, Output, Stdio};
 use tempfile::TempDir;
 
 /// The functions that `hmalloc.h` declares.
-pub const FAMILY: [&str; 11] = [
+pub const FAMILY: [&str; 12] = [
     "hmalloc",
     "hfree",
     "hcalloc",
@@ -21,6 +22,7 @@ pub const FAMILY: [&str; 11] = [
     "haligned_alloc",
     "husable_size",
     "hmalloc_stats_print",
+    "hmalloc_report",
     "hmalloc_check",
     "hmalloc_trim",
     "hmalloc_set_policy",
@@ -60,6 +62,9 @@ pub const STANDARD: [&str; 30] = [
     "__posix_memalign",
 ];
 
+/// Those for which the shared library answers alone.
+pub const LEAVING: [&str; 2] = ["_exit", "_Exit"];
+
 /// C++'s operators, for which they answer, too.
 pub const OPERATORS: [&str; 20] = [
     "_Znwm",
@@ -89,12 +94,24 @@ pub fn capi() -> PathBuf {
     repository("capi")
 }
 
+/// The variables that the library reads.
+const TOLD: [&str; 9] = [
+    "HMALLOC_POLICY",
+    "HMALLOC_STATS",
+    "HMALLOC_CHECK",
+    "HMALLOC_LOG",
+    "HMALLOC_REPORT",
+    "HMALLOC_CHECKED",
+    "HMALLOC_GUARDS",
+    "HMALLOC_PROFILE",
+    "HMALLOC_PROFILE_EVERY",
+];
+
 /// A command in an environment without the settings that the tests were built with, and without what a user may have told
 /// hmalloc.
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
-    let told = ["LD_PRELOAD", "HMALLOC_POLICY", "HMALLOC_STATS", "HMALLOC_CHECK", "HMALLOC_LOG", "DESTDIR"];
-    BUILD_SETTINGS.iter().chain(&told).for_each(|name| _ = command.env_remove(name));
+    BUILD_SETTINGS.iter().chain(&TOLD).chain(&["LD_PRELOAD", "DESTDIR"]).for_each(|name| _ = command.env_remove(name));
     command.env("CARGO_TARGET_DIR", scratch("capi")).env("LC_ALL", "C");
     command
 }
@@ -109,8 +126,19 @@ impl Installed {
         let directory = TempDir::new().expect("a temporary directory");
         let installed = Self { directory };
         let _turn = Self::turn();
-        succeed(command(capi().join("install")).arg(installed.prefix()));
+        installed.copy(&installed_in_this_run());
         installed
+    }
+
+    /// Copies an installation here. Only what pkg-config reads has its path in it.
+    fn copy(&self, from: &Path) {
+        succeed(command("cp").arg("-a").arg(from).arg(self.prefix()));
+        let [old, new] = [from, &self.prefix()].map(|path| path.to_str().expect("a path in text").to_owned());
+        let files = fs::read_dir(self.prefix().join("lib/pkgconfig")).expect("files for pkg-config");
+        for file in files.map(|file| file.expect("an entry").path()) {
+            let text = fs::read_to_string(&file).expect("a text");
+            fs::write(file, text.replace(&old, &new)).expect("a text");
+        }
     }
 
     /// A turn at building: tests in other processes do it in the same target directory.
@@ -182,6 +210,21 @@ impl Installed {
         command.env("LD_PRELOAD", self.shared()).env("EXPECT_HMALLOC", "1");
         command
     }
+}
+
+/// What `capi/install` makes of the sources as they are: done once for all tests of a run, as it takes half a second each time and
+/// only one can be at it. The caller has the turn.
+fn installed_in_this_run() -> PathBuf {
+    // Nextest has a process for each test, and says which run it belongs to. Otherwise a process is a run.
+    let run = env::var("NEXTEST_RUN_ID").unwrap_or_else(|_| format!("process {}", std::process::id()));
+    let (prefix, of_run) = (scratch("capi-installed"), scratch("capi-installed.run"));
+    if fs::read_to_string(&of_run).ok().as_deref() != Some(&run) {
+        let _ = fs::remove_file(&of_run);
+        let _ = fs::remove_dir_all(&prefix);
+        succeed(command(capi().join("install")).arg(&prefix));
+        fs::write(of_run, run).expect("a file in the target directory");
+    }
+    prefix
 }
 
 /// Runs a command with nothing on its standard input.

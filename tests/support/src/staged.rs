@@ -41,11 +41,18 @@ pub struct Staged {
     act: &'static Act,
     /// Whether there are mappings. Without them there is no memory for threads' tiers, and all threads take turns.
     maps: bool,
+    /// Whether the act is for the next mapping, instead.
+    acts_at_mappings: bool,
 }
 
 impl Staged {
     pub const fn new(act: &'static Act, maps: bool) -> Self {
-        Self { source: OwnBreak::new(), act, maps }
+        Self { source: OwnBreak::new(), act, maps, acts_at_mappings: false }
+    }
+
+    /// A source whose act happens with the next mapping: the first one is for threads' tiers.
+    pub const fn at_mappings(act: &'static Act) -> Self {
+        Self { source: OwnBreak::new(), act, maps: true, acts_at_mappings: true }
     }
 }
 
@@ -65,7 +72,7 @@ unsafe impl Brk for Staged {
     }
 
     unsafe fn move_break(&mut self, from: usize, to: usize) -> Result<(), Refused> {
-        if to > from {
+        if to > from && !self.acts_at_mappings {
             self.act.happen();
         }
         // SAFETY: the caller's promise.
@@ -73,6 +80,9 @@ unsafe impl Brk for Staged {
     }
 
     fn map(&mut self, bytes: usize) -> Result<usize, Refused> {
+        if self.acts_at_mappings {
+            self.act.happen();
+        }
         if self.maps { self.source.map(bytes) } else { Err(Refused) }
     }
 

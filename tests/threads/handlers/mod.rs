@@ -7,6 +7,7 @@
 //!
 //! `HMALLOC_TEST_SIGNALS` is how many signals each scenario takes.
 
+mod first_use;
 mod forks;
 mod signals;
 mod work;

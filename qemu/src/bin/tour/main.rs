@@ -91,15 +91,22 @@ fn main(process: Process) -> i32 {
 fn show(which: &[u8], questions: Option<Questions>, output: &mut Output) -> Option<fmt::Result> {
     Some(match which {
         b"--help" | b"-h" => output.write_str(HELP),
-        b"1" => tour("Milestone 1: a heap at all", Milestone(Minimal::new(Linux)), questions, output).map(|_| ()),
-        b"2" => tour("Milestone 2: aligned payloads", Milestone(Aligned::new(Linux)), questions, output).map(|_| ()),
-        b"3" => tour("Milestone 3: a list of headers", Milestone(Linked::new(Linux)), questions, output).map(|_| ()),
-        b"4" => {
-            tour("Milestone 4: splitting and trimming", Milestone(Splitting::new(Linux)), questions, output).map(|_| ())
+        b"1" => {
+            tour(which, "Milestone 1: a heap at all", Milestone(Minimal::new(Linux)), questions, output).map(|_| ())
         }
-        b"5" => tour("Milestone 5: free neighbours are joined", Milestone(Coalescing::new(Linux)), questions, output)
+        b"2" => {
+            tour(which, "Milestone 2: aligned payloads", Milestone(Aligned::new(Linux)), questions, output).map(|_| ())
+        }
+        b"3" => {
+            tour(which, "Milestone 3: a list of headers", Milestone(Linked::new(Linux)), questions, output).map(|_| ())
+        }
+        b"4" => tour(which, "Milestone 4: splitting and trimming", Milestone(Splitting::new(Linux)), questions, output)
             .map(|_| ()),
-        b"heap" => tour("The production heap", Heap::new(Linux), questions, output).and_then(|heap| {
+        b"5" => {
+            tour(which, "Milestone 5: free neighbours are joined", Milestone(Coalescing::new(Linux)), questions, output)
+                .map(|_| ())
+        }
+        b"heap" => tour(which, "The production heap", Heap::new(Linux), questions, output).and_then(|heap| {
             writeln!(output)?;
             show_heap(&heap, output)
         }),
@@ -107,13 +114,18 @@ fn show(which: &[u8], questions: Option<Questions>, output: &mut Output) -> Opti
     })
 }
 
+/// One tour, with the command that makes a page of the same calls: that takes a libc, so the simulator does it.
 fn tour<H: Shown>(
+    which: &[u8],
     title: &str,
     mut heap: H,
     questions: Option<Questions>,
     output: &mut Output,
 ) -> Result<H, fmt::Error> {
     writeln!(output, "{title}\n")?;
+    let which = core::str::from_utf8(which).unwrap_or_default();
+    writeln!(output, "As a page with a slider, for a browser, the same calls are")?;
+    writeln!(output, "    cargo run -p learn -- sim --stage {which} --timeline tour.html --file learn/tour.txt\n")?;
     Tour::new(&mut heap, questions, output).run()?;
     Ok(heap)
 }
