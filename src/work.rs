@@ -6,11 +6,11 @@ mod free;
 mod resize;
 mod sampled;
 
-use crate::central::sampled::Unnamed;
 use crate::central::spans::{OutOfMemory, Spans};
 use crate::ground::company::if_threads;
 use crate::ground::contents::Unfilled;
 use crate::ground::header::{Kind, PAGE, Span, pages_of};
+use crate::ground::profiling::Unnamed;
 use crate::ground::size_class::SizeClass;
 use crate::kernel::brk::Brk;
 use crate::threads::World;

@@ -1,8 +1,8 @@
 //! What a libc calls when the process starts and when it exits. Without a libc nothing does.
 
-#[cfg(feature = "preload")]
-use crate::environment;
 use crate::shared::HEAP;
+#[cfg(feature = "preload")]
+use crate::{environment, modes};
 
 // A libc initializes itself before the libraries that need it, so its environment is in place.
 #[used]
@@ -14,7 +14,10 @@ static AT_START: extern "C" fn() = at_start;
 extern "C" fn at_start() {
     let _ = HEAP.usable_size(core::ptr::null());
     #[cfg(feature = "preload")]
-    environment::read();
+    {
+        environment::read();
+        modes::begin();
+    }
 }
 
 #[cfg(feature = "preload")]

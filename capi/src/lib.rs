@@ -35,6 +35,8 @@ mod leave;
 mod libc;
 mod line;
 mod misuse;
+#[cfg(feature = "preload")]
+mod modes;
 #[cfg(all(feature = "preload", target_arch = "x86_64", target_pointer_width = "64"))]
 mod operators;
 mod panic;

@@ -2,28 +2,10 @@
 //! inaccessible pages around them, and are kept inaccessible for a while when they are freed.
 
 use crate::central::spans::Spans;
-use crate::ground::guards::Guards;
 use crate::ground::header::{PAGE, Shot, Span};
-use crate::ground::sites::Sites;
+use crate::ground::profiling::{Profiling, Unnamed};
 use crate::kernel::brk::Brk;
 use crate::kernel::tasks;
-
-/// A block whose stack is to be looked at when the turn is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unnamed {
-    /// The sampled block with its payload at this address was allocated.
-    Allocated(usize),
-    /// The guarded block of this number was freed, in the span at this address.
-    Freed(u32, usize),
-}
-
-/// What sampling works with.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Profiling {
-    pub(crate) sites: &'static Sites,
-    /// If sampled blocks are guarded.
-    pub(crate) guards: Option<&'static Guards>,
-}
 
 impl<B> Spans<B> {
     /// Makes a large span that of a sampled block. The pages up to that of its payload lead to it from now on (I5).
@@ -80,20 +62,25 @@ impl<B> Spans<B> {
 
 impl<B: Brk> Spans<B> {
     /// Makes the pages of a span inaccessible around `bytes` bytes, which start at its second kernel page, and notes the block
-    /// there. Nothing if the kernel refuses, or too many blocks are guarded.
-    pub(crate) fn guard(&mut self, span: Span, bytes: usize, payload: usize, size: usize) -> Option<u32> {
-        let guards = self.profiling?.guards?;
+    /// there. `Err` if the kernel refuses, or too many blocks are guarded: with the span as it was, or with nothing if some of
+    /// it stays inaccessible. Such a span is never used again.
+    pub(crate) fn guard(&mut self, span: Span, bytes: usize, payload: usize, size: usize) -> Result<u32, Option<Span>> {
+        let guards = self.profiling.and_then(|profiling| profiling.guards).ok_or(Some(span))?;
         let (start, end, kernel_page) = (span.start(), span.end(), self.brk.page_size());
-        let number = guards.enter(start..end, payload, size, tasks::thread_id())?;
+        let number = guards.enter(start..end, payload, size, tasks::thread_id()).ok_or(Some(span))?;
         let after = start + kernel_page + bytes;
         // SAFETY: new, and not handed out yet.
-        let sealed = unsafe { self.brk.seal(start, kernel_page).and_then(|()| self.brk.seal(after, end - after)) };
-        if sealed.is_err() {
-            guards.forget(number);
-            self.open_again(span);
-            return None;
+        let before = unsafe { self.brk.seal(start, kernel_page) }.is_ok();
+        // SAFETY: as above.
+        if before && unsafe { self.brk.seal(after, end - after) }.is_ok() {
+            return Ok(number);
         }
-        Some(number)
+        guards.forget(number);
+        if before && !self.open_again(span) {
+            self.begin_move(span);
+            return Err(None);
+        }
+        Err(Some(span))
     }
 
     /// Makes a span accessible. False if the kernel refuses.

@@ -15,7 +15,6 @@
 use crate::central::fit::Fit;
 use crate::central::known::Known;
 use crate::central::plan::Cursor;
-use crate::central::sampled::Profiling;
 use crate::central::thrift::Thrift;
 use crate::central::wish::Wish;
 use crate::ground::header::{Kind, PAGE, Span};
@@ -23,6 +22,7 @@ use crate::ground::limit::Limit;
 use crate::ground::page_map::PageMap;
 use crate::ground::policy::Policy;
 use crate::ground::prefetch::prefetch;
+use crate::ground::profiling::Profiling;
 use crate::ground::records::Watch;
 
 /// The heap could not get the memory: the kernel refused both the break and a mapping, or the request exceeds what

@@ -2,9 +2,9 @@
 
 use super::Hmalloc;
 use super::turn::ByHandle;
-use crate::central::sampled::{Profiling, Unnamed};
 use crate::global::lock::Lock;
 use crate::ground::guards::Guards;
+use crate::ground::profiling::{Profiling, Unnamed};
 use crate::ground::sites::{DEPTH_MAX, Sites};
 use crate::heap::Heap;
 use crate::kernel::backtrace;

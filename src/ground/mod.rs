@@ -22,6 +22,7 @@ pub(crate) mod pattern;
 pub(crate) mod pointer;
 pub(crate) mod policy;
 pub(crate) mod prefetch;
+pub(crate) mod profiling;
 pub(crate) mod record;
 pub(crate) mod records;
 pub(crate) mod refused;

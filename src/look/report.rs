@@ -7,6 +7,7 @@
 //! | [`words`] | the report in words |
 
 mod end;
+mod looker;
 mod walk;
 mod words;
 

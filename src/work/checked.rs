@@ -92,7 +92,12 @@ impl<B: Brk> Work<'_, B> {
         // SAFETY: a block that is not live any more; both ends are kernel page boundaries.
         let discarded = unsafe { self.spans.brk.discard(range.0, range.1) }.is_ok();
         // SAFETY: as above.
-        unsafe { self.spans.brk.seal(range.0, range.1) }.ok()?;
+        if unsafe { self.spans.brk.seal(range.0, range.1) }.is_err() {
+            // Where it consists of several mappings, some of them may be inaccessible now.
+            // SAFETY: as above.
+            let _ = unsafe { self.spans.brk.reopen(range.0, range.1) };
+            return None;
+        }
         Some(discarded && range.1 == block.bytes())
     }
 

@@ -61,7 +61,7 @@ impl<B: Brk> Work<'_, B> {
         true
     }
 
-    fn free_large(&mut self, span: Span) {
+    pub(super) fn free_large(&mut self, span: Span) {
         if let Some(watch) = if_checked(self.spans.watch) {
             self.free_guard(watch.0.records(), span);
         }

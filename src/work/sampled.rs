@@ -2,9 +2,9 @@
 //! profile after the turn: to look at a stack may take other locks.
 
 use super::Work;
-use crate::central::sampled::Unnamed;
 use crate::central::spans::OutOfMemory;
 use crate::ground::header::{Shot, Span};
+use crate::ground::profiling::Unnamed;
 use crate::ground::sites::{Counted, UNKNOWN};
 use crate::ground::size_class::{MIN_ALIGN, SizeClass};
 use crate::kernel::brk::Brk;
@@ -77,13 +77,13 @@ impl<B: Brk> Work<'_, B> {
         let wanted = Layout::from_size_align(inside + 2 * kernel_page, kernel_page).ok()?;
         let span = self.take_large(wanted).ok()?;
         let offset = lead + inside - block;
-        let guard = self.spans.guard(span, inside, span.start() + offset, layout.size());
-        if guard.is_none() {
-            let free = self.spans.free_span(span);
-            self.return_due(free);
-            return None;
+        match self.spans.guard(span, inside, span.start() + offset, layout.size()) {
+            Ok(number) => self.begin_sample(span, Shot { offset, bytes: layout.size(), guard: Some(number), counted }),
+            Err(unguarded) => {
+                self.free_large(unguarded?);
+                None
+            }
         }
-        self.begin_sample(span, Shot { offset, bytes: layout.size(), guard, counted })
     }
 
     fn begin_sample(&mut self, span: Span, shot: Shot) -> Option<NonNull<u8>> {

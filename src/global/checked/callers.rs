@@ -3,9 +3,8 @@
 //! Stacks are looked at outside of any turn or lease: an unwinder may take a libc's locks, and allocate. The number of a free's stack
 //! is written by the thread that has claimed the block, before others can have it; that of an allocation by the block's new holder.
 
-use super::free::Freed;
 use super::settle::Wish;
-use super::{Hmalloc, Place};
+use super::{Freed, Hmalloc, Place};
 use crate::central::spans::OutOfMemory;
 use crate::checked::Checked;
 use crate::door::misuse::MisuseKind;

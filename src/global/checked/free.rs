@@ -1,7 +1,7 @@
 //! Freeing in checked mode: verify, fill, free.
 
 use super::callers::Note;
-use super::{Hmalloc, Place, damage_before, is_layout_of, wrong_layout};
+use super::{Freed, Hmalloc, Place, damage_before, is_layout_of, wrong_layout};
 use crate::checked::{Checked, Here};
 use crate::door::block::{Block, BlockState};
 use crate::door::misuse::{Misuse, MisuseKind};
@@ -14,14 +14,6 @@ use crate::kernel::tasks;
 use crate::threads::handlers::PutOff;
 use crate::work::checked::guard_before;
 use core::alloc::Layout;
-
-/// What became of a free.
-pub(in crate::global) enum Freed {
-    Done,
-    /// Nothing is known of such a block: it is freed as without this mode.
-    Unchecked,
-    Wrong(Misuse),
-}
 
 /// What became of the first half of a free: a block that is claimed, verified and filled.
 enum Claimed {

@@ -26,8 +26,6 @@ mod look;
 mod resize;
 mod settle;
 
-pub(super) use free::Freed;
-
 use super::Hmalloc;
 use crate::central::spans::Watched;
 use crate::checked::Checked;
@@ -52,6 +50,14 @@ use core::alloc::Layout;
 
 /// The bytes before a block that are looked at when it is freed, where no caller has them.
 const NEAR: usize = 16;
+
+/// What became of a free.
+pub(super) enum Freed {
+    Done,
+    /// Nothing is known of such a block: it is freed as without this mode.
+    Unchecked,
+    Wrong(Misuse),
+}
 
 /// A block of which something may be known.
 #[derive(Clone, Copy)]

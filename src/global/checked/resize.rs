@@ -1,7 +1,7 @@
 //! Resizing and measuring in checked mode.
 
-use super::free::{Freed, damage_of_slot, large, nothing_misuse};
-use super::{Hmalloc, Place, is_layout_of, wrong_layout};
+use super::free::{damage_of_slot, large, nothing_misuse};
+use super::{Freed, Hmalloc, Place, is_layout_of, wrong_layout};
 use crate::central::spans::OutOfMemory;
 use crate::checked::{Checked, Here};
 use crate::door::misuse::Misuse;

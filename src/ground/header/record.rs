@@ -1,7 +1,6 @@
 //! The fields of a header's record. They are visible only to the methods of its handles, in [`span`](super::span) and
 //! [`slab`](super::slab).
 
-use super::sample::Sample;
 use crate::ground::list::Links;
 use crate::ground::pointer::SharedPointer;
 use crate::ground::shared::{SharedBits, SharedU8, SharedU16, SharedU32, SharedUsize};
@@ -102,6 +101,24 @@ pub(super) struct Pages {
 pub(super) union Body {
     pub(super) slab: ManuallyDrop<Owner>,
     pub(super) span: ManuallyDrop<Others>,
+}
+
+/// The group of a sampled block, in the record of its span. Any bits are values.
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct Sample {
+    /// Bytes from the span's start to the payload.
+    pub(super) offset: SharedUsize,
+    /// Bytes that the caller may use.
+    pub(super) bytes: SharedUsize,
+    /// What it counts for.
+    pub(super) request: SharedUsize,
+    pub(super) slot: SharedUsize,
+    pub(super) site: SharedU32,
+    /// Whether it is counted, and whether it is held: bits of `sample.rs`.
+    pub(super) state: SharedU32,
+    /// Its number among the guarded blocks, and 1; or 0.
+    pub(super) guard: SharedU32,
 }
 
 /// The end of the body, in the cache line that the central part reads anyway.

@@ -1,27 +1,8 @@
 //! What a header says of a sampled block: a block with a span of its own, of which it may be a part.
 
 use super::page::PAGE;
-use super::record::{Kind, Others, Span};
-use crate::ground::shared::{SharedU32, SharedUsize};
+use super::record::{Kind, Others, Sample, Span};
 use crate::ground::sites::Counted;
-
-/// The group of a sampled block, in the record of its span. Any bits are values.
-#[derive(Debug)]
-#[repr(C)]
-pub(super) struct Sample {
-    /// Bytes from the span's start to the payload.
-    offset: SharedUsize,
-    /// Bytes that the caller may use.
-    bytes: SharedUsize,
-    /// [`Counted`].
-    request: SharedUsize,
-    slot: SharedUsize,
-    site: SharedU32,
-    /// [`COUNTED`], [`HELD`].
-    state: SharedU32,
-    /// Its number among the guarded blocks, and 1; or 0.
-    guard: SharedU32,
-}
 
 /// The profile counts the block.
 const COUNTED: u32 = 1;

@@ -88,11 +88,13 @@ impl Form {
 /// Has the profile of these sites written to files when the process ends. Only once in a process.
 pub(crate) fn begin(path: &CStr, sites: &'static Sites) {
     let bytes = path.to_bytes();
-    if bytes.len() > PATH_MAX - MORE || PROCESS.load(Relaxed) != 0 {
+    if bytes.len() > PATH_MAX - MORE {
+        return complain(Errno::ENAMETOOLONG);
+    }
+    if PROCESS.compare_exchange(0, tasks::process_id(), Relaxed, Relaxed).is_err() {
         return;
     }
-    PROCESS.store(tasks::process_id(), Relaxed);
-    // SAFETY: nobody reads before `SITES` is published, and no other thread comes here.
+    // SAFETY: nothing reads it before `SITES` is published, and only the thread that has set `PROCESS` comes here.
     let place = unsafe { &mut *PATH.0.get() };
     place[..bytes.len()].copy_from_slice(bytes);
     match File::lock(path) {

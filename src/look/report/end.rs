@@ -2,7 +2,7 @@
 //! makes, without their effects.
 
 use super::Report;
-use super::walk::{Looker, is_kept};
+use super::looker::{Looker, is_kept};
 use crate::central::known::Known;
 use crate::central::spans::Spans;
 use crate::ground::header::{Kind, PAGE, Span};
