@@ -15,6 +15,7 @@ mod handlers;
 mod pictures;
 mod profile;
 mod reentry;
+mod refused_guards;
 mod storms;
 
 #[global_allocator]
