@@ -41,7 +41,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         Some(result)
     }
 
-    /// The same for a caller who has its turn in its own tier, which ends with this. `None` if the lock is not free: then the
+    /// The same for a caller whose turn in its own tier ends with this. `None` if the lock is not free: then the
     /// longer way, [`in_center`](Self::in_center), waits for it, and finds out whether the caller is a signal handler.
     ///
     /// The tier need not be found again, and no handler has to be asked for: one that interrupts this finds the tier in use,

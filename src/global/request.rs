@@ -83,7 +83,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         Ok(payload)
     }
 
-    /// Allocates a block that no class serves, for a caller who has its turn in its tier.
+    /// Allocates a block that no class serves. Ends the caller's turn in its tier.
     #[inline(never)]
     fn allocate_large(&self, mine: Mine<'_>, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         match self.in_center_from(mine, by, |work| work.allocate_large(layout)) {
@@ -92,7 +92,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         }
     }
 
-    /// Allocates in the central part, for a caller who has its turn in its tier and has found nothing there. What cannot be had
+    /// Allocates in the central part, for a caller whose tier has nothing; ends its turn there. What cannot be had
     /// at once takes the longer way.
     #[inline(never)]
     fn allocate_from(&self, mine: Mine<'_>, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {

@@ -73,7 +73,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         }
     }
 
-    /// Resizes what is no slot, for a caller who has its turn in its tier. Nothing if `begin` does not, or the lock is not free.
+    /// Resizes what is no slot, and ends the caller's turn in its tier. Nothing if `begin` does not, or the lock is not free.
     ///
     /// # Safety
     ///

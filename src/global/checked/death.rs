@@ -1,5 +1,5 @@
 //! The last look at all contents where a process ends otherwise than by `exit`: by `_exit`, `quick_exit` or a signal of which it
-//! dies. What happens there must not wait: contents are looked at if the heap is to be had at once, and else they are not.
+//! dies. Nothing may wait there: contents are verified only if the lock is free and all threads stop at once.
 
 use super::Hmalloc;
 use super::look::SAID;

@@ -234,7 +234,7 @@ fn claim(checked: &Checked, place: Place<'_>, layout: Option<Layout>, alone: boo
         place.record.set_state(State::Damaged);
         return Claimed::Wrong(misuse);
     }
-    // SAFETY: the block is the caller's, who has claimed it, and its slack is intact.
+    // SAFETY: the caller has claimed the block, and its slack is intact.
     unsafe { checked.fill_freed(place.room, known.size) };
     place.record.set(State::Free, known.size, known.align);
     Claimed::Filled

@@ -81,7 +81,7 @@ pub(super) fn settle(checked: &Checked, slot: Slot, payload: NonNull<u8>, wish: 
     Settled::Ready
 }
 
-/// Keeps a slot for ever that is not as it was filled.
+/// Takes a slot out of use whose filling has changed.
 #[cold]
 #[inline(never)]
 fn damaged(checked: &Checked, place: Place<'_>, known: Known) -> Settled {
