@@ -176,7 +176,8 @@ impl Class {
     /// Address of the first slot in `word`. If there is none, some address that is not used.
     #[inline(always)]
     fn first_slot(&self, word: u64) -> usize {
-        self.base + first_bit(word) * self.slot_size as usize
+        // In 32 bits, which are enough: so the multiplication reads the size itself.
+        self.base + (first_bit(word) as u32).wrapping_mul(self.slot_size) as usize
     }
 }
 
@@ -185,14 +186,11 @@ impl Class {
 fn first_bit(word: u64) -> usize {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     {
-        let mut bit = 0_usize;
-        // SAFETY: no memory. Processors that do not know `tzcnt` run it as `bsf`, which leaves `bit` as it is if there is none.
-        // The compiler would have to test for that; two instructions less in each allocation.
-        unsafe {
-            core::arch::asm!("tzcnt {bit}, {word}", bit = inout(reg) bit, word = in(reg) word,
-                options(pure, nomem, nostack));
-        }
-        bit
+        let bit: u64;
+        // SAFETY: no memory. Processors that do not know `tzcnt` run it as `bsf`, which leaves the register as it is, so 0, if
+        // there is none. The compiler would have to test for that; three instructions less in each allocation.
+        unsafe { core::arch::asm!("tzcnt {bit}, {bit}", bit = inout(reg) word => bit, options(pure, nomem, nostack)) };
+        bit as usize
     }
     // With the last bit set, no test for zero is needed.
     #[cfg(not(all(target_arch = "x86_64", not(miri))))]

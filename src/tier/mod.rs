@@ -123,10 +123,13 @@ impl Tier {
     /// A slot that the class of `layout` has at hand: nearly every request is served so.
     #[inline(always)]
     pub(crate) fn allocate_common(&mut self, layout: Layout) -> Option<NonNull<u8>> {
-        if layout.align() > MIN_ALIGN {
-            return None;
-        }
-        self.pop(SizeClass::of_size(layout.size())?)
+        if layout.align() > MIN_ALIGN { None } else { self.pop_of_size(layout.size()) }
+    }
+
+    /// The same for a request of `size` bytes of the usual alignment.
+    #[inline(always)]
+    pub(crate) fn pop_of_size(&mut self, size: usize) -> Option<NonNull<u8>> {
+        self.pop(SizeClass::of_size(size)?)
     }
 
     /// A slot that the class has at hand, if there is one. It is live from now on.

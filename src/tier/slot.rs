@@ -93,9 +93,9 @@ impl Slab {
     /// Whether `layout` fits a slot at `address` and fills more than half of it, or slots are of the smallest class.
     #[inline(always)]
     pub(crate) fn fits_closely(self, address: usize, layout: Layout) -> bool {
-        let (slot_size, slack_max) = self.sizes();
-        let slack = slot_size.wrapping_sub(layout.size());
-        slack <= slack_max && (layout.align() <= MIN_ALIGN || address & (layout.align() - 1) == 0)
+        // In all bits: a size of 4 GiB and more is no slot's.
+        let slack = self.slot_size().wrapping_sub(layout.size());
+        slack <= self.slack_max() && (layout.align() <= MIN_ALIGN || address & (layout.align() - 1) == 0)
     }
 }
 
@@ -110,7 +110,7 @@ impl Seen {
     /// [`Slot::live_at`].
     #[inline(always)]
     pub(crate) fn at(span: Span, address: usize) -> Option<Self> {
-        let (offset, reciprocal) = (address.wrapping_sub(span.start()) as u64, span.reciprocal());
+        let (offset, reciprocal) = (span.offset_to(address) as u64, span.reciprocal());
         let product = offset.wrapping_mul(reciprocal.into());
         if product as u32 >= reciprocal {
             return None;

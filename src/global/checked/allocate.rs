@@ -71,7 +71,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     fn slot_at_hand(&self, checked: &Checked, class: SizeClass, wish: &mut Wish) -> Option<(NonNull<u8>, Settled)> {
         let mut mine = self.enter_checked()?;
         wish.thread = mine.task();
-        let Some(payload) = mine.tier().pop_any(class, checked.secret.0) else {
+        let Some(payload) = mine.tier(self).pop_any(class, checked.secret.0) else {
             mine.leave();
             return None;
         };
@@ -117,7 +117,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     fn slot_of_own(&self, checked: &Checked, class: SizeClass, wish: &mut Wish) -> Option<(NonNull<u8>, Settled)> {
         let mut mine = self.enter_checked()?;
         wish.thread = mine.task();
-        let tier = mine.tier();
+        let tier = mine.tier(self);
         let payload = tier.find_alone(class, self.lookup()).and_then(|class| tier.pop_any(class, checked.secret.0));
         let slot = payload.and_then(|payload| admit_slot(self.lookup(), payload.addr().get()));
         let settled = match (payload, slot) {

@@ -3,6 +3,8 @@
 use super::page::PAGE;
 use super::record::{Central, Header, Kind, Others, Pages, Span};
 use crate::ground::list::{Linked, Links};
+#[cfg(not(all(target_arch = "x86_64", not(miri))))]
+use crate::ground::shared::SharedU16;
 use crate::ground::shared::SharedU32;
 use core::cell::Cell;
 use core::ptr::NonNull;
@@ -64,6 +66,27 @@ impl Span {
         unsafe { self.0.as_ref() }
     }
 
+    /// The 16 bits at this place of the record, which are one of its fields. Compilers load those of an atomic first, and widen them
+    /// then; x86_64 does that in one instruction.
+    #[inline(always)]
+    pub(super) fn half_word<const PLACE: usize>(self) -> usize {
+        const { assert!(PLACE % 2 == 0 && PLACE + 2 <= size_of::<Header>()) };
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        {
+            let number: usize;
+            // SAFETY: I2: the record is there. It is read as by a relaxed load, and the upper part of the register becomes zero.
+            unsafe {
+                core::arch::asm!("movzx {number:e}, word ptr [{record} + {place}]", number = lateout(reg) number,
+                    record = in(reg) self.0.as_ptr(), place = const PLACE,
+                    options(pure, readonly, nostack, preserves_flags));
+            }
+            number
+        }
+        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+        // SAFETY: I2: the record is there, and its fields of this length that several threads read are atomics.
+        unsafe { &*self.0.as_ptr().byte_add(PLACE).cast::<SharedU16>() }.get().into()
+    }
+
     /// Writes a fresh header over whatever the record held. If the span is free, its last `zero_pages` pages hold no
     /// kernel memory, and none is noted as dirty.
     pub(crate) fn init(self, kind: Kind, start: usize, pages: usize, zero_pages: usize) {
@@ -103,6 +126,12 @@ impl Span {
     #[inline(always)]
     pub(crate) fn start(self) -> usize {
         self.record().shared.start.get()
+    }
+
+    /// Bytes from the span's first one to `address`.
+    #[inline(always)]
+    pub(crate) fn offset_to(self, address: usize) -> usize {
+        self.record().shared.start.taken_from(address)
     }
 
     /// The factor that turns an offset into the number of a slot; 0 unless the span is a slab. Who sees that of a slab sees what
