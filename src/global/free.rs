@@ -41,7 +41,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         wanted: impl FnOnce() -> bool,
         misused: impl FnOnce(&Misuse),
     ) {
-        self.free_by(self.enter(), None, payload.addr(), wanted, misused);
+        self.free_by::<false>(self.enter(), None, payload.addr(), wanted, misused);
     }
 
     /// The same for a block that must have been asked for with this alignment, in bytes: in checked mode, which knows that, another
@@ -60,7 +60,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         misused: impl FnOnce(&Misuse),
     ) {
         match self.enter() {
-            Some(entered) => self.free_by(Some(entered), None, payload.addr(), wanted, misused),
+            Some(entered) => self.free_by::<false>(Some(entered), None, payload.addr(), wanted, misused),
             None => self.free_of_align(payload.addr(), align, wanted, misused),
         }
     }
@@ -81,7 +81,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     }
 
     #[inline(always)]
-    pub(super) fn free_by(
+    pub(super) fn free_by<const BY: bool>(
         &self,
         entered: Option<Entered<'_>>,
         by: ByHandle<'_>,
@@ -98,9 +98,9 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
                 entered.leave();
             }
             Some(seen) => {
-                Self::free_shared_or_explain(address, seen.slot.slab, entered.mine, self, wanted, misused);
+                Self::free_shared_or_explain::<BY>(address, seen.slot.slab, entered.mine, self, wanted, misused);
             }
-            None => Self::free_slow(address, entered.mine, self, wanted, misused),
+            None => Self::free_slow::<BY>(address, entered.mine, self, wanted, misused),
         }
     }
 
@@ -134,7 +134,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             }
         }
         match by.map_or_else(|| this.enter_beside(), |_| None) {
-            Some(mine) => Self::free_slow(address, mine, this, wanted, misused),
+            Some(mine) => Self::free_slow::<false>(address, mine, this, wanted, misused),
             None => this.free_centrally(by, address, wanted, misused),
         }
     }
@@ -144,23 +144,23 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[inline(never)]
     pub(super) fn free_unchecked(&self, address: usize, wanted: impl FnOnce() -> bool, misused: impl FnOnce(&Misuse)) {
         match self.enter_beside() {
-            Some(mine) => Self::free_slow(address, mine, self, wanted, misused),
+            Some(mine) => Self::free_slow::<false>(address, mine, self, wanted, misused),
             None => self.free_centrally(None, address, wanted, misused),
         }
     }
 
     /// Frees what is not the caller's, or has been freed by others, or is no slot.
     #[inline(never)]
-    fn free_slow(
+    fn free_slow<const BY: bool>(
         address: usize,
         mine: Mine<'_>,
         this: &Self,
         wanted: impl FnOnce() -> bool,
         misused: impl FnOnce(&Misuse),
     ) {
-        let by = mine.by();
+        let by = mine.by::<BY>();
         match admit_slot(this.lookup(), address) {
-            Some(slot) => Self::free_shared_or_explain(address, slot.slab, mine, this, wanted, misused),
+            Some(slot) => Self::free_shared_or_explain::<BY>(address, slot.slab, mine, this, wanted, misused),
             None if this.in_center_from(mine, by, |work| work.free_live_at(address)) == Some(true) => {}
             None => this.free_centrally(by, address, wanted, misused),
         }
@@ -168,7 +168,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
 
     /// Frees a slot of a slab that is another thread's, or in which others have freed slots.
     #[inline(never)]
-    fn free_shared_or_explain(
+    fn free_shared_or_explain<const BY: bool>(
         address: usize,
         slab: Slab,
         mine: Mine<'_>,
@@ -176,7 +176,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         wanted: impl FnOnce() -> bool,
         misused: impl FnOnce(&Misuse),
     ) {
-        let by = mine.by();
+        let by = mine.by::<BY>();
         if !this.free_shared(mine, by, slab, address) {
             this.free_centrally(by, address, wanted, misused);
         }

@@ -20,11 +20,11 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// [`OutOfMemory`].
     #[inline(always)]
     pub fn allocate(&self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        self.allocate_by(self.enter(), None, layout)
+        self.allocate_by::<false>(self.enter(), None, layout)
     }
 
     #[inline(always)]
-    pub(super) fn allocate_by(
+    pub(super) fn allocate_by<const BY: bool>(
         &self,
         entered: Option<Entered<'_>>,
         by: ByHandle<'_>,
@@ -33,10 +33,10 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         let Some(mut entered) = entered else { return Self::allocate_beside(layout.into(), by, self) };
         if layout.align() > MIN_ALIGN {
             // A call of its own: else compilers make one branch of this test and the next, by two instructions more.
-            return Self::allocate_aligned(layout.into(), entered.mine, self);
+            return Self::allocate_aligned::<BY>(layout.into(), entered.mine, self);
         }
         let Some(payload) = entered.mine.tier(self).pop_of_size(layout.size()) else {
-            return Self::allocate_slow(layout.into(), entered.mine, self);
+            return Self::allocate_slow::<BY>(layout.into(), entered.mine, self);
         };
         entered.leave();
         Ok(payload)
@@ -44,8 +44,12 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
 
     /// Allocates in the caller's tier when the class has no slot at hand.
     #[inline(never)]
-    fn allocate_slow(shape: SizeAlign, mut mine: Mine<'_>, this: &Self) -> Result<NonNull<u8>, OutOfMemory> {
-        let (layout, by) = (shape.layout(), mine.by());
+    fn allocate_slow<const BY: bool>(
+        shape: SizeAlign,
+        mut mine: Mine<'_>,
+        this: &Self,
+    ) -> Result<NonNull<u8>, OutOfMemory> {
+        let (layout, by) = (shape.layout(), mine.by::<BY>());
         let Some(class) = SizeClass::of_size(layout.size()) else { return this.allocate_large(mine, by, layout) };
         let Some(payload) = mine.tier(this).pop_next(class) else {
             return this.allocate_after_sweep(mine, by, layout, class);
@@ -56,8 +60,12 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
 
     /// Allocates in the caller's tier a block of a larger alignment than usual, or in the central part.
     #[inline(never)]
-    fn allocate_aligned(shape: SizeAlign, mine: Mine<'_>, this: &Self) -> Result<NonNull<u8>, OutOfMemory> {
-        let by = mine.by();
+    fn allocate_aligned<const BY: bool>(
+        shape: SizeAlign,
+        mine: Mine<'_>,
+        this: &Self,
+    ) -> Result<NonNull<u8>, OutOfMemory> {
+        let by = mine.by::<BY>();
         this.allocate_alone_slow(mine, by, shape.layout())
     }
 

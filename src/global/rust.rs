@@ -43,7 +43,7 @@ unsafe impl<L: Lock, B: Brk> GlobalAlloc for Hmalloc<L, B> {
         if TELLS {
             tell_freed(payload);
         }
-        self.dealloc_by(self.enter(), None, payload.addr(), layout);
+        self.dealloc_by::<false>(self.enter(), None, payload.addr(), layout);
     }
 
     #[inline]
@@ -77,10 +77,16 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
 
     /// Frees a block of this layout; the policy decides about a misuse.
     #[inline(always)]
-    pub(super) fn dealloc_by(&self, entered: Option<Entered<'_>>, by: ByHandle<'_>, address: usize, layout: Layout) {
+    pub(super) fn dealloc_by<const BY: bool>(
+        &self,
+        entered: Option<Entered<'_>>,
+        by: ByHandle<'_>,
+        address: usize,
+        layout: Layout,
+    ) {
         let Some(entered) = entered else { return Self::dealloc_beside(address, layout.into(), by, self) };
         let Some(span) = self.lookup().find_below_break(address) else {
-            return Self::dealloc_from(address, layout.into(), entered.mine, self);
+            return Self::dealloc_from::<BY>(address, layout.into(), entered.mine, self);
         };
         // Whether it is a slab is said by the last of these three. It comes last, for what it finds out is kept in registers, which
         // the others would have to leave to it: so none has to be saved.
@@ -94,7 +100,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             }
             return entered.leave();
         }
-        Self::dealloc_other(address, layout.into(), span, entered.mine, self);
+        Self::dealloc_other::<BY>(address, layout.into(), span, entered.mine, self);
     }
 
     /// Resizes a block of the layout `old`, in place if possible; the policy decides about a misuse, and then the answer is
@@ -137,25 +143,25 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             }
         }
         match by.map_or_else(|| this.enter_beside(), |_| None) {
-            Some(mine) => this.dealloc_slow(mine, address, layout),
+            Some(mine) => this.dealloc_slow::<false>(mine, address, layout),
             None => this.dealloc_centrally(by, address, layout),
         }
     }
 
     /// Frees what is in `span`: a slot of another thread's slab, or beside which others have freed slots; or no slot.
     #[inline(never)]
-    fn dealloc_other(address: usize, shape: SizeAlign, span: Span, mine: Mine<'_>, this: &Self) {
+    fn dealloc_other<const BY: bool>(address: usize, shape: SizeAlign, span: Span, mine: Mine<'_>, this: &Self) {
         // What is no slab is found out first, for large blocks come and go here.
         if span.reciprocal() == 0 || Slot::live_at(span, address).is_none() {
-            return Self::dealloc_from(address, shape, mine, this);
+            return Self::dealloc_from::<BY>(address, shape, mine, this);
         }
-        this.dealloc_shared(mine, span.as_slab_by_reciprocal(), address, shape.layout());
+        this.dealloc_shared::<BY>(mine, span.as_slab_by_reciprocal(), address, shape.layout());
     }
 
     /// Frees a slot of `slab`, which is another thread's, or in which others have freed slots; or which `layout` does not fit.
     #[inline(always)]
-    fn dealloc_shared(&self, mine: Mine<'_>, slab: Slab, address: usize, layout: Layout) {
-        let by = mine.by();
+    fn dealloc_shared<const BY: bool>(&self, mine: Mine<'_>, slab: Slab, address: usize, layout: Layout) {
+        let by = mine.by::<BY>();
         if !slab.fits_closely(address, layout) {
             mine.leave();
             return self.dealloc_centrally(by, address, layout);
@@ -166,17 +172,17 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     }
 
     #[inline(never)]
-    fn dealloc_slow(&self, mine: Mine<'_>, address: usize, layout: Layout) {
+    fn dealloc_slow<const BY: bool>(&self, mine: Mine<'_>, address: usize, layout: Layout) {
         match admit_slot(self.lookup(), address) {
-            Some(slot) => self.dealloc_shared(mine, slot.slab, address, layout),
-            None => Self::dealloc_from(address, layout.into(), mine, self),
+            Some(slot) => self.dealloc_shared::<BY>(mine, slot.slab, address, layout),
+            None => Self::dealloc_from::<BY>(address, layout.into(), mine, self),
         }
     }
 
     /// Frees what is no slot, or one in a region: in the central part. What that does not free at once takes the longer way.
     #[inline(never)]
-    fn dealloc_from(address: usize, shape: SizeAlign, mine: Mine<'_>, this: &Self) {
-        let (layout, by) = (shape.layout(), mine.by());
+    fn dealloc_from<const BY: bool>(address: usize, shape: SizeAlign, mine: Mine<'_>, this: &Self) {
+        let (layout, by) = (shape.layout(), mine.by::<BY>());
         let free =
             |work: &mut Work<'_, B>| work.free_filled(address, layout) || work.free_fitting(address, layout).is_ok();
         let freed = this.in_center_from(mine, by, free);

@@ -93,7 +93,7 @@ impl<L: Lock, B: Brk> ThreadHeap<'_, L, B> {
     /// [`OutOfMemory`].
     #[inline]
     pub fn allocate(&self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        self.heap.allocate_by(self.enter(), self.by(), layout)
+        self.heap.allocate_by::<true>(self.enter(), self.by(), layout)
     }
 
     /// [`Heap::allocate_zeroed`](crate::Heap::allocate_zeroed).
@@ -118,7 +118,7 @@ impl<L: Lock, B: Brk> ThreadHeap<'_, L, B> {
     #[inline]
     pub unsafe fn free(&self, payload: *mut u8) -> Result<(), Misuse> {
         let mut result = Ok(());
-        self.heap.free_by(self.enter(), self.by(), payload.addr(), || true, |misuse| result = Err(*misuse));
+        self.heap.free_by::<true>(self.enter(), self.by(), payload.addr(), || true, |misuse| result = Err(*misuse));
         result
     }
 

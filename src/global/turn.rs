@@ -37,10 +37,11 @@ impl<'a> Mine<'a> {
         unsafe { &mut *tier }
     }
 
-    /// The handle whose tier it is, if it is one's.
-    #[inline]
-    pub(super) fn by(&self) -> ByHandle<'a> {
-        self.own.filter(|own| own.is_of_handle())
+    /// The handle whose tier it is, if it is one's. `BY` says that it may be: where none is used, nothing is asked for it, and a call
+    /// passes nothing.
+    #[inline(always)]
+    pub(super) fn by<const BY: bool>(&self) -> ByHandle<'a> {
+        if BY { self.own.filter(|own| own.is_of_handle()) } else { None }
     }
 
     /// Whether a slab is the tier's, and no other thread has freed slots of it.

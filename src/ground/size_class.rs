@@ -120,7 +120,7 @@ impl SizeClass {
 
     /// The class whose slots have this size.
     fn of_slot(slot_size: usize) -> Self {
-        Self(CLASS_OF_UNITS[slot_size / MIN_ALIGN % CLASS_OF_UNITS.len()])
+        Self(CLASS_OF_UNITS[(slot_size / MIN_ALIGN).min(CLASS_OF_UNITS.len() - 1)])
     }
 
     /// The class with this index, for walks over all of them.
