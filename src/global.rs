@@ -37,6 +37,7 @@ pub(crate) mod environment;
 mod free;
 mod handler;
 mod hook;
+mod large;
 mod lend;
 pub(crate) mod lock;
 mod look;

@@ -37,21 +37,44 @@ impl<B> Spans<B> {
         let next = self.free_next(span);
         if let Some(next) = next {
             self.verify_linked(next);
-            self.remove_free(next);
-            known = known.and(Known::of(next));
-            self.swallow(next);
+            let beyond = Known::of(next);
+            self.remove_known(next, beyond);
+            known = known.and(beyond);
+            self.swallow_next(span, next);
         }
         if let Some(prev) = prev {
             self.verify_linked(prev);
-            self.remove_free(prev);
-            known = Known::of(prev).and(known);
-            self.swallow(span);
+            let before = Known::of(prev);
+            self.remove_known(prev, before);
+            known = before.and(known);
+            self.swallow_next(prev, span);
             free = prev;
         }
         free.set_page_count(known.pages);
         known.note(free);
         self.insert_known(free, known);
         free
+    }
+
+    /// Ends a span whose pages the one before it takes, which says so by its link.
+    #[inline(always)]
+    fn swallow_next(&mut self, span: Span, next: Span) {
+        let after = next.next();
+        if next.prev() != Some(span)
+            || span.next() != Some(next)
+            || after.is_some_and(|after| after.prev() != Some(next))
+        {
+            corrupt(1, next.address());
+        }
+        self.map.set(next.start(), None);
+        span.set_next(after);
+        match after {
+            Some(after) => after.set_prev(Some(span)),
+            None => {}
+        }
+        if self.last == Some(next) {
+            self.last = Some(span);
+        }
     }
 
     /// Shortens a used span to `pages` pages and frees the rest. Returns the free span that contains the rest.
@@ -68,7 +91,7 @@ impl<B> Spans<B> {
         };
         self.verify(span);
         self.verify_linked(next);
-        self.remove_free(next);
+        self.remove_known(next, Known::of(next));
         let more = pages - span.page_count();
         self.note_taken(next, more);
         if next.page_count() > more {

@@ -54,9 +54,14 @@ impl Fit {
 
     /// Removes a free span, whose start and length must be those with which it was inserted.
     pub(crate) fn remove(&mut self, span: Span) {
+        self.remove_known(span, span.page_count(), span.dirty_pages());
+    }
+
+    /// [`remove`](Self::remove) for a span of `pages` pages, `dirty` of them dirty.
+    #[inline]
+    pub(crate) fn remove_known(&mut self, span: Span, pages: usize, dirty: usize) {
         self.count -= 1;
-        let pages = span.page_count();
-        (self.pages, self.dirty) = (self.pages.wrapping_sub(pages), self.dirty.wrapping_sub(span.dirty_pages()));
+        (self.pages, self.dirty) = (self.pages.wrapping_sub(pages), self.dirty.wrapping_sub(dirty));
         if pages > LISTED_MAX {
             return self.tree.remove(span);
         }

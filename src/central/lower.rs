@@ -94,6 +94,7 @@ impl<B: Brk> Spans<B> {
         }
         self.become_last(last, after, end);
         self.counters.foreign_pages -= fenced;
+        self.thrift.note_changed();
         old_end - to + self.return_rest_aside()
     }
 

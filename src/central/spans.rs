@@ -204,6 +204,7 @@ impl<B> Spans<B> {
         self.map.mark(span);
         if self.has_huge_pages && span.end() <= self.map.end() {
             self.handed_out_end = self.handed_out_end.max(span.end());
+            self.thrift.note_changed();
         }
         span
     }
@@ -269,12 +270,13 @@ impl<B> Spans<B> {
         self.fit.insert(span);
     }
 
-    /// Removes a free span from the index, or as the top.
-    pub(crate) fn remove_free(&mut self, span: Span) {
+    /// Removes a free span about which `known` is known from the index, or as the top.
+    #[inline(always)]
+    pub(crate) fn remove_known(&mut self, span: Span, known: Known) {
         if self.top == Some(span) {
             self.top = None;
         } else {
-            self.fit.remove(span);
+            self.fit.remove_known(span, known.pages, known.dirty);
         }
     }
 }

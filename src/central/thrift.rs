@@ -67,6 +67,9 @@ pub(crate) struct Thrift {
     operations: u32,
     /// Pages of the span freed last.
     freed: usize,
+    /// How many pages can be freed before it can be time to plan, whatever else happens to the sums: what
+    /// [`is_due`](Self::is_due) has found last, less what was freed since.
+    quiet: usize,
     draining: bool,
     /// Whether kernel memory was needed after draining, which has not been judged yet.
     needed: bool,
@@ -109,6 +112,7 @@ impl Thrift {
         Self {
             operations: 0,
             freed: 0,
+            quiet: 0,
             draining: false,
             needed: false,
             mistakes: 0,
@@ -127,14 +131,23 @@ impl Thrift {
     }
 
     /// Counts a span operation.
+    #[inline]
     pub(crate) fn tick(&mut self) {
         self.operations = self.operations.wrapping_add(1);
     }
 
     /// Counts that a span of so many pages was freed.
+    #[inline]
     pub(crate) fn tick_free(&mut self, pages: usize) {
         self.tick();
         self.freed = pages;
+        self.quiet = self.quiet.saturating_sub(pages);
+    }
+
+    /// Notes that the sums have changed otherwise than by spans freed and taken: the next free looks at them.
+    #[inline]
+    pub(crate) fn note_changed(&mut self) {
+        self.quiet = 0;
     }
 
     /// The count of span operations.
@@ -154,6 +167,7 @@ impl Thrift {
 
     /// Notes that kernel memory is needed, which ends draining. The clock is read when the next span is freed.
     pub(crate) fn note_needed(&mut self) {
+        self.note_changed();
         if self.draining {
             (self.draining, self.needed) = (false, self.returned > 0);
             self.looked_at = self.operations.wrapping_sub(LOOK);
@@ -181,14 +195,34 @@ impl Thrift {
         BASE + sums.peak / PEAK_FRACTION + ((live / LIVE_FRACTION) << self.mistakes)
     }
 
-    /// Whether it is time to [plan](Self::plan), after a span was freed: a few comparisons.
+    /// Whether it cannot be time to [plan](Self::plan) after a span was freed, for which the sums need not be known.
     #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet > 0 && self.since(self.looked_at) < LOOK
+    }
+
+    /// Whether it is time to [plan](Self::plan), after a span was freed.
     pub(crate) fn is_due(&mut self, sums: Sums) -> bool {
         self.stuck = self.stuck.min(sums.dirty);
+        self.quiet = 0;
         if sums.dirty <= BASE / 4 {
             return false;
         }
-        self.draining || sums.dirty - self.stuck > self.limit(sums) || self.since(self.looked_at) >= LOOK
+        let (movable, limit) = (sums.dirty - self.stuck, self.limit(sums));
+        let due = self.draining || movable > limit || self.since(self.looked_at) >= LOOK;
+        if !due && self.stuck == 0 {
+            self.quiet = self.quiet_for(limit - movable);
+        }
+        due
+    }
+
+    /// How many pages can be freed while `gap` more may become dirty. Each page that is freed is one more that is dirty, and
+    /// one less that is live: the limit falls by that fraction of it, doubled by mistakes, and by one step for what is
+    /// rounded. To take spans, to lower the break and to discard only widens the gap.
+    fn quiet_for(&self, gap: usize) -> usize {
+        const { assert!(1 << SHIFT_MAX <= 3 * LIVE_FRACTION && 1 << (SHIFT_MAX - 1) <= LIVE_FRACTION) };
+        let narrowed = if self.mistakes < SHIFT_MAX { 2 } else { 4 };
+        gap.saturating_sub(1 << SHIFT_MAX) / narrowed
     }
 
     /// The lower mark, if the heap is draining.
@@ -198,6 +232,7 @@ impl Thrift {
 
     /// What to return now, if anything. `clock` is read if draining would begin, and every [`LOOK`] operations.
     pub(crate) fn plan(&mut self, sums: Sums, clock: impl FnOnce() -> Option<u64>) -> Option<Plan> {
+        self.note_changed();
         let (now, idle) = self.look_if_due(sums, clock);
         let (high, movable) = (self.limit(sums), sums.dirty - self.stuck);
         let low = if idle { high / IDLE_FRACTION } else { self.high(sums) / LOW_FRACTION + self.kept() };

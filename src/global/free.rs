@@ -159,7 +159,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     ) {
         match admit_slot(self.lookup(), address) {
             Some(slot) => self.free_shared_or_explain(mine, by, slot.slab, address, wanted, misused),
-            None if self.in_center_from(mine, by, |work| work.free_live_at(address)) == Some(true) => {}
+            None if self.free_short(mine, by, address, None) => {}
             None => self.free_centrally(by, address, wanted, misused),
         }
     }

@@ -8,7 +8,6 @@ use crate::ground::contents::Unfilled;
 use crate::ground::size_class::{MIN_ALIGN, SizeClass};
 use crate::kernel::brk::Brk;
 use crate::threads::World;
-use crate::work::payload_of;
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
@@ -81,15 +80,6 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         };
         self.finish(mine, by);
         Ok(payload)
-    }
-
-    /// Allocates a block that no class serves. Ends the caller's turn in its tier.
-    #[inline(never)]
-    fn allocate_large(&self, mine: Mine<'_>, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        match self.in_center_from(mine, by, |work| work.allocate_large(layout)) {
-            Some(Ok(span)) => Ok(payload_of(span)),
-            refused => self.allocate_centrally(by, layout, refused.is_some()),
-        }
     }
 
     /// Allocates in the central part, for a caller whose tier has nothing; ends its turn there. What cannot be had

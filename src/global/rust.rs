@@ -12,7 +12,6 @@ use crate::kernel::brk::Brk;
 use crate::kernel::watchers::{TELLS, tell_allocated, tell_freed};
 use crate::resize::ResizeError;
 use crate::threads::handlers::PutOff;
-use crate::work::Work;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
 
@@ -157,10 +156,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// Frees what is no slot, or one in a region: in the central part. What that does not free at once takes the longer way.
     #[inline(never)]
     fn dealloc_from(&self, mine: Mine<'_>, by: ByHandle<'_>, address: usize, layout: Layout) {
-        let free =
-            |work: &mut Work<'_, B>| work.free_filled(address, layout) || work.free_fitting(address, layout).is_ok();
-        let freed = self.in_center_from(mine, by, free);
-        if freed != Some(true) {
+        if !self.free_short(mine, by, address, Some(layout)) {
             self.dealloc_centrally(by, address, layout);
         }
     }

@@ -3,7 +3,7 @@
 
 use super::Work;
 use crate::door::misuse::Misuse;
-use crate::door::validate::{Live, admit, admit_large, explain, wrong_layout};
+use crate::door::validate::{Live, admit, explain, wrong_layout};
 use crate::ground::company::{if_checked, if_threads};
 use crate::ground::corrupt::corrupt;
 use crate::ground::header::{PAGE, Slab, Span};
@@ -44,21 +44,6 @@ impl<B: Brk> Work<'_, B> {
     pub(crate) fn free_fitting(&mut self, address: usize, layout: Layout) -> Result<(), Option<Live>> {
         let live = self.admit_fitting(address, layout)?;
         if self.free_live(live) { Ok(()) } else { Err(None) }
-    }
-
-    /// [`free_fitting`](Self::free_fitting), but only a large block that `layout` mostly fills; else false.
-    #[inline(always)]
-    pub(crate) fn free_filled(&mut self, address: usize, layout: Layout) -> bool {
-        let Some(span) = admit_large(&self.spans.map, address) else { return false };
-        if self.world().is_some_and(|world| world.handlers.has_put_off()) {
-            return false;
-        }
-        let (bytes, size) = (span.bytes(), layout.size());
-        if size > bytes || size <= bytes / 2 || !address.is_multiple_of(layout.align()) {
-            return false;
-        }
-        self.free_large(span);
-        true
     }
 
     pub(super) fn free_large(&mut self, span: Span) {
@@ -169,7 +154,7 @@ impl<B: Brk> Work<'_, B> {
 
     #[cold]
     #[inline(never)]
-    fn return_due_slow(&mut self, address: usize) {
+    pub(crate) fn return_due_slow(&mut self, address: usize) {
         if let Some(plan) = self.spans.plan_return() {
             self.wants_rest = true;
             self.tier.detach_classes(self.spans);
