@@ -7,9 +7,15 @@ use crate::ground::header::{Kind, Span};
 
 impl<B> Spans<B> {
     /// Frees a used span and coalesces it with free neighbours (I3). Returns the resulting free span.
+    #[inline]
     pub(crate) fn free_span(&mut self, span: Span) -> Span {
+        self.free_common(span).unwrap_or_else(|| self.free_span_slow(span))
+    }
+
+    #[inline(never)]
+    fn free_span_slow(&mut self, span: Span) -> Span {
         self.verify(span);
-        self.coalesce(span, Known::used(span.page_count()))
+        self.coalesce_known(span, Known::used(span.page_count()))
     }
 
     /// [`free_span`](Self::free_span) for a span whose content has been moved away: no kernel memory is left in it.
@@ -19,16 +25,9 @@ impl<B> Spans<B> {
         self.coalesce_known(span, Known { pages, front: 0, dirty: 0, end: pages })
     }
 
-    /// [`coalesce`](Self::coalesce) for spans that are not dirty throughout.
+    /// Makes a used span free, about which `known` is known, and coalesces it with its free neighbours.
     #[inline(never)]
-    pub(crate) fn coalesce_known(&mut self, span: Span, known: Known) -> Span {
-        self.coalesce(span, known)
-    }
-
-    /// Makes a used span free and coalesces it with its free neighbours. Inlined, so that what is known about a span in
-    /// use, that it is dirty throughout, need not be worked out.
-    #[inline(always)]
-    fn coalesce(&mut self, span: Span, mut known: Known) -> Span {
+    pub(crate) fn coalesce_known(&mut self, span: Span, mut known: Known) -> Span {
         self.thrift.tick_free(known.pages);
         span.change_kind(Kind::Large, Kind::Free);
         let mut free = span;
@@ -68,9 +67,8 @@ impl<B> Spans<B> {
         }
         self.map.set(next.start(), None);
         span.set_next(after);
-        match after {
-            Some(after) => after.set_prev(Some(span)),
-            None => {}
+        if let Some(after) = after {
+            after.set_prev(Some(span));
         }
         if self.last == Some(next) {
             self.last = Some(span);

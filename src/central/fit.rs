@@ -23,16 +23,14 @@ pub(crate) struct Fit {
     pub(crate) occupied: u64,
     pub(crate) lists: [Option<Span>; LISTED_MAX],
     pub(crate) tree: Treap,
-    /// Spans held, in lists and tree together.
-    count: usize,
-    /// Their pages, and how many of these may hold kernel memory (I12).
+    /// The pages of all of them, and how many of these may hold kernel memory (I12).
     pub(crate) pages: usize,
     pub(crate) dirty: usize,
 }
 
 impl Fit {
     pub(crate) const fn new() -> Self {
-        Self { occupied: 0, lists: [None; LISTED_MAX], tree: Treap::new(), count: 0, pages: 0, dirty: 0 }
+        Self { occupied: 0, lists: [None; LISTED_MAX], tree: Treap::new(), pages: 0, dirty: 0 }
     }
 
     /// Inserts a free span.
@@ -43,13 +41,8 @@ impl Fit {
     /// [`insert`](Self::insert) for a span of `pages` pages, `dirty` of them dirty.
     #[inline]
     pub(crate) fn insert_known(&mut self, span: Span, pages: usize, dirty: usize) {
-        self.count += 1;
         (self.pages, self.dirty) = (self.pages.wrapping_add(pages), self.dirty.wrapping_add(dirty));
-        if pages > LISTED_MAX {
-            return self.tree.insert(span);
-        }
-        list::push(&mut self.lists[pages - 1], span, 4);
-        self.occupied |= 1 << (pages - 1);
+        self.link(span, pages);
     }
 
     /// Removes a free span, whose start and length must be those with which it was inserted.
@@ -60,14 +53,43 @@ impl Fit {
     /// [`remove`](Self::remove) for a span of `pages` pages, `dirty` of them dirty.
     #[inline]
     pub(crate) fn remove_known(&mut self, span: Span, pages: usize, dirty: usize) {
-        self.count -= 1;
         (self.pages, self.dirty) = (self.pages.wrapping_sub(pages), self.dirty.wrapping_sub(dirty));
-        if pages > LISTED_MAX {
-            return self.tree.remove(span);
-        }
-        let head = &mut self.lists[pages - 1];
+        self.unlink(span, pages);
+    }
+
+    /// Adds to the sums what [`link`](Self::link) and [`unlink`](Self::unlink) of spans that are dirty throughout have changed
+    /// together, modulo the size of a word.
+    #[inline(always)]
+    pub(crate) fn add_dirty(&mut self, pages: usize) {
+        (self.pages, self.dirty) = (self.pages.wrapping_add(pages), self.dirty.wrapping_add(pages));
+    }
+
+    /// Links a free span of `pages` pages into the list of its length, or the tree. The sums are the caller's.
+    #[inline(always)]
+    pub(crate) fn link(&mut self, span: Span, pages: usize) {
+        let at = pages.wrapping_sub(1);
+        let Some(head) = self.lists.get_mut(at) else { return self.tree.insert(span) };
+        list::push(head, span, 4);
+        self.occupied |= 1 << at;
+    }
+
+    /// Unlinks a free span of `pages` pages. The sums are the caller's.
+    #[inline(always)]
+    pub(crate) fn unlink(&mut self, span: Span, pages: usize) {
+        let at = pages.wrapping_sub(1);
+        let Some(head) = self.lists.get_mut(at) else { return self.tree.remove(span) };
         list::remove(head, span, 4);
-        let emptied = u64::from(head.is_none()) << (pages - 1);
+        let emptied = u64::from(head.is_none()) << at;
+        self.occupied &= !emptied;
+    }
+
+    /// [`unlink`](Self::unlink) for a span of `pages` pages that is the [best](Self::best): of a list, it is the first.
+    #[inline(always)]
+    pub(crate) fn unlink_best(&mut self, span: Span, pages: usize) {
+        let at = pages.wrapping_sub(1);
+        let Some(head) = self.lists.get_mut(at) else { return self.tree.remove(span) };
+        list::pop(head, span, 4);
+        let emptied = u64::from(head.is_none()) << at;
         self.occupied &= !emptied;
     }
 
@@ -89,9 +111,9 @@ impl Fit {
         (short_enough != 0).then(|| LISTED_MAX - short_enough.leading_zeros() as usize)
     }
 
-    /// How many spans are in it.
-    pub(crate) fn len(&self) -> usize {
-        self.count
+    /// The most spans that can be in it, whatever is damaged (for `check`): each has a page.
+    pub(crate) fn most(&self) -> usize {
+        self.pages
     }
 
     /// Whether `span` is in the list, or at the position in the tree, of its length (for `check`).
@@ -100,7 +122,7 @@ impl Fit {
         if (1..=LISTED_MAX).contains(&pages) {
             return self.occupied & 1 << (pages - 1) != 0 && list::is_linked(self.lists[pages - 1], span);
         }
-        self.tree.depth_of(span, self.count).is_some()
+        self.tree.depth_of(span, self.most()).is_some()
     }
 }
 
@@ -135,7 +157,7 @@ mod tests {
             let wanted = 1 + (random >> 48) as usize % 220;
             let best = oracle.range((wanted, 0)..).next().map(|&(pages, _)| pages);
             assert_eq!(fit.best(wanted).map(Span::page_count), best, "step {step}");
-            assert_eq!(fit.len(), oracle.len());
+            assert_eq!(fit.pages, oracle.iter().map(|&(pages, _)| pages).sum());
         }
         for (index, &span) in spans.iter().enumerate() {
             let start = (index + 1) * 1024 * PAGE;

@@ -77,7 +77,7 @@ impl Known {
     }
 
     /// Whether each page may hold kernel memory, as in most free spans.
-    fn is_dirty(self) -> bool {
+    pub(crate) fn is_dirty(self) -> bool {
         self.dirty == self.pages
     }
 

@@ -21,7 +21,6 @@ use crate::ground::header::{Kind, PAGE, Span};
 use crate::ground::limit::Limit;
 use crate::ground::page_map::PageMap;
 use crate::ground::policy::Policy;
-use crate::ground::prefetch::prefetch;
 use crate::ground::profiling::Profiling;
 use crate::ground::records::Watch;
 
@@ -165,10 +164,15 @@ impl<B> Spans<B> {
 
     /// A used span of exactly `pages` pages at a multiple of `align` bytes, from the best free span or from the top.
     pub(crate) fn take_free(&mut self, pages: usize, align: usize) -> Option<Span> {
+        let common = if align <= PAGE { self.take_common(pages) } else { None };
+        common.or_else(|| self.take_free_slow(pages, align))
+    }
+
+    /// The same in the general way.
+    #[inline(never)]
+    pub(crate) fn take_free_slow(&mut self, pages: usize, align: usize) -> Option<Span> {
         self.thrift.tick();
         if let Some(span) = self.fit.best(pages.checked_add(align_slack(align))?) {
-            // The caller writes there next. Page-aligned blocks share a few sets of the cache, so it is rarely there.
-            prefetch(span.start());
             self.verify_linked(span);
             self.fit.remove(span);
             return Some(self.carve(span, pages, align));
@@ -201,12 +205,19 @@ impl<B> Spans<B> {
             self.insert_known(remainder, known);
         }
         span.change_kind(Kind::Free, Kind::Large);
-        self.map.mark(span);
-        if self.has_huge_pages && span.end() <= self.map.end() {
-            self.handed_out_end = self.handed_out_end.max(span.end());
+        self.note_handed_out(span, span.start(), pages);
+        span
+    }
+
+    /// Notes that a span of `pages` pages from `start` on is handed out.
+    #[inline(always)]
+    pub(crate) fn note_handed_out(&mut self, span: Span, start: usize, pages: usize) {
+        self.map.mark_pages(span, pages);
+        let end = start + pages * PAGE;
+        if self.has_huge_pages && end > self.handed_out_end && end <= self.map.end() {
+            self.handed_out_end = end;
             self.thrift.note_changed();
         }
-        span
     }
 
     /// Notes, while the heap is draining, that the first `pages` pages of a free span are taken: if that needs kernel memory

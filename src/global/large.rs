@@ -47,7 +47,8 @@ impl<B: Brk> Short<'_, B> {
         if layout.align() > PAGE || self.spans.profiling.is_some() {
             return None;
         }
-        self.spans.take_free(pages_of(layout.size()), 1)
+        let pages = pages_of(layout.size());
+        self.spans.take_common(pages).or_else(|| self.spans.take_free_slow(pages, 1))
     }
 }
 

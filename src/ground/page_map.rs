@@ -147,9 +147,36 @@ impl PageMap {
         }
     }
 
+    /// The number of the page of `address`, if it lies between the heap's base and its end.
     #[inline(always)]
-    fn page_of(&self, address: usize) -> Option<usize> {
+    pub(crate) fn page_of(&self, address: usize) -> Option<usize> {
         self.lookup.page_of(address)
+    }
+
+    /// The span that owns page number `page`, as [`find`](Self::find) answers.
+    #[inline(always)]
+    pub(crate) fn owner(&self, page: usize) -> Option<Span> {
+        // SAFETY: I2: a page of the heap, so its handle is there.
+        if page < self.pages() { unsafe { self.array().of(page) }.get() } else { None }
+    }
+
+    /// The [record](Self::record) of page number `page`, if that is a page of the heap.
+    #[inline(always)]
+    pub(crate) fn record_of(&self, page: usize) -> Option<Span> {
+        // SAFETY: I2: a page of the heap, so the leaf that serves it stands.
+        (page < self.pages()).then(|| unsafe { self.leaves[leaf_of(page)].record(page) })
+    }
+
+    /// [`set`](Self::set) for page number `page` of the heap; nothing is done for others.
+    #[inline(always)]
+    pub(crate) fn set_page(&self, page: usize, span: Option<Span>) {
+        if page < self.pages() {
+            // SAFETY: I2: a page of the heap, so its handle is there.
+            unsafe { self.array().of(page) }.set(span);
+            if page < self.older {
+                self.set_older(page..page + 1, span);
+            }
+        }
     }
 
     /// The span that owns the page of `address`, if the page is the first of a span or any page of a slab (I5).

@@ -81,6 +81,20 @@ impl Span {
         }
     }
 
+    /// [`init`](Self::init) for a free span all of whose pages are dirty. Its links, in the list of spans and in the index, are
+    /// written next, by the caller.
+    #[inline(always)]
+    pub(crate) fn init_dirty(self, start: usize, pages: usize) {
+        debug_assert!(start.is_multiple_of(PAGE) && pages > 0);
+        let Header { shared, state, central, .. } = self.record();
+        shared.reciprocal.set(0);
+        shared.start.set(start);
+        state.kind.set(Kind::Free as u8);
+        central.pages.set(pages as u32);
+        central.zero_units.set(0);
+        self.set_known(0, pages, 0);
+    }
+
     /// Writes a [mark](crate::ground::page_map::PageMap::mark) into the record of a page that is no span's first.
     #[inline]
     pub(crate) fn set_mark(self, start: usize) {
