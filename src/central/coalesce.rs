@@ -7,13 +7,14 @@ use crate::ground::header::{Kind, Span};
 
 impl<B> Spans<B> {
     /// Frees a used span and coalesces it with free neighbours (I3). Returns the resulting free span.
-    #[inline]
     pub(crate) fn free_span(&mut self, span: Span) -> Span {
-        self.free_common(span).unwrap_or_else(|| self.free_span_slow(span))
+        let common = self.map.page_of(span.start()).and_then(|page| self.free_common(span, page));
+        common.unwrap_or_else(|| self.free_span_slow(span))
     }
 
+    /// The same in the general way.
     #[inline(never)]
-    fn free_span_slow(&mut self, span: Span) -> Span {
+    pub(crate) fn free_span_slow(&mut self, span: Span) -> Span {
         self.verify(span);
         self.coalesce_known(span, Known::used(span.page_count()))
     }
@@ -56,7 +57,6 @@ impl<B> Spans<B> {
     }
 
     /// Ends a span whose pages the one before it takes, which says so by its link.
-    #[inline(always)]
     fn swallow_next(&mut self, span: Span, next: Span) {
         let after = next.next();
         if next.prev() != Some(span)
@@ -101,18 +101,12 @@ impl<B> Spans<B> {
         true
     }
 
-    /// Ends a span whose pages the one before it takes.
-    fn swallow(&mut self, span: Span) {
-        self.map.set(span.start(), None);
-        self.unlink(span);
-    }
-
     /// Adds the pages of the next span, which must not be in the index, to this one.
     pub(crate) fn absorb_next(&mut self, span: Span) {
         let Some(next) = span.next() else { corrupt(1, span.address()) };
         debug_assert!(span.end() == next.start());
         let both = span.is(Kind::Free).then(|| Known::of(span).and(Known::of(next)));
-        self.swallow(next);
+        self.swallow_next(span, next);
         span.set_page_count(span.page_count() + next.page_count());
         if let Some(both) = both {
             both.note(span);

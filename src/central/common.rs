@@ -58,10 +58,11 @@ impl<B> Spans<B> {
         Some(span)
     }
 
-    /// Frees a used span, and coalesces it with its free neighbours (I3). `None` if the general way has to.
+    /// Frees a used span whose first page has number `page`, and coalesces it with its free neighbours (I3). `None` if the
+    /// general way has to.
     #[inline(always)]
-    pub(crate) fn free_common(&mut self, span: Span) -> Option<Span> {
-        let (pages, page) = (span.page_count(), self.map.page_of(span.start())?);
+    pub(crate) fn free_common(&mut self, span: Span, page: usize) -> Option<Span> {
+        let pages = span.page_count();
         // The last one becomes the top, also where a region comes after it.
         if self.map.record_of(page) != Some(span) || self.last == Some(span) {
             return None;

@@ -197,6 +197,8 @@ impl<B> Spans<B> {
         if lead > 0 {
             let rest = self.split(span, lead);
             self.index_free(span);
+            // Where the positions of dirty pages are not known, both parts may count one.
+            self.thrift.note_changed();
             span = rest;
         }
         self.note_taken(span, pages);

@@ -9,7 +9,7 @@
 use super::Hmalloc;
 use super::turn::{ByHandle, Mine};
 use crate::central::spans::{OutOfMemory, Spans};
-use crate::door::validate::admit_large;
+use crate::door::validate::is_large_at;
 use crate::global::lock::{Lock, Turn};
 use crate::ground::company::if_checked;
 use crate::ground::header::{PAGE, Span, pages_of};
@@ -32,13 +32,17 @@ impl<B: Brk> Short<'_, B> {
     /// Returns the free span that contains its pages.
     #[inline(always)]
     fn free(&mut self, address: usize, layout: Option<Layout>) -> Option<Span> {
-        let span = admit_large(&self.spans.map, address)?;
+        let page = self.spans.map.page_of(address)?;
+        let span = self.spans.map.owner(page).filter(|&span| is_large_at(span, address))?;
         // A handler may have put off to free this very block: it is not live any more then.
         let is_common = if_checked(self.spans.watch).is_none() && !has_put_off(self.world);
-        let bytes = span.bytes();
-        let fits =
-            |layout: Layout| layout.size() <= bytes && layout.size() > bytes / 2 && address & (layout.align() - 1) == 0;
-        (is_common && layout.is_none_or(fits)).then(|| self.spans.free_span(span))
+        // Of more than half of the block, and of no more than all of it.
+        let fills = |bytes: usize, size: usize| bytes.wrapping_sub(size) < bytes / 2;
+        let fits = |layout: Layout| fills(span.bytes(), layout.size()) && address & (layout.align() - 1) == 0;
+        if !is_common || !layout.is_none_or(fits) {
+            return None;
+        }
+        Some(self.spans.free_common(span, page).unwrap_or_else(|| self.spans.free_span_slow(span)))
     }
 
     /// A used span for a request, from free ones. Not one that may have to be sampled.

@@ -127,6 +127,9 @@ pub(crate) struct PageMap {
     leaves: [Leaf; LEAF_TABLE],
     /// Leaves that stand.
     leaf_count: usize,
+    /// The last of them, and the first page of those that have their records in the same array: in a long heap, nearly all.
+    tail: Leaf,
+    tail_from: usize,
     /// The first leaf that lies aside, if one does.
     aside_from: Limit,
     /// The room for leaves aside, once the source has named one.
@@ -141,6 +144,8 @@ impl PageMap {
             older: 0,
             leaves: [Leaf::NONE; LEAF_TABLE],
             leaf_count: 0,
+            tail: Leaf::NONE,
+            tail_from: 0,
             aside_from: Limit::NONE,
             aside: None,
             regions: Regions::new(),
@@ -163,8 +168,12 @@ impl PageMap {
     /// The [record](Self::record) of page number `page`, if that is a page of the heap.
     #[inline(always)]
     pub(crate) fn record_of(&self, page: usize) -> Option<Span> {
+        if page >= self.pages() {
+            return None;
+        }
+        let leaf = if page >= self.tail_from { self.tail } else { self.leaves[leaf_of(page)] };
         // SAFETY: I2: a page of the heap, so the leaf that serves it stands.
-        (page < self.pages()).then(|| unsafe { self.leaves[leaf_of(page)].record(page) })
+        Some(unsafe { leaf.record(page) })
     }
 
     /// [`set`](Self::set) for page number `page` of the heap; nothing is done for others.

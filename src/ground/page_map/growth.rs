@@ -191,6 +191,7 @@ impl PageMap {
             // SAFETY: I2: the array in use stands, or there are no pages; the leaf's is the caller's.
             unsafe { self.use_array_of(number, growth.zero_from) };
         }
+        self.note_tail();
         // After the arrays and the handles: rule 2.
         self.lookup.set_pages(growth.pages);
     }
@@ -212,6 +213,7 @@ impl PageMap {
     /// aside stays in use.
     pub(crate) fn shrink(&mut self, end: usize) {
         self.leaf_count = self.leaves_below(end);
+        self.note_tail();
         self.lookup.set_pages((end - self.first_page()) / PAGE);
         if self.is_aside_in_use() {
             self.aside_from = Limit::new(self.leaves_in_line());
@@ -219,6 +221,14 @@ impl PageMap {
         } else {
             self.use_last_in_line();
         }
+    }
+
+    /// Notes which leaf is the last, and from which page on records lie in its array.
+    fn note_tail(&mut self) {
+        let Some(last) = self.leaf_count.checked_sub(1) else { return };
+        let others = self.leaves[..last].iter().rev();
+        let same = others.take_while(|leaf| leaf.has_records_of(self.leaves[last])).count();
+        (self.tail, self.tail_from) = (self.leaves[last], pages_of(last - same).start);
     }
 
     /// How many leaves are left of a heap that ends at `end`: at least one, which is at the base.
