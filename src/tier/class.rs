@@ -127,6 +127,11 @@ impl Class {
         *self = Self { guests: self.guests, ..Self::new() };
     }
 
+    /// Whether none of the slots that were opened in its current slab is free, and it has no other slab.
+    pub(crate) fn is_used_up(&self) -> bool {
+        self.word == 0 && self.listed.is_none() && self.slab.is_some_and(|slab| slab.next_free(0).is_none())
+    }
+
     /// Makes a slab, which is on no list, the current one.
     #[inline]
     pub(super) fn begin(&mut self, slab: Slab) {

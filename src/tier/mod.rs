@@ -53,7 +53,7 @@ use crate::ground::contents::Unfilled;
 use crate::ground::header::{Place, Slab};
 use crate::ground::size_class::{CLASSES, MIN_ALIGN, SizeClass};
 use crate::kernel::brk::Brk;
-use class::{Class, Company};
+use class::{Class, Company, TOUCHED_BYTES};
 use core::alloc::Layout;
 use core::ptr::NonNull;
 use directory::Directory;
@@ -169,9 +169,17 @@ impl Tier {
         if guest { size_class.coarse() } else { size_class }
     }
 
-    fn is_guest(&self, size_class: SizeClass) -> bool {
+    /// Whether a request of `size_class`, which has no slot at hand, is a guest. A class that has had as many guests as fill
+    /// half a kernel page is no guest any more where its host would touch another one: slots of its own fill that better.
+    /// Nine blocks of 544 bytes, as nodes of a tree are, so take two kernel pages, and not three.
+    pub(crate) fn is_guest(&self, size_class: SizeClass) -> bool {
         let class = &self.classes[size_class.index()];
-        class.slab.is_none() && class.listed.is_none() && class.guests < GUESTS_MAX
+        if class.slab.is_some() || class.listed.is_some() || class.guests >= GUESTS_MAX {
+            return false;
+        }
+        let coarse = size_class.coarse();
+        let of_page = TOUCHED_BYTES / coarse.slot_size();
+        of_page < 2 || usize::from(class.guests) < of_page / 2 || !self.classes[coarse.index()].is_used_up()
     }
 
     /// The class whose next request without a slot at hand is a sample, if that is the one that serves a request of

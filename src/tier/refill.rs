@@ -1,7 +1,7 @@
 //! The next slots of a class, from the slabs that the tier has: the central part is not asked.
 
+use super::Tier;
 use super::shelf::relist_at;
-use super::{GUESTS_MAX, Tier};
 use crate::ground::header::{Place, Slab};
 use crate::ground::list;
 use crate::ground::page_map::Lookup;
@@ -37,8 +37,7 @@ impl Tier {
     /// swept in vain.
     #[inline]
     fn find_alone_slow(&mut self, size_class: SizeClass, lookup: &Lookup, swept: bool) -> Option<SizeClass> {
-        let class = &self.classes[size_class.index()];
-        let guest = class.slab.is_none() && class.listed.is_none() && class.guests < GUESTS_MAX;
+        let guest = self.is_guest(size_class);
         let host = if guest { size_class.coarse() } else { size_class };
         if self.is_sample_due(host) {
             return None;
