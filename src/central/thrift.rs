@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!   calm                                                    draining
-//!   nothing is returned while     --- above `high` --->     each free returns about what it frees and a MiB more, as
+//!   nothing is returned while     --- above `high` --->     each free returns about what it frees and half a MiB more, as
 //!   the sum is below `high`       <-- memory needed ---     long as the sum is above `low`
 //! ```
 //!
@@ -51,9 +51,12 @@ const LOOP_MAX: usize = (36 << 20) / PAGE;
 /// The least that is worth a system call, in pages: while the sum is below `high`, and while it is above.
 const PIECE: usize = (1 << 20) / PAGE;
 const PIECE_HIGH: usize = (64 << 10) / PAGE;
-/// One free returns at most so many times what it frees, and a piece more: when draining begins, up to twice as much
+/// One free returns at most so many times what it frees, and [`EXTRA`]: when draining begins, up to twice as much
 /// may be dirty as is live, and all of it must be returned by the last free.
 const MULTIPLE: usize = 3;
+/// In pages. The kernel takes 70 to 140 microseconds for a MiB, nearly all of it for the single pages. With a whole [`PIECE`] more,
+/// some frees that drained a heap of a million small blocks took 170; to call more often costs the whole drain more.
+const EXTRA: usize = PIECE / 2;
 /// Spans that are visited in search of dirty ones, at each step of draining.
 const STEPS: usize = 64;
 /// The same in a heap that was idle, and how much it returns at once, in pages.
@@ -152,6 +155,11 @@ impl Thrift {
         self.draining
     }
 
+    /// Whether memory was returned of late that was needed again soon.
+    pub(crate) fn has_erred(&self) -> bool {
+        self.mistakes > 0
+    }
+
     /// Notes that kernel memory is needed, which ends draining. The clock is read when the next span is freed.
     pub(crate) fn note_needed(&mut self) {
         if self.draining {
@@ -209,13 +217,14 @@ impl Thrift {
         }
         self.scattered = self.scattered.min(sums.dirty);
         self.scattered_high = self.scattered_high.min(sums.dirty);
-        let most = if idle { MOST_IDLE } else { MULTIPLE * self.freed + PIECE };
-        let piece = if idle || movable > high { PIECE_HIGH } else { PIECE };
-        let scattered = if piece == PIECE { self.scattered } else { self.scattered_high };
+        let most = if idle { MOST_IDLE } else { MULTIPLE * self.freed + EXTRA };
+        let calm = !idle && movable <= high;
+        let piece = if calm { PIECE.min(most) } else { PIECE_HIGH };
+        let scattered = if calm { self.scattered } else { self.scattered_high };
         let (lower_piece, steps) = match () {
             () if idle => (PIECE_HIGH, STEPS_IDLE),
             // Small pieces coalesce with what is freed beside them, and are returned with it then.
-            () => (PIECE / 2, if sums.dirty < scattered + PIECE { 0 } else { STEPS }),
+            () => ((PIECE / 2).min(most), if sums.dirty < scattered + PIECE { 0 } else { STEPS }),
         };
         Some(Plan { most: most.min(sums.dirty.saturating_sub(low)), piece, lower_piece, steps, now })
     }
