@@ -155,11 +155,6 @@ impl Thrift {
         self.draining
     }
 
-    /// Whether memory was returned of late that was needed again soon.
-    pub(crate) fn has_erred(&self) -> bool {
-        self.mistakes > 0
-    }
-
     /// Notes that kernel memory is needed, which ends draining. The clock is read when the next span is freed.
     pub(crate) fn note_needed(&mut self) {
         if self.draining {
