@@ -24,6 +24,7 @@ use crate::ground::policy::Policy;
 use crate::ground::prefetch::prefetch;
 use crate::ground::profiling::Profiling;
 use crate::ground::records::Watch;
+use crate::kernel::parts::RETURNS;
 
 /// The heap could not get the memory: the kernel refused both the break and a mapping, or the request exceeds what
 /// addresses can express. Nothing has changed.
@@ -202,7 +203,7 @@ impl<B> Spans<B> {
         }
         span.change_kind(Kind::Free, Kind::Large);
         self.map.mark(span);
-        if self.has_huge_pages && span.end() <= self.map.end() {
+        if RETURNS && self.has_huge_pages && span.end() <= self.map.end() {
             self.handed_out_end = self.handed_out_end.max(span.end());
         }
         span

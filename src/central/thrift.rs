@@ -17,6 +17,7 @@
 use crate::central::backoff::Backoff;
 use crate::central::plan::{Plan, Sums};
 use crate::ground::header::PAGE;
+use crate::kernel::parts::RETURNS;
 
 /// What any heap may keep, in pages.
 pub(crate) const BASE: usize = (1 << 20) / PAGE;
@@ -149,12 +150,12 @@ impl Thrift {
 
     /// Whether the heap is draining: then little is to be left over.
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining
+        RETURNS && self.draining
     }
 
     /// Notes that kernel memory is needed, which ends draining. The clock is read when the next span is freed.
     pub(crate) fn note_needed(&mut self) {
-        if self.draining {
+        if self.is_draining() {
             (self.draining, self.needed) = (false, self.returned > 0);
             self.looked_at = self.operations.wrapping_sub(LOOK);
         }

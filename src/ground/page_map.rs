@@ -30,6 +30,7 @@ use crate::ground::header::{PAGE, Span};
 use crate::ground::leaf::{Below, Leaf, storage_pages};
 use crate::ground::limit::Limit;
 pub(crate) use crate::ground::lookup::Lookup;
+use crate::kernel::parts::MAPPINGS;
 use core::ops::Range;
 
 /// Pages that leaf 0 serves.
@@ -239,7 +240,7 @@ impl PageMap {
 
     /// The first leaf that lies aside, or [`NONE_ASIDE`].
     fn aside_from(&self) -> usize {
-        self.aside_from.get()
+        if MAPPINGS { self.aside_from.get() } else { NONE_ASIDE }
     }
 
     /// Address of page 0, or `None` before the heap has any page from the break.

@@ -48,6 +48,7 @@ pub(crate) mod log;
 pub(crate) mod modules;
 #[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
 pub(crate) mod output;
+pub(crate) mod parts;
 pub(crate) mod seat;
 pub(crate) mod seats;
 pub(crate) mod sys;

@@ -4,11 +4,12 @@
 use super::Work;
 use crate::door::misuse::Misuse;
 use crate::door::validate::{Live, admit, admit_large, explain, wrong_layout};
-use crate::ground::company::{if_checked, if_threads};
+use crate::ground::company::{SAMPLES, if_checked, if_threads};
 use crate::ground::corrupt::corrupt;
 use crate::ground::header::{PAGE, Slab, Span};
 use crate::kernel::barrier;
 use crate::kernel::brk::Brk;
+use crate::kernel::parts::RETURNS;
 use crate::threads::World;
 use crate::threads::handlers::PutOff;
 use crate::tier::others::Outcome;
@@ -96,8 +97,10 @@ impl<B: Brk> Work<'_, B> {
                 true
             }
             Live::Sampled(span) => {
-                self.free_sampled(span);
-                true
+                if SAMPLES {
+                    self.free_sampled(span);
+                }
+                SAMPLES
             }
         }
     }
@@ -134,7 +137,9 @@ impl<B: Brk> Work<'_, B> {
 
     /// Returns what is due to the kernel after a span was freed: mostly nothing.
     pub(crate) fn return_due(&mut self, free: Span) {
-        if self.spans.is_return_due() {
+        if !RETURNS {
+            self.spans.lower_if_long();
+        } else if self.spans.is_return_due() {
             self.return_due_slow(free.start());
         }
     }
@@ -170,6 +175,9 @@ impl<B: Brk> Work<'_, B> {
     #[cold]
     #[inline(never)]
     fn return_due_slow(&mut self, address: usize) {
+        if !RETURNS {
+            return self.spans.lower_if_long();
+        }
         if let Some(plan) = self.spans.plan_return() {
             self.wants_rest = true;
             self.tier.detach_classes(self.spans);

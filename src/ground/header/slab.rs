@@ -7,6 +7,7 @@ use crate::ground::freed::SLOTS_OF_LINE;
 use crate::ground::list::{Linked, Links};
 use crate::ground::shared::SharedBits;
 use crate::ground::units::units_of_bytes;
+use crate::kernel::parts::RETURNS;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// In an owner's word, above the owner's number: in which lines of freed words other threads may have freed slots.
@@ -268,7 +269,7 @@ impl Slab {
     /// Which units are known to read as zero (I14), one bit each.
     #[inline(always)]
     pub(crate) fn zero_units(self) -> u32 {
-        self.0.record().central.zero_units.get()
+        if RETURNS { self.0.record().central.zero_units.get() } else { 0 }
     }
 
     /// Notes that units read as zero.

@@ -4,6 +4,7 @@ use super::page::PAGE;
 use super::record::{Central, Header, Kind, Others, Pages, Span};
 use crate::ground::list::{Linked, Links};
 use crate::ground::shared::SharedU32;
+use crate::kernel::parts::RETURNS;
 use core::cell::Cell;
 use core::ptr::NonNull;
 
@@ -212,25 +213,27 @@ impl Span {
     /// How many pages of a free span may hold kernel memory: used before, and not returned since.
     #[inline]
     pub(crate) fn dirty_pages(self) -> usize {
-        self.span_pages().dirty.get() as usize
+        if RETURNS { self.span_pages().dirty.get() as usize } else { self.page_count() }
     }
 
     /// How many pages at the start of a free span hold no kernel memory; 0 if none of its pages does.
     #[inline]
     pub(crate) fn zero_front(self) -> usize {
-        self.span_pages().zero_front.get() as usize
+        if RETURNS { self.span_pages().zero_front.get() as usize } else { 0 }
     }
 
     /// How many pages at the span's end read as zero, or did so when the span was last free.
     #[inline]
     pub(crate) fn zero_end(self) -> usize {
-        self.span_pages().zero_end.get() as usize
+        if RETURNS { self.span_pages().zero_end.get() as usize } else { 0 }
     }
 
     /// Notes how many pages at the span's end read as zero.
     #[inline]
     pub(crate) fn set_zero_end(self, pages: usize) {
-        self.span_pages().zero_end.set(pages as u32);
+        if RETURNS {
+            self.span_pages().zero_end.set(pages as u32);
+        }
     }
 
     /// Notes how many pages at a free span's start and at its end read as zero, and how many others may hold kernel
@@ -238,6 +241,9 @@ impl Span {
     #[inline]
     pub(crate) fn set_known(self, front: usize, dirty: usize, end: usize) {
         debug_assert!(self.is(Kind::Free));
+        if !RETURNS {
+            return;
+        }
         let pages = self.span_pages();
         pages.zero_front.set(front as u32);
         pages.dirty.set(dirty as u32);

@@ -2,9 +2,12 @@
 
 use super::{Brk, Linux, OwnBreak, Refused, Source};
 use crate::kernel::libc;
+use crate::kernel::parts::LIBC;
 use core::ops::Range;
 
 /// [`OwnBreak`] where a libc is linked (glibc, musl, bionic, uClibc, relibc), the program break of [`Linux`] elsewhere.
+///
+/// Without the cargo feature `libc`, everything is refused where one is linked.
 ///
 /// A libc moves the program break by itself and keeps its own idea of where that is; without one nothing else moves it.
 #[derive(Debug, Default)]
@@ -46,6 +49,10 @@ macro_rules! either {
 // before it runs.
 unsafe impl Brk for Automatic {
     fn query(&self) -> Result<usize, Refused> {
+        // A libc would move the break under the heap.
+        if !LIBC && libc::is_there() {
+            return Err(Refused);
+        }
         either!(self, source => source.query())
     }
 
