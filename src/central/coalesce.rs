@@ -26,6 +26,9 @@ impl<B> Spans<B> {
     /// [`coalesce`](Self::coalesce) for spans that are not dirty throughout.
     #[inline(never)]
     pub(crate) fn coalesce_known(&mut self, span: Span, known: Known) -> Span {
+        if !RETURNS {
+            return self.free_span(span);
+        }
         self.coalesce(span, known)
     }
 

@@ -12,9 +12,16 @@
 use crate::central::treap::Treap;
 use crate::ground::header::Span;
 use crate::ground::list;
+use crate::kernel::parts::SPEED;
 
-/// Spans of at most this many pages have a list for their exact length.
-pub(crate) const LISTED_MAX: usize = 64;
+/// Spans of at most this many pages have a list for their exact length; without [`SPEED`] all are in the tree.
+const LISTED_MAX: usize = 64;
+
+/// Whether free spans of so many pages are in a list, and not in the tree.
+#[inline(always)]
+pub(crate) fn is_listed(pages: usize) -> bool {
+    SPEED && pages <= LISTED_MAX
+}
 
 /// The free spans of a heap by length, except the top (I4).
 #[derive(Debug)]
@@ -41,11 +48,12 @@ impl Fit {
     }
 
     /// [`insert`](Self::insert) for a span of `pages` pages, `dirty` of them dirty.
-    #[inline]
+    #[cfg_attr(feature = "speed", inline)]
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(crate) fn insert_known(&mut self, span: Span, pages: usize, dirty: usize) {
         self.count += 1;
         (self.pages, self.dirty) = (self.pages.wrapping_add(pages), self.dirty.wrapping_add(dirty));
-        if pages > LISTED_MAX {
+        if !is_listed(pages) {
             return self.tree.insert(span);
         }
         list::push(&mut self.lists[pages - 1], span, 4);
@@ -57,7 +65,7 @@ impl Fit {
         self.count -= 1;
         let pages = span.page_count();
         (self.pages, self.dirty) = (self.pages.wrapping_sub(pages), self.dirty.wrapping_sub(span.dirty_pages()));
-        if pages > LISTED_MAX {
+        if !is_listed(pages) {
             return self.tree.remove(span);
         }
         let head = &mut self.lists[pages - 1];
@@ -67,8 +75,9 @@ impl Fit {
     }
 
     /// The shortest span of at least `pages` pages; of several in the tree, the one at the lowest address.
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(crate) fn best(&self, pages: usize) -> Option<Span> {
-        if pages <= LISTED_MAX {
+        if is_listed(pages) {
             let long_enough = self.occupied & (u64::MAX << (pages.max(1) - 1));
             if long_enough != 0 {
                 return self.lists[long_enough.trailing_zeros() as usize];
@@ -77,8 +86,11 @@ impl Fit {
         self.tree.best(pages)
     }
 
-    /// The length of the longest span of at most `pages` pages, where `pages` is at most [`LISTED_MAX`].
+    /// The length of the longest span of at most `pages` pages, where `pages` is at most that of a list.
     pub(crate) fn longest(&self, pages: usize) -> Option<usize> {
+        if !SPEED {
+            return self.tree.longest(pages);
+        }
         debug_assert!((1..=LISTED_MAX).contains(&pages));
         let short_enough = self.occupied & (u64::MAX >> (LISTED_MAX - pages));
         (short_enough != 0).then(|| LISTED_MAX - short_enough.leading_zeros() as usize)
@@ -92,7 +104,7 @@ impl Fit {
     /// Whether `span` is in the list, or at the position in the tree, of its length (for `check`).
     pub(crate) fn holds(&self, span: Span) -> bool {
         let pages = span.page_count();
-        if (1..=LISTED_MAX).contains(&pages) {
+        if pages > 0 && is_listed(pages) {
             return self.occupied & 1 << (pages - 1) != 0 && list::is_linked(self.lists[pages - 1], span);
         }
         self.tree.depth_of(span, self.count).is_some()

@@ -220,7 +220,7 @@ impl<B> Spans<B> {
 
     /// Splits a span after `pages` pages. The rest becomes a span of the same kind, which is not in the index.
     pub(crate) fn split(&mut self, span: Span, pages: usize) -> Span {
-        if span.is(Kind::Free) {
+        if !RETURNS || span.is(Kind::Free) {
             return self.split_free(span, pages).0;
         }
         let (start, rest) = (span.start() + pages * PAGE, span.page_count() - pages);
@@ -234,15 +234,20 @@ impl<B> Spans<B> {
 
     /// [`split`](Self::split) for a free span. Also returns what is known about the rest, because to read that from its
     /// header would mean to wait for the header, which is rarely in the cache.
-    #[inline]
+    #[cfg_attr(feature = "speed", inline)]
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     fn split_free(&mut self, span: Span, pages: usize) -> (Span, Known) {
         let start = span.start() + pages * PAGE;
         let remainder = self.map.record(start);
         let (first, second) = Known::of(span).split(pages);
-        remainder.init(Kind::Free, start, second.pages, second.end);
-        second.note(remainder);
+        remainder.init(if RETURNS { Kind::Free } else { span.kind() }, start, second.pages, second.end);
+        if RETURNS {
+            second.note(remainder);
+        }
         span.set_page_count(pages);
-        first.note(span);
+        if RETURNS {
+            first.note(span);
+        }
         self.link_at(start, Some(span), remainder);
         (remainder, second)
     }
@@ -253,7 +258,8 @@ impl<B> Spans<B> {
     }
 
     /// [`insert_free`](Self::insert_free) for a span about which `known` is known.
-    #[inline]
+    #[cfg_attr(feature = "speed", inline)]
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(crate) fn insert_known(&mut self, span: Span, known: Known) {
         if self.last == Some(span) {
             self.top = Some(span);
@@ -271,6 +277,7 @@ impl<B> Spans<B> {
     }
 
     /// Removes a free span from the index, or as the top.
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(crate) fn remove_free(&mut self, span: Span) {
         if self.top == Some(span) {
             self.top = None;

@@ -238,8 +238,8 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             // SAFETY: the caller of `realloc` does not use the old block any more.
             Ok(Some(Ok(begun))) => unsafe { self.complete(by, begun) }.as_ptr(),
             // SAFETY: as above.
-            Ok(None) => or_null(unsafe { self.resize_unlocked(payload.addr(), new) }),
-            Err(OutOfMemory) | Ok(Some(Err(None))) => null_mut(),
+            Ok(None) if cfg!(feature = "threads") => or_null(unsafe { self.resize_unlocked(payload.addr(), new) }),
+            Err(OutOfMemory) | Ok(None | Some(Err(None))) => null_mut(),
             Ok(Some(Err(Some(misuse)))) => {
                 self.policy().apply("realloc", &misuse);
                 null_mut()

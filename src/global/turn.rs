@@ -7,6 +7,7 @@ use crate::ground::page_map::Lookup;
 use crate::ground::record::UNKNOWN;
 use crate::heap::Heap;
 use crate::kernel::brk::Brk;
+use crate::kernel::parts::SPEED;
 use crate::kernel::seat;
 use crate::threads::own::BY_HANDLE;
 use crate::threads::{OwnTier, WORLD_BYTES, World};
@@ -75,7 +76,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// central part.
     #[inline(always)]
     pub(super) fn enter(&self) -> Option<Mine<'_>> {
-        if L::ALONE {
+        if L::ALONE && SPEED {
             // SAFETY: the heap is there; no reference is made.
             return Some(Mine { own: None, only: unsafe { &raw mut (*self.heap.get()).tier } });
         }

@@ -154,7 +154,8 @@ impl PageMap {
     }
 
     /// The span that owns the page of `address`, if the page is the first of a span or any page of a slab (I5).
-    #[inline]
+    #[cfg_attr(feature = "speed", inline)]
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(crate) fn find(&self, address: usize) -> Option<Span> {
         match self.page_of(address) {
             // SAFETY: I2: a page of the heap, so its handle is there.
@@ -164,12 +165,14 @@ impl PageMap {
     }
 
     /// Whether `address` lies between the heap's first page and its end, or in a region.
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(crate) fn contains(&self, address: usize) -> bool {
         address.wrapping_sub(self.first_page()) < self.pages() * PAGE || self.regions.find(address).is_some()
     }
 
     /// Sets what [`find`](Self::find) answers for the page of `address`, which is in the heap.
-    #[inline]
+    #[cfg_attr(feature = "speed", inline)]
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(crate) fn set(&self, address: usize, span: Option<Span>) {
         if let Some(page) = self.page_of(address) {
             // SAFETY: I2: a page of the heap, so its handle is there.
@@ -203,7 +206,8 @@ impl PageMap {
     }
 
     /// The record for a span that starts at `address`, which is in the heap.
-    #[inline]
+    #[cfg_attr(feature = "speed", inline)]
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(crate) fn record(&self, address: usize) -> Span {
         if let Some(page) = self.page_of(address) {
             // SAFETY: I2: a page of the heap, so the leaf that serves it stands.

@@ -12,3 +12,7 @@ pub(crate) const MAPPINGS: bool = cfg!(feature = "mappings");
 /// Whether the heap knows which of its free memory the kernel has, and returns any of it; huge pages, too. Without it only the
 /// heap's end is returned, by a lowered break, and zeroed blocks are always written.
 pub(crate) const RETURNS: bool = cfg!(feature = "returns");
+
+/// Whether there is code and a table that only make calls faster. Without them a pair of calls takes about twice as many
+/// instructions, each large block a search in a tree, and the text about a wrong pointer a look at each page before it.
+pub(crate) const SPEED: bool = cfg!(feature = "speed");

@@ -136,7 +136,8 @@ impl Class {
     }
 
     /// A slot that was at hand, if there is one. It is live from now on.
-    #[inline(always)]
+    #[cfg_attr(feature = "speed", inline(always))]
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(crate) fn pop(&mut self) -> Option<NonNull<u8>> {
         if self.word == 0 {
             return None;

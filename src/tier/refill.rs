@@ -6,6 +6,7 @@ use crate::ground::header::{Place, Slab};
 use crate::ground::list;
 use crate::ground::page_map::Lookup;
 use crate::ground::size_class::SizeClass;
+use crate::kernel::parts::SPEED;
 use crate::tier::others::Others;
 use core::ptr::NonNull;
 
@@ -25,7 +26,7 @@ impl Tier {
         {
             return answer;
         }
-        if self.change_slab(size_class, lookup) {
+        if SPEED && self.change_slab(size_class, lookup) {
             return self.pop(size_class);
         }
         // If the slab was changed, the new one was swept, too.

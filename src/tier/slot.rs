@@ -22,7 +22,8 @@ impl Slot {
     ///
     /// If the span is not a slab its reciprocal is 0, and nothing is below 0. An address in a slab's tail gives a
     /// number past the last slot, whose bit is clear (I7).
-    #[inline(always)]
+    #[cfg_attr(feature = "speed", inline(always))]
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(crate) fn live_at(span: Span, address: usize) -> Option<Self> {
         Seen::at(span, address).map(|seen| seen.slot)
     }

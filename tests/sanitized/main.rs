@@ -99,7 +99,8 @@ fn weakened(number: usize, Weaker(file, behind, line, weaker): &Weaker) -> PathB
     let copied = Command::new("cp").arg("-r").args([repository("src"), repository("README.md")]).arg(&folder).status();
     assert!(copied.expect("cp").success());
     let manifest = "[package]\nname = \"hmalloc\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\
-                    [features]\ndefault = [\"threads\"]\nthreads = []\nstages = []\n\
+                    [features]\ndefault = [\"threads\", \"libc\", \"mappings\", \"returns\", \"speed\"]\n\
+                    threads = []\nlibc = []\nmappings = []\nreturns = []\nspeed = []\nstages = []\n\
                     [dependencies]\nsyscalls = { version = \"0.8.1\", default-features = false }\n";
     fs::write(folder.join("Cargo.toml"), manifest).expect("a manifest");
     let path = folder.join("src").join(file);

@@ -67,6 +67,7 @@ impl Span {
 
     /// Writes a fresh header over whatever the record held. If the span is free, its last `zero_pages` pages hold no
     /// kernel memory, and none is noted as dirty.
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(crate) fn init(self, kind: Kind, start: usize, pages: usize, zero_pages: usize) {
         debug_assert!(start.is_multiple_of(PAGE) && zero_pages <= pages && kind != Kind::Slab);
         let record = self.0.as_ptr();

@@ -5,7 +5,7 @@
 //! twice.
 
 use super::ensure;
-use crate::central::fit::LISTED_MAX;
+use crate::central::fit::is_listed;
 use crate::central::spans::Spans;
 use crate::ground::corrupt::Corruption;
 use crate::ground::header::{Kind, Span};
@@ -60,11 +60,11 @@ fn listed<B>(spans: &Spans<B>) -> Result<usize, Corruption> {
 fn in_tree<B>(spans: &Spans<B>) -> Result<usize, Corruption> {
     let tree = &spans.fit.tree;
     let (mut found, mut links) = (0, tree.root().is_some() as usize);
-    for span in indexed(spans).filter(|span| span.page_count() > LISTED_MAX) {
+    for span in indexed(spans).filter(|span| !is_listed(span.page_count())) {
         found += 1;
         for child in [span.links().left.get(), span.links().right.get()].into_iter().flatten() {
             links += 1;
-            ensure(child.page_count() > LISTED_MAX && tree.may_be_below(span, child), 4, child.start())?;
+            ensure(!is_listed(child.page_count()) && tree.may_be_below(span, child), 4, child.start())?;
         }
     }
     ensure(links == found, 4, tree.root().map_or(0, Span::address))?;
