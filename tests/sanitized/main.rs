@@ -71,23 +71,20 @@ fn build(library: &Path, name: &str) -> PathBuf {
     fs::copy(repository("Cargo.lock"), package.join("Cargo.lock")).expect("a lockfile");
     let built = scratch("sanitized/target");
     let mut cargo = command("cargo");
-    cargo
-        .args([
-            nightly(),
-            "build",
-            "--quiet",
-            "-Zbuild-std",
-            "-Zbuild-std-features=panic-unwind",
-            "--target",
-            TARGET,
-            "--target-dir",
-        ])
-        .arg(&built);
-    cargo.env("RUSTFLAGS", "-Zsanitizer=thread").env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
+    cargo.args([nightly(), "build", "--quiet", "--target", TARGET, "--target-dir"]).arg(&built);
+    cargo.env("RUSTFLAGS", "-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer");
+    cargo.env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
     cargo.env_remove("RUSTUP_TOOLCHAIN").env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only");
     let output = run(cargo.current_dir(&package));
     assert!(output.status.success(), "{}", describe(&output));
     built.join(TARGET).join("debug").join(name)
+}
+
+/// The library's manifest for a package outside of this workspace. What only its tests in other files depend on is not built.
+fn alone() -> String {
+    let manifest = fs::read_to_string(repository("Cargo.toml")).expect("a manifest");
+    let (library, _) = manifest.split_once("[dev-dependencies]").expect("what its tests depend on");
+    format!("{library}\n[workspace]\n")
 }
 
 /// A copy of the library in which an ordering is weaker.
@@ -98,9 +95,7 @@ fn weakened(number: usize, Weaker(file, behind, line, weaker): &Weaker) -> PathB
     let _ = fs::remove_dir_all(folder.join("src"));
     let copied = Command::new("cp").arg("-r").args([repository("src"), repository("README.md")]).arg(&folder).status();
     assert!(copied.expect("cp").success());
-    let manifest = "[package]\nname = \"hmalloc\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\
-                    [features]\ndefault = [\"threads\"]\nthreads = []\nstages = []\n\
-                    [dependencies]\nsyscalls = { version = \"0.8.1\", default-features = false }\n";
+    let manifest = alone();
     fs::write(folder.join("Cargo.toml"), manifest).expect("a manifest");
     let path = folder.join("src").join(file);
     let text = fs::read_to_string(&path).expect("a source file");
