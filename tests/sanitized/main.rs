@@ -1,8 +1,9 @@
 //! Storms under tools that see data races: ThreadSanitizer here, Miri in `interpreted.rs`.
 //!
 //! The sanitizer knows of each access by which the threads are ordered: it sees a race also where the processor did what was
-//! meant. The library and the standard library are built with instrumentation, by a nightly toolchain. What it does not know is
-//! a membarrier. It need not: each time when a revoker finds an owner at rest, or an owner finds its lease given back, one
+//! meant. The storm and the library are built with instrumentation, by a nightly toolchain. The standard library is not: of it
+//! the storm uses threads, whose start and end the sanitizer sees, and atomics, which are compiled into the storm. What it does
+//! not know is a membarrier. It need not: each time when a revoker finds an owner at rest, or an owner finds its lease given back, one
 //! of them has read what the other has released, and that it sees.
 //!
 //! Controls: a copy of the library in which one ordering is weaker must be found out.
@@ -16,8 +17,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use support::installed::{command, describe, run};
-use support::packages;
 use support::places::{repository, scratch};
+use support::rustup::require_toolchain;
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Operations of each of the storm's threads. `HMALLOC_TEST_STORM` is how many, for the library as it is.
@@ -41,23 +42,6 @@ const WEAKER: &[Weaker] = &[
     ),
 ];
 
-/// The toolchain that can build an instrumented standard library, installed if it is not there.
-fn nightly() -> &'static str {
-    let has_source = || {
-        let output = Command::new("rustc").args(["+nightly", "--print", "sysroot"]).output();
-        let root = output.ok().filter(|output| output.status.success()).map(|output| output.stdout);
-        let root = root.map(|root| PathBuf::from(String::from_utf8_lossy(&root).trim()));
-        root.is_some_and(|root| root.join("lib/rustlib/src/rust/library/std/Cargo.toml").exists())
-    };
-    let toolchain = ["toolchain", "install", "nightly", "--profile", "minimal", "--component", "rust-src"];
-    assert!(
-        has_source() || packages::succeeds("rustup", &toolchain) && has_source(),
-        "the sources of a nightly standard library are missing. Install them (rustup toolchain install nightly --component \
-         rust-src) and run the tests again"
-    );
-    "+nightly"
-}
-
 /// Builds the storm on the library in a folder, in a package of its own beside it.
 fn build(library: &Path, name: &str) -> PathBuf {
     let package = scratch(format!("sanitized/{name}"));
@@ -71,7 +55,7 @@ fn build(library: &Path, name: &str) -> PathBuf {
     fs::copy(repository("Cargo.lock"), package.join("Cargo.lock")).expect("a lockfile");
     let built = scratch("sanitized/target");
     let mut cargo = command("cargo");
-    cargo.args([nightly(), "build", "--quiet", "--target", TARGET, "--target-dir"]).arg(&built);
+    cargo.args([&require_toolchain("nightly"), "build", "--quiet", "--target", TARGET, "--target-dir"]).arg(&built);
     cargo.env("RUSTFLAGS", "-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer");
     cargo.env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
     cargo.env_remove("RUSTUP_TOOLCHAIN").env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only");
