@@ -28,6 +28,7 @@
 //! | `claim`, Acquire | `set`, Release | the fill comes before the last holder's writes |
 
 use super::atomic::{Acquire, AtomicU32, Relaxed, Release};
+use core::alloc::Layout;
 
 /// Of a thread that is not known.
 pub(crate) const UNKNOWN: u32 = u32::MAX;
@@ -46,7 +47,9 @@ pub(crate) enum State {
 }
 
 impl State {
-    const ALL: [Self; 7] = [Self::Empty, Self::Live, Self::Large, Self::Busy, Self::Free, Self::Edge, Self::Damaged];
+    /// By their numbers. There is no eighth: one more makes each number of three bits one of these.
+    const ALL: [Self; 8] =
+        [Self::Empty, Self::Live, Self::Large, Self::Busy, Self::Free, Self::Edge, Self::Damaged, Self::Damaged];
 }
 
 /// What a record says in one moment.
@@ -80,7 +83,7 @@ fn word_of(state: State, size: usize, align: usize) -> u32 {
 
 #[inline(always)]
 fn state_of(word: u32) -> State {
-    State::ALL[(word & STATE) as usize % State::ALL.len()]
+    State::ALL[(word & STATE) as usize]
 }
 
 impl Record {
@@ -98,6 +101,36 @@ impl Record {
             if matches!(state, State::Large | State::Busy | State::Damaged) { self.high.load(Relaxed) } else { 0 };
         let size = low | (u64::from(high) << 16) as usize;
         Known { state, size, align: 1 << ((word >> ALIGN_SHIFT & ALIGN) % usize::BITS) }
+    }
+
+    /// The size of a small block that is live, in bytes; `None` if it is none, or `layout` names another size or alignment.
+    #[inline(always)]
+    pub(crate) fn live_size(&self, layout: Option<Layout>) -> Option<usize> {
+        let word = self.word.load(Acquire);
+        let size = (word >> SIZE_SHIFT) as usize;
+        let is_it =
+            |layout: Layout| layout.size() == size && layout.align().trailing_zeros() == word >> ALIGN_SHIFT & ALIGN;
+        (word & STATE == State::Live as u32 && layout.is_none_or(is_it)).then_some(size)
+    }
+
+    /// The state that it says.
+    #[inline(always)]
+    pub(crate) fn state(&self) -> State {
+        state_of(self.word.load(Acquire))
+    }
+
+    /// Makes a small block that is live a busy one, for the caller alone. False if another thread was first. Where no
+    /// other thread can, `alone`, that takes no atomic operation.
+    #[inline(always)]
+    pub(crate) fn claim_live(&self, alone: bool) -> bool {
+        let word = self.word.load(Relaxed);
+        let busy = word & !STATE | State::Busy as u32;
+        if alone {
+            self.word.store(busy, Relaxed);
+            return true;
+        }
+        let is_live = word & STATE == State::Live as u32;
+        is_live && self.word.compare_exchange(word, busy, Acquire, Relaxed).is_ok()
     }
 
     /// Whether nothing is known.

@@ -141,6 +141,12 @@ impl Tier {
         self.classes[size_class.index()].pop_any(seed)
     }
 
+    /// The class of an index, in checked mode: slots are [chosen](Class::choose) there before they are taken.
+    #[inline(always)]
+    pub(crate) fn class(&mut self, size_class: SizeClass) -> &mut Class {
+        &mut self.classes[size_class.index()]
+    }
+
     /// A slot of the next word of the class's current slab, where that is had shortly.
     #[inline(always)]
     pub(crate) fn pop_next(&mut self, size_class: SizeClass) -> Option<NonNull<u8>> {

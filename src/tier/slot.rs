@@ -13,6 +13,7 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
+    #[inline]
     pub(crate) fn new(slab: Slab, number: usize) -> Self {
         debug_assert!(number < slab.capacity());
         Self { slab, number }
@@ -36,6 +37,7 @@ impl Slot {
     }
 
     /// Its number in the slab.
+    #[inline]
     pub(crate) fn number(self) -> usize {
         self.number
     }
