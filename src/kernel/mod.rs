@@ -40,6 +40,11 @@ pub(crate) mod fatal;
 #[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
 pub(crate) mod file;
 pub(crate) mod fork;
+#[cfg(all(
+    any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")),
+    target_arch = "x86_64"
+))]
+pub(crate) mod frames;
 pub(crate) mod libc;
 pub(crate) mod line;
 #[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
