@@ -15,7 +15,10 @@
 //! A byte of it is 0x80 to 0xbf: not 0, no ASCII, no small number and not 0xff, which is what programs write past an end. As
 //! an address, a word of eight such bytes leads nowhere.
 
+mod pair;
+
 use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
+use pair::Pair;
 
 /// Bytes of a word.
 const WORD: usize = 8;
@@ -25,63 +28,6 @@ const STRIDE: usize = 4;
 const SET: u64 = 0x8080_8080_8080_8080;
 /// and this one clear.
 const CLEAR: u64 = 0x4040_4040_4040_4040;
-
-/// Two words: what one store writes where registers are so long. Compilers make of a pair of numbers two stores.
-#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
-#[derive(Clone, Copy)]
-#[repr(C, align(16))]
-struct Pair(core::arch::x86_64::__m128i);
-
-#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
-impl Pair {
-    #[inline(always)]
-    fn of(word: u64) -> Self {
-        // SAFETY: the target has SSE2, as below.
-        Self(unsafe { core::arch::x86_64::_mm_set1_epi64x(word.cast_signed()) })
-    }
-
-    /// With a bit set for each one in which `found` and `expected` differ.
-    #[inline(always)]
-    fn with_changes(self, found: Self, expected: Self) -> Self {
-        use core::arch::x86_64::{_mm_or_si128, _mm_xor_si128};
-        // SAFETY: as above.
-        Self(unsafe { _mm_or_si128(self.0, _mm_xor_si128(found.0, expected.0)) })
-    }
-
-    #[inline(always)]
-    fn is_zero(self) -> bool {
-        use core::arch::x86_64::{_mm_cmpeq_epi8, _mm_movemask_epi8, _mm_setzero_si128};
-        // SAFETY: as above.
-        unsafe { _mm_movemask_epi8(_mm_cmpeq_epi8(self.0, _mm_setzero_si128())) == 0xffff }
-    }
-}
-
-/// Two words.
-#[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct Pair([u64; 2]);
-
-#[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
-impl Pair {
-    #[inline(always)]
-    fn of(word: u64) -> Self {
-        Self([word; 2])
-    }
-
-    /// With a bit set for each one in which `found` and `expected` differ.
-    #[inline(always)]
-    fn with_changes(self, found: Self, expected: Self) -> Self {
-        Self([0, 1].map(|at| self.0[at] | found.0[at] ^ expected.0[at]))
-    }
-
-    #[inline(always)]
-    fn is_zero(self) -> bool {
-        self.0[0] | self.0[1] == 0
-    }
-}
-
-const _: () = assert!(size_of::<Pair>() == 2 * WORD, "a slot is a number of pairs");
 
 /// The secret of a process.
 #[derive(Debug, Clone, Copy)]

@@ -60,6 +60,18 @@ pub(crate) struct Known {
     pub(crate) align: usize,
 }
 
+/// The word of a small block that is live.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Living(u32);
+
+impl Living {
+    /// Bytes that were asked for.
+    #[inline(always)]
+    pub(crate) fn size(self) -> usize {
+        (self.0 >> SIZE_SHIFT) as usize
+    }
+}
+
 /// The record. All zeros: `Empty`.
 #[derive(Debug)]
 #[repr(C)]
@@ -103,14 +115,15 @@ impl Record {
         Known { state, size, align: 1 << ((word >> ALIGN_SHIFT & ALIGN) % usize::BITS) }
     }
 
-    /// The size of a small block that is live, in bytes; `None` if it is none, or `layout` names another size or alignment.
+    /// What is said of a small block that is live; `None` if it is none, or `layout` names another size or alignment.
     #[inline(always)]
-    pub(crate) fn live_size(&self, layout: Option<Layout>) -> Option<usize> {
+    pub(crate) fn live(&self, layout: Option<Layout>) -> Option<Living> {
         let word = self.word.load(Acquire);
-        let size = (word >> SIZE_SHIFT) as usize;
-        let is_it =
-            |layout: Layout| layout.size() == size && layout.align().trailing_zeros() == word >> ALIGN_SHIFT & ALIGN;
-        (word & STATE == State::Live as u32 && layout.is_none_or(is_it)).then_some(size)
+        let living = Living(word);
+        let is_it = |layout: Layout| {
+            layout.size() == living.size() && layout.align().trailing_zeros() == word >> ALIGN_SHIFT & ALIGN
+        };
+        (word & STATE == State::Live as u32 && layout.is_none_or(is_it)).then_some(living)
     }
 
     /// The state that it says.
@@ -119,18 +132,22 @@ impl Record {
         state_of(self.word.load(Acquire))
     }
 
-    /// Makes a small block that is live a busy one, for the caller alone. False if another thread was first. Where no
-    /// other thread can, `alone`, that takes no atomic operation.
+    /// Makes such a block a busy one, for the caller alone. False if another thread was first. Where no other thread can,
+    /// `alone`, that takes no atomic operation.
     #[inline(always)]
-    pub(crate) fn claim_live(&self, alone: bool) -> bool {
-        let word = self.word.load(Relaxed);
-        let busy = word & !STATE | State::Busy as u32;
+    pub(crate) fn claim_live(&self, living: Living, alone: bool) -> bool {
+        let busy = living.0 & !STATE | State::Busy as u32;
         if alone {
             self.word.store(busy, Relaxed);
             return true;
         }
-        let is_live = word & STATE == State::Live as u32;
-        is_live && self.word.compare_exchange(word, busy, Acquire, Relaxed).is_ok()
+        self.word.compare_exchange(living.0, busy, Acquire, Relaxed).is_ok()
+    }
+
+    /// Sets what is said of it to the same in another state. For the one thread that has claimed it.
+    #[inline(always)]
+    pub(crate) fn end_claim(&self, living: Living, state: State) {
+        self.word.store(living.0 & !STATE | state as u32, Release);
     }
 
     /// Whether nothing is known.
@@ -242,5 +259,13 @@ mod tests {
         record.set_state(State::Live);
         assert_eq!(record.load(), known);
         assert!(record.claim(known, true));
+        assert!(record.live(None).is_none());
+        record.set_state(State::Live);
+        let [as_said, larger] = [24, 32].map(|size| record.live(Layout::from_size_align(size, 16).ok()));
+        let living = as_said.expect("it is live");
+        assert!(larger.is_none() && record.live(Layout::from_size_align(24, 8).ok()).is_none());
+        assert!(record.claim_live(living, false) && !record.claim_live(living, false));
+        record.end_claim(living, State::Free);
+        assert_eq!((record.load().size, record.state()), (24, State::Free));
     }
 }

@@ -111,10 +111,8 @@ fn take_other(checked: &Checked, tier: &mut Tier, class: SizeClass, wish: Wish) 
 #[inline(always)]
 fn fill_claimed(checked: &Checked, slot: Slot, address: usize, layout: Option<Layout>, alone: bool, task: u32) -> bool {
     let Some((record, before)) = checked.records.with_before(slot.slab, slot.number()) else { return false };
-    let Some(size) = record.live_size(layout) else { return false };
-    if !record.claim_live(alone) {
-        return false;
-    }
+    let Some(living) = record.live(layout).filter(|&living| record.claim_live(living, alone)) else { return false };
+    let size = living.size();
     let (room, word) = (Room::of_slot(slot, address), checked.secret.word(address));
     // SAFETY: filled behind its size when it was made; and the slot before it, which has the other record.
     let intact = unsafe {
@@ -122,7 +120,7 @@ fn fill_claimed(checked: &Checked, slot: Slot, address: usize, layout: Option<La
             && before.is_none_or(|before| is_end_intact(checked, before, room, true))
     };
     if !intact {
-        record.set_state(State::Live);
+        record.end_claim(living, State::Live);
         return false;
     }
     if checked.checks.zeroes() {
@@ -133,6 +131,6 @@ fn fill_claimed(checked: &Checked, slot: Slot, address: usize, layout: Option<La
         unsafe { fill_start(address, size.next_multiple_of(MIN_ALIGN), word) };
     }
     record.note_freed(task);
-    record.set_state(State::Free);
+    record.end_claim(living, State::Free);
     true
 }
