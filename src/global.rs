@@ -22,7 +22,8 @@
 //! | [`lock`] | the lock of the central part; [`alone`]: none |
 //!
 //! The shape of the common paths matters: whatever does more is a call in tail position, so that they need no stack frame
-//! and save no registers. A function that is called there takes over the caller's turn, and ends it.
+//! and save no registers. A function that is called there takes over the caller's turn, and ends it. It takes what the program
+//! passed first, in the program's order, and the heap last ([`turn`] says why), and no more than six words in all.
 
 #[cfg(any(feature = "allocator-api2", feature = "allocator-api2-04", hmalloc_nightly))]
 mod allocator;
@@ -37,6 +38,7 @@ pub(crate) mod environment;
 mod free;
 mod handler;
 mod hook;
+mod large;
 mod lend;
 pub(crate) mod lock;
 mod look;

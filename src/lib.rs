@@ -46,9 +46,8 @@
 //!   heap left it. If a break cannot be raised, memory comes from mappings.
 //! - **Across `fork`**, in programs with threads, in signal handlers: see [`Hmalloc`].
 //! - **Zeroed requests**: memory fresh from the kernel is zero already and is not written again.
-//! - **Cargo features**: `threads` (on by default) gives each thread a tier of its own. Without it threads take turns in all
-//!   that they do, [handles](Hmalloc::thread), too, signal handlers must not use the heap if they may have interrupted a call to
-//!   it, and a program is 38 KB shorter (55 KB if optimized for speed). Misuse is checked the same. `stages` adds the journal, `linux` is for
+//! - **Cargo features**: six are on by default, and a small program [can leave them out](#leaving-parts-out).
+//!   `stages` adds the journal, `linux` is for
 //!   targets like x86_64-unknown-none. With `valgrind` memcheck sees each block of a Rust program, its leaks and accesses after
 //!   a free, and with `heaptrack` that tool does; each tells of calls through `GlobalAlloc`, and none is in a program without it.
 //! - **Without Linux** there is a [`Heap`] over [bytes](brk::Bytes) of the program's own, or over a source that it brings, and
@@ -56,6 +55,22 @@
 //!   says why. A target that names no operating system counts as Linux if the program says so by the feature `linux`.
 //! - **Architectures**: x86, x86_64, arm, aarch64, riscv64 and loongarch64 on stable Rust; mips, mips64, powerpc,
 //!   powerpc64 and s390x where the compiler's experimental assembly is enabled.
+//!
+//! # Leaving parts out
+//!
+//! With `default-features = false` a program names those cargo features that it needs. Every pointer is checked as exactly
+//! without them, and the lines about misuse, [`Heap::check`] and [`Heap::trim`] stay. A small program that is linked statically,
+//! without a libc, and optimized for size is 37 KB longer with such a heap than with the least that can be called an
+//! allocator, and 119 KB with the whole one.
+//!
+//! | feature | without it |
+//! |---|---|
+//! | `threads` | threads take turns in all that they do, [handles](Hmalloc::thread), too; signal handlers must not use the heap if they may have interrupted a call to it; no requests are sampled |
+//! | `checked` | [`Checks`] have no effect: only pointers are checked, and not contents |
+//! | `libc` | for programs without one. Where a libc is linked the heap has a break of its own as ever, but threads take turns, and it is not prepared for `fork`: call [`Hmalloc::before_fork`] |
+//! | `mappings` | where the break cannot be raised memory is out; large blocks that move are copied, and where the page map grows between them fewer can grow in place |
+//! | `returns` | unasked, only what is free at the heap's end goes back, when that is more than a MiB and an eighth of the heap; a trim does the same, and returns nothing between blocks. No huge pages; zeroed blocks are written also where memory is fresh; reports take all free memory for held |
+//! | `speed` | each call takes more instructions, large blocks are found in a tree, and the text about a wrong pointer takes a look at each page from it down to its block's start |
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(missing_debug_implementations)]

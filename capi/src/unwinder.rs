@@ -25,10 +25,11 @@ pub(crate) fn prepare() {
     if library.is_null() {
         return;
     }
-    // SAFETY: a handle, and a string.
-    let found = [c"_Unwind_Backtrace", c"_Unwind_GetIP"].map(|name| unsafe { find(library, name.as_ptr()) }.addr());
+    let names = [c"_Unwind_Backtrace", c"_Unwind_GetIP", c"_Unwind_GetCFA"];
+    // SAFETY: a handle, and strings.
+    let found = names.map(|name| unsafe { find(library, name.as_ptr()) }.addr());
     if !found.contains(&0) {
         // SAFETY: they are these functions, and the library stays.
-        unsafe { use_unwinder(found[0], found[1]) };
+        unsafe { use_unwinder(found[0], found[1], found[2]) };
     }
 }

@@ -45,7 +45,7 @@ impl Leased {
     fn operate(&self) {
         if self.lease.enter(OWNER) {
             self.work();
-            self.lease.leave();
+            self.lease.leave_as(OWNER);
         } else {
             interrupt::waits();
             let _turn = self.central.lock().unwrap();

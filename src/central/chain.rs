@@ -20,7 +20,8 @@ impl<B> Spans<B> {
 
     /// The same for a span that a link leads to: its page's handle has to lead back. That takes a third of the instructions, and
     /// a handle that leads elsewhere is as telling; but from a handle to a span and back says nothing.
-    #[inline]
+    #[cfg_attr(feature = "speed", inline)]
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(crate) fn verify_linked(&self, span: Span) {
         if !self.map.lookup.is_own_record(span) {
             self.verify_linked_slow(span);
@@ -50,7 +51,8 @@ impl<B> Spans<B> {
     }
 
     /// [`link_after`](Self::link_after) for a span that starts at `start`.
-    #[inline]
+    #[cfg_attr(feature = "speed", inline)]
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(crate) fn link_at(&mut self, start: usize, prev: Option<Span>, span: Span) {
         let next = match prev {
             Some(prev) => prev.next(),
@@ -87,6 +89,7 @@ impl<B> Spans<B> {
     }
 
     /// Ends the process unless the neighbours of the run `from..=to` link back to it (I1).
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(crate) fn ensure_linked(&self, from: Span, to: Span) {
         let before = from.prev().map_or(self.first, |prev| prev.next());
         let after = to.next().map_or(Some(to), |next| next.prev());
@@ -96,6 +99,7 @@ impl<B> Spans<B> {
     }
 
     /// Links two spans, or a span and an end of the list, as neighbours.
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(crate) fn join(&mut self, prev: Option<Span>, next: Option<Span>) {
         self.set_next(prev, next);
         if let Some(next) = next {
@@ -119,6 +123,7 @@ impl<B> Spans<B> {
 
     /// The span that contains `address`. The last span is tested first, because the top is not marked: it changes with
     /// each block that is split from it.
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(crate) fn find_around(&self, address: usize) -> Option<Span> {
         let last = self.last.filter(|last| (last.start()..last.end()).contains(&address));
         last.or_else(|| self.map.find_around(address))

@@ -4,31 +4,39 @@ use crate::central::known::Known;
 use crate::central::spans::Spans;
 use crate::ground::corrupt::corrupt;
 use crate::ground::header::{Kind, Span};
+use crate::kernel::parts::{RETURNS, SPEED};
 
 impl<B> Spans<B> {
     /// Frees a used span and coalesces it with free neighbours (I3). Returns the resulting free span.
     pub(crate) fn free_span(&mut self, span: Span) -> Span {
+        if !SPEED {
+            return self.free_span_slow(span);
+        }
+        let common = self.map.page_of(span.start()).and_then(|page| self.free_common(span, page));
+        common.unwrap_or_else(|| self.free_span_slow(span))
+    }
+
+    /// The same in the general way.
+    #[inline(never)]
+    pub(crate) fn free_span_slow(&mut self, span: Span) -> Span {
         self.verify(span);
-        self.coalesce(span, Known::used(span.page_count()))
+        self.coalesce_known(span, Known::used(span.page_count()))
     }
 
     /// [`free_span`](Self::free_span) for a span whose content has been moved away: no kernel memory is left in it.
     pub(crate) fn free_untouched(&mut self, span: Span) -> Span {
+        if !RETURNS {
+            return self.free_span(span);
+        }
         let pages = span.page_count();
         self.verify(span);
         self.coalesce_known(span, Known { pages, front: 0, dirty: 0, end: pages })
     }
 
-    /// [`coalesce`](Self::coalesce) for spans that are not dirty throughout.
+    /// Makes a used span free, about which `known` is known, and coalesces it with its free neighbours.
     #[inline(never)]
     pub(crate) fn coalesce_known(&mut self, span: Span, known: Known) -> Span {
-        self.coalesce(span, known)
-    }
-
-    /// Makes a used span free and coalesces it with its free neighbours. Inlined, so that what is known about a span in
-    /// use, that it is dirty throughout, need not be worked out.
-    #[inline(always)]
-    fn coalesce(&mut self, span: Span, mut known: Known) -> Span {
+        let mut known = if RETURNS { known } else { Known::used(span.page_count()) };
         self.thrift.tick_free(known.pages);
         span.change_kind(Kind::Large, Kind::Free);
         let mut free = span;
@@ -37,21 +45,42 @@ impl<B> Spans<B> {
         let next = self.free_next(span);
         if let Some(next) = next {
             self.verify_linked(next);
-            self.remove_free(next);
-            known = known.and(Known::of(next));
-            self.swallow(next);
+            let beyond = Known::of(next);
+            self.remove_known(next, beyond);
+            known = known.and(beyond);
+            self.swallow_next(span, next);
         }
         if let Some(prev) = prev {
             self.verify_linked(prev);
-            self.remove_free(prev);
-            known = Known::of(prev).and(known);
-            self.swallow(span);
+            let before = Known::of(prev);
+            self.remove_known(prev, before);
+            known = before.and(known);
+            self.swallow_next(prev, span);
             free = prev;
         }
         free.set_page_count(known.pages);
         known.note(free);
         self.insert_known(free, known);
         free
+    }
+
+    /// Ends a span whose pages the one before it takes, which says so by its link.
+    fn swallow_next(&mut self, span: Span, next: Span) {
+        let after = next.next();
+        if next.prev() != Some(span)
+            || span.next() != Some(next)
+            || after.is_some_and(|after| after.prev() != Some(next))
+        {
+            corrupt(1, next.address());
+        }
+        self.map.set(next.start(), None);
+        span.set_next(after);
+        if let Some(after) = after {
+            after.set_prev(Some(span));
+        }
+        if self.last == Some(next) {
+            self.last = Some(span);
+        }
     }
 
     /// Shortens a used span to `pages` pages and frees the rest. Returns the free span that contains the rest.
@@ -68,7 +97,7 @@ impl<B> Spans<B> {
         };
         self.verify(span);
         self.verify_linked(next);
-        self.remove_free(next);
+        self.remove_known(next, Known::of(next));
         let more = pages - span.page_count();
         self.note_taken(next, more);
         if next.page_count() > more {
@@ -80,18 +109,12 @@ impl<B> Spans<B> {
         true
     }
 
-    /// Ends a span whose pages the one before it takes.
-    fn swallow(&mut self, span: Span) {
-        self.map.set(span.start(), None);
-        self.unlink(span);
-    }
-
     /// Adds the pages of the next span, which must not be in the index, to this one.
     pub(crate) fn absorb_next(&mut self, span: Span) {
         let Some(next) = span.next() else { corrupt(1, span.address()) };
         debug_assert!(span.end() == next.start());
         let both = span.is(Kind::Free).then(|| Known::of(span).and(Known::of(next)));
-        self.swallow(next);
+        self.swallow_next(span, next);
         span.set_page_count(span.page_count() + next.page_count());
         if let Some(both) = both {
             both.note(span);

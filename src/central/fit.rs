@@ -12,9 +12,16 @@
 use crate::central::treap::Treap;
 use crate::ground::header::Span;
 use crate::ground::list;
+use crate::kernel::parts::SPEED;
 
-/// Spans of at most this many pages have a list for their exact length.
-pub(crate) const LISTED_MAX: usize = 64;
+/// Spans of at most this many pages have a list for their exact length; without [`SPEED`] all are in the tree.
+const LISTED_MAX: usize = 64;
+
+/// Whether free spans of so many pages are in a list, and not in the tree.
+#[inline(always)]
+pub(crate) fn is_listed(pages: usize) -> bool {
+    SPEED && pages <= LISTED_MAX
+}
 
 /// The free spans of a heap by length, except the top (I4).
 #[derive(Debug)]
@@ -23,16 +30,14 @@ pub(crate) struct Fit {
     pub(crate) occupied: u64,
     pub(crate) lists: [Option<Span>; LISTED_MAX],
     pub(crate) tree: Treap,
-    /// Spans held, in lists and tree together.
-    count: usize,
-    /// Their pages, and how many of these may hold kernel memory (I12).
+    /// The pages of all of them, and how many of these may hold kernel memory (I12).
     pub(crate) pages: usize,
     pub(crate) dirty: usize,
 }
 
 impl Fit {
     pub(crate) const fn new() -> Self {
-        Self { occupied: 0, lists: [None; LISTED_MAX], tree: Treap::new(), count: 0, pages: 0, dirty: 0 }
+        Self { occupied: 0, lists: [None; LISTED_MAX], tree: Treap::new(), pages: 0, dirty: 0 }
     }
 
     /// Inserts a free span.
@@ -41,34 +46,71 @@ impl Fit {
     }
 
     /// [`insert`](Self::insert) for a span of `pages` pages, `dirty` of them dirty.
-    #[inline]
+    #[cfg_attr(feature = "speed", inline)]
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(crate) fn insert_known(&mut self, span: Span, pages: usize, dirty: usize) {
-        self.count += 1;
         (self.pages, self.dirty) = (self.pages.wrapping_add(pages), self.dirty.wrapping_add(dirty));
-        if pages > LISTED_MAX {
-            return self.tree.insert(span);
-        }
-        list::push(&mut self.lists[pages - 1], span, 4);
-        self.occupied |= 1 << (pages - 1);
+        self.link(span, pages);
     }
 
     /// Removes a free span, whose start and length must be those with which it was inserted.
     pub(crate) fn remove(&mut self, span: Span) {
-        self.count -= 1;
-        let pages = span.page_count();
-        (self.pages, self.dirty) = (self.pages.wrapping_sub(pages), self.dirty.wrapping_sub(span.dirty_pages()));
-        if pages > LISTED_MAX {
-            return self.tree.remove(span);
-        }
-        let head = &mut self.lists[pages - 1];
+        self.remove_known(span, span.page_count(), span.dirty_pages());
+    }
+
+    /// [`remove`](Self::remove) for a span of `pages` pages, `dirty` of them dirty.
+    #[inline]
+    pub(crate) fn remove_known(&mut self, span: Span, pages: usize, dirty: usize) {
+        (self.pages, self.dirty) = (self.pages.wrapping_sub(pages), self.dirty.wrapping_sub(dirty));
+        self.unlink(span, pages);
+    }
+
+    /// Adds to the sums what [`link`](Self::link) and [`unlink`](Self::unlink) of spans that are dirty throughout have changed
+    /// together, modulo the size of a word.
+    #[inline(always)]
+    pub(crate) fn add_dirty(&mut self, pages: usize) {
+        (self.pages, self.dirty) = (self.pages.wrapping_add(pages), self.dirty.wrapping_add(pages));
+    }
+
+    /// Links a free span of `pages` pages into the list of its length, or the tree. The sums are the caller's.
+    #[inline(always)]
+    pub(crate) fn link(&mut self, span: Span, pages: usize) {
+        let at = pages.wrapping_sub(1);
+        let Some(head) = self.list_at(at) else { return self.tree.insert(span) };
+        list::push(head, span, 4);
+        self.occupied |= 1 << at;
+    }
+
+    /// Unlinks a free span of `pages` pages. The sums are the caller's.
+    #[inline(always)]
+    pub(crate) fn unlink(&mut self, span: Span, pages: usize) {
+        let at = pages.wrapping_sub(1);
+        let Some(head) = self.list_at(at) else { return self.tree.remove(span) };
         list::remove(head, span, 4);
-        let emptied = u64::from(head.is_none()) << (pages - 1);
+        let emptied = u64::from(head.is_none()) << at;
         self.occupied &= !emptied;
     }
 
+    /// [`unlink`](Self::unlink) for a span of `pages` pages that is the [best](Self::best): of a list, it is the first.
+    #[inline(always)]
+    pub(crate) fn unlink_best(&mut self, span: Span, pages: usize) {
+        let at = pages.wrapping_sub(1);
+        let Some(head) = self.list_at(at) else { return self.tree.remove(span) };
+        list::pop(head, span, 4);
+        let emptied = u64::from(head.is_none()) << at;
+        self.occupied &= !emptied;
+    }
+
+    /// The list of spans of `at + 1` pages, if these are in a list.
+    #[inline(always)]
+    fn list_at(&mut self, at: usize) -> Option<&mut Option<Span>> {
+        self.lists.get_mut(at).filter(|_| SPEED)
+    }
+
     /// The shortest span of at least `pages` pages; of several in the tree, the one at the lowest address.
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(crate) fn best(&self, pages: usize) -> Option<Span> {
-        if pages <= LISTED_MAX {
+        if is_listed(pages) {
             let long_enough = self.occupied & (u64::MAX << (pages.max(1) - 1));
             if long_enough != 0 {
                 return self.lists[long_enough.trailing_zeros() as usize];
@@ -77,25 +119,28 @@ impl Fit {
         self.tree.best(pages)
     }
 
-    /// The length of the longest span of at most `pages` pages, where `pages` is at most [`LISTED_MAX`].
+    /// The length of the longest span of at most `pages` pages, where `pages` is at most that of a list.
     pub(crate) fn longest(&self, pages: usize) -> Option<usize> {
+        if !SPEED {
+            return self.tree.longest(pages);
+        }
         debug_assert!((1..=LISTED_MAX).contains(&pages));
         let short_enough = self.occupied & (u64::MAX >> (LISTED_MAX - pages));
         (short_enough != 0).then(|| LISTED_MAX - short_enough.leading_zeros() as usize)
     }
 
-    /// How many spans are in it.
-    pub(crate) fn len(&self) -> usize {
-        self.count
+    /// The most spans that can be in it, whatever is damaged (for `check`): each has a page.
+    pub(crate) fn most(&self) -> usize {
+        self.pages
     }
 
     /// Whether `span` is in the list, or at the position in the tree, of its length (for `check`).
     pub(crate) fn holds(&self, span: Span) -> bool {
         let pages = span.page_count();
-        if (1..=LISTED_MAX).contains(&pages) {
+        if pages > 0 && is_listed(pages) {
             return self.occupied & 1 << (pages - 1) != 0 && list::is_linked(self.lists[pages - 1], span);
         }
-        self.tree.depth_of(span, self.count).is_some()
+        self.tree.depth_of(span, self.most()).is_some()
     }
 }
 
@@ -130,7 +175,7 @@ mod tests {
             let wanted = 1 + (random >> 48) as usize % 220;
             let best = oracle.range((wanted, 0)..).next().map(|&(pages, _)| pages);
             assert_eq!(fit.best(wanted).map(Span::page_count), best, "step {step}");
-            assert_eq!(fit.len(), oracle.len());
+            assert_eq!(fit.pages, oracle.iter().map(|&(pages, _)| pages).sum());
         }
         for (index, &span) in spans.iter().enumerate() {
             let start = (index + 1) * 1024 * PAGE;

@@ -13,6 +13,7 @@
 
 use crate::ground::header::{PAGE, Slab, Span};
 use crate::ground::units::UNIT;
+use crate::kernel::parts::RETURNS;
 
 /// Units of a page.
 const PAGE_UNITS: usize = PAGE / UNIT;
@@ -48,6 +49,9 @@ impl Known {
     /// What is known of `pages` pages, of whose units those in `zero` read as zero. Without a loop, which was 700 bytes long at
     /// each of six places.
     pub(crate) fn of_units(pages: usize, zero: u32) -> Self {
+        if !RETURNS {
+            return Self::used(pages);
+        }
         let units = u64::from(!zero) & ((1 << (pages * PAGE_UNITS)) - 1);
         // The first bit of each page in which some unit is not zero.
         let dirty = (0..PAGE_UNITS).fold(0, |pages, unit| pages | units >> unit) & FIRST_UNITS;
@@ -77,7 +81,7 @@ impl Known {
     }
 
     /// Whether each page may hold kernel memory, as in most free spans.
-    fn is_dirty(self) -> bool {
+    pub(crate) fn is_dirty(self) -> bool {
         self.dirty == self.pages
     }
 
@@ -105,7 +109,7 @@ impl Known {
 
     /// Both spans as one, `next` after this one.
     pub(crate) fn and(self, next: Self) -> Self {
-        if self.is_dirty() && next.is_dirty() {
+        if !RETURNS || self.is_dirty() && next.is_dirty() {
             return Self::used(self.pages + next.pages);
         }
         let front = if self.end == self.pages { self.pages + next.front } else { self.front };
@@ -118,6 +122,9 @@ impl Known {
     /// The first `pages` pages, when the rest is gone. Where the positions of dirty pages are not known, all of these
     /// may be dirty.
     pub(crate) fn first(self, pages: usize) -> Self {
+        if !RETURNS {
+            return Self::used(pages);
+        }
         let end = (self.end + pages).saturating_sub(self.pages);
         Self { pages, front: self.front.min(pages - end), dirty: self.dirty, end }.normalised()
     }
@@ -126,7 +133,7 @@ impl Known {
     /// as many as it can hold. So a dirty page is never missed; one that is counted twice stays so until it is
     /// returned.
     pub(crate) fn split(self, at: usize) -> (Self, Self) {
-        if self.is_dirty() {
+        if !RETURNS || self.is_dirty() {
             return (Self::used(at), Self::used(self.pages - at));
         }
         let rest = self.pages - at;

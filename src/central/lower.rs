@@ -8,6 +8,10 @@ use crate::ground::header::{Kind, PAGE, Span};
 use crate::kernel::brk::{Brk, Refused};
 use crate::kernel::line::Line;
 
+/// More pages than this, and this fraction of the heap, are returned from its end [where nothing else is](Spans::lower_if_long).
+const LONG: usize = (1 << 20) / PAGE;
+const LONG_FRACTION: usize = 8;
+
 /// Where the heap will end once its break is lowered.
 struct NewEnd {
     last: Option<Span>,
@@ -94,7 +98,31 @@ impl<B: Brk> Spans<B> {
         }
         self.become_last(last, after, end);
         self.counters.foreign_pages -= fenced;
+        self.thrift.note_changed();
         old_end - to + self.return_rest_aside()
+    }
+
+    /// Lowers the break if much is free at the heap's end: what is done instead of more where
+    /// [that](crate::kernel::parts::RETURNS) is left out.
+    #[inline]
+    pub(crate) fn lower_if_long(&mut self) {
+        let most = LONG + self.heap_pages() / LONG_FRACTION;
+        if self.top.is_some_and(|top| top.page_count() > most) {
+            self.lower_long(most / 2);
+        }
+    }
+
+    /// Lowers the break to `keep` pages at the heap's end. Refused, that is not tried again before twice as much is free there.
+    #[cold]
+    #[inline(never)]
+    fn lower_long(&mut self, keep: usize) {
+        let free = self.top.map_or(0, Span::page_count);
+        if self.thrift.lowering.may_try(free, None) {
+            match self.lower(keep * PAGE) {
+                0 => self.thrift.lowering.fail(free, None),
+                _ => self.thrift.lowering.succeed(),
+            }
+        }
     }
 
     /// What will be last in a heap that ends at `end`. If that is a fence, a foreign span, it is dropped too: the heap

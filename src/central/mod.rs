@@ -3,6 +3,7 @@
 pub(crate) mod backoff;
 pub(crate) mod chain;
 mod coalesce;
+mod common;
 mod company;
 pub(crate) mod fit;
 pub(crate) mod known;

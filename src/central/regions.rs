@@ -176,6 +176,7 @@ impl<B: Brk> Spans<B> {
         self.join(prev, next);
         self.map.remove_region(region.start);
         self.counters.region_pages -= region.pages;
+        self.thrift.note_changed();
         true
     }
 }

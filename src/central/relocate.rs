@@ -8,6 +8,7 @@ use crate::central::raise::Where;
 use crate::central::spans::Spans;
 use crate::ground::header::{Kind, PAGE, Span, pages_of};
 use crate::kernel::brk::{Brk, Refused};
+use crate::kernel::parts::MAPPINGS;
 
 /// From this size on, in bytes, memory is moved and not copied if the new span has none yet. Moving costs some
 /// microseconds, a mapping or two, and a microsecond for each MiB; copying costs 50 to 100 for each MiB, faults
@@ -88,7 +89,7 @@ impl<B: Brk> Spans<B> {
         let (source, target) = (from.start(), to.start());
         let zero_from = (to.end() - to.zero_end() * PAGE).max(target);
         let fresh = (target + bytes).saturating_sub(zero_from);
-        let worth = bytes >= MOVE_ALWAYS || (bytes >= MOVE_MIN && fresh >= bytes / 2);
+        let worth = MAPPINGS && (bytes >= MOVE_ALWAYS || (bytes >= MOVE_MIN && fresh >= bytes / 2));
         if !worth || self.brk.page_size() > PAGE || !self.clear(target, zero_from.min(to.end())) {
             return Content::ToCopy { zero_from };
         }

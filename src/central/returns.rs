@@ -38,6 +38,11 @@ impl<B: Brk> Spans<B> {
     /// Whether memory may have to be returned, after a span was freed.
     #[inline]
     pub(crate) fn is_return_due(&mut self) -> bool {
+        !self.thrift.is_quiet() && self.is_return_due_slow()
+    }
+
+    #[inline(never)]
+    fn is_return_due_slow(&mut self) -> bool {
         let sums = self.sums();
         self.thrift.is_due(sums)
     }

@@ -2,12 +2,19 @@
 //! inaccessible pages around them, and are kept inaccessible for a while when they are freed.
 
 use crate::central::spans::Spans;
+use crate::ground::company::if_threads;
 use crate::ground::header::{PAGE, Shot, Span};
 use crate::ground::profiling::{Profiling, Unnamed};
 use crate::kernel::brk::Brk;
 use crate::kernel::tasks;
 
 impl<B> Spans<B> {
+    /// What sampling works with, if requests are sampled.
+    #[inline]
+    pub(crate) fn profiling(&self) -> Option<Profiling> {
+        if_threads(self.profiling)
+    }
+
     /// Makes a large span that of a sampled block. The pages up to that of its payload lead to it from now on (I5).
     pub(crate) fn make_sampled(&mut self, span: Span, shot: Shot) {
         self.verify(span);
@@ -30,7 +37,7 @@ impl<B> Spans<B> {
     /// Counts a sampled block as freed, if it was counted as allocated.
     pub(crate) fn count_freed(&mut self, span: Span) {
         if span.end_count()
-            && let Some(profiling) = self.profiling
+            && let Some(profiling) = self.profiling()
         {
             profiling.sites.count_freed(span.counted());
         }
@@ -38,7 +45,7 @@ impl<B> Spans<B> {
 
     /// Adds a stack to what is known of a block.
     pub(crate) fn name_sampled(&mut self, unnamed: Unnamed, stack: &[usize]) {
-        let Some(Profiling { sites, guards }) = self.profiling else { return };
+        let Some(Profiling { sites, guards }) = self.profiling() else { return };
         match unnamed {
             Unnamed::Allocated(payload) => {
                 let Some(span) = self.map.find(payload).filter(|span| span.sample_at(payload)) else { return };
@@ -65,7 +72,7 @@ impl<B: Brk> Spans<B> {
     /// there. `Err` if the kernel refuses, or too many blocks are guarded: with the span as it was, or with nothing if some of
     /// it stays inaccessible. Such a span is never used again.
     pub(crate) fn guard(&mut self, span: Span, bytes: usize, payload: usize, size: usize) -> Result<u32, Option<Span>> {
-        let guards = self.profiling.and_then(|profiling| profiling.guards).ok_or(Some(span))?;
+        let guards = self.profiling().and_then(|profiling| profiling.guards).ok_or(Some(span))?;
         let (start, end, kernel_page) = (span.start(), span.end(), self.brk.page_size());
         let number = guards.enter(start..end, payload, size, tasks::thread_id()).ok_or(Some(span))?;
         let after = start + kernel_page + bytes;
@@ -93,7 +100,7 @@ impl<B: Brk> Spans<B> {
     /// freed now; or this one, if it cannot be kept.
     pub(crate) fn hold(&mut self, span: Span, number: u32) -> Option<Span> {
         self.verify(span);
-        let guards = self.profiling?.guards?;
+        let guards = self.profiling()?.guards?;
         self.count_freed(span);
         span.hold();
         // SAFETY: the block is freed. Refused, it only is accessible.
@@ -104,7 +111,7 @@ impl<B: Brk> Spans<B> {
 
     /// Gives up the block that was freed first, if one is kept.
     pub(crate) fn give_up_held(&mut self) -> Option<Span> {
-        let start = self.profiling?.guards?.give_up()?;
+        let start = self.profiling()?.guards?.give_up()?;
         self.reopened(start)
     }
 

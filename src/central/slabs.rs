@@ -136,6 +136,6 @@ impl<B> Spans<B> {
         }
         self.counters.slab_pages -= span.page_count();
         self.map.set_run(span.start() + PAGE, span.page_count() - 1, None);
-        self.coalesce_known(slab.retire(), known)
+        if known.is_dirty() { self.free_span(slab.retire()) } else { self.coalesce_known(slab.retire(), known) }
     }
 }

@@ -21,9 +21,9 @@ use crate::ground::header::{Kind, PAGE, Span};
 use crate::ground::limit::Limit;
 use crate::ground::page_map::PageMap;
 use crate::ground::policy::Policy;
-use crate::ground::prefetch::prefetch;
 use crate::ground::profiling::Profiling;
 use crate::ground::records::Watch;
+use crate::kernel::parts::{RETURNS, SPEED};
 
 /// The heap could not get the memory: the kernel refused both the break and a mapping, or the request exceeds what
 /// addresses can express. Nothing has changed.
@@ -165,10 +165,15 @@ impl<B> Spans<B> {
 
     /// A used span of exactly `pages` pages at a multiple of `align` bytes, from the best free span or from the top.
     pub(crate) fn take_free(&mut self, pages: usize, align: usize) -> Option<Span> {
+        let common = if SPEED && align <= PAGE { self.take_common(pages) } else { None };
+        common.or_else(|| self.take_free_slow(pages, align))
+    }
+
+    /// The same in the general way.
+    #[inline(never)]
+    pub(crate) fn take_free_slow(&mut self, pages: usize, align: usize) -> Option<Span> {
         self.thrift.tick();
         if let Some(span) = self.fit.best(pages.checked_add(align_slack(align))?) {
-            // The caller writes there next. Page-aligned blocks share a few sets of the cache, so it is rarely there.
-            prefetch(span.start());
             self.verify_linked(span);
             self.fit.remove(span);
             return Some(self.carve(span, pages, align));
@@ -193,6 +198,8 @@ impl<B> Spans<B> {
         if lead > 0 {
             let rest = self.split(span, lead);
             self.index_free(span);
+            // Where the positions of dirty pages are not known, both parts may count one.
+            self.thrift.note_changed();
             span = rest;
         }
         self.note_taken(span, pages);
@@ -201,11 +208,19 @@ impl<B> Spans<B> {
             self.insert_known(remainder, known);
         }
         span.change_kind(Kind::Free, Kind::Large);
-        self.map.mark(span);
-        if self.has_huge_pages && span.end() <= self.map.end() {
-            self.handed_out_end = self.handed_out_end.max(span.end());
-        }
+        self.note_handed_out(span, span.start(), pages);
         span
+    }
+
+    /// Notes that a span of `pages` pages from `start` on is handed out.
+    #[inline(always)]
+    pub(crate) fn note_handed_out(&mut self, span: Span, start: usize, pages: usize) {
+        self.map.mark_pages(span, pages);
+        let end = start + pages * PAGE;
+        if RETURNS && self.has_huge_pages && end > self.handed_out_end && end <= self.map.end() {
+            self.handed_out_end = end;
+            self.thrift.note_changed();
+        }
     }
 
     /// Notes, while the heap is draining, that the first `pages` pages of a free span are taken: if that needs kernel memory
@@ -219,7 +234,7 @@ impl<B> Spans<B> {
 
     /// Splits a span after `pages` pages. The rest becomes a span of the same kind, which is not in the index.
     pub(crate) fn split(&mut self, span: Span, pages: usize) -> Span {
-        if span.is(Kind::Free) {
+        if !RETURNS || span.is(Kind::Free) {
             return self.split_free(span, pages).0;
         }
         let (start, rest) = (span.start() + pages * PAGE, span.page_count() - pages);
@@ -233,15 +248,20 @@ impl<B> Spans<B> {
 
     /// [`split`](Self::split) for a free span. Also returns what is known about the rest, because to read that from its
     /// header would mean to wait for the header, which is rarely in the cache.
-    #[inline]
+    #[cfg_attr(feature = "speed", inline)]
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     fn split_free(&mut self, span: Span, pages: usize) -> (Span, Known) {
         let start = span.start() + pages * PAGE;
         let remainder = self.map.record(start);
         let (first, second) = Known::of(span).split(pages);
-        remainder.init(Kind::Free, start, second.pages, second.end);
-        second.note(remainder);
+        remainder.init(if RETURNS { Kind::Free } else { span.kind() }, start, second.pages, second.end);
+        if RETURNS {
+            second.note(remainder);
+        }
         span.set_page_count(pages);
-        first.note(span);
+        if RETURNS {
+            first.note(span);
+        }
         self.link_at(start, Some(span), remainder);
         (remainder, second)
     }
@@ -252,7 +272,8 @@ impl<B> Spans<B> {
     }
 
     /// [`insert_free`](Self::insert_free) for a span about which `known` is known.
-    #[inline]
+    #[cfg_attr(feature = "speed", inline)]
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(crate) fn insert_known(&mut self, span: Span, known: Known) {
         if self.last == Some(span) {
             self.top = Some(span);
@@ -269,12 +290,14 @@ impl<B> Spans<B> {
         self.fit.insert(span);
     }
 
-    /// Removes a free span from the index, or as the top.
-    pub(crate) fn remove_free(&mut self, span: Span) {
+    /// Removes a free span about which `known` is known from the index, or as the top.
+    #[cfg_attr(feature = "speed", inline(always))]
+    #[cfg_attr(not(feature = "speed"), inline(never))]
+    pub(crate) fn remove_known(&mut self, span: Span, known: Known) {
         if self.top == Some(span) {
             self.top = None;
         } else {
-            self.fit.remove(span);
+            self.fit.remove_known(span, known.pages, known.dirty);
         }
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!   calm                                                    draining
-//!   nothing is returned while     --- above `high` --->     each free returns about what it frees and a MiB more, as
+//!   nothing is returned while     --- above `high` --->     each free returns about what it frees and half a MiB more, as
 //!   the sum is below `high`       <-- memory needed ---     long as the sum is above `low`
 //! ```
 //!
@@ -17,6 +17,7 @@
 use crate::central::backoff::Backoff;
 use crate::central::plan::{Plan, Sums};
 use crate::ground::header::PAGE;
+use crate::kernel::parts::RETURNS;
 
 /// What any heap may keep, in pages.
 pub(crate) const BASE: usize = (1 << 20) / PAGE;
@@ -51,9 +52,12 @@ const LOOP_MAX: usize = (36 << 20) / PAGE;
 /// The least that is worth a system call, in pages: while the sum is below `high`, and while it is above.
 const PIECE: usize = (1 << 20) / PAGE;
 const PIECE_HIGH: usize = (64 << 10) / PAGE;
-/// One free returns at most so many times what it frees, and a piece more: when draining begins, up to twice as much
+/// One free returns at most so many times what it frees, and [`EXTRA`]: when draining begins, up to twice as much
 /// may be dirty as is live, and all of it must be returned by the last free.
 const MULTIPLE: usize = 3;
+/// In pages. The kernel takes 70 to 140 microseconds for a MiB, nearly all of it for the single pages. With a whole [`PIECE`] more,
+/// some frees that drained a heap of a million small blocks took 170; to call more often costs the whole drain more.
+const EXTRA: usize = PIECE / 2;
 /// Spans that are visited in search of dirty ones, at each step of draining.
 const STEPS: usize = 64;
 /// The same in a heap that was idle, and how much it returns at once, in pages.
@@ -67,6 +71,9 @@ pub(crate) struct Thrift {
     operations: u32,
     /// Pages of the span freed last.
     freed: usize,
+    /// How many pages can be freed before it can be time to plan, whatever else happens to the sums: what
+    /// [`is_due`](Self::is_due) has found last, less what was freed since.
+    quiet: usize,
     draining: bool,
     /// Whether kernel memory was needed after draining, which has not been judged yet.
     needed: bool,
@@ -109,6 +116,7 @@ impl Thrift {
         Self {
             operations: 0,
             freed: 0,
+            quiet: 0,
             draining: false,
             needed: false,
             mistakes: 0,
@@ -127,14 +135,17 @@ impl Thrift {
     }
 
     /// Counts a span operation.
+    #[inline]
     pub(crate) fn tick(&mut self) {
         self.operations = self.operations.wrapping_add(1);
     }
 
     /// Counts that a span of so many pages was freed.
+    #[inline]
     pub(crate) fn tick_free(&mut self, pages: usize) {
         self.tick();
         self.freed = pages;
+        self.quiet = self.quiet.saturating_sub(pages);
     }
 
     /// The count of span operations.
@@ -149,12 +160,13 @@ impl Thrift {
 
     /// Whether the heap is draining: then little is to be left over.
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining
+        RETURNS && self.draining
     }
 
     /// Notes that kernel memory is needed, which ends draining. The clock is read when the next span is freed.
     pub(crate) fn note_needed(&mut self) {
-        if self.draining {
+        self.note_changed();
+        if self.is_draining() {
             (self.draining, self.needed) = (false, self.returned > 0);
             self.looked_at = self.operations.wrapping_sub(LOOK);
         }
@@ -181,16 +193,6 @@ impl Thrift {
         BASE + sums.peak / PEAK_FRACTION + ((live / LIVE_FRACTION) << self.mistakes)
     }
 
-    /// Whether it is time to [plan](Self::plan), after a span was freed: a few comparisons.
-    #[inline]
-    pub(crate) fn is_due(&mut self, sums: Sums) -> bool {
-        self.stuck = self.stuck.min(sums.dirty);
-        if sums.dirty <= BASE / 4 {
-            return false;
-        }
-        self.draining || sums.dirty - self.stuck > self.limit(sums) || self.since(self.looked_at) >= LOOK
-    }
-
     /// The lower mark, if the heap is draining.
     pub(crate) fn low_if_draining(&self, sums: Sums) -> Option<usize> {
         self.draining.then(|| self.high(sums) / LOW_FRACTION + self.kept())
@@ -198,6 +200,7 @@ impl Thrift {
 
     /// What to return now, if anything. `clock` is read if draining would begin, and every [`LOOK`] operations.
     pub(crate) fn plan(&mut self, sums: Sums, clock: impl FnOnce() -> Option<u64>) -> Option<Plan> {
+        self.note_changed();
         let (now, idle) = self.look_if_due(sums, clock);
         let (high, movable) = (self.limit(sums), sums.dirty - self.stuck);
         let low = if idle { high / IDLE_FRACTION } else { self.high(sums) / LOW_FRACTION + self.kept() };
@@ -209,13 +212,14 @@ impl Thrift {
         }
         self.scattered = self.scattered.min(sums.dirty);
         self.scattered_high = self.scattered_high.min(sums.dirty);
-        let most = if idle { MOST_IDLE } else { MULTIPLE * self.freed + PIECE };
-        let piece = if idle || movable > high { PIECE_HIGH } else { PIECE };
-        let scattered = if piece == PIECE { self.scattered } else { self.scattered_high };
+        let most = if idle { MOST_IDLE } else { MULTIPLE * self.freed + EXTRA };
+        let calm = !idle && movable <= high;
+        let piece = if calm { PIECE.min(most) } else { PIECE_HIGH };
+        let scattered = if calm { self.scattered } else { self.scattered_high };
         let (lower_piece, steps) = match () {
             () if idle => (PIECE_HIGH, STEPS_IDLE),
             // Small pieces coalesce with what is freed beside them, and are returned with it then.
-            () => (PIECE / 2, if sums.dirty < scattered + PIECE { 0 } else { STEPS }),
+            () => ((PIECE / 2).min(most), if sums.dirty < scattered + PIECE { 0 } else { STEPS }),
         };
         Some(Plan { most: most.min(sums.dirty.saturating_sub(low)), piece, lower_piece, steps, now })
     }
@@ -251,5 +255,6 @@ impl Thrift {
 }
 
 mod clock;
+mod quiet;
 #[cfg(test)]
 mod tests;

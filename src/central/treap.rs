@@ -130,6 +130,20 @@ impl Treap {
         best
     }
 
+    /// The length of the longest span of at most `pages` pages.
+    pub(crate) fn longest(&self, pages: usize) -> Option<usize> {
+        let (mut node, mut longest) = (self.root, None);
+        while let Some(span) = node {
+            if span.page_count() <= pages {
+                longest = Some(span.page_count());
+                node = span.links().right.get();
+            } else {
+                node = span.links().left.get();
+            }
+        }
+        longest
+    }
+
     /// How many steps below the root a span is, if its start and length lead to it. The search ends after `most` steps,
     /// the number of spans, so that a loop in a damaged tree does not hang it.
     pub(crate) fn depth_of(&self, span: Span, most: usize) -> Option<usize> {

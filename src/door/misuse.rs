@@ -3,6 +3,7 @@
 use crate::door::block::{Block, BlockState};
 use crate::door::damage::{Damage, write_hands};
 use crate::ground::callers::{Long, Tell};
+use crate::ground::company::if_checked;
 use crate::ground::record::UNKNOWN;
 use crate::ground::refused;
 use crate::kernel::line::{Line, Text};
@@ -55,7 +56,7 @@ impl MisuseKind {
 impl Misuse {
     /// Appends all that it says to a line. `tell` appends the stack behind a number.
     pub(crate) fn write_to<const MAX: usize>(&self, line: &mut Text<MAX>, tell: Option<fn(&mut Text<MAX>, u32)>) {
-        if let (MisuseKind::Overwritten(damage), Some(block)) = (self.kind, self.found) {
+        if let (MisuseKind::Overwritten(damage), Some(block)) = (self.kind, if_checked(self.found)) {
             return damage.write_to(line, (block.address, block.size, block.state == BlockState::Used), tell);
         }
         line.address(self.address).text(" is ").text(self.kind.name());

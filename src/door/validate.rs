@@ -63,16 +63,16 @@ pub(crate) fn admit_seen(lookup: &Lookup, address: usize) -> Option<Seen> {
     Seen::at(lookup.find_below_break(address)?, address)
 }
 
-/// The live large block that starts at exactly `address`.
-#[inline]
-pub(crate) fn admit_large(map: &PageMap, address: usize) -> Option<Span> {
-    map.find(address).filter(|span| span.is(Kind::Large) && span.start() == address)
+/// Whether the span that owns the page of `address` is a live large block that starts at exactly `address`.
+#[inline(always)]
+pub(crate) fn is_large_at(span: Span, address: usize) -> bool {
+    span.is(Kind::Large) && span.start() == address
 }
 
 /// The live block whose payload starts at exactly `address`.
 pub(crate) fn admit(map: &PageMap, address: usize) -> Option<Live> {
     match map.find(address)? {
-        span if span.is(Kind::Large) => (span.start() == address).then_some(Live::Large(span)),
+        span if span.is(Kind::Large) => is_large_at(span, address).then_some(Live::Large(span)),
         span => match Slot::live_at(span, address) {
             None if span.sample_at(address) => Some(Live::Sampled(span)),
             slot => slot.map(Live::Slot),

@@ -89,7 +89,7 @@ unsafe impl<L: Lock, B: Brk> Gives for ThreadHeap<'_, L, B> {
 
     #[inline]
     unsafe fn take(&self, block: NonNull<u8>, layout: Layout) {
-        self.heap.dealloc_by(self.enter(), self.by(), block.as_ptr().addr(), layout);
+        self.heap.dealloc_by::<true>(self.enter(), self.by(), block.as_ptr().addr(), layout);
     }
 
     #[inline]

@@ -78,6 +78,23 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         Some(result)
     }
 
+    /// The same for a caller that has taken the lock already.
+    #[inline(always)]
+    pub(super) fn in_center_on<R>(
+        &self,
+        mine: Mine<'_>,
+        by: ByHandle<'_>,
+        use_heap: impl FnOnce(&mut Work<'_, B>) -> R,
+    ) -> Option<R> {
+        if L::ALONE {
+            return self.in_center(by, use_heap);
+        }
+        let (mut work, center) = self.go_on_in_center(mine.own?);
+        let result = use_heap(&mut work);
+        self.leave_center(&mut work, center, by);
+        Some(result)
+    }
+
     /// [`in_center_from`](Self::in_center_from) for callers who need it less often: what is not `use_heap` stands once in a
     /// program.
     #[inline(always)]
@@ -102,9 +119,15 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             own.lease.leave();
             return None;
         }
+        Some(self.go_on_in_center(own))
+    }
+
+    /// What a caller that has taken the lock works with.
+    #[inline(never)]
+    fn go_on_in_center<'a>(&'a self, own: &'a OwnTier) -> (Work<'a, B>, Center<'a>) {
         // SAFETY: it is the caller's turn, and references into the cell never outlive a turn.
         let work = unsafe { self.work_of(&mut *self.heap.get(), own) };
-        Some((work, Center { turn: Turn::Taken, own: Some(own) }))
+        (work, Center { turn: Turn::Taken, own: Some(own) })
     }
 
     /// What works in a turn in the central part, with a tier.

@@ -2,7 +2,7 @@
 
 use super::Hmalloc;
 use super::checked::Freed;
-use super::turn::{ByHandle, Mine};
+use super::turn::{ByHandle, Entered, Mine};
 use crate::door::misuse::{Misuse, MisuseKind};
 use crate::door::validate::{admit_seen, admit_slot};
 use crate::global::lock::Lock;
@@ -41,7 +41,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         wanted: impl FnOnce() -> bool,
         misused: impl FnOnce(&Misuse),
     ) {
-        self.free_by(self.enter(), None, payload.addr(), wanted, misused);
+        self.free_by::<false>(self.enter(), None, payload.addr(), wanted, misused);
     }
 
     /// The same for a block that must have been asked for with this alignment, in bytes: in checked mode, which knows that, another
@@ -60,7 +60,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         misused: impl FnOnce(&Misuse),
     ) {
         match self.enter() {
-            Some(mine) => self.free_by(Some(mine), None, payload.addr(), wanted, misused),
+            Some(entered) => self.free_by::<false>(Some(entered), None, payload.addr(), wanted, misused),
             None => self.free_of_align(payload.addr(), align, wanted, misused),
         }
     }
@@ -76,29 +76,31 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     ) {
         match self.checked().and_then(|checked| self.other_align(checked, address, align)) {
             Some(misuse) => misused(&misuse),
-            None => self.free_beside(None, address, wanted, misused),
+            None => Self::free_beside(address, None, self, wanted, misused),
         }
     }
 
     #[inline(always)]
-    pub(super) fn free_by(
+    pub(super) fn free_by<const BY: bool>(
         &self,
-        mine: Option<Mine<'_>>,
+        entered: Option<Entered<'_>>,
         by: ByHandle<'_>,
         address: usize,
         wanted: impl FnOnce() -> bool,
         misused: impl FnOnce(&Misuse),
     ) {
-        let Some(mine) = mine else { return self.free_beside(by, address, wanted, misused) };
+        let Some(entered) = entered else { return Self::free_beside(address, by, self, wanted, misused) };
         match admit_seen(self.lookup(), address) {
-            Some(seen) if mine.owns(seen.slot.slab) => {
+            Some(seen) if entered.mine.owns(seen.slot.slab) => {
                 if seen.free() {
-                    return self.review(mine, by, seen.slot.slab);
+                    return self.review(entered.mine, by, seen.slot.slab);
                 }
-                mine.leave();
+                entered.leave();
             }
-            Some(seen) => self.free_shared_or_explain(mine, by, seen.slot.slab, address, wanted, misused),
-            None => self.free_slow(mine, by, address, wanted, misused),
+            Some(seen) => {
+                Self::free_shared_or_explain::<BY>(address, seen.slot.slab, entered.mine, self, wanted, misused);
+            }
+            None => Self::free_slow::<BY>(address, entered.mine, self, wanted, misused),
         }
     }
 
@@ -109,7 +111,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         if L::ALONE {
             let _ = self.in_center(by, |work| work.review(slab));
         } else {
-            mine.tier().review_alone(slab);
+            mine.tier(self).review_alone(slab);
             self.finish(mine, by);
         }
     }
@@ -118,22 +120,22 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[cold]
     #[inline(never)]
     fn free_beside(
-        &self,
-        by: ByHandle<'_>,
         address: usize,
+        by: ByHandle<'_>,
+        this: &Self,
         wanted: impl FnOnce() -> bool,
         misused: impl FnOnce(&Misuse),
     ) {
-        if let Some(checked) = self.checked() {
-            match self.checked_free(checked, address, None) {
+        if let Some(checked) = this.checked() {
+            match this.checked_free(checked, address, None) {
                 Freed::Done => return,
                 Freed::Wrong(misuse) => return misused(&misuse),
                 Freed::Unchecked => {}
             }
         }
-        match by.map_or_else(|| self.enter_beside(), |_| None) {
-            Some(mine) => self.free_slow(mine, by, address, wanted, misused),
-            None => self.free_centrally(by, address, wanted, misused),
+        match by.map_or_else(|| this.enter_beside(), |_| None) {
+            Some(mine) => Self::free_slow::<false>(address, mine, this, wanted, misused),
+            None => this.free_centrally(by, address, wanted, misused),
         }
     }
 
@@ -142,41 +144,41 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[inline(never)]
     pub(super) fn free_unchecked(&self, address: usize, wanted: impl FnOnce() -> bool, misused: impl FnOnce(&Misuse)) {
         match self.enter_beside() {
-            Some(mine) => self.free_slow(mine, None, address, wanted, misused),
+            Some(mine) => Self::free_slow::<false>(address, mine, self, wanted, misused),
             None => self.free_centrally(None, address, wanted, misused),
         }
     }
 
     /// Frees what is not the caller's, or has been freed by others, or is no slot.
     #[inline(never)]
-    fn free_slow(
-        &self,
-        mine: Mine<'_>,
-        by: ByHandle<'_>,
+    fn free_slow<const BY: bool>(
         address: usize,
+        mine: Mine<'_>,
+        this: &Self,
         wanted: impl FnOnce() -> bool,
         misused: impl FnOnce(&Misuse),
     ) {
-        match admit_slot(self.lookup(), address) {
-            Some(slot) => self.free_shared_or_explain(mine, by, slot.slab, address, wanted, misused),
-            None if self.in_center_from(mine, by, |work| work.free_live_at(address)) == Some(true) => {}
-            None => self.free_centrally(by, address, wanted, misused),
+        let by = mine.by::<BY>();
+        match admit_slot(this.lookup(), address) {
+            Some(slot) => Self::free_shared_or_explain::<BY>(address, slot.slab, mine, this, wanted, misused),
+            None if this.free_short(mine, by, address, None) => {}
+            None => this.free_centrally(by, address, wanted, misused),
         }
     }
 
     /// Frees a slot of a slab that is another thread's, or in which others have freed slots.
     #[inline(never)]
-    fn free_shared_or_explain(
-        &self,
-        mine: Mine<'_>,
-        by: ByHandle<'_>,
-        slab: Slab,
+    fn free_shared_or_explain<const BY: bool>(
         address: usize,
+        slab: Slab,
+        mine: Mine<'_>,
+        this: &Self,
         wanted: impl FnOnce() -> bool,
         misused: impl FnOnce(&Misuse),
     ) {
-        if !self.free_shared(mine, by, slab, address) {
-            self.free_centrally(by, address, wanted, misused);
+        let by = mine.by::<BY>();
+        if !this.free_shared(mine, by, slab, address) {
+            this.free_centrally(by, address, wanted, misused);
         }
     }
 
@@ -230,10 +232,10 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[cold]
     #[inline(never)]
     fn free_and_forget(&self, mut mine: Mine<'_>, by: ByHandle<'_>, slot: Slot) -> bool {
-        mine.tier().collect(slot.slab);
+        mine.tier(self).collect(slot.slab);
         let live = slot.is_live();
         if live && slot.free() {
-            mine.tier().review_alone(slot.slab);
+            mine.tier(self).review_alone(slot.slab);
         }
         self.finish(mine, by);
         live
@@ -270,7 +272,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     ///
     /// As for [`Heap::free_sized`](crate::Heap::free_sized).
     pub unsafe fn free_sized(&self, payload: *mut u8, layout: Layout) -> Result<(), Misuse> {
-        let mine = self.enter();
+        let mine = self.enter_slow();
         if mine.is_none()
             && let Some(checked) = self.checked()
         {
@@ -330,7 +332,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// Ends a turn in the caller's tier after more than the common path, and does what is left to do in the central part.
     #[inline(always)]
     pub(super) fn finish(&self, mut mine: Mine<'_>, by: ByHandle<'_>) {
-        let tier = mine.tier();
+        let tier = mine.tier(self);
         let queued = tier.has_queued();
         let twice = tier.company().is_some_and(|others| others.has_found_twice());
         mine.leave();

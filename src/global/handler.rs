@@ -43,7 +43,9 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// Has something done when a thread next leaves the central part, for a caller that cannot take the lock. Where more than
     /// some hundred things are put off and the kernel has no memory to note another, a block stays allocated.
     pub(super) fn put_off(&self, what: PutOff) {
-        if let PutOff::Free(address @ ..PutOff::LEAST) = what {
+        if cfg!(feature = "threads")
+            && let PutOff::Free(address @ ..PutOff::LEAST) = what
+        {
             return self.report_late(&Misuse { kind: MisuseKind::OutsideHeap, address, found: None });
         }
         let _ = self.lock.world().is_some_and(|world| world.handlers.put_off(what));

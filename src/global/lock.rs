@@ -8,7 +8,7 @@ use crate::kernel::seat::{self, Endless, Seat};
 use crate::kernel::seats::{self, SEATS};
 use crate::kernel::{around, fork, libc};
 use crate::look::debugger;
-use crate::threads::World;
+use crate::threads::{OwnTier, World};
 use core::mem::offset_of;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize};
@@ -127,9 +127,20 @@ pub unsafe trait Lock {
         self.world_of_threads()
     }
 
+    /// The only tier that a thread has ever had, if calls look for the caller's tier at once.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn only_at_hand(&self) -> Option<&OwnTier> {
+        None
+    }
+
     /// Says whether calls look for the caller's tier at once, or ask first whether the heap is checked. The caller has the turn.
     #[doc(hidden)]
     fn offer(&self, _: bool) {}
+
+    /// Notes that there is one more tier. The caller has the turn.
+    #[doc(hidden)]
+    fn count_tiers(&self) {}
 
     /// The calling thread's pointer, or 0 where pointers do not tell threads apart.
     #[doc(hidden)]
@@ -177,6 +188,9 @@ pub struct Futex {
     world_of_threads: AtomicPtr<World>,
     /// The same, unless the heap is checked.
     world_at_hand: AtomicPtr<World>,
+    /// The only tier there, until there is a second one: then this is null for ever, for what others look at must not lie in a
+    /// line that its owner writes at each call.
+    only_at_hand: AtomicPtr<OwnTier>,
     /// Whether there can be no world.
     is_without: AtomicBool,
     /// Whether the program has promised that thread pointers tell threads apart.
@@ -184,6 +198,9 @@ pub struct Futex {
     /// Whether it is the lock of a heap that may move, and never has tiers.
     comes_and_goes: bool,
 }
+
+// What its words lead to is never seen half changed: who panics inside holds no turn.
+impl core::panic::UnwindSafe for Futex {}
 
 impl Futex {
     pub(crate) const fn new() -> Self {
@@ -197,6 +214,7 @@ impl Futex {
             world: AtomicPtr::new(core::ptr::null_mut()),
             world_of_threads: AtomicPtr::new(core::ptr::null_mut()),
             world_at_hand: AtomicPtr::new(core::ptr::null_mut()),
+            only_at_hand: AtomicPtr::new(core::ptr::null_mut()),
             is_without: AtomicBool::new(false),
             tells_threads: promised,
             comes_and_goes: false,
@@ -359,9 +377,22 @@ unsafe impl Lock for Futex {
         if_threads(unsafe { self.world_at_hand.load(Acquire).as_ref() })
     }
 
+    #[inline(always)]
+    fn only_at_hand(&self) -> Option<&OwnTier> {
+        // SAFETY: null, or a tier, and those stay.
+        if_threads(unsafe { self.only_at_hand.load(Acquire).as_ref() })
+    }
+
     fn offer(&self, offered: bool) {
         let world = if offered { self.world_of_threads.load(Acquire) } else { core::ptr::null_mut() };
         self.world_at_hand.store(world, Release);
+        self.count_tiers();
+    }
+
+    fn count_tiers(&self) {
+        let only = self.world_at_hand().and_then(World::only_tier);
+        self.only_at_hand
+            .store(only.map_or(core::ptr::null_mut(), |only| core::ptr::from_ref(only).cast_mut()), Release);
     }
 
     fn thread(&self) -> usize {

@@ -3,6 +3,7 @@
 use super::Hmalloc;
 use super::turn::ByHandle;
 use crate::global::lock::Lock;
+use crate::ground::company::if_threads;
 use crate::ground::guards::Guards;
 use crate::ground::profiling::{Profiling, Unnamed};
 use crate::ground::sites::{DEPTH_MAX, Sites};
@@ -172,7 +173,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// Adds the stack of the block that was sampled in a turn to the profile.
     #[inline(always)]
     pub(super) fn name_if_sampled(&self, unnamed: Option<Unnamed>, handle: ByHandle<'_>) {
-        if let Some(block) = unnamed {
+        if let Some(block) = if_threads(unnamed) {
             self.name_sampled(block, handle);
         }
     }

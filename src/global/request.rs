@@ -1,14 +1,13 @@
 //! Allocating, for any number of threads. Errors are returned.
 
 use super::Hmalloc;
-use super::turn::{ByHandle, Mine};
+use super::turn::{ByHandle, Entered, Mine, SizeAlign};
 use crate::central::spans::OutOfMemory;
 use crate::global::lock::Lock;
 use crate::ground::contents::Unfilled;
 use crate::ground::size_class::{MIN_ALIGN, SizeClass};
 use crate::kernel::brk::Brk;
 use crate::threads::World;
-use crate::work::payload_of;
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
@@ -20,34 +19,53 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// [`OutOfMemory`].
     #[inline(always)]
     pub fn allocate(&self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        self.allocate_by(self.enter(), None, layout)
+        self.allocate_by::<false>(self.enter(), None, layout)
     }
 
     #[inline(always)]
-    pub(super) fn allocate_by(
+    pub(super) fn allocate_by<const BY: bool>(
         &self,
-        mine: Option<Mine<'_>>,
+        entered: Option<Entered<'_>>,
         by: ByHandle<'_>,
         layout: Layout,
     ) -> Result<NonNull<u8>, OutOfMemory> {
-        let Some(mut mine) = mine else { return self.allocate_beside(by, layout) };
-        let Some(payload) = mine.tier().allocate_common(layout) else { return self.allocate_slow(mine, by, layout) };
-        mine.leave();
+        let Some(mut entered) = entered else { return Self::allocate_beside(layout.into(), by, self) };
+        if layout.align() > MIN_ALIGN {
+            // A call of its own: else compilers make one branch of this test and the next, by two instructions more.
+            return Self::allocate_aligned::<BY>(layout.into(), entered.mine, self);
+        }
+        let Some(payload) = entered.mine.tier(self).pop_of_size(layout.size()) else {
+            return Self::allocate_slow::<BY>(layout.into(), entered.mine, self);
+        };
+        entered.leave();
         Ok(payload)
     }
 
     /// Allocates in the caller's tier when the class has no slot at hand.
     #[inline(never)]
-    fn allocate_slow(&self, mut mine: Mine<'_>, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        if layout.align() > MIN_ALIGN {
-            return self.allocate_alone_slow(mine, by, layout);
-        }
-        let Some(class) = SizeClass::of_size(layout.size()) else { return self.allocate_large(mine, by, layout) };
-        let Some(payload) = mine.tier().pop_next(class) else {
-            return self.allocate_after_sweep(mine, by, layout, class);
+    fn allocate_slow<const BY: bool>(
+        shape: SizeAlign,
+        mut mine: Mine<'_>,
+        this: &Self,
+    ) -> Result<NonNull<u8>, OutOfMemory> {
+        let (layout, by) = (shape.layout(), mine.by::<BY>());
+        let Some(class) = SizeClass::of_size(layout.size()) else { return this.allocate_large(mine, by, layout) };
+        let Some(payload) = mine.tier(this).pop_next(class) else {
+            return this.allocate_after_sweep(mine, by, layout, class);
         };
         mine.leave();
         Ok(payload)
+    }
+
+    /// Allocates in the caller's tier a block of a larger alignment than usual, or in the central part.
+    #[inline(never)]
+    fn allocate_aligned<const BY: bool>(
+        shape: SizeAlign,
+        mine: Mine<'_>,
+        this: &Self,
+    ) -> Result<NonNull<u8>, OutOfMemory> {
+        let by = mine.by::<BY>();
+        this.allocate_alone_slow(mine, by, shape.layout())
     }
 
     /// Allocates in the caller's tier when the class's slab has been swept in vain, or in the central part.
@@ -59,7 +77,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         layout: Layout,
         class: SizeClass,
     ) -> Result<NonNull<u8>, OutOfMemory> {
-        let Some(payload) = mine.tier().pop_alone(class, self.lookup()) else {
+        let Some(payload) = mine.tier(self).pop_alone(class, self.lookup()) else {
             return self.allocate_from(mine, by, layout);
         };
         self.finish(mine, by);
@@ -75,21 +93,12 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         layout: Layout,
     ) -> Result<NonNull<u8>, OutOfMemory> {
         let Some(class) = SizeClass::of(layout) else { return self.allocate_large(mine, by, layout) };
-        let tier = mine.tier();
+        let tier = mine.tier(self);
         let Some(payload) = tier.find_alone(class, self.lookup()).and_then(|class| tier.pop(class)) else {
             return self.allocate_from(mine, by, layout);
         };
         self.finish(mine, by);
         Ok(payload)
-    }
-
-    /// Allocates a block that no class serves. Ends the caller's turn in its tier.
-    #[inline(never)]
-    fn allocate_large(&self, mine: Mine<'_>, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        match self.in_center_from(mine, by, |work| work.allocate_large(layout)) {
-            Some(Ok(span)) => Ok(payload_of(span)),
-            refused => self.allocate_centrally(by, layout, refused.is_some()),
-        }
     }
 
     /// Allocates in the central part, for a caller whose tier has nothing; ends its turn there. What cannot be had
@@ -111,13 +120,14 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// Allocates in the caller's tier if that is found on a second look, or in the central part.
     #[cold]
     #[inline(never)]
-    fn allocate_beside(&self, by: ByHandle<'_>, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        if let Some(checked) = self.checked() {
-            return self.checked_allocate(checked, layout, false);
+    fn allocate_beside(shape: SizeAlign, by: ByHandle<'_>, this: &Self) -> Result<NonNull<u8>, OutOfMemory> {
+        let layout = shape.layout();
+        if let Some(checked) = this.checked() {
+            return this.checked_allocate(checked, layout, false);
         }
-        match by.map_or_else(|| self.enter_beside(), |_| None) {
-            Some(mine) => self.allocate_alone_slow(mine, by, layout),
-            None => self.allocate_centrally(by, layout, false),
+        match by.map_or_else(|| this.enter_beside(), |_| None) {
+            Some(mine) => this.allocate_alone_slow(mine, by, layout),
+            None => this.allocate_centrally(by, layout, false),
         }
     }
 
@@ -170,7 +180,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     ///
     /// [`OutOfMemory`].
     pub fn allocate_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        let mine = self.enter();
+        let mine = self.enter_slow();
         if mine.is_none()
             && let Some(checked) = self.checked()
         {
@@ -187,7 +197,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         layout: Layout,
     ) -> Result<NonNull<u8>, OutOfMemory> {
         if let Some(mut mine) = mine {
-            let tier = mine.tier();
+            let tier = mine.tier(self);
             let class = SizeClass::of(layout).and_then(|class| tier.find_alone(class, self.lookup()));
             let unfilled = class.and_then(|class| tier.pop_unfilled(class, layout.size()));
             let unfilled = match unfilled {

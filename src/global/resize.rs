@@ -25,7 +25,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     ///
     /// As for [`Heap::resize`](crate::Heap::resize).
     pub unsafe fn resize(&self, payload: *mut u8, new: Layout) -> Result<NonNull<u8>, ResizeError> {
-        let mine = self.enter();
+        let mine = self.enter_slow();
         if mine.is_none()
             && let Some(checked) = self.checked()
         {
@@ -104,7 +104,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     ) -> Option<NonNull<u8>> {
         let slot = admit_slot(self.lookup(), address).filter(|slot| mine.owns(slot.slab));
         // SAFETY: the caller's promise.
-        let moved = slot.and_then(|slot| unsafe { mine.tier().move_slot(slot, new, self.lookup()) });
+        let moved = slot.and_then(|slot| unsafe { mine.tier(self).move_slot(slot, new, self.lookup()) });
         let review = moved.and_then(|moved| moved.review);
         match review {
             Some(slab) => self.review(mine, by, slab),
@@ -128,7 +128,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         let from = moving.from.addr().get();
         let finish = |work: &mut Work<'_, B>| work.finish_resize(old);
         // A handle's tier may be in use by what a signal handler has interrupted.
-        let mine = if by.is_some() { None } else { self.enter() };
+        let mine = if by.is_some() { None } else { self.enter_slow() };
         let finished = mine.and_then(|mine| self.in_center_after(mine, by, finish));
         if finished.or_else(|| self.in_center(by, finish)).is_none() {
             self.put_off(PutOff::EndMove(from));
@@ -142,7 +142,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     ///
     /// The [`Misuse`].
     pub fn usable_size(&self, payload: *const u8) -> Result<usize, Misuse> {
-        let mine = self.enter();
+        let mine = self.enter_slow();
         if mine.is_none()
             && let Some(checked) = self.checked()
             && let Some(size) = self.checked_size(checked, payload.addr())

@@ -2,17 +2,17 @@
 
 use super::Hmalloc;
 use super::checked::Freed;
-use super::turn::{ByHandle, Mine};
+use super::turn::{ByHandle, Entered, Mine, SizeAlign};
 use crate::central::spans::OutOfMemory;
-use crate::door::validate::{admit_seen, admit_slot};
+use crate::door::validate::admit_slot;
 use crate::global::lock::Lock;
-use crate::ground::header::Slab;
+use crate::ground::header::{Slab, Span};
 use crate::ground::policy::Policy;
 use crate::kernel::brk::Brk;
 use crate::kernel::watchers::{TELLS, tell_allocated, tell_freed};
 use crate::resize::ResizeError;
 use crate::threads::handlers::PutOff;
-use crate::work::Work;
+use crate::tier::slot::{Seen, Slot};
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
 
@@ -42,7 +42,7 @@ unsafe impl<L: Lock, B: Brk> GlobalAlloc for Hmalloc<L, B> {
         if TELLS {
             tell_freed(payload);
         }
-        self.dealloc_by(self.enter(), None, payload.addr(), layout);
+        self.dealloc_by::<false>(self.enter(), None, payload.addr(), layout);
     }
 
     #[inline]
@@ -76,18 +76,30 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
 
     /// Frees a block of this layout; the policy decides about a misuse.
     #[inline(always)]
-    pub(super) fn dealloc_by(&self, mine: Option<Mine<'_>>, by: ByHandle<'_>, address: usize, layout: Layout) {
-        let Some(mine) = mine else { return self.dealloc_beside(by, address, layout) };
-        match admit_seen(self.lookup(), address) {
-            Some(seen) if mine.owns(seen.slot.slab) && seen.slot.fits_closely(address, layout) => {
-                if seen.free() {
-                    return self.review(mine, by, seen.slot.slab);
-                }
-                mine.leave();
+    pub(super) fn dealloc_by<const BY: bool>(
+        &self,
+        entered: Option<Entered<'_>>,
+        by: ByHandle<'_>,
+        address: usize,
+        layout: Layout,
+    ) {
+        let Some(entered) = entered else { return Self::dealloc_beside(address, layout.into(), by, self) };
+        let Some(span) = self.lookup().find_below_break(address) else {
+            return Self::dealloc_from::<BY>(address, layout.into(), entered.mine, self);
+        };
+        // Whether it is a slab is said by the last of these three. It comes last, for what it finds out is kept in registers, which
+        // the others would have to leave to it: so none has to be saved.
+        let slab = span.as_slab_by_reciprocal();
+        if entered.mine.owns(slab)
+            && slab.fits_closely(address, layout)
+            && let Some(seen) = Seen::at(span, address)
+        {
+            if seen.free() {
+                return self.review(entered.mine, by, slab);
             }
-            Some(seen) => self.dealloc_shared(mine, by, seen.slot.slab, address, layout),
-            None => self.dealloc_from(mine, by, address, layout),
+            return entered.leave();
         }
+        Self::dealloc_other::<BY>(address, layout.into(), span, entered.mine, self);
     }
 
     /// Resizes a block of the layout `old`, in place if possible; the policy decides about a misuse, and then the answer is
@@ -95,48 +107,60 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[inline(always)]
     pub(super) fn realloc_by(
         &self,
-        mine: Option<Mine<'_>>,
+        entered: Option<Entered<'_>>,
         by: ByHandle<'_>,
         payload: *mut u8,
         old: Layout,
         new: Layout,
     ) -> *mut u8 {
-        let Some(mine) = mine else { return self.realloc_beside(by, payload, old, new) };
-        let address = payload.addr();
+        let Some(entered) = entered else { return self.realloc_beside(by, payload, old, new) };
+        let (address, mine) = (payload.addr(), &entered.mine);
         match admit_slot(self.lookup(), address) {
             Some(slot)
                 if mine.owns(slot.slab) && slot.fits_closely(address, old) && slot.fits_closely(address, new) =>
             {
-                mine.leave();
+                entered.leave();
                 payload
             }
-            _ => self.realloc_slow(mine, by, payload, old, new),
+            _ => self.realloc_slow(entered.mine, by, payload, old, new),
         }
     }
 
     /// Frees in the caller's tier if that is found on a second look, or in the central part.
     #[cold]
     #[inline(never)]
-    fn dealloc_beside(&self, by: ByHandle<'_>, address: usize, layout: Layout) {
-        if let Some(checked) = self.checked() {
-            match self.checked_free(checked, address, Some(layout)) {
+    fn dealloc_beside(address: usize, shape: SizeAlign, by: ByHandle<'_>, this: &Self) {
+        let layout = shape.layout();
+        if let Some(checked) = this.checked() {
+            match this.checked_free(checked, address, Some(layout)) {
                 Freed::Done => return,
-                Freed::Wrong(misuse) => return self.policy().apply("free", &misuse),
+                Freed::Wrong(misuse) => return this.policy().apply("free", &misuse),
                 Freed::Unchecked => {
-                    let freed = self.free_sized_unchecked(address, layout);
-                    return freed.unwrap_or_else(|misuse| self.policy().apply("free", &misuse));
+                    let freed = this.free_sized_unchecked(address, layout);
+                    return freed.unwrap_or_else(|misuse| this.policy().apply("free", &misuse));
                 }
             }
         }
-        match by.map_or_else(|| self.enter_beside(), |_| None) {
-            Some(mine) => self.dealloc_slow(mine, by, address, layout),
-            None => self.dealloc_centrally(by, address, layout),
+        match by.map_or_else(|| this.enter_beside(), |_| None) {
+            Some(mine) => this.dealloc_slow::<false>(mine, address, layout),
+            None => this.dealloc_centrally(by, address, layout),
         }
     }
 
-    /// Frees a slot of `slab`, which is another thread's, or in which others have freed slots; or which `layout` does not fit.
+    /// Frees what is in `span`: a slot of another thread's slab, or beside which others have freed slots; or no slot.
     #[inline(never)]
-    fn dealloc_shared(&self, mine: Mine<'_>, by: ByHandle<'_>, slab: Slab, address: usize, layout: Layout) {
+    fn dealloc_other<const BY: bool>(address: usize, shape: SizeAlign, span: Span, mine: Mine<'_>, this: &Self) {
+        // What is no slab is found out first, for large blocks come and go here.
+        if span.reciprocal() == 0 || Slot::live_at(span, address).is_none() {
+            return Self::dealloc_from::<BY>(address, shape, mine, this);
+        }
+        this.dealloc_shared::<BY>(mine, span.as_slab_by_reciprocal(), address, shape.layout());
+    }
+
+    /// Frees a slot of `slab`, which is another thread's, or in which others have freed slots; or which `layout` does not fit.
+    #[inline(always)]
+    fn dealloc_shared<const BY: bool>(&self, mine: Mine<'_>, slab: Slab, address: usize, layout: Layout) {
+        let by = mine.by::<BY>();
         if !slab.fits_closely(address, layout) {
             mine.leave();
             return self.dealloc_centrally(by, address, layout);
@@ -147,21 +171,19 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     }
 
     #[inline(never)]
-    fn dealloc_slow(&self, mine: Mine<'_>, by: ByHandle<'_>, address: usize, layout: Layout) {
+    fn dealloc_slow<const BY: bool>(&self, mine: Mine<'_>, address: usize, layout: Layout) {
         match admit_slot(self.lookup(), address) {
-            Some(slot) => self.dealloc_shared(mine, by, slot.slab, address, layout),
-            None => self.dealloc_from(mine, by, address, layout),
+            Some(slot) => self.dealloc_shared::<BY>(mine, slot.slab, address, layout),
+            None => Self::dealloc_from::<BY>(address, layout.into(), mine, self),
         }
     }
 
     /// Frees what is no slot, or one in a region: in the central part. What that does not free at once takes the longer way.
     #[inline(never)]
-    fn dealloc_from(&self, mine: Mine<'_>, by: ByHandle<'_>, address: usize, layout: Layout) {
-        let free =
-            |work: &mut Work<'_, B>| work.free_filled(address, layout) || work.free_fitting(address, layout).is_ok();
-        let freed = self.in_center_from(mine, by, free);
-        if freed != Some(true) {
-            self.dealloc_centrally(by, address, layout);
+    fn dealloc_from<const BY: bool>(address: usize, shape: SizeAlign, mine: Mine<'_>, this: &Self) {
+        let (layout, by) = (shape.layout(), mine.by::<BY>());
+        if !this.free_short(mine, by, address, Some(layout)) {
+            this.dealloc_centrally(by, address, layout);
         }
     }
 
@@ -238,8 +260,8 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             // SAFETY: the caller of `realloc` does not use the old block any more.
             Ok(Some(Ok(begun))) => unsafe { self.complete(by, begun) }.as_ptr(),
             // SAFETY: as above.
-            Ok(None) => or_null(unsafe { self.resize_unlocked(payload.addr(), new) }),
-            Err(OutOfMemory) | Ok(Some(Err(None))) => null_mut(),
+            Ok(None) if cfg!(feature = "threads") => or_null(unsafe { self.resize_unlocked(payload.addr(), new) }),
+            Err(OutOfMemory) | Ok(None | Some(Err(None))) => null_mut(),
             Ok(Some(Err(Some(misuse)))) => {
                 self.policy().apply("realloc", &misuse);
                 null_mut()

@@ -1,7 +1,7 @@
 //! Handles: a thread's own part of a heap, chosen by hand.
 
 use super::Hmalloc;
-use super::turn::Mine;
+use super::turn::{Entered, Mine};
 use crate::central::spans::OutOfMemory;
 use crate::door::misuse::Misuse;
 use crate::global::lock::Lock;
@@ -75,9 +75,15 @@ impl<L: Lock, B: Brk> ThreadHeap<'_, L, B> {
     }
 
     #[inline(always)]
-    pub(super) fn enter(&self) -> Option<Mine<'_>> {
+    pub(super) fn enter(&self) -> Option<Entered<'_>> {
         let Some(own) = self.by() else { return self.heap.enter() };
-        own.lease.enter(BY_HANDLE).then(|| Mine::of(own))
+        Entered::begin(own, BY_HANDLE)
+    }
+
+    /// [`enter`](Self::enter) where more than the common path follows.
+    #[inline(always)]
+    fn enter_slow(&self) -> Option<Mine<'_>> {
+        self.enter().map(|entered| entered.mine)
     }
 
     /// [`Heap::allocate`](crate::Heap::allocate).
@@ -87,7 +93,7 @@ impl<L: Lock, B: Brk> ThreadHeap<'_, L, B> {
     /// [`OutOfMemory`].
     #[inline]
     pub fn allocate(&self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        self.heap.allocate_by(self.enter(), self.by(), layout)
+        self.heap.allocate_by::<true>(self.enter(), self.by(), layout)
     }
 
     /// [`Heap::allocate_zeroed`](crate::Heap::allocate_zeroed).
@@ -97,7 +103,7 @@ impl<L: Lock, B: Brk> ThreadHeap<'_, L, B> {
     /// [`OutOfMemory`].
     pub fn allocate_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         let Some(by) = self.by() else { return self.heap.allocate_zeroed(layout) };
-        self.heap.allocate_zeroed_by(self.enter(), Some(by), layout)
+        self.heap.allocate_zeroed_by(self.enter_slow(), Some(by), layout)
     }
 
     /// [`Heap::free`](crate::Heap::free), of a block of any thread.
@@ -112,7 +118,7 @@ impl<L: Lock, B: Brk> ThreadHeap<'_, L, B> {
     #[inline]
     pub unsafe fn free(&self, payload: *mut u8) -> Result<(), Misuse> {
         let mut result = Ok(());
-        self.heap.free_by(self.enter(), self.by(), payload.addr(), || true, |misuse| result = Err(*misuse));
+        self.heap.free_by::<true>(self.enter(), self.by(), payload.addr(), || true, |misuse| result = Err(*misuse));
         result
     }
 
@@ -130,7 +136,7 @@ impl<L: Lock, B: Brk> ThreadHeap<'_, L, B> {
             // SAFETY: the caller's promise.
             return unsafe { self.heap.free_sized(payload, layout) };
         };
-        self.heap.free_sized_by(self.enter(), Some(by), payload.addr(), layout)
+        self.heap.free_sized_by(self.enter_slow(), Some(by), payload.addr(), layout)
     }
 
     /// [`Heap::resize`](crate::Heap::resize), of a block of any thread.
@@ -148,7 +154,7 @@ impl<L: Lock, B: Brk> ThreadHeap<'_, L, B> {
             return unsafe { self.heap.resize(payload, new) };
         };
         // SAFETY: as above.
-        unsafe { self.heap.resize_by(self.enter(), Some(by), payload.addr(), new) }
+        unsafe { self.heap.resize_by(self.enter_slow(), Some(by), payload.addr(), new) }
     }
 
     /// [`Heap::usable_size`](crate::Heap::usable_size), of a block of any thread.
@@ -158,7 +164,7 @@ impl<L: Lock, B: Brk> ThreadHeap<'_, L, B> {
     /// The [`Misuse`].
     pub fn usable_size(&self, payload: *const u8) -> Result<usize, Misuse> {
         let Some(by) = self.by() else { return self.heap.usable_size(payload) };
-        self.heap.usable_size_by(self.enter(), Some(by), payload.addr())
+        self.heap.usable_size_by(self.enter_slow(), Some(by), payload.addr())
     }
 }
 

@@ -7,10 +7,12 @@ use crate::ground::page_map::Lookup;
 use crate::ground::record::UNKNOWN;
 use crate::heap::Heap;
 use crate::kernel::brk::Brk;
+use crate::kernel::parts::SPEED;
 use crate::kernel::seat;
 use crate::threads::own::BY_HANDLE;
 use crate::threads::{OwnTier, WORLD_BYTES, World};
 use crate::tier::Tier;
+use core::alloc::Layout;
 
 /// The tier of a handle; `None` where the calling thread has its own.
 pub(super) type ByHandle<'a> = Option<&'a OwnTier>;
@@ -19,22 +21,28 @@ pub(super) type ByHandle<'a> = Option<&'a OwnTier>;
 pub(super) struct Mine<'a> {
     /// The thread's tier; `None` if it is the heap's, for there is one thread.
     pub(super) own: Option<&'a OwnTier>,
-    /// The heap's, in that case.
-    only: *mut Tier,
 }
 
 impl<'a> Mine<'a> {
     #[inline(always)]
     pub(super) fn of(own: &'a OwnTier) -> Self {
-        Self { own: Some(own), only: core::ptr::null_mut() }
+        Self { own: Some(own) }
     }
 
-    /// The tier.
+    /// The tier, which is one of `heap`.
     #[inline(always)]
-    pub(super) fn tier(&mut self) -> &mut Tier {
-        let tier = self.own.map_or(self.only, OwnTier::tier);
+    pub(super) fn tier<'t, L: Lock, B: Brk>(&'t mut self, heap: &'t Hmalloc<L, B>) -> &'t mut Tier {
+        // SAFETY: the heap is there; no reference is made.
+        let tier = self.own.map_or_else(|| unsafe { &raw mut (*heap.heap.get()).tier }, OwnTier::tier);
         // SAFETY: whoever has a turn is the only one who uses the tier.
         unsafe { &mut *tier }
+    }
+
+    /// The handle whose tier it is, if it is one's. `BY` says that it may be: where none is used, nothing is asked for it, and a call
+    /// passes nothing.
+    #[inline(always)]
+    pub(super) fn by<const BY: bool>(&self) -> ByHandle<'a> {
+        if BY { self.own.filter(|own| own.is_of_handle()) } else { None }
     }
 
     /// Whether a slab is the tier's, and no other thread has freed slots of it.
@@ -70,19 +78,82 @@ impl<'a> Mine<'a> {
     }
 }
 
+/// A layout as calls that leave the common path take it: a size, then an alignment, which is how Rust programs pass them
+/// (`__rust_dealloc`). Such calls take first what their caller got, in its order, and the heap last: so the common path before them
+/// need not move it out of its registers, nor save one. That is three to five instructions of a free.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct SizeAlign {
+    size: usize,
+    align: usize,
+}
+
+impl SizeAlign {
+    #[inline(always)]
+    pub(super) fn layout(self) -> Layout {
+        // SAFETY: made of a layout.
+        unsafe { Layout::from_size_align_unchecked(self.size, self.align) }
+    }
+}
+
+impl From<Layout> for SizeAlign {
+    #[inline(always)]
+    fn from(layout: Layout) -> Self {
+        Self { size: layout.size(), align: layout.align() }
+    }
+}
+
+/// A turn on the common path. What does more goes on with the turn alone, so that it takes no register more.
+pub(super) struct Entered<'a> {
+    pub(super) mine: Mine<'a>,
+    /// What the lease holds at rest: the caller's thread pointer, or what stands for a handle.
+    holder: usize,
+}
+
+impl<'a> Entered<'a> {
+    /// Begins a turn in a tier, if `holder` is its owner and may have one now.
+    #[inline(always)]
+    pub(super) fn begin(own: &'a OwnTier, holder: usize) -> Option<Self> {
+        own.lease.enter(holder).then(|| Self { mine: Mine::of(own), holder })
+    }
+
+    /// Ends the turn.
+    #[inline(always)]
+    pub(super) fn leave(self) {
+        if let Some(own) = self.mine.own {
+            own.lease.leave_as(self.holder);
+        }
+    }
+}
+
 impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// Begins a turn in the caller's own tier. Not if it has none, or is not to use it now: then it takes a turn in the
     /// central part.
+    ///
+    /// Whose tier the table names takes four instructions and two loads that wait for each other. As long as no second
+    /// thread has come, the only tier is looked at instead: its lease says whether it is the caller's, in any case.
     #[inline(always)]
-    pub(super) fn enter(&self) -> Option<Mine<'_>> {
-        if L::ALONE {
-            // SAFETY: the heap is there; no reference is made.
-            return Some(Mine { own: None, only: unsafe { &raw mut (*self.heap.get()).tier } });
+    pub(super) fn enter(&self) -> Option<Entered<'_>> {
+        if L::ALONE && SPEED {
+            return Some(Entered { mine: Mine { own: None }, holder: 0 });
         }
+        match self.lock.only_at_hand() {
+            Some(only) => Entered::begin(only, seat::thread_pointer()),
+            None => self.enter_by_table(),
+        }
+    }
+
+    #[inline(always)]
+    fn enter_by_table(&self) -> Option<Entered<'_>> {
         let world = self.lock.world_at_hand()?;
         let thread = seat::thread_pointer();
-        let own = world.table.guess(thread);
-        own.lease.enter(thread).then(|| Mine::of(own))
+        Entered::begin(world.table.guess(thread), thread)
+    }
+
+    /// [`enter`](Self::enter) where more than the common path follows.
+    #[inline(always)]
+    pub(super) fn enter_slow(&self) -> Option<Mine<'_>> {
+        self.enter().map(|entered| entered.mine)
     }
 
     /// [`enter`](Self::enter) where that was not possible, for a thread whose first entry in the table is another's: one of
@@ -138,6 +209,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         found.or_else(|| {
             let own = world.register(thread, |bytes| heap.spans.map_for_threads(bytes))?;
             Self::sample_new(own, heap);
+            self.lock.count_tiers();
             Some(own)
         })
     }
@@ -167,6 +239,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         let own =
             self.world(heap).and_then(|world| world.register(BY_HANDLE, |bytes| heap.spans.map_for_threads(bytes)));
         own.into_iter().for_each(|own| Self::sample_new(own, heap));
+        self.lock.count_tiers();
         super::end(&self.lock, turn);
         own
     }

@@ -18,6 +18,7 @@
 //! | `note_allocated`, Release | `of_live`, Acquire | a block's old stack is taken for its new one |
 
 use crate::ground::atomic::{Acquire, AtomicPtr, AtomicU32, AtomicUsize, Relaxed, Release};
+use crate::ground::company::if_checked;
 use crate::kernel::brk::map_alone;
 use crate::kernel::line::Text;
 
@@ -162,7 +163,7 @@ pub(crate) fn tell_by(tell: Tell) {
 pub(crate) fn teller() -> Option<Tell> {
     let tell = TELL.load(Acquire);
     // SAFETY: stored by `tell_by`.
-    (!tell.is_null()).then(|| unsafe { core::mem::transmute::<*mut (), Tell>(tell) })
+    if_checked((!tell.is_null()).then(|| unsafe { core::mem::transmute::<*mut (), Tell>(tell) }))
 }
 
 #[cfg(test)]

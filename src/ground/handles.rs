@@ -41,7 +41,8 @@ impl Handles {
     /// # Safety
     ///
     /// As for [`of`](Self::of), for each of the pages.
-    #[inline]
+    #[cfg_attr(feature = "speed", inline)]
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(crate) unsafe fn set(self, pages: Range<usize>, span: Option<Span>) {
         for page in pages {
             // SAFETY: the caller's promise.

@@ -135,6 +135,11 @@ impl Leaf {
         [low..self.handles.address(), high..high + kernel_page]
     }
 
+    /// Whether the records of both leaves are found in the same way.
+    pub(crate) fn has_records_of(self, other: Self) -> bool {
+        self.records.0 == other.records.0
+    }
+
     /// Address of the record of a page that the leaf serves.
     #[inline]
     pub(crate) fn record_address(self, page: usize) -> usize {
@@ -146,6 +151,7 @@ impl Leaf {
     /// # Safety
     ///
     /// The leaf serves the page, and its storage stands for as long as the handle is used.
+    #[inline]
     pub(crate) unsafe fn record(self, page: usize) -> Span {
         // SAFETY: the caller's promise; records are laid out at multiples of 64 from a multiple of 64.
         unsafe { Span::at(self.record_address(page)) }

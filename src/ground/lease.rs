@@ -4,7 +4,7 @@
 //! the owner                                        a revoker, who holds the central lock
 //!   is `state` my thread? (else: not mine,           holder = 0
 //!      or I am a signal handler of an operation)     a barrier in all threads (membarrier)
-//!   state = my thread, busy                          wait until `state` is not busy
+//!   state = busy                                     wait until `state` is not busy
 //!   is `holder` my thread? (else: not busy, wait)    ... look, work, or give the tier to another thread ...
 //!   ... work ...                                     holder = the owner, whoever that is now
 //!   state = my thread
@@ -21,28 +21,31 @@
 //!
 //! | ordering | its partner | what breaks without it |
 //! |---|---|---|
-//! | leave: `state`, Release | `is_at_rest`, Acquire | the revoker misses the owner's last writes |
+//! | `leave`, `leave_as`: `state`, Release | `is_at_rest`, Acquire | the revoker misses the owner's last writes |
 //! | `restore`: `holder`, Release | enter: `holder`, Acquire | the owner misses the revoker's writes |
 
 use super::atomic::{Acquire, AtomicUsize, Relaxed, Release, SeqCst, compiler_fence};
 
-/// In a lease's state: an operation is under way. Thread pointers are even.
+/// A lease's state while an operation is under way. No thread pointer: they are even. And not made of one, so that it need not be
+/// computed in each call.
 const BUSY: usize = 1;
 /// The state of a lease that was given to nobody: not 0, which is what a thread without a thread pointer reads.
 const NOBODY: usize = 4;
 
-/// The two words of a lease. All zeros: at rest, and [given](Lease::give) to nobody yet.
+/// The words of a lease. All zeros: at rest, and [given](Lease::give) to nobody yet.
 pub(crate) struct Lease {
-    /// The thread pointer of the owner, or [`NOBODY`]; and [`BUSY`].
+    /// `owner`, or [`BUSY`].
     state: AtomicUsize,
     /// The thread pointer of the owner, or 0 while the lease is revoked.
     holder: AtomicUsize,
+    /// The thread pointer of the owner, or [`NOBODY`].
+    owner: AtomicUsize,
 }
 
 impl Lease {
     #[allow(dead_code, reason = "the heap makes it of zeros, models do not")]
     pub(crate) fn new() -> Self {
-        Self { state: AtomicUsize::new(0), holder: AtomicUsize::new(0) }
+        Self { state: AtomicUsize::new(0), holder: AtomicUsize::new(0), owner: AtomicUsize::new(0) }
     }
 
     /// Begins an operation of thread `holder`, the caller. Not if another one owns the lease, or an operation is under way,
@@ -52,7 +55,7 @@ impl Lease {
         if self.state.load(Relaxed) != holder {
             return false;
         }
-        self.state.store(holder + BUSY, Relaxed);
+        self.state.store(BUSY, Relaxed);
         compiler_fence(SeqCst);
         if self.holder.load(Acquire) != holder {
             self.state.store(holder, Release);
@@ -61,22 +64,30 @@ impl Lease {
         true
     }
 
-    /// Ends an operation.
+    /// Ends an operation of thread `holder`, which has [entered](Self::enter) as that. Only the owner writes to `state` while
+    /// that is busy, so what it was at rest need not be read again: one plain store.
+    #[inline(always)]
+    pub(crate) fn leave_as(&self, holder: usize) {
+        self.state.store(holder, Release);
+    }
+
+    /// [`leave_as`](Self::leave_as) where that costs more: a caller that has done much else in between would have kept `holder`
+    /// in a register.
     #[inline(always)]
     pub(crate) fn leave(&self) {
-        self.state.store(self.state.load(Relaxed) & !BUSY, Release);
+        self.state.store(self.owner.load(Relaxed), Release);
     }
 
     /// Begins an operation in the central part, whose lock the caller holds: so nobody can revoke the lease meanwhile. For
     /// the owner.
     pub(crate) fn enter_center(&self) {
-        self.state.store(self.state.load(Relaxed) | BUSY, Relaxed);
+        self.state.store(BUSY, Relaxed);
         compiler_fence(SeqCst);
     }
 
     /// Whether an operation is under way.
     pub(crate) fn is_busy(&self) -> bool {
-        self.state.load(Acquire) & BUSY != 0
+        self.state.load(Acquire) == BUSY
     }
 
     /// Makes the owner stop before its next operation. The caller holds the central lock, and has all threads pass a
@@ -92,14 +103,16 @@ impl Lease {
 
     /// Whether the owner of a revoked lease has ended its last operation.
     pub(crate) fn is_at_rest(&self) -> bool {
-        self.state.load(Acquire) & BUSY == 0
+        self.state.load(Acquire) != BUSY
     }
 
     /// Gives the lease, which is revoked and at rest, to another owner, or with 0 to nobody. The new owner may begin when it is
     /// [restored](Self::restore). The old one has ended, or will not look for it again: else it could be about to write to
     /// `state`.
     pub(crate) fn give(&self, owner: usize) {
-        self.state.store(if owner == 0 { NOBODY } else { owner }, Relaxed);
+        let owner = if owner == 0 { NOBODY } else { owner };
+        self.owner.store(owner, Relaxed);
+        self.state.store(owner, Relaxed);
     }
 
     /// Lets the owner go on.
@@ -109,6 +122,6 @@ impl Lease {
 
     /// Ends an operation whose thread is dead.
     pub(crate) fn reset(&self) {
-        self.state.store(self.state.load(Relaxed) & !BUSY, Relaxed);
+        self.state.store(self.owner.load(Relaxed), Relaxed);
     }
 }

@@ -35,7 +35,8 @@ pub(crate) trait Linked: Copy + Eq + 'static {
 
 /// Pushes `new`, which is on no list, to the front of the list that starts at `head`. `invariant` is the number of the
 /// one that binds this list.
-#[inline]
+#[cfg_attr(feature = "speed", inline)]
+#[cfg_attr(not(feature = "speed"), inline(never))]
 pub(crate) fn push<T: Linked>(head: &mut Option<T>, new: T, invariant: u8) {
     let (second, left) = (*head, &new.links().left);
     left.set(None);
@@ -51,7 +52,8 @@ pub(crate) fn push<T: Linked>(head: &mut Option<T>, new: T, invariant: u8) {
 }
 
 /// Removes `first` from the list that starts with it.
-#[inline]
+#[cfg_attr(feature = "speed", inline)]
+#[cfg_attr(not(feature = "speed"), inline(never))]
 pub(crate) fn pop<T: Linked>(head: &mut Option<T>, first: T, invariant: u8) {
     let second = first.links().right.get();
     // Where there is no second one, what is read and written in its place is the first one's own link.
@@ -68,7 +70,8 @@ pub(crate) fn pop<T: Linked>(head: &mut Option<T>, first: T, invariant: u8) {
 ///
 /// Whether it is the first or the last one cannot be predicted, as most lists of free spans have one or two. So there is no
 /// branch for it; a mispredicted one takes as long as all of this.
-#[inline]
+#[cfg_attr(feature = "speed", inline)]
+#[cfg_attr(not(feature = "speed"), inline(never))]
 pub(crate) fn remove<T: Linked>(head: &mut Option<T>, gone: T, invariant: u8) {
     let (left, right) = (gone.links().left.get(), gone.links().right.get());
     let forth = select_unpredictable(left.is_some(), &left.unwrap_or(gone).links().right, Cell::from_mut(head));

@@ -30,6 +30,7 @@ use crate::ground::header::{PAGE, Span};
 use crate::ground::leaf::{Below, Leaf, storage_pages};
 use crate::ground::limit::Limit;
 pub(crate) use crate::ground::lookup::Lookup;
+use crate::kernel::parts::MAPPINGS;
 use core::ops::Range;
 
 /// Pages that leaf 0 serves.
@@ -127,6 +128,9 @@ pub(crate) struct PageMap {
     leaves: [Leaf; LEAF_TABLE],
     /// Leaves that stand.
     leaf_count: usize,
+    /// The last of them, and the first page of those that have their records in the same array: in a long heap, nearly all.
+    tail: Leaf,
+    tail_from: usize,
     /// The first leaf that lies aside, if one does.
     aside_from: Limit,
     /// The room for leaves aside, once the source has named one.
@@ -141,19 +145,53 @@ impl PageMap {
             older: 0,
             leaves: [Leaf::NONE; LEAF_TABLE],
             leaf_count: 0,
+            tail: Leaf::NONE,
+            tail_from: 0,
             aside_from: Limit::NONE,
             aside: None,
             regions: Regions::new(),
         }
     }
 
+    /// The number of the page of `address`, if it lies between the heap's base and its end.
     #[inline(always)]
-    fn page_of(&self, address: usize) -> Option<usize> {
+    pub(crate) fn page_of(&self, address: usize) -> Option<usize> {
         self.lookup.page_of(address)
     }
 
+    /// The span that owns page number `page`, as [`find`](Self::find) answers.
+    #[inline(always)]
+    pub(crate) fn owner(&self, page: usize) -> Option<Span> {
+        // SAFETY: I2: a page of the heap, so its handle is there.
+        if page < self.pages() { unsafe { self.array().of(page) }.get() } else { None }
+    }
+
+    /// The [record](Self::record) of page number `page`, if that is a page of the heap.
+    #[inline(always)]
+    pub(crate) fn record_of(&self, page: usize) -> Option<Span> {
+        if page >= self.pages() {
+            return None;
+        }
+        let leaf = if page >= self.tail_from { self.tail } else { self.leaves[leaf_of(page)] };
+        // SAFETY: I2: a page of the heap, so the leaf that serves it stands.
+        Some(unsafe { leaf.record(page) })
+    }
+
+    /// [`set`](Self::set) for page number `page` of the heap; nothing is done for others.
+    #[inline(always)]
+    pub(crate) fn set_page(&self, page: usize, span: Option<Span>) {
+        if page < self.pages() {
+            // SAFETY: I2: a page of the heap, so its handle is there.
+            unsafe { self.array().of(page) }.set(span);
+            if page < self.older {
+                self.set_older(page..page + 1, span);
+            }
+        }
+    }
+
     /// The span that owns the page of `address`, if the page is the first of a span or any page of a slab (I5).
-    #[inline]
+    #[cfg_attr(feature = "speed", inline)]
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(crate) fn find(&self, address: usize) -> Option<Span> {
         match self.page_of(address) {
             // SAFETY: I2: a page of the heap, so its handle is there.
@@ -163,12 +201,14 @@ impl PageMap {
     }
 
     /// Whether `address` lies between the heap's first page and its end, or in a region.
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(crate) fn contains(&self, address: usize) -> bool {
         address.wrapping_sub(self.first_page()) < self.pages() * PAGE || self.regions.find(address).is_some()
     }
 
     /// Sets what [`find`](Self::find) answers for the page of `address`, which is in the heap.
-    #[inline]
+    #[cfg_attr(feature = "speed", inline)]
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(crate) fn set(&self, address: usize, span: Option<Span>) {
         if let Some(page) = self.page_of(address) {
             // SAFETY: I2: a page of the heap, so its handle is there.
@@ -202,7 +242,8 @@ impl PageMap {
     }
 
     /// The record for a span that starts at `address`, which is in the heap.
-    #[inline]
+    #[cfg_attr(feature = "speed", inline)]
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(crate) fn record(&self, address: usize) -> Span {
         if let Some(page) = self.page_of(address) {
             // SAFETY: I2: a page of the heap, so the leaf that serves it stands.
@@ -239,7 +280,7 @@ impl PageMap {
 
     /// The first leaf that lies aside, or [`NONE_ASIDE`].
     fn aside_from(&self) -> usize {
-        self.aside_from.get()
+        if MAPPINGS { self.aside_from.get() } else { NONE_ASIDE }
     }
 
     /// Address of page 0, or `None` before the heap has any page from the break.

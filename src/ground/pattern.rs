@@ -15,10 +15,15 @@
 //! A byte of it is 0x80 to 0xbf: not 0, no ASCII, no small number and not 0xff, which is what programs write past an end. As
 //! an address, a word of eight such bytes leads nowhere.
 
+mod pair;
+
 use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
+use pair::Pair;
 
 /// Bytes of a word.
 const WORD: usize = 8;
+/// Pairs of words that are filled or read in one step: 64 bytes, mostly a cache line.
+const STRIDE: usize = 4;
 /// In each byte of a word this bit is set,
 const SET: u64 = 0x8080_8080_8080_8080;
 /// and this one clear.
@@ -79,11 +84,23 @@ pub(crate) unsafe fn fill(block: usize, from: usize, to: usize, word: u64) {
 /// As for [`fill`].
 #[inline(always)]
 pub(crate) unsafe fn fill_start(block: usize, to: usize, word: u64) {
-    let mut at = block;
-    while at < block + to {
+    let (pair, mut at) = (Pair::of(word), with_exposed_provenance_mut::<Pair>(block));
+    let mut left = to / size_of::<Pair>();
+    while left >= STRIDE {
         // SAFETY: the caller's promise.
-        unsafe { with_exposed_provenance_mut::<[u64; 2]>(at).write([word; 2]) };
-        at += 2 * WORD;
+        unsafe {
+            at.cast::<[Pair; STRIDE]>().write([pair; STRIDE]);
+            at = at.add(STRIDE);
+        }
+        left -= STRIDE;
+    }
+    while left > 0 {
+        // SAFETY: as above.
+        unsafe {
+            at.write(pair);
+            at = at.add(1);
+        }
+        left -= 1;
     }
 }
 
@@ -94,14 +111,26 @@ pub(crate) unsafe fn fill_start(block: usize, to: usize, word: u64) {
 /// As for [`is_intact`].
 #[inline(always)]
 pub(crate) unsafe fn is_start_intact(block: usize, to: usize, word: u64) -> bool {
-    let (mut at, mut changed) = (block, 0);
-    while at < block + to {
+    let (pair, mut at) = (Pair::of(word), with_exposed_provenance::<Pair>(block));
+    let (mut left, mut changed) = (to / size_of::<Pair>(), Pair::of(0));
+    while left >= STRIDE {
         // SAFETY: the caller's promise.
-        let [first, second] = unsafe { with_exposed_provenance::<[u64; 2]>(at).read() };
-        changed |= (first ^ word) | (second ^ word);
-        at += 2 * WORD;
+        unsafe {
+            let all = at.cast::<[Pair; STRIDE]>().read();
+            changed = all.into_iter().fold(changed, |changed, found| changed.with_changes(found, pair));
+            at = at.add(STRIDE);
+        }
+        left -= STRIDE;
     }
-    changed == 0
+    while left > 0 {
+        // SAFETY: as above.
+        unsafe {
+            changed = changed.with_changes(at.read(), pair);
+            at = at.add(1);
+        }
+        left -= 1;
+    }
+    changed.is_zero()
 }
 
 /// Whether a block's bytes from offset `from` up to `to`, a multiple of eight, are those of its word.
@@ -152,9 +181,9 @@ unsafe fn part(block: usize, from: usize, word: u64) -> u64 {
         let changed = |at: usize| unsafe { with_exposed_provenance::<u8>(block + at).read() } != bytes[at % WORD];
         return (from..(from + 1).next_multiple_of(WORD)).any(changed).into();
     }
-    let at = core::hint::black_box(with_exposed_provenance::<u64>(block + (from & !(WORD - 1))));
-    // SAFETY: the caller's promise, and the bytes before are the same block's. The compiler does not see what they are.
-    (unsafe { at.read() } ^ word) & from_byte(from)
+    let at = with_exposed_provenance::<u64>(block + (from & !(WORD - 1)));
+    // SAFETY: the caller's promise, and the bytes before are the same block's. Volatile: the compiler does not see what they are.
+    (unsafe { at.read_volatile() } ^ word) & from_byte(from)
 }
 
 /// Which bytes from offset `from` up to `to` are not those of the block's word.

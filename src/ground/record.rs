@@ -28,6 +28,7 @@
 //! | `claim`, Acquire | `set`, Release | the fill comes before the last holder's writes |
 
 use super::atomic::{Acquire, AtomicU32, Relaxed, Release};
+use core::alloc::Layout;
 
 /// Of a thread that is not known.
 pub(crate) const UNKNOWN: u32 = u32::MAX;
@@ -46,7 +47,9 @@ pub(crate) enum State {
 }
 
 impl State {
-    const ALL: [Self; 7] = [Self::Empty, Self::Live, Self::Large, Self::Busy, Self::Free, Self::Edge, Self::Damaged];
+    /// By their numbers. There is no eighth: one more makes each number of three bits one of these.
+    const ALL: [Self; 8] =
+        [Self::Empty, Self::Live, Self::Large, Self::Busy, Self::Free, Self::Edge, Self::Damaged, Self::Damaged];
 }
 
 /// What a record says in one moment.
@@ -55,6 +58,18 @@ pub(crate) struct Known {
     pub(crate) state: State,
     pub(crate) size: usize,
     pub(crate) align: usize,
+}
+
+/// The word of a small block that is live.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Living(u32);
+
+impl Living {
+    /// Bytes that were asked for.
+    #[inline(always)]
+    pub(crate) fn size(self) -> usize {
+        (self.0 >> SIZE_SHIFT) as usize
+    }
 }
 
 /// The record. All zeros: `Empty`.
@@ -80,7 +95,7 @@ fn word_of(state: State, size: usize, align: usize) -> u32 {
 
 #[inline(always)]
 fn state_of(word: u32) -> State {
-    State::ALL[(word & STATE) as usize % State::ALL.len()]
+    State::ALL[(word & STATE) as usize]
 }
 
 impl Record {
@@ -98,6 +113,41 @@ impl Record {
             if matches!(state, State::Large | State::Busy | State::Damaged) { self.high.load(Relaxed) } else { 0 };
         let size = low | (u64::from(high) << 16) as usize;
         Known { state, size, align: 1 << ((word >> ALIGN_SHIFT & ALIGN) % usize::BITS) }
+    }
+
+    /// What is said of a small block that is live; `None` if it is none, or `layout` names another size or alignment.
+    #[inline(always)]
+    pub(crate) fn live(&self, layout: Option<Layout>) -> Option<Living> {
+        let word = self.word.load(Acquire);
+        let living = Living(word);
+        let is_it = |layout: Layout| {
+            layout.size() == living.size() && layout.align().trailing_zeros() == word >> ALIGN_SHIFT & ALIGN
+        };
+        (word & STATE == State::Live as u32 && layout.is_none_or(is_it)).then_some(living)
+    }
+
+    /// The state that it says.
+    #[inline(always)]
+    pub(crate) fn state(&self) -> State {
+        state_of(self.word.load(Acquire))
+    }
+
+    /// Makes such a block a busy one, for the caller alone. False if another thread was first. Where no other thread can,
+    /// `alone`, that takes no atomic operation.
+    #[inline(always)]
+    pub(crate) fn claim_live(&self, living: Living, alone: bool) -> bool {
+        let busy = living.0 & !STATE | State::Busy as u32;
+        if alone {
+            self.word.store(busy, Relaxed);
+            return true;
+        }
+        self.word.compare_exchange(living.0, busy, Acquire, Relaxed).is_ok()
+    }
+
+    /// Sets what is said of it to the same in another state. For the one thread that has claimed it.
+    #[inline(always)]
+    pub(crate) fn end_claim(&self, living: Living, state: State) {
+        self.word.store(living.0 & !STATE | state as u32, Release);
     }
 
     /// Whether nothing is known.
@@ -209,5 +259,13 @@ mod tests {
         record.set_state(State::Live);
         assert_eq!(record.load(), known);
         assert!(record.claim(known, true));
+        assert!(record.live(None).is_none());
+        record.set_state(State::Live);
+        let [as_said, larger] = [24, 32].map(|size| record.live(Layout::from_size_align(size, 16).ok()));
+        let living = as_said.expect("it is live");
+        assert!(larger.is_none() && record.live(Layout::from_size_align(24, 8).ok()).is_none());
+        assert!(record.claim_live(living, false) && !record.claim_live(living, false));
+        record.end_claim(living, State::Free);
+        assert_eq!((record.load().size, record.state()), (24, State::Free));
     }
 }

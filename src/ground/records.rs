@@ -8,8 +8,9 @@
 //!          '-------------------------->
 //! ```
 //!
-//! A slab uses the records of its first page, one for each slot; a large block the first one of its first page. Kernel memory
-//! is zero, which is a record that says nothing, so only what is used takes memory: 16 bytes for each slot.
+//! A slab uses the records of its first page, one for each slot, of which the first is [another one](turn_of) in each page; a large
+//! block one of its first page. Kernel memory is zero, which is a record that says nothing, so only what is used takes memory:
+//! 16 bytes for each slot.
 //!
 //! With [callers](crate::Checks::callers), a chunk has an array of 8 bytes for each record behind its last one: where the block was
 //! allocated and freed. Whoever has a record finds them by its place.
@@ -61,10 +62,10 @@ impl Records {
     /// The record of slot number `number` of a slab, and that of the slot before it.
     #[inline(always)]
     pub(crate) fn with_before(&self, slab: Slab, number: usize) -> Option<(&Record, Option<&Record>)> {
-        let record = self.of(slab, number)?;
-        // SAFETY: the records of a slab lie one after the other.
-        let before = (number > 0).then(|| unsafe { &*before_of(record) });
-        Some((record, before))
+        let (first, turn) = self.page_at(slab.start())?;
+        // SAFETY: a page has so many records, and stays.
+        let record = |number: usize| unsafe { &*first.add((turn + number) % MAX_SLOTS) };
+        Some((record(number), (number > 0).then(|| record(number - 1))))
     }
 
     /// The record of slot number `number` of a slab.
@@ -76,14 +77,21 @@ impl Records {
     /// Record number `number` of the span that starts at `start`.
     #[inline(always)]
     pub(crate) fn at(&self, start: usize, number: usize) -> Option<&Record> {
+        let (first, turn) = self.page_at(start)?;
+        // SAFETY: a page has so many records, and stays.
+        Some(unsafe { &*first.add((turn + number) % MAX_SLOTS) })
+    }
+
+    /// The records of the page at `start`, and which of them is number 0: see [`turn_of`].
+    #[inline(always)]
+    fn page_at(&self, start: usize) -> Option<(*const Record, usize)> {
         let page = start.wrapping_sub(self.base.get()) >> PAGE_SHIFT;
         let origin = self.origins.get(page >> CHUNK_SHIFT)?.observe();
         if origin == 0 {
             return None;
         }
-        let index = (page % (1 << CHUNK_SHIFT)) * MAX_SLOTS + number % MAX_SLOTS;
-        // SAFETY: a chunk has so many records for each of its pages, and stays.
-        Some(unsafe { &*core::ptr::with_exposed_provenance(origin + index * size_of::<Record>()) })
+        let first = origin + (page % (1 << CHUNK_SHIFT)) * MAX_SLOTS * size_of::<Record>();
+        Some((core::ptr::with_exposed_provenance(first), turn_of(page)))
     }
 
     /// Makes sure that a chunk serves the page at `start` of a heap whose first page is at `base`, if there is memory for it.
@@ -130,8 +138,10 @@ impl Records {
     }
 }
 
-/// Where the record before this one is. What is there was exposed with all of the chunk.
+/// Which of a page's records is that of slot 0; the others follow, around the end. Another one in each page, by a cache line or
+/// more: else the first slots of all slabs would have their records in the same few lines of a processor's cache.
 #[inline(always)]
-fn before_of(record: &Record) -> *const Record {
-    core::ptr::with_exposed_provenance(core::ptr::from_ref(record).addr() - size_of::<Record>())
+fn turn_of(page: usize) -> usize {
+    const LINE: usize = 64 / size_of::<Record>();
+    page.wrapping_mul(21 * LINE) % MAX_SLOTS
 }

@@ -54,6 +54,25 @@ shared!(SharedU16, AtomicU16, u16, "Sixteen bits that several threads may read."
 shared!(SharedU32, AtomicU32, u32, "32 bits that several threads may read.");
 shared!(SharedUsize, AtomicUsize, usize, "A word that several threads may read.");
 
+impl SharedUsize {
+    /// `number` minus the word. One instruction of x86_64, of which compilers make two where the word is an atomic.
+    #[inline(always)]
+    pub(crate) fn taken_from(&self, number: usize) -> usize {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        {
+            let mut rest = number;
+            // SAFETY: reads the word.
+            unsafe {
+                core::arch::asm!("sub {rest}, [{word}]", rest = inout(reg) rest, word = in(reg) self.0.as_ptr(),
+                    options(pure, readonly, nostack));
+            }
+            rest
+        }
+        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+        number.wrapping_sub(self.get())
+    }
+}
+
 /// 64 bits that several threads may read: those of one half together, and on 64-bit machines all of them.
 #[cfg(target_pointer_width = "64")]
 #[derive(Debug)]

@@ -9,6 +9,7 @@
 //! fifths of a limited heap. Requests beyond 56 KiB fill their pages to at least four fifths.
 
 use crate::ground::header::{PAGE, Shape, Slab};
+use crate::kernel::parts::SPEED;
 use core::alloc::Layout;
 
 /// Every payload is aligned to this many bytes: what C calls `max_align_t` on the 64-bit architectures.
@@ -46,20 +47,56 @@ const _: () = assert!(CLASSES <= u8::MAX as usize + 1, "a byte holds the index o
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SizeClass(u8);
 
-/// The class of a request, by its size in units of [`MIN_ALIGN`], rounded up. Entry 0 gives a request of 0 bytes a
+/// The class of a request, by its size in units of `unit` bytes, rounded up. Entry 0 gives a request of 0 bytes a
 /// block.
-const CLASS_OF_UNITS: [u8; SMALL_MAX / MIN_ALIGN + 1] = {
-    let mut table = [0; SMALL_MAX / MIN_ALIGN + 1];
+const fn classes_of_units<const UNITS: usize>(unit: usize) -> [u8; UNITS] {
+    let mut table = [0; UNITS];
     let (mut units, mut class) = (1, 0);
-    while units < table.len() {
-        if units * MIN_ALIGN > SLOTS[class] as usize {
+    while units < UNITS {
+        while units * unit > SLOTS[class] as usize {
             class += 1;
         }
         table[units] = class as u8;
         units += 1;
     }
     table
+}
+
+/// The classes of all sizes: one look tells.
+static CLASS_OF_UNITS: [u8; SMALL_MAX / MIN_ALIGN + 1] = classes_of_units(MIN_ALIGN);
+
+/// Up to here slots differ by [`MIN_ALIGN`] at least, and beyond by [`COARSE_UNIT`]. Where [speed](SPEED) is left out, two short
+/// tables stand in for the long one: 290 bytes for 3,585.
+const FINE_MAX: usize = 1 << 10;
+const COARSE_UNIT: usize = 256;
+static FINE: [u8; FINE_MAX / MIN_ALIGN + 1] = classes_of_units(MIN_ALIGN);
+static COARSE: [u8; SMALL_MAX / COARSE_UNIT + 1] = classes_of_units(COARSE_UNIT);
+
+const _: () = {
+    let mut class = 0;
+    while class < CLASSES {
+        let slot = SLOTS[class] as usize;
+        assert!(slot <= FINE_MAX || slot.is_multiple_of(COARSE_UNIT), "the coarse table tells classes apart");
+        class += 1;
+    }
 };
+
+/// The class of a size of at most [`SMALL_MAX`] bytes, by the short tables.
+#[cfg_attr(feature = "speed", allow(dead_code, reason = "the long one is used, and a test compares"))]
+#[inline(never)]
+fn class_by_short_tables(size: usize) -> u8 {
+    if size <= FINE_MAX {
+        FINE[size.div_ceil(MIN_ALIGN)]
+    } else {
+        COARSE[size.div_ceil(COARSE_UNIT).min(COARSE.len() - 1)]
+    }
+}
+
+/// The class of a size of at most [`SMALL_MAX`] bytes.
+#[inline(always)]
+fn class_of(size: usize) -> SizeClass {
+    SizeClass(if SPEED { CLASS_OF_UNITS[size.div_ceil(MIN_ALIGN)] } else { class_by_short_tables(size) })
+}
 
 /// Bytes that every block for `layout` has at least: those of its class's slots or of whole pages. A guest has more, and so
 /// has a block that was resized. For larger alignments than usual no more is promised than was asked for, because a block that
@@ -82,11 +119,12 @@ impl SizeClass {
         if size > SMALL_MAX {
             return None;
         }
-        Some(Self(CLASS_OF_UNITS[size.div_ceil(MIN_ALIGN)]))
+        Some(class_of(size))
     }
 
     /// The class whose slots all satisfy `layout`, in size and alignment, if there is one.
-    #[inline(always)]
+    #[cfg_attr(feature = "speed", inline(always))]
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(crate) fn of(layout: Layout) -> Option<Self> {
         if layout.align() <= MIN_ALIGN { Self::of_size(layout.size()) } else { Self::of_aligned(layout) }
     }
@@ -115,12 +153,16 @@ impl SizeClass {
             power if power <= SMALL_MAX => power,
             _ => slot.max(COARSE_LAST),
         };
-        Self(CLASS_OF_UNITS[coarse / MIN_ALIGN])
+        class_of(coarse)
     }
 
     /// The class whose slots have this size.
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     fn of_slot(slot_size: usize) -> Self {
-        Self(CLASS_OF_UNITS[slot_size / MIN_ALIGN % CLASS_OF_UNITS.len()])
+        if SPEED {
+            return Self(CLASS_OF_UNITS[(slot_size / MIN_ALIGN).min(CLASS_OF_UNITS.len() - 1)]);
+        }
+        class_of(slot_size.min(SMALL_MAX))
     }
 
     /// The class with this index, for walks over all of them.
@@ -181,6 +223,13 @@ mod tests {
 
     /// An interpreter has time for few of the sizes.
     const STEP: usize = if cfg!(miri) { 509 } else { 1 };
+
+    #[test]
+    fn the_short_tables_say_what_the_long_one_says() {
+        for size in 0..=SMALL_MAX {
+            assert_eq!(class_by_short_tables(size), CLASS_OF_UNITS[size.div_ceil(MIN_ALIGN)], "{size} bytes");
+        }
+    }
 
     #[test]
     fn every_request_gets_the_smallest_slot_that_holds_it() {

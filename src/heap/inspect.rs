@@ -5,6 +5,7 @@ use crate::door::misuse::Misuse;
 use crate::door::validate::{Live, admit, explain};
 use crate::ground::corrupt::Corruption;
 use crate::kernel::brk::Brk;
+use crate::kernel::parts::RETURNS;
 use crate::look::blocks::{Blocks, SpanInfos};
 use crate::look::check;
 use crate::look::histogram::Histogram;
@@ -37,6 +38,9 @@ impl<B: Brk> Heap<B> {
         }
         self.tier.retire_idle(&mut self.spans);
         let returned = self.spans.lower(keep) + self.spans.return_regions() + self.spans.return_aside();
+        if !RETURNS {
+            return returned;
+        }
         returned + self.tier.return_inside(&mut self.spans) + self.spans.return_free_spans()
     }
 

@@ -5,6 +5,8 @@
 //! | the unwinder of libgcc or LLVM (`_Unwind_Backtrace`) | that it is linked, as in each Rust program with `std`, or was [given](use_unwinder) |
 //! | frame pointers | x86_64, aarch64 or riscv64; that all of the program, the heap too, is built with `-C force-frame-pointers=yes` or `-fno-omit-frame-pointer` |
 //!
+//! On x86_64 what an unwinder has walked is [kept](super::frames), and a stack that is like it is read without the unwinder.
+//!
 //! The heap allocates nothing for this; an unwinder may. So no lock is held while a stack is walked, and a thread that is walking
 //! one does not begin another. A frame pointer may be any number, so the kernel is asked to read there (`process_vm_readv`), and
 //! says so where nothing is. Where a filter may forbid that call, stacks without an unwinder are empty.
@@ -15,16 +17,32 @@ use core::ffi::{c_int, c_void};
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
+mod pointers;
+#[cfg_attr(
+    not(all(
+        any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")),
+        target_arch = "x86_64"
+    )),
+    path = "backtrace/unseen.rs"
+)]
+mod seen;
+#[cfg(test)]
+mod tests;
+
+use seen::Seen;
+
 /// What an unwinder calls for each frame.
 type Visit = extern "C" fn(*mut c_void, *mut c_void) -> c_int;
 type Backtrace = unsafe extern "C" fn(Visit, *mut c_void) -> c_int;
-type GetIp = unsafe extern "C" fn(*mut c_void) -> usize;
+/// What tells a register of a frame: the address that runs there, or the stack pointer.
+type GetWord = unsafe extern "C" fn(*mut c_void) -> usize;
 
 weak!(hmalloc_backtrace, "_Unwind_Backtrace", Backtrace);
-weak!(hmalloc_backtrace_ip, "_Unwind_GetIP", GetIp);
+weak!(hmalloc_backtrace_ip, "_Unwind_GetIP", GetWord);
+weak!(hmalloc_backtrace_cfa, "_Unwind_GetCFA", GetWord);
 
-/// An unwinder that was loaded: the addresses of its two functions, or 0.
-static LOADED: [AtomicUsize; 2] = [AtomicUsize::new(0), AtomicUsize::new(0)];
+/// An unwinder that was loaded: the addresses of its functions, or 0.
+static LOADED: [AtomicUsize; 3] = [const { AtomicUsize::new(0) }; 3];
 
 /// The heap's own code, if that is a library's: its frames are left out.
 static OWN: [AtomicUsize; 2] = [AtomicUsize::new(0), AtomicUsize::new(0)];
@@ -74,12 +92,13 @@ on_linux! {
         run();
     }
 
-    /// Gives the functions `_Unwind_Backtrace` and `_Unwind_GetIP` of a library that was loaded for it.
+    /// Gives the functions `_Unwind_Backtrace`, `_Unwind_GetIP` and `_Unwind_GetCFA` of a library that was loaded for it.
     ///
     /// # Safety
     ///
     /// They are that, and stay.
-    pub unsafe fn use_unwinder(backtrace: usize, get_ip: usize) {
+    pub unsafe fn use_unwinder(backtrace: usize, get_ip: usize, get_cfa: usize) {
+        LOADED[2].store(get_cfa, Relaxed);
         LOADED[1].store(get_ip, Relaxed);
         LOADED[0].store(backtrace, Release);
     }
@@ -96,28 +115,51 @@ pub(crate) fn leaves_out_own() -> bool {
     OWN[1].load(Relaxed) != 0
 }
 
-fn unwinder() -> Option<(Backtrace, GetIp)> {
+/// The functions of an unwinder.
+#[derive(Clone, Copy)]
+struct Unwinder {
+    backtrace: Backtrace,
+    get_ip: GetWord,
+    get_cfa: GetWord,
+}
+
+fn unwinder() -> Option<Unwinder> {
     if let (Some(backtrace), Some(get_ip)) = (linked!(hmalloc_backtrace), linked!(hmalloc_backtrace_ip)) {
-        return Some((backtrace, get_ip));
+        return Some(Unwinder { backtrace, get_ip, get_cfa: linked!(hmalloc_backtrace_cfa).unwrap_or(no_cfa) });
     }
-    let (backtrace, get_ip) = (LOADED[0].load(Acquire), LOADED[1].load(Relaxed));
-    if backtrace == 0 || get_ip == 0 {
+    let backtrace = LOADED[0].load(Acquire);
+    let [get_ip, get_cfa] = [1, 2].map(|at| LOADED[at].load(Relaxed));
+    if backtrace == 0 || get_ip == 0 || get_cfa == 0 {
         return None;
     }
     // SAFETY: the promise made to `use_unwinder`.
-    unsafe { Some((core::mem::transmute::<usize, Backtrace>(backtrace), core::mem::transmute::<usize, GetIp>(get_ip))) }
+    unsafe {
+        Some(Unwinder {
+            backtrace: core::mem::transmute::<usize, Backtrace>(backtrace),
+            get_ip: core::mem::transmute::<usize, GetWord>(get_ip),
+            get_cfa: core::mem::transmute::<usize, GetWord>(get_cfa),
+        })
+    }
+}
+
+extern "C" fn no_cfa(_: *mut c_void) -> usize {
+    0
 }
 
 /// Frames as they come in.
 struct Frames<'a> {
     into: &'a mut [usize],
     count: usize,
-    get_ip: GetIp,
     outside: bool,
 }
 
-impl Frames<'_> {
+impl<'a> Frames<'a> {
+    fn new(into: &'a mut [usize]) -> Self {
+        Self { into, count: 0, outside: false }
+    }
+
     /// Adds a frame. False if there is no room for another.
+    #[inline]
     fn add(&mut self, address: usize) -> bool {
         let own = OWN[0].load(Relaxed)..OWN[1].load(Relaxed);
         self.outside |= !own.contains(&address);
@@ -133,21 +175,29 @@ impl Frames<'_> {
             _ => false,
         }
     }
+
+    fn is_full(&self) -> bool {
+        self.count == self.into.len()
+    }
 }
 
-extern "C" fn visit(context: *mut c_void, frames: *mut c_void) -> c_int {
+/// Frames that an unwinder walks.
+struct Walk<'a, 'b> {
+    frames: &'b mut Frames<'a>,
+    unwinder: Unwinder,
+    seen: Seen,
+}
+
+extern "C" fn visit(context: *mut c_void, walk: *mut c_void) -> c_int {
     const GO_ON: c_int = 0;
     /// `_URC_END_OF_STACK`: to an unwinder, any other number than 0 ends the walk.
     const STOP: c_int = 5;
-    // SAFETY: passed by `capture`, which is still running.
-    let frames = unsafe { &mut *frames.cast::<Frames<'_>>() };
+    // SAFETY: passed by `unwind`, which is still running.
+    let walk = unsafe { &mut *walk.cast::<Walk<'_, '_>>() };
     // SAFETY: the context that the unwinder has passed.
-    let address = unsafe { (frames.get_ip)(context) };
-    if frames.add(address) { GO_ON } else { STOP }
-}
-
-extern "C" fn no_ip(_: *mut c_void) -> usize {
-    0
+    let [address, sp] = unsafe { [(walk.unwinder.get_ip)(context), (walk.unwinder.get_cfa)(context)] };
+    walk.seen.frame(address, sp);
+    if walk.frames.add(address) && !walk.frames.is_full() { GO_ON } else { STOP }
 }
 
 /// Writes the return addresses of the caller's stack to `into`, from the innermost on, and says how many there are: 0 where
@@ -155,50 +205,40 @@ extern "C" fn no_ip(_: *mut c_void) -> usize {
 #[cold]
 #[inline(never)]
 pub(crate) fn capture(into: &mut [usize]) -> usize {
+    let seen = Seen::new(stack_pointer());
+    if let Some(count) = seen.read(into) {
+        return count;
+    }
     let Some(_looking) = Looking::begin() else { return 0 };
-    let mut frames = Frames { into, count: 0, get_ip: no_ip, outside: false };
-    if let Some((backtrace, get_ip)) = unwinder() {
-        frames.get_ip = get_ip;
+    let mut frames = Frames::new(into);
+    if let Some(unwinder) = unwinder() {
+        let mut walk = Walk { frames: &mut frames, unwinder, seen };
         // SAFETY: the function of this name has this type, and what is passed lives longer than the call.
-        unsafe { backtrace(visit, (&raw mut frames).cast()) };
+        unsafe { (unwinder.backtrace)(visit, (&raw mut walk).cast()) };
+        walk.seen.end(walk.frames.is_full());
     } else if !tasks::is_filtered() {
-        by_frame_pointers(&mut frames);
+        pointers::follow(&mut frames);
     }
     frames.count
 }
 
-/// The frame pointer of the caller, or 0 where frames are not laid out in a way that is known.
-#[allow(unused, reason = "0 stays where no line below is for the architecture")]
+/// The stack pointer of the caller, or 0 where stacks that were seen are not kept.
 #[inline(always)]
-fn frame_pointer() -> usize {
+fn stack_pointer() -> usize {
+    #[allow(unused_mut, reason = "written where frames are kept")]
     let mut pointer = 0_usize;
     // SAFETY: reads a register.
-    #[cfg(not(miri))]
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
     unsafe {
-        #[cfg(target_arch = "x86_64")]
-        core::arch::asm!("mov {}, rbp", out(reg) pointer, options(nomem, nostack, preserves_flags));
-        #[cfg(target_arch = "aarch64")]
-        core::arch::asm!("mov {}, x29", out(reg) pointer, options(nomem, nostack, preserves_flags));
-        #[cfg(target_arch = "riscv64")]
-        core::arch::asm!("mv {}, s0", out(reg) pointer, options(nomem, nostack, preserves_flags));
+        core::arch::asm!("mov {}, rsp", out(reg) pointer, options(nomem, nostack, preserves_flags));
     }
     pointer
 }
 
-/// From a frame pointer to the saved one and the return address after it.
-const SAVED: usize = if cfg!(target_arch = "riscv64") { 2 * size_of::<usize>() } else { 0 };
-
-#[inline(never)]
-fn by_frame_pointers(frames: &mut Frames<'_>) {
-    let (mut pointer, process) = (frame_pointer(), tasks::process_id());
-    while pointer != 0 && pointer.is_multiple_of(align_of::<usize>()) {
-        let Some([saved, address]) = read_two_words(process, pointer.wrapping_sub(SAVED)) else { return };
-        // Frames are in order on a stack, so this ends.
-        if !frames.add(address) || saved <= pointer {
-            return;
-        }
-        pointer = saved;
-    }
+/// Whether a word of this process can be read, and is `expected`.
+#[allow(dead_code, reason = "only where frames are kept")]
+fn is_word(place: usize, expected: usize) -> bool {
+    read_two_words(tasks::process_id(), place).is_some_and(|[word, _]| word == expected)
 }
 
 /// Two words of this process, if they can be read.

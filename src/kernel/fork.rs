@@ -30,6 +30,7 @@
 //! that its holder is still here and waits. It is waited for as the others are: while none is held.
 
 use crate::kernel::around::{self, Side};
+use crate::kernel::parts::LIBC;
 use crate::kernel::seat::{self, Endless, FORK_PATIENCE, Seat};
 use crate::kernel::seats::{self, SEATS};
 use crate::kernel::{libc, tasks};
@@ -59,7 +60,7 @@ const _: () = assert!(SEATS.len() <= 32, "a bit for each seat");
 /// before a fork in the opposite order, so what others do there is over when the locks are taken.
 pub(crate) fn prepare() {
     CLAIM.open();
-    if !REGISTERED.swap(true, AcqRel) {
+    if LIBC && !REGISTERED.swap(true, AcqRel) {
         seat::use_thread_pointers();
         libc::at_fork(before, parent, child);
     }
@@ -81,6 +82,9 @@ pub(crate) fn while_none_forks<R>(claim: impl FnOnce() -> R) -> R {
 
 /// Whether the caller is the thread that forks.
 pub(crate) fn is_forker() -> bool {
+    if !LIBC {
+        return false;
+    }
     let forker = FORKER.load(Acquire);
     // The child has another thread id, and one thread. Threads that share a thread pointer have different ids.
     forker != 0

@@ -1,5 +1,6 @@
 //! What is used of a libc where one is linked. Every reference is weak.
 
+use crate::kernel::parts::LIBC;
 use core::ffi::{c_int, c_void};
 
 /// A symbol that is only asked for, never called or read.
@@ -13,9 +14,16 @@ weak!(hmalloc_libc_errno_bionic, "__errno", Mark); // bionic
 weak!(hmalloc_libc_uclibc_main, "__uClibc_main", Mark); // uClibc
 weak!(hmalloc_libc_relibc_start, "relibc_start", Mark); // relibc
 
+/// Whether a libc is part of this program, of which more is used than that it [is there](is_there): not without the cargo feature
+/// `libc`.
+#[inline(always)]
+pub(crate) fn is_linked() -> bool {
+    LIBC && is_there()
+}
+
 /// Whether a libc is part of this program, and with it someone else who moves the break.
 #[inline(never)]
-pub(crate) fn is_linked() -> bool {
+pub(crate) fn is_there() -> bool {
     let marks = [
         linked!(hmalloc_libc_start_main),
         linked!(hmalloc_libc_errno),
@@ -117,6 +125,9 @@ weak!(hmalloc_libc_dso_handle, "__dso_handle", Mark);
 
 /// Has the handlers called around each `fork`: `before` it, and after it in the `parent` and in the `child`.
 pub(crate) fn at_fork(before: Handler, parent: Handler, child: Handler) {
+    if !LIBC {
+        return;
+    }
     // glibc's own entry first: the other one is in its static part, which a weak reference does not bring in.
     if let Some(register) = linked!(hmalloc_libc_register_atfork) {
         let library = linked!(hmalloc_libc_dso_handle).map_or(core::ptr::null(), |handle| handle.as_ptr());
@@ -170,8 +181,9 @@ weak!(hmalloc_libc_list_reset, "_IO_list_resetlock", Handler);
 /// Takes glibc's lock on its list of streams, which `fork` takes, too, but after its handlers have run. A thread may
 /// take that lock more than once.
 pub(crate) fn lock_streams() {
-    if let (Some(lock), Some(_), Some(_)) =
-        (linked!(hmalloc_libc_list_lock), linked!(hmalloc_libc_list_unlock), linked!(hmalloc_libc_list_reset))
+    if LIBC
+        && let (Some(lock), Some(_), Some(_)) =
+            (linked!(hmalloc_libc_list_lock), linked!(hmalloc_libc_list_unlock), linked!(hmalloc_libc_list_reset))
     {
         lock();
     }
@@ -179,8 +191,9 @@ pub(crate) fn lock_streams() {
 
 /// Unlocks what [`lock_streams`] has locked.
 pub(crate) fn unlock_streams() {
-    if let (Some(_), Some(unlock), Some(_)) =
-        (linked!(hmalloc_libc_list_lock), linked!(hmalloc_libc_list_unlock), linked!(hmalloc_libc_list_reset))
+    if LIBC
+        && let (Some(_), Some(unlock), Some(_)) =
+            (linked!(hmalloc_libc_list_lock), linked!(hmalloc_libc_list_unlock), linked!(hmalloc_libc_list_reset))
     {
         unlock();
     }

@@ -40,6 +40,11 @@ pub(crate) mod fatal;
 #[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
 pub(crate) mod file;
 pub(crate) mod fork;
+#[cfg(all(
+    any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")),
+    target_arch = "x86_64"
+))]
+pub(crate) mod frames;
 pub(crate) mod libc;
 pub(crate) mod line;
 #[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
@@ -48,6 +53,7 @@ pub(crate) mod log;
 pub(crate) mod modules;
 #[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
 pub(crate) mod output;
+pub(crate) mod parts;
 pub(crate) mod seat;
 pub(crate) mod seats;
 pub(crate) mod sys;

@@ -10,6 +10,7 @@
 mod waiting;
 mod word;
 
+use crate::kernel::parts::LIBC;
 use crate::kernel::{atomic, libc, tasks};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicU32};
@@ -47,8 +48,9 @@ pub(crate) fn use_thread_pointers() {
 }
 
 /// Whether thread pointers tell threads apart.
+#[inline(always)]
 pub(crate) fn tells_threads() -> bool {
-    THREAD_POINTERS.load(Relaxed)
+    LIBC && THREAD_POINTERS.load(Relaxed)
 }
 
 /// The calling thread's pointer, for callers who know that [it tells threads apart](tells_threads).
@@ -61,7 +63,7 @@ pub(crate) fn thread_pointer() -> usize {
 /// The calling thread's pointer, or 0 where pointers do not tell threads apart.
 #[inline(always)]
 pub(crate) fn this_thread() -> usize {
-    if !THREAD_POINTERS.load(Relaxed) {
+    if !tells_threads() {
         return 0;
     }
     // SAFETY: set only if there is a libc.

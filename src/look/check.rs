@@ -133,7 +133,7 @@ fn constants_and_bits(slab: Slab) -> Result<(), Corruption> {
     let capacity = bytes / class.slot_size();
     ensure(bytes <= MAX_SLOTS * class.slot_size(), 6, start)?;
     ensure(slab.span().reciprocal() == class.reciprocal() && slab.capacity() == capacity, 6, start)?;
-    ensure(slab.sizes() == (class.slot_size(), class.slack_max()), 6, start)?;
+    ensure((slab.slot_size(), slab.slack_max()) == (class.slot_size(), class.slack_max()), 6, start)?;
     let mut live = 0;
     for (index, word) in slab.live().iter().map(crate::ground::shared::SharedBits::get).enumerate() {
         ensure(word & !slots_of_word(slab.opened(), index) == 0, 7, start)?;

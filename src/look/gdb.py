@@ -10,7 +10,7 @@ HMALLOC_FREE, HMALLOC_SLAB, HMALLOC_LARGE, HMALLOC_MOVING, HMALLOC_METADATA, HMA
 HMALLOC_WORD = 8
 HMALLOC_ORDER = ["little"]
 HMALLOC_NAMES = """lookup regions first world page base pages handles slots region_bytes region_start region_pages region_handles region_count
-    record start reciprocal sizes owner kind standing live prev next length chunks tiers tier_count thread task
+    record start reciprocal slot_size owner kind standing live prev next length chunks tiers tier_count thread task
     chunk_base chunk_origins chunk_words chunk_slots""".split()
 
 
@@ -44,7 +44,7 @@ class HmallocSpan:
         self.pages, self.kind = field("length", 4), field("kind", 1)
         if self.kind >= len(HMALLOC_KINDS):
             self.kind = HMALLOC_FOREIGN
-        self.reciprocal, self.slot = field("reciprocal", 4), field("sizes", 4) & 0xffff
+        self.reciprocal, self.slot = field("reciprocal", 4), field("slot_size", 2)
         self.owner, self.opened = field("owner", 2) & 0xff, field("standing", 2) & 0x1fff
         self.bytes = self.pages * heap.page
         self.end = self.start + self.bytes

@@ -12,7 +12,9 @@ use core::sync::atomic::{AtomicU32, AtomicUsize};
 
 /// A tier that a thread can own. It stays where it is; a thread that dies leaves it to the next.
 #[repr(C, align(128))]
-pub(crate) struct OwnTier {
+pub struct OwnTier {
+    /// First, so that an allocation finds a class by one addition.
+    tier: UnsafeCell<Tier>,
     pub(crate) lease: Lease,
     number: u16,
     /// The thread pointer of the owner, 0 if there is none, or [`BY_HANDLE`].
@@ -25,7 +27,12 @@ pub(crate) struct OwnTier {
     /// fork: so it does not go on now.
     parked: AtomicU32,
     pub(crate) others: Others,
-    tier: UnsafeCell<Tier>,
+}
+
+impl core::fmt::Debug for OwnTier {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("OwnTier").field("number", &self.number).finish_non_exhaustive()
+    }
 }
 
 /// Where a debugger finds the owner's `thread` and `task`.

@@ -25,9 +25,10 @@ pub(crate) struct Table {
 /// The entry at which a thread is looked for first.
 #[inline(always)]
 fn hash(thread: usize) -> usize {
-    // Fibonacci hashing: thread pointers differ by powers of two, above all.
-    const FACTOR: usize = 0x9e37_79b9_7f4a_7c15_u64.rotate_right(64 - usize::BITS) as usize | 1;
-    thread.wrapping_mul(FACTOR) >> (usize::BITS - ENTRIES_SHIFT)
+    // Fibonacci hashing: thread pointers differ by powers of two, above all. 32 bits are enough for that, and their
+    // multiplication holds the factor: one instruction less.
+    const FACTOR: u32 = 0x9e37_79b9;
+    ((thread as u32).wrapping_mul(FACTOR) >> (u32::BITS - ENTRIES_SHIFT)) as usize
 }
 
 impl Table {

@@ -140,6 +140,11 @@ impl World {
         self.company.get() != 0
     }
 
+    /// The tier that a thread has, if no second one ever had.
+    pub(crate) fn only_tier(&self) -> Option<&OwnTier> {
+        if self.has_company() { None } else { self.tier(1) }
+    }
+
     /// Whether somebody may look into an owner's inbox in its place, at this time: stopping the owner costs a barrier.
     pub(crate) fn may_look(&self, now: Option<u64>, every: usize) -> bool {
         let may = now.is_some_and(|now| (now as usize).wrapping_sub(self.looked.get()) >= every);

@@ -7,6 +7,7 @@ use crate::ground::header::{MAX_SLOTS, Place, Slab};
 use crate::ground::prefetch::prefetch;
 use crate::ground::shared::SharedBits;
 use crate::tier::others::Others;
+use crate::tier::slot::Slot;
 use core::ptr::NonNull;
 
 /// How much fresh memory a class opens at first, in bytes: mostly one kernel page.
@@ -61,6 +62,15 @@ pub(crate) struct Class {
     pub(crate) zeros: Zeros,
     /// The first of the listed slabs.
     pub(crate) listed: Option<Slab>,
+}
+
+/// A slot at hand that was chosen and not taken yet.
+#[derive(Clone, Copy)]
+pub(crate) struct Chosen {
+    pub(crate) slot: Slot,
+    /// Its number in the word.
+    number: u32,
+    pub(crate) address: usize,
 }
 
 /// What is known to be zero in a class's current slab, beyond what the slab's units say; and, in the bits above, how often
@@ -127,6 +137,11 @@ impl Class {
         *self = Self { guests: self.guests, ..Self::new() };
     }
 
+    /// Whether none of the slots that were opened in its current slab is free, and it has no other slab.
+    pub(crate) fn is_used_up(&self) -> bool {
+        self.word == 0 && self.listed.is_none() && self.slab.is_some_and(|slab| slab.next_free(0).is_none())
+    }
+
     /// Makes a slab, which is on no list, the current one.
     #[inline]
     pub(super) fn begin(&mut self, slab: Slab) {
@@ -136,7 +151,8 @@ impl Class {
     }
 
     /// A slot that was at hand, if there is one. It is live from now on.
-    #[inline(always)]
+    #[cfg_attr(feature = "speed", inline(always))]
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(crate) fn pop(&mut self) -> Option<NonNull<u8>> {
         if self.word == 0 {
             return None;
@@ -155,14 +171,49 @@ impl Class {
         Some(unsafe { NonNull::new_unchecked(core::ptr::with_exposed_provenance_mut(address)) })
     }
 
-    /// [`pop`](Self::pop), but any of the slots at hand: which, depends on `seed` and on which there are.
+    /// The number, in the word, of one of the slots at hand: it depends on `seed` and on which there are.
+    #[inline(always)]
+    fn any(&self, seed: u64) -> u32 {
+        let from = ((self.word ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58) as u32;
+        (self.word.rotate_right(from).trailing_zeros() + from) % u64::BITS
+    }
+
+    /// Any of the slots at hand, as `seed` says, to be [taken](Self::take_chosen).
+    #[inline(always)]
+    pub(crate) fn choose(&self, seed: u64) -> Option<Chosen> {
+        if self.word == 0 {
+            return None;
+        }
+        let (slab, number) = (self.slab?, self.any(seed));
+        let word = (self.live.addr() - slab.live().as_ptr().addr()) / size_of::<SharedBits>();
+        let address = self.base + number as usize * self.slot_size as usize;
+        Some(Chosen { slot: Slot::new(slab, word * 64 + number as usize), number, address })
+    }
+
+    /// Takes a slot that was just chosen, and fetches the next.
+    #[inline(always)]
+    pub(crate) fn take_chosen(&mut self, chosen: Chosen, seed: u64) {
+        self.take_number(chosen.number);
+        // All of it is going to be read.
+        let next = self.base + self.any(seed) as usize * self.slot_size as usize;
+        prefetch(next);
+        prefetch(next + 64);
+    }
+
+    /// [`pop`](Self::pop), but any of the slots at hand.
     #[inline]
     pub(crate) fn pop_any(&mut self, seed: u64) -> Option<NonNull<u8>> {
         if self.word == 0 {
             return None;
         }
-        let from = ((self.word ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58) as u32;
-        let number = (self.word.rotate_right(from).trailing_zeros() + from) % u64::BITS;
+        let number = self.any(seed);
+        self.take_number(number);
+        NonNull::new(core::ptr::with_exposed_provenance_mut(self.base + number as usize * self.slot_size as usize))
+    }
+
+    /// Takes the slot with a number in the word, which is there.
+    #[inline(always)]
+    fn take_number(&mut self, number: u32) {
         // SAFETY: I8: there are slots left, so this is a word of the current slab's header.
         let live = unsafe { &*self.live };
         live.set(live.get() | 1 << number);
@@ -170,13 +221,13 @@ impl Class {
         self.next_slot = self.first_slot(self.word);
         // Slots handed out need not lie below the next one any more, so an `unclaim` cannot tell what still reads as zero (I14).
         self.claimed_units = 0;
-        NonNull::new(core::ptr::with_exposed_provenance_mut(self.base + number as usize * self.slot_size as usize))
     }
 
     /// Address of the first slot in `word`. If there is none, some address that is not used.
     #[inline(always)]
     fn first_slot(&self, word: u64) -> usize {
-        self.base + first_bit(word) * self.slot_size as usize
+        // In 32 bits, which are enough: so the multiplication reads the size itself.
+        self.base + (first_bit(word) as u32).wrapping_mul(self.slot_size) as usize
     }
 }
 
@@ -185,14 +236,11 @@ impl Class {
 fn first_bit(word: u64) -> usize {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     {
-        let mut bit = 0_usize;
-        // SAFETY: no memory. Processors that do not know `tzcnt` run it as `bsf`, which leaves `bit` as it is if there is none.
-        // The compiler would have to test for that; two instructions less in each allocation.
-        unsafe {
-            core::arch::asm!("tzcnt {bit}, {word}", bit = inout(reg) bit, word = in(reg) word,
-                options(pure, nomem, nostack));
-        }
-        bit
+        let bit: u64;
+        // SAFETY: no memory. Processors that do not know `tzcnt` run it as `bsf`, which leaves the register as it is, so 0, if
+        // there is none. The compiler would have to test for that; three instructions less in each allocation.
+        unsafe { core::arch::asm!("tzcnt {bit}, {bit}", bit = inout(reg) word => bit, options(pure, nomem, nostack)) };
+        bit as usize
     }
     // With the last bit set, no test for zero is needed.
     #[cfg(not(all(target_arch = "x86_64", not(miri))))]

@@ -53,7 +53,7 @@ use crate::ground::contents::Unfilled;
 use crate::ground::header::{Place, Slab};
 use crate::ground::size_class::{CLASSES, MIN_ALIGN, SizeClass};
 use crate::kernel::brk::Brk;
-use class::{Class, Company};
+use class::{Class, Company, TOUCHED_BYTES};
 use core::alloc::Layout;
 use core::ptr::NonNull;
 use directory::Directory;
@@ -123,10 +123,13 @@ impl Tier {
     /// A slot that the class of `layout` has at hand: nearly every request is served so.
     #[inline(always)]
     pub(crate) fn allocate_common(&mut self, layout: Layout) -> Option<NonNull<u8>> {
-        if layout.align() > MIN_ALIGN {
-            return None;
-        }
-        self.pop(SizeClass::of_size(layout.size())?)
+        if layout.align() > MIN_ALIGN { None } else { self.pop_of_size(layout.size()) }
+    }
+
+    /// The same for a request of `size` bytes of the usual alignment.
+    #[inline(always)]
+    pub(crate) fn pop_of_size(&mut self, size: usize) -> Option<NonNull<u8>> {
+        self.pop(SizeClass::of_size(size)?)
     }
 
     /// A slot that the class has at hand, if there is one. It is live from now on.
@@ -139,6 +142,12 @@ impl Tier {
     #[inline(always)]
     pub(crate) fn pop_any(&mut self, size_class: SizeClass, seed: u64) -> Option<NonNull<u8>> {
         self.classes[size_class.index()].pop_any(seed)
+    }
+
+    /// The class of an index, in checked mode: slots are [chosen](Class::choose) there before they are taken.
+    #[inline(always)]
+    pub(crate) fn class(&mut self, size_class: SizeClass) -> &mut Class {
+        &mut self.classes[size_class.index()]
     }
 
     /// A slot of the next word of the class's current slab, where that is had shortly.
@@ -169,9 +178,17 @@ impl Tier {
         if guest { size_class.coarse() } else { size_class }
     }
 
-    fn is_guest(&self, size_class: SizeClass) -> bool {
+    /// Whether a request of `size_class`, which has no slot at hand, is a guest. A class that has had as many guests as fill
+    /// half a kernel page is no guest any more where its host would touch another one: slots of its own fill that better.
+    /// Nine blocks of 544 bytes, as nodes of a tree are, so take two kernel pages, and not three.
+    pub(crate) fn is_guest(&self, size_class: SizeClass) -> bool {
         let class = &self.classes[size_class.index()];
-        class.slab.is_none() && class.listed.is_none() && class.guests < GUESTS_MAX
+        if class.slab.is_some() || class.listed.is_some() || class.guests >= GUESTS_MAX {
+            return false;
+        }
+        let coarse = size_class.coarse();
+        let of_page = TOUCHED_BYTES / coarse.slot_size();
+        of_page < 2 || usize::from(class.guests) < of_page / 2 || !self.classes[coarse.index()].is_used_up()
     }
 
     /// The class whose next request without a slot at hand is a sample, if that is the one that serves a request of

@@ -1,11 +1,12 @@
 //! The next slots of a class, from the slabs that the tier has: the central part is not asked.
 
+use super::Tier;
 use super::shelf::relist_at;
-use super::{GUESTS_MAX, Tier};
 use crate::ground::header::{Place, Slab};
 use crate::ground::list;
 use crate::ground::page_map::Lookup;
 use crate::ground::size_class::SizeClass;
+use crate::kernel::parts::SPEED;
 use crate::tier::others::Others;
 use core::ptr::NonNull;
 
@@ -25,7 +26,7 @@ impl Tier {
         {
             return answer;
         }
-        if self.change_slab(size_class, lookup) {
+        if SPEED && self.change_slab(size_class, lookup) {
             return self.pop(size_class);
         }
         // If the slab was changed, the new one was swept, too.
@@ -37,8 +38,7 @@ impl Tier {
     /// swept in vain.
     #[inline]
     fn find_alone_slow(&mut self, size_class: SizeClass, lookup: &Lookup, swept: bool) -> Option<SizeClass> {
-        let class = &self.classes[size_class.index()];
-        let guest = class.slab.is_none() && class.listed.is_none() && class.guests < GUESTS_MAX;
+        let guest = self.is_guest(size_class);
         let host = if guest { size_class.coarse() } else { size_class };
         if self.is_sample_due(host) {
             return None;

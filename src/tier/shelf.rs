@@ -240,13 +240,15 @@ impl Tier {
     }
 
     /// [`list_with`](Self::list_with) for a slab of `capacity` slots.
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     fn list_one_of(&mut self, capacity: usize, slab: Slab, free: usize) {
         list::push(&mut self.classes[slab.size_class().index()].listed, slab, 9);
         slab.set_place(Place::Listed, capacity - free);
     }
 
     /// Takes the first slab off its class's list.
-    #[inline]
+    #[cfg_attr(feature = "speed", inline)]
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(super) fn unlist_first(&mut self, slab: Slab) {
         list::pop(&mut self.classes[slab.size_class().index()].listed, slab, 9);
     }

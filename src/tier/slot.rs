@@ -13,6 +13,7 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
+    #[inline]
     pub(crate) fn new(slab: Slab, number: usize) -> Self {
         debug_assert!(number < slab.capacity());
         Self { slab, number }
@@ -22,7 +23,8 @@ impl Slot {
     ///
     /// If the span is not a slab its reciprocal is 0, and nothing is below 0. An address in a slab's tail gives a
     /// number past the last slot, whose bit is clear (I7).
-    #[inline(always)]
+    #[cfg_attr(feature = "speed", inline(always))]
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(crate) fn live_at(span: Span, address: usize) -> Option<Self> {
         Seen::at(span, address).map(|seen| seen.slot)
     }
@@ -36,6 +38,7 @@ impl Slot {
     }
 
     /// Its number in the slab.
+    #[inline]
     pub(crate) fn number(self) -> usize {
         self.number
     }
@@ -93,9 +96,9 @@ impl Slab {
     /// Whether `layout` fits a slot at `address` and fills more than half of it, or slots are of the smallest class.
     #[inline(always)]
     pub(crate) fn fits_closely(self, address: usize, layout: Layout) -> bool {
-        let (slot_size, slack_max) = self.sizes();
-        let slack = slot_size.wrapping_sub(layout.size());
-        slack <= slack_max && (layout.align() <= MIN_ALIGN || address & (layout.align() - 1) == 0)
+        // In all bits: a size of 4 GiB and more is no slot's.
+        let slack = self.slot_size().wrapping_sub(layout.size());
+        slack <= self.slack_max() && (layout.align() <= MIN_ALIGN || address & (layout.align() - 1) == 0)
     }
 }
 
@@ -110,7 +113,7 @@ impl Seen {
     /// [`Slot::live_at`].
     #[inline(always)]
     pub(crate) fn at(span: Span, address: usize) -> Option<Self> {
-        let (offset, reciprocal) = (address.wrapping_sub(span.start()) as u64, span.reciprocal());
+        let (offset, reciprocal) = (span.offset_to(address) as u64, span.reciprocal());
         let product = offset.wrapping_mul(reciprocal.into());
         if product as u32 >= reciprocal {
             return None;

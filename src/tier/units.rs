@@ -91,7 +91,8 @@ impl Slab {
     }
 
     /// The first word from number `index` on with free slots among the opened ones, and these.
-    #[inline(always)]
+    #[cfg_attr(feature = "speed", inline(always))]
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(crate) fn next_free(self, index: usize) -> Option<(usize, u64)> {
         let (opened, mut index) = (self.opened().min(MAX_SLOTS), index);
         while index * 64 < opened {

@@ -3,12 +3,13 @@
 
 use super::Work;
 use crate::door::misuse::Misuse;
-use crate::door::validate::{Live, admit, admit_large, explain, wrong_layout};
-use crate::ground::company::{if_checked, if_threads};
+use crate::door::validate::{Live, admit, explain, wrong_layout};
+use crate::ground::company::{SAMPLES, if_checked, if_threads};
 use crate::ground::corrupt::corrupt;
 use crate::ground::header::{PAGE, Slab, Span};
 use crate::kernel::barrier;
 use crate::kernel::brk::Brk;
+use crate::kernel::parts::RETURNS;
 use crate::threads::World;
 use crate::threads::handlers::PutOff;
 use crate::tier::others::Outcome;
@@ -46,21 +47,6 @@ impl<B: Brk> Work<'_, B> {
         if self.free_live(live) { Ok(()) } else { Err(None) }
     }
 
-    /// [`free_fitting`](Self::free_fitting), but only a large block that `layout` mostly fills; else false.
-    #[inline(always)]
-    pub(crate) fn free_filled(&mut self, address: usize, layout: Layout) -> bool {
-        let Some(span) = admit_large(&self.spans.map, address) else { return false };
-        if self.world().is_some_and(|world| world.handlers.has_put_off()) {
-            return false;
-        }
-        let (bytes, size) = (span.bytes(), layout.size());
-        if size > bytes || size <= bytes / 2 || !address.is_multiple_of(layout.align()) {
-            return false;
-        }
-        self.free_large(span);
-        true
-    }
-
     pub(super) fn free_large(&mut self, span: Span) {
         if let Some(watch) = if_checked(self.spans.watch) {
             self.free_guard(watch.0.records(), span);
@@ -96,8 +82,10 @@ impl<B: Brk> Work<'_, B> {
                 true
             }
             Live::Sampled(span) => {
-                self.free_sampled(span);
-                true
+                if SAMPLES {
+                    self.free_sampled(span);
+                }
+                SAMPLES
             }
         }
     }
@@ -134,7 +122,9 @@ impl<B: Brk> Work<'_, B> {
 
     /// Returns what is due to the kernel after a span was freed: mostly nothing.
     pub(crate) fn return_due(&mut self, free: Span) {
-        if self.spans.is_return_due() {
+        if !RETURNS {
+            self.spans.lower_if_long();
+        } else if self.spans.is_return_due() {
             self.return_due_slow(free.start());
         }
     }
@@ -169,7 +159,10 @@ impl<B: Brk> Work<'_, B> {
 
     #[cold]
     #[inline(never)]
-    fn return_due_slow(&mut self, address: usize) {
+    pub(crate) fn return_due_slow(&mut self, address: usize) {
+        if !RETURNS {
+            return self.spans.lower_if_long();
+        }
         if let Some(plan) = self.spans.plan_return() {
             self.wants_rest = true;
             self.tier.detach_classes(self.spans);

@@ -14,7 +14,7 @@ use super::{Work, payload_of};
 use crate::central::relocate::{Content, room_to_grow};
 use crate::central::spans::OutOfMemory;
 use crate::door::validate::Live;
-use crate::ground::company::if_checked;
+use crate::ground::company::{SAMPLES, if_checked};
 use crate::ground::contents::Move;
 use crate::ground::header::{PAGE, Span, pages_of};
 use crate::ground::size_class::SizeClass;
@@ -63,9 +63,11 @@ impl<B: Brk> Work<'_, B> {
 
     fn resize_live(&mut self, live: Live, address: usize, new: Layout) -> Result<Begun, OutOfMemory> {
         let live = match live {
-            Live::Sampled(span) if span.is_sampled_whole() => {
+            Live::Sampled(span) if !SAMPLES || span.is_sampled_whole() => {
                 // A large one: it is freed and allocated anew, for the profile.
-                self.spans.unmake_sampled(span);
+                if SAMPLES {
+                    self.spans.unmake_sampled(span);
+                }
                 Live::Large(span)
             }
             Live::Sampled(span) => return self.resize_sampled(span, new).map(Begun::Done),

@@ -3,6 +3,7 @@
 
 use super::Work;
 use crate::central::spans::OutOfMemory;
+use crate::ground::company::SAMPLES;
 use crate::ground::header::{Shot, Span};
 use crate::ground::profiling::Unnamed;
 use crate::ground::sites::{Counted, UNKNOWN};
@@ -96,7 +97,7 @@ impl<B: Brk> Work<'_, B> {
     /// Counts the bytes of a large block that is handed out for a request of `request` bytes: it may be a sample.
     #[inline]
     pub(super) fn count_large(&mut self, span: Span, request: usize) {
-        if self.spans.profiling.is_some() {
+        if SAMPLES && self.spans.profiling.is_some() {
             self.count_large_slow(span, request);
         }
     }

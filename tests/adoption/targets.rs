@@ -58,6 +58,19 @@ fn the_heap_over_bytes_works_without_linux() {
     }
 }
 
+/// The same with all cargo features left out: what makes the heap small changes no answer.
+#[test]
+fn the_heap_without_its_cargo_features_works() {
+    let target = PORTABLE[2];
+    require_targets(&[target]);
+    let mut build = cargo(&repository("tests/portable"), "small");
+    build.args(["build", "--release", "--quiet", "--locked", "--bin", "portable", "--no-default-features"]);
+    build.env("RUSTFLAGS", "-Crelocation-model=static").args(["--target", target]);
+    succeed(&mut build);
+    let output = run(&mut command(directory("small").join(target).join("release/portable")));
+    assert!(output.status.success(), "{}", describe(&output));
+}
+
 /// Each line of the program that needs Linux is refused in words, and says what to do instead.
 #[test]
 fn what_needs_linux_says_so_elsewhere() {

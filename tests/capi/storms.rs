@@ -63,7 +63,7 @@ fn handlers_on_a_busy_machine() {
     let installed = Installed::new();
     let program = installed.compile_with_archive("cc", "handlers.c", &["-DFAMILY"]);
     let _load = Load::new();
-    for name in ["one_of_many_forks", "allocating_handlers_of_threads"].repeat(2) {
+    for name in ["one_of_many_forks", "allocating_handlers_of_threads"] {
         let output = run(command(&program).args([name, "2"]));
         assert!(output.status.success(), "{name}: {}", describe(&output));
     }

@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 use support::installed::{command, describe, run};
 use support::packages;
 use support::places::{repository, scratch};
+use support::rustup::require_targets;
 
 pub(crate) const MUSL: &str = "x86_64-unknown-linux-musl";
 
@@ -25,7 +26,7 @@ pub(crate) fn cargo(word: &str, kind: For) -> Command {
     let mut cargo = command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args([word, "--release", "--quiet", "--target-dir"]).arg(target(kind)).current_dir(package());
     if kind != For::Glibc {
-        require_target();
+        require_targets(&[MUSL]);
         cargo.args(["--target", MUSL]);
     }
     if kind == For::MuslDynamic {
@@ -49,12 +50,6 @@ fn rust_libraries() -> PathBuf {
     let output = run(command("rustc").args(["--print", "sysroot"]));
     let sysroot = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     Path::new(&sysroot).join("lib/rustlib").join(MUSL).join("lib")
-}
-
-fn require_target() {
-    let is_there = || rust_libraries().exists();
-    let installed = is_there() || (packages::succeeds("rustup", &["target", "add", MUSL]) && is_there());
-    assert!(installed, "Rust's library for {MUSL} is missing. Run `rustup target add {MUSL}` and the tests again");
 }
 
 /// A folder in which dynamic musl programs find what unwinds their stacks. Rust asks for a shared library that musl-gcc

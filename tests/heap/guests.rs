@@ -86,6 +86,25 @@ fn a_class_with_more_requests_gets_a_slab_of_its_own() {
     assert_eq!(guests(false), GUESTS);
 }
 
+/// A guest does not make its host touch another kernel page, if its class would fill a good part of one itself.
+#[test]
+fn a_class_with_half_a_page_of_guests_opens_a_page_of_its_own() {
+    let mut arena = Arena::new(4 * MIB);
+    let mut heap = Heap::new(arena.brk());
+    let slots = |heap: &mut EmulatedHeap<'_>, size: usize, count: usize| -> Vec<usize> {
+        let payloads: Vec<_> = (0..count).map(|_| get(heap, size).expect("room")).collect();
+        payloads.into_iter().map(|payload| usable(heap, payload)).collect()
+    };
+    // Four slots of 1024 bytes fill a kernel page of 4 KiB.
+    assert_eq!(slots(&mut heap, 544, 6), [1024, 1024, 1024, 1024, 576, 576]);
+    // One that has had fewer guests goes on, in the host's next page; so do all that come while that has room.
+    assert_eq!(slots(&mut heap, 700, 4), [1024; 4]);
+    assert_eq!(slots(&mut heap, 800, 8), [1024; 8]);
+    assert_eq!(slots(&mut heap, 700, 2), [704; 2]);
+    assert_eq!(slabs(&heap), [576, 704, 1024]);
+    assert_eq!(heap.check(), Ok(()));
+}
+
 #[test]
 fn a_class_that_fills_its_doubling_is_nobodys_guest() {
     let mut arena = Arena::new(12 * MIB);

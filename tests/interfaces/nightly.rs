@@ -2,16 +2,8 @@
 
 use std::fs;
 use support::installed::{command, describe, run};
-use support::packages;
 use support::places::{repository, scratch};
-
-/// A nightly compiler, installed if there is none.
-fn nightly() -> &'static str {
-    let is_there = || packages::succeeds("rustc", &["+nightly", "--version"]);
-    let installed = is_there() || (packages::succeeds("rustup", &["toolchain", "install", "nightly"]) && is_there());
-    assert!(installed, "a nightly compiler is missing. Run `rustup toolchain install nightly` and the tests again");
-    "+nightly"
-}
+use support::rustup::require_toolchain;
 
 #[test]
 fn collections_of_the_standard_library_live_in_a_heap() {
@@ -25,7 +17,7 @@ fn collections_of_the_standard_library_live_in_a_heap() {
     fs::write(package.join("Cargo.toml"), manifest).expect("a manifest");
     fs::copy(repository("Cargo.lock"), package.join("Cargo.lock")).expect("a lockfile");
     let mut cargo = command("cargo");
-    cargo.args([nightly(), "run", "--quiet", "--target-dir"]).arg(package.join("target"));
+    cargo.args([&require_toolchain("nightly"), "run", "--quiet", "--target-dir"]).arg(package.join("target"));
     cargo.env("RUSTFLAGS", "--cfg hmalloc_nightly").env_remove("RUSTUP_TOOLCHAIN");
     let output = run(cargo.current_dir(&package));
     assert!(output.status.success(), "{}", describe(&output));

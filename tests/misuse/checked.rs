@@ -128,6 +128,22 @@ fn a_write_into_a_freed_block_is_found() {
 }
 
 #[test]
+fn a_freed_block_that_was_written_to_is_met_by_its_own_thread() {
+    for heap in both() {
+        for size in [1, 24, 100, 1000] {
+            let blocks: Vec<_> = (0..40).map(|_| block(heap, size)).collect();
+            blocks.iter().for_each(|&block| free(heap, block, size).unwrap());
+            write(blocks[20], size as isize / 2);
+            // No other look at it than that before it is handed out.
+            let more: Vec<_> = (0..3000).map(|_| heap.allocate(layout(size)).expect("memory").as_ptr()).collect();
+            assert!(!more.contains(&blocks[20]) && more.contains(&blocks[21]), "{size}");
+            assert_eq!(heap.check_contents(), Ok(()), "it was told of");
+            more.into_iter().for_each(|block| free(heap, block, size).unwrap());
+        }
+    }
+}
+
+#[test]
 fn sizes_and_alignments_are_exact() {
     let heap = heap(Checks::new());
     for size in [1, 16, 31, 300, 5000, 70_000] {

@@ -21,13 +21,15 @@ fn the_table_has_every_class() {
 }
 
 /// Sizes that a caller may name for a block of `slot` bytes, and whether it can be that block's. In the smallest class
-/// every size up to the slot can; in others none of at most half of it.
+/// every size up to the slot can; in others none of at most half of it. All bits of a size count.
 fn edges(slot: usize) -> Vec<(usize, bool)> {
+    let longer = [16, usize::BITS / 2].map(|bits| (slot + (1 << bits), false));
     if slot == 16 {
-        return (0..=16).map(|size| (size, true)).chain([(17, false), (32, false)]).collect();
+        return (0..=16).map(|size| (size, true)).chain([(17, false), (32, false)]).chain(longer).collect();
     }
     let sizes = [(0, false), (1, false), (slot / 2 - 1, false), (slot / 2, false), (slot / 2 + 1, true)];
-    sizes.into_iter().chain([(slot - 1, true), (slot, true), (slot + 1, false), (2 * slot, false)]).collect()
+    let around = [(slot - 1, true), (slot, true), (slot + 1, false), (2 * slot, false)];
+    sizes.into_iter().chain(around).chain(longer).collect()
 }
 
 /// A block of exactly `slot` bytes: of the class' own, or a guest's.

@@ -1,6 +1,9 @@
 //! Small storms of the library's own tests under Miri, which sees data races, and has a store seen late or in another order
 //! where the language allows that. Each seed is another schedule, and other such choices. `HMALLOC_TEST_SEEDS` is how many.
 
+use crate::alone;
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::process::Command;
 use support::installed::{command, describe, run};
 use support::packages;
@@ -22,13 +25,19 @@ fn storms_by_many_seeds() {
     );
     let seeds: u32 = std::env::var("HMALLOC_TEST_SEEDS").map_or(2, |text| text.parse().expect("a number"));
     let flags = format!("-Zmiri-permissive-provenance -Zmiri-ignore-leaks -Zmiri-many-seeds=0..{seeds}");
+    let package = scratch("sanitized/interpreted");
+    fs::create_dir_all(&package).expect("a folder");
+    let manifest = alone() + "[dev-dependencies]\nlibc = \"0.2\"\n";
+    fs::write(package.join("Cargo.toml"), manifest).expect("a manifest");
+    for name in ["src", "README.md"] {
+        let _ = fs::remove_file(package.join(name));
+        symlink(repository(name), package.join(name)).expect("a link");
+    }
+    fs::copy(repository("Cargo.lock"), package.join("Cargo.lock")).expect("a lockfile");
     let mut cargo = command("cargo");
-    cargo
-        .args(["+nightly", "miri", "test", "--quiet", "--package", "hmalloc", "--lib", "--target-dir"])
-        .arg(scratch("miri"))
-        .arg("--");
+    cargo.args(["+nightly", "miri", "test", "--quiet", "--lib", "--target-dir"]).arg(scratch("miri")).arg("--");
     cargo.args(TESTS).env("MIRIFLAGS", flags).env_remove("RUSTUP_TOOLCHAIN");
-    let output = run(cargo.current_dir(repository("")));
+    let output = run(cargo.current_dir(&package));
     let said = String::from_utf8_lossy(&output.stdout);
     // Seeds run beside each other, and what they say is mixed.
     let passed = said.matches("2 passed; 0 failed").count();

@@ -1,8 +1,9 @@
 //! Storms under tools that see data races: ThreadSanitizer here, Miri in `interpreted.rs`.
 //!
 //! The sanitizer knows of each access by which the threads are ordered: it sees a race also where the processor did what was
-//! meant. The library and the standard library are built with instrumentation, by a nightly toolchain. What it does not know is
-//! a membarrier. It need not: each time when a revoker finds an owner at rest, or an owner finds its lease given back, one
+//! meant. The storm and the library are built with instrumentation, by a nightly toolchain. The standard library is not: of it
+//! the storm uses threads, whose start and end the sanitizer sees, and atomics, which are compiled into the storm. What it does
+//! not know is a membarrier. It need not: each time when a revoker finds an owner at rest, or an owner finds its lease given back, one
 //! of them has read what the other has released, and that it sees.
 //!
 //! Controls: a copy of the library in which one ordering is weaker must be found out.
@@ -16,8 +17,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use support::installed::{command, describe, run};
-use support::packages;
 use support::places::{repository, scratch};
+use support::rustup::require_toolchain;
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Operations of each of the storm's threads. `HMALLOC_TEST_STORM` is how many, for the library as it is.
@@ -35,28 +36,11 @@ const WEAKER: &[Weaker] = &[
     ),
     Weaker(
         "ground/lease.rs",
-        "pub(crate) fn leave(",
-        "self.state.store(self.state.load(Relaxed) & !BUSY, Release)",
-        "self.state.store(self.state.load(Relaxed) & !BUSY, Relaxed)",
+        "pub(crate) fn leave_as(",
+        "self.state.store(holder, Release)",
+        "self.state.store(holder, Relaxed)",
     ),
 ];
-
-/// The toolchain that can build an instrumented standard library, installed if it is not there.
-fn nightly() -> &'static str {
-    let has_source = || {
-        let output = Command::new("rustc").args(["+nightly", "--print", "sysroot"]).output();
-        let root = output.ok().filter(|output| output.status.success()).map(|output| output.stdout);
-        let root = root.map(|root| PathBuf::from(String::from_utf8_lossy(&root).trim()));
-        root.is_some_and(|root| root.join("lib/rustlib/src/rust/library/std/Cargo.toml").exists())
-    };
-    let toolchain = ["toolchain", "install", "nightly", "--profile", "minimal", "--component", "rust-src"];
-    assert!(
-        has_source() || packages::succeeds("rustup", &toolchain) && has_source(),
-        "the sources of a nightly standard library are missing. Install them (rustup toolchain install nightly --component \
-         rust-src) and run the tests again"
-    );
-    "+nightly"
-}
 
 /// Builds the storm on the library in a folder, in a package of its own beside it.
 fn build(library: &Path, name: &str) -> PathBuf {
@@ -71,23 +55,20 @@ fn build(library: &Path, name: &str) -> PathBuf {
     fs::copy(repository("Cargo.lock"), package.join("Cargo.lock")).expect("a lockfile");
     let built = scratch("sanitized/target");
     let mut cargo = command("cargo");
-    cargo
-        .args([
-            nightly(),
-            "build",
-            "--quiet",
-            "-Zbuild-std",
-            "-Zbuild-std-features=panic-unwind",
-            "--target",
-            TARGET,
-            "--target-dir",
-        ])
-        .arg(&built);
-    cargo.env("RUSTFLAGS", "-Zsanitizer=thread").env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
+    cargo.args([&require_toolchain("nightly"), "build", "--quiet", "--target", TARGET, "--target-dir"]).arg(&built);
+    cargo.env("RUSTFLAGS", "-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer");
+    cargo.env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
     cargo.env_remove("RUSTUP_TOOLCHAIN").env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only");
     let output = run(cargo.current_dir(&package));
     assert!(output.status.success(), "{}", describe(&output));
     built.join(TARGET).join("debug").join(name)
+}
+
+/// The library's manifest for a package outside of this workspace. What only its tests in other files depend on is not built.
+fn alone() -> String {
+    let manifest = fs::read_to_string(repository("Cargo.toml")).expect("a manifest");
+    let (library, _) = manifest.split_once("[dev-dependencies]").expect("what its tests depend on");
+    format!("{library}\n[workspace]\n")
 }
 
 /// A copy of the library in which an ordering is weaker.
@@ -98,9 +79,7 @@ fn weakened(number: usize, Weaker(file, behind, line, weaker): &Weaker) -> PathB
     let _ = fs::remove_dir_all(folder.join("src"));
     let copied = Command::new("cp").arg("-r").args([repository("src"), repository("README.md")]).arg(&folder).status();
     assert!(copied.expect("cp").success());
-    let manifest = "[package]\nname = \"hmalloc\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\
-                    [features]\ndefault = [\"threads\"]\nthreads = []\nstages = []\n\
-                    [dependencies]\nsyscalls = { version = \"0.8.1\", default-features = false }\n";
+    let manifest = alone();
     fs::write(folder.join("Cargo.toml"), manifest).expect("a manifest");
     let path = folder.join("src").join(file);
     let text = fs::read_to_string(&path).expect("a source file");

@@ -3,7 +3,7 @@
 //!
 //!     storm OPERATIONS
 //!
-//! It is built by `main.rs` beside it, with instrumented libraries, and prints `survived` at its end.
+//! It is built by `main.rs` beside it, with an instrumented heap, and prints `survived` at its end.
 
 use hmalloc::Hmalloc;
 use std::alloc::{GlobalAlloc, Layout};

@@ -2,7 +2,8 @@
 
 use std::hint::{black_box, spin_loop};
 use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::{AcqRel, Acquire};
+use std::sync::atomic::Ordering::{Acquire, SeqCst};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use support::calls::KIB;
 use support::child::Ended;
 
@@ -55,26 +56,55 @@ pub(crate) fn resident() -> usize {
 pub(crate) struct Meeting {
     parties: usize,
     arrived: AtomicUsize,
+    /// How many wait asleep.
+    asleep: AtomicUsize,
+    bed: Mutex<()>,
+    bell: Condvar,
 }
+
+/// For how long a thread waits awake: some hundred times what a round of a race takes.
+const AWAKE: usize = 500;
 
 impl Meeting {
     pub(crate) const fn of(parties: usize) -> Self {
-        Self { parties, arrived: AtomicUsize::new(0) }
+        let [arrived, asleep] = [const { AtomicUsize::new(0) }; 2];
+        Self { parties, arrived, asleep, bed: Mutex::new(()), bell: Condvar::new() }
     }
 
-    /// Returns when all have come for the `round`th time, counted from 0. They spin, for a thread that sleeps goes on late.
+    /// Returns when all have come for the `round`th time, counted from 0. They spin, for a thread that sleeps goes on late. Who
+    /// waits long does sleep: one of them has no processor, and one that yields its own goes on waiting behind all others
+    /// that want it, while one that is woken soon runs.
     pub(crate) fn meet(&self, round: usize) {
-        self.arrived.fetch_add(1, AcqRel);
-        for spin in 1.. {
-            if self.arrived.load(Acquire) >= (round + 1) * self.parties {
+        let all = (round + 1) * self.parties;
+        if self.arrived.fetch_add(1, SeqCst) + 1 >= all {
+            if self.asleep.load(SeqCst) > 0 {
+                drop(self.bed());
+                self.bell.notify_all();
+            }
+            return;
+        }
+        for _ in 0..AWAKE {
+            if self.arrived.load(Acquire) >= all {
                 return;
             }
             spin_loop();
-            // The other may be waiting for this processor.
-            if spin % 500 == 0 {
-                std::thread::yield_now();
-            }
         }
+        self.sleep(all);
+    }
+
+    #[cold]
+    fn sleep(&self, all: usize) {
+        let mut bed = self.bed();
+        // Who comes last sees this, or is counted when `arrived` is read.
+        self.asleep.fetch_add(1, SeqCst);
+        while self.arrived.load(SeqCst) < all {
+            bed = self.bell.wait(bed).expect("no thread panics in bed");
+        }
+        self.asleep.fetch_sub(1, SeqCst);
+    }
+
+    fn bed(&self) -> MutexGuard<'_, ()> {
+        self.bed.lock().expect("no thread panics in bed")
     }
 }
 

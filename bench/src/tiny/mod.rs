@@ -11,20 +11,23 @@ use memory::{Pages, Stopped};
 use std::path::PathBuf;
 
 /// The allocators, as features of the package in `tiny/`. The others are compared with the first.
-const ALLOCATORS: [&str; 8] = [
+const ALLOCATORS: [&str; 10] = [
     "bump",
     "hmalloc",
     "hmalloc-turns",
     "hmalloc-alone",
+    "hmalloc-small",
+    "hmalloc-smallest",
     "rustix-dlmalloc",
     "picoalloc",
     "talc",
     "linked_list_allocator",
 ];
 
-/// What hmalloc may cost such a program.
+/// What hmalloc may cost such a program. Bytes are those of the build that is optimized for size.
 const HEAP_PAGES_MAX: u64 = 8;
-const BYTES_MAX: u64 = 12 << 10;
+const BYTES_MAX: u64 = 16 << 10;
+const FOR_SIZE: usize = 1;
 
 /// Ways to build the program: a name for the table, further features, and the optimization level.
 const BUILDS: [(&str, &str, &str); 3] =
@@ -117,8 +120,8 @@ fn over(value: u64, reference: u64) -> String {
 fn print_targets(rows: &[Row]) {
     let judge = |met: bool| if met { "met" } else { "missed" };
     for Row { name, bytes, live, .. } in rows.iter().filter(|row| row.name.starts_with("hmalloc")) {
-        let (pages, bytes) = (live.heap + live.mapped, bytes[0].saturating_sub(rows[0].bytes[0]));
+        let (pages, bytes) = (live.heap + live.mapped, bytes[FOR_SIZE].saturating_sub(rows[0].bytes[FOR_SIZE]));
         println!("{name}: {pages} pages of heap, at most {HEAP_PAGES_MAX}: {}", judge(pages <= HEAP_PAGES_MAX));
-        println!("{name}: adds {bytes} bytes, at most {BYTES_MAX}: {}", judge(bytes <= BYTES_MAX));
+        println!("{name}: adds {bytes} bytes at opt-level s, at most {BYTES_MAX}: {}", judge(bytes <= BYTES_MAX));
     }
 }

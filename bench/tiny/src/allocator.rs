@@ -60,12 +60,12 @@ mod bump {
     pub(crate) fn prepare() {}
 }
 
-#[cfg(any(feature = "hmalloc", feature = "hmalloc-turns"))]
+#[cfg(any(feature = "hmalloc", feature = "hmalloc-turns", feature = "hmalloc-small"))]
 #[global_allocator]
 static HEAP: hmalloc::Hmalloc = hmalloc::Hmalloc::new();
 
 // SAFETY: this program starts no threads and handles no signals.
-#[cfg(feature = "hmalloc-alone")]
+#[cfg(any(feature = "hmalloc-alone", feature = "hmalloc-smallest"))]
 #[global_allocator]
 static HEAP: hmalloc::Hmalloc<hmalloc::SingleThreaded> = unsafe { hmalloc::Hmalloc::single_threaded() };
 

@@ -3,6 +3,7 @@
 use crate::central::spans::Spans;
 use crate::ground::header::{PAGE, Span};
 use crate::kernel::brk::Brk;
+use crate::kernel::parts::RETURNS;
 
 /// Bytes of a huge page on most architectures. Where huge pages differ, this is just another step.
 pub(crate) const HUGE: usize = 2 << 20;
@@ -104,6 +105,6 @@ impl<B: Brk> Spans<B> {
     /// never be touched in most of its pages.
     pub(super) fn grows_by_huge_pages(&self, pages: usize) -> bool {
         let heap_pages = self.heap_pages();
-        heap_pages >= HUGE_FROM && self.counters.slab_pages > heap_pages / 2 && pages < HUGE / PAGE
+        RETURNS && heap_pages >= HUGE_FROM && self.counters.slab_pages > heap_pages / 2 && pages < HUGE / PAGE
     }
 }

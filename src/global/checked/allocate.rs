@@ -30,18 +30,19 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         if !checked.found.is_quiet() {
             return self.checked_allocate_noting(checked, layout, zeroed);
         }
-        let size = layout.size();
-        // One byte more, so that there is always one behind the block.
-        let class =
-            if layout.align() > MIN_ALIGN || size == 0 { None } else { SizeClass::of_size(size.wrapping_add(1)) };
-        let mut wish = Wish::new(layout, zeroed);
-        match class.and_then(|class| self.slot_at_hand(checked, class, &mut wish)) {
-            Some((payload, Settled::Ready)) => Ok(payload),
-            Some((_, Settled::Damaged(misuse))) => {
-                self.report_found("malloc", &misuse);
-                self.checked_allocate_slow(checked, wish)
-            }
-            _ => self.checked_allocate_slow(checked, wish),
+        self.checked_allocate_quietly(checked, layout, zeroed)
+    }
+
+    #[inline(always)]
+    pub(super) fn checked_allocate_quietly(
+        &self,
+        checked: &'static Checked,
+        layout: Layout,
+        zeroed: bool,
+    ) -> Result<NonNull<u8>, OutOfMemory> {
+        match self.allocate_common(checked, layout, zeroed) {
+            Some(payload) => Ok(payload),
+            None => self.checked_allocate_slow(checked, Wish::new(layout, zeroed)),
         }
     }
 
@@ -71,7 +72,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     fn slot_at_hand(&self, checked: &Checked, class: SizeClass, wish: &mut Wish) -> Option<(NonNull<u8>, Settled)> {
         let mut mine = self.enter_checked()?;
         wish.thread = mine.task();
-        let Some(payload) = mine.tier().pop_any(class, checked.secret.0) else {
+        let Some(payload) = mine.tier(self).pop_any(class, checked.secret.0) else {
             mine.leave();
             return None;
         };
@@ -117,7 +118,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     fn slot_of_own(&self, checked: &Checked, class: SizeClass, wish: &mut Wish) -> Option<(NonNull<u8>, Settled)> {
         let mut mine = self.enter_checked()?;
         wish.thread = mine.task();
-        let tier = mine.tier();
+        let tier = mine.tier(self);
         let payload = tier.find_alone(class, self.lookup()).and_then(|class| tier.pop_any(class, checked.secret.0));
         let slot = payload.and_then(|payload| admit_slot(self.lookup(), payload.addr().get()));
         let settled = match (payload, slot) {

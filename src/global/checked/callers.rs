@@ -3,7 +3,6 @@
 //! Stacks are looked at outside of any turn or lease: an unwinder may take a libc's locks, and allocate. The number of a free's stack
 //! is written by the thread that has claimed the block, before others can have it; that of an allocation by the block's new holder.
 
-use super::settle::Wish;
 use super::{Freed, Hmalloc, Place};
 use crate::central::spans::OutOfMemory;
 use crate::checked::Checked;
@@ -62,7 +61,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         zeroed: bool,
     ) -> Result<NonNull<u8>, OutOfMemory> {
         self.report_retired(checked);
-        let payload = self.checked_allocate_slow(checked, Wish::new(layout, zeroed))?;
+        let payload = self.checked_allocate_quietly(checked, layout, zeroed)?;
         if checked.checks.notes_callers() {
             let At(stack) = At::here();
             let place = self.place_at(checked, payload.addr().get());

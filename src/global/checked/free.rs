@@ -30,10 +30,13 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         if !checked.found.is_quiet() {
             return self.checked_free_noting(checked, address, layout);
         }
+        if self.free_common(checked, address, layout) {
+            return Freed::Done;
+        }
         self.checked_free_quietly(checked, address, layout, ())
     }
 
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn checked_free_quietly<N: Note>(
         &self,
         checked: &Checked,

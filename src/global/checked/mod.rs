@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`allocate`] | a block, verified and with its record |
 //! | [`settle`] | making a slot that was handed out that block's |
+//! | [`common`] | both calls, where nothing is wrong or out of the ordinary |
 //! | [`callers`] | where blocks are allocated and freed, if that is asked for |
 //! | [`free`] | verifying a block, filling it, freeing it |
 //! | [`resize`] | the same for a block that stays or moves; its exact size |
@@ -19,6 +20,7 @@
 mod allocate;
 mod blame;
 mod callers;
+mod common;
 #[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
 pub(super) mod death;
 mod free;
@@ -108,26 +110,31 @@ fn wrong_layout(address: usize, size: usize) -> Misuse {
 /// byte before its last.
 #[inline(always)]
 fn damage_before(checked: &Checked, place: Place<'_>, known: Known) -> Option<Misuse> {
-    let before = place.before?.load();
-    let (start, end) = (place.room.start - place.room.bytes, place.room.start);
-    let word = checked.secret.word(start);
-    let near = match before.state {
-        State::Empty | State::Damaged => return None,
-        State::Edge if place.owned => NEAR,
-        // What a free block holds is that one's. Another thread may be at work there: the last byte stays what it is.
-        _ => 1,
-    };
-    let intact = if near == 1 {
-        // SAFETY: the last byte is filled whatever the slot's state is, and no caller's.
-        unsafe { is_last_intact(start, end - start, word) }
-    } else {
-        // SAFETY: filled, as its record says; and what is free there stays free, as the caller alone hands it out.
-        unsafe { is_intact(start, end - near - start, end - start, word) }
-    };
-    if intact {
+    let record = place.before?;
+    // SAFETY: the slot before has this record.
+    if unsafe { is_end_intact(checked, record, place.room, place.owned) } {
         return None;
     }
-    blame::explain_before(checked, place, known, before)
+    blame::explain_before(checked, place, known, record.load())
+}
+
+/// Whether the slot before a block, of which `record` is, ends as it should. `owned` says that the caller alone hands it out.
+///
+/// # Safety
+///
+/// There is a slot before the room, with this record.
+#[inline(always)]
+unsafe fn is_end_intact(checked: &Checked, record: &Record, behind: Room, owned: bool) -> bool {
+    let start = behind.start - behind.bytes;
+    let word = checked.secret.word(start);
+    match record.state() {
+        State::Empty | State::Damaged => true,
+        // SAFETY: filled, as its record says; and what is free there stays free, as the caller alone hands it out.
+        State::Edge if owned => unsafe { is_intact(start, behind.bytes - NEAR, behind.bytes, word) },
+        // What a free block holds is that one's. Another thread may be at work there: the last byte stays what it is.
+        // SAFETY: the last byte is filled whatever the slot's state is, and no caller's.
+        _ => unsafe { is_last_intact(start, behind.bytes, word) },
+    }
 }
 
 impl<L: Lock, B: Brk> Hmalloc<L, B> {

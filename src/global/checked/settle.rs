@@ -74,11 +74,19 @@ pub(super) fn settle(checked: &Checked, slot: Slot, payload: NonNull<u8>, wish: 
         }
         return Settled::First;
     }
-    enter(checked, place, known, wish);
-    if owned && let Some(before) = place.before.filter(|record| record.is_empty()) {
-        fill_before(checked, slot, room, before);
-    }
+    begin(checked, slot, place, known, wish);
     Settled::Ready
+}
+
+/// Enters a block in a slot that was `known`, and intact.
+#[inline]
+pub(super) fn begin(checked: &Checked, slot: Slot, place: Place<'_>, known: Known, wish: Wish) {
+    enter(checked, place, known, wish);
+    if place.owned
+        && let Some(before) = place.before.filter(|record| record.is_empty())
+    {
+        fill_before(checked, slot, place.room, before);
+    }
 }
 
 /// Takes a slot out of use whose filling has changed.

@@ -1,7 +1,7 @@
 //! Access for tests that break things: every field of all groups.
 
 use super::record::{Kind, Place, Slab, Span, Standing};
-use crate::ground::shared::{SharedU32, SharedUsize};
+use crate::ground::shared::{SharedU16, SharedU32, SharedUsize};
 use core::cell::Cell;
 
 /// The cells of a record.
@@ -9,7 +9,8 @@ use core::cell::Cell;
 pub(crate) struct Fields<'a> {
     pub(crate) start: &'a SharedUsize,
     pub(crate) reciprocal: &'a SharedU32,
-    pub(crate) sizes: &'a SharedU32,
+    pub(crate) slot_size: &'a SharedU16,
+    pub(crate) slack_max: &'a SharedU16,
     pub(crate) pages: &'a SharedU32,
     pub(crate) dirty: &'a Cell<u32>,
 }
@@ -20,7 +21,8 @@ impl Span {
         Fields {
             start: &record.shared.start,
             reciprocal: &record.shared.reciprocal,
-            sizes: &record.shared.sizes,
+            slot_size: &record.shared.slot_size,
+            slack_max: &record.shared.slack_max,
             pages: &record.central.pages,
             dirty: &pages.dirty,
         }

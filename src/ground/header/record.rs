@@ -36,9 +36,10 @@ pub(super) struct Shared {
     /// [`SizeClass::reciprocal`](crate::ground::size_class::SizeClass::reciprocal) in a slab; otherwise 0, so that no
     /// offset passes the test for a slot (I13).
     pub(super) reciprocal: SharedU32,
-    /// In a slab: bytes in a slot (I6), and in the upper half how much larger than its request a slot may be for a layout to
-    /// be accepted without a further check.
-    pub(super) sizes: SharedU32,
+    /// In a slab: bytes in a slot (I6).
+    pub(super) slot_size: SharedU16,
+    /// In a slab: how much larger than its request a slot may be for a layout to be accepted without a further check.
+    pub(super) slack_max: SharedU16,
 }
 
 /// What changes more often than [`Shared`], and is small.
@@ -138,13 +139,13 @@ const _: () = {
     assert!(size_of::<Owner>() == size_of::<Others>(), "neither is longer than the other");
 };
 
-/// Where a debugger finds what a record holds: its size, then `start`, `reciprocal`, `sizes`, `owner`, `kind`, `standing`,
-/// `live`, `prev`, `next` and `pages`.
+/// Where a debugger finds what a record holds: its size, then `start`, `reciprocal`, `slot_size`, `owner`, `kind`,
+/// `standing`, `live`, `prev`, `next` and `pages`.
 pub(crate) const RECORD_OFFSETS: [usize; 11] = [
     size_of::<Header>(),
     offset_of!(Header, shared.start),
     offset_of!(Header, shared.reciprocal),
-    offset_of!(Header, shared.sizes),
+    offset_of!(Header, shared.slot_size),
     offset_of!(Header, state.owner),
     offset_of!(Header, state.kind),
     offset_of!(Header, state.standing),

@@ -2,6 +2,7 @@
 
 use super::page::PAGE;
 use super::record::{Kind, Others, Sample, Span};
+use crate::ground::company::SAMPLES;
 use crate::ground::sites::Counted;
 
 /// The profile counts the block.
@@ -49,7 +50,7 @@ impl Span {
     /// Whether this is the span of a sampled block.
     #[inline]
     pub(crate) fn is_sampled(self) -> bool {
-        self.is(Kind::Sampled)
+        SAMPLES && self.is(Kind::Sampled)
     }
 
     /// Whether a sampled block is all of its span, so that this is as good as a large block's.

@@ -7,6 +7,8 @@ use crate::ground::freed::SLOTS_OF_LINE;
 use crate::ground::list::{Linked, Links};
 use crate::ground::shared::SharedBits;
 use crate::ground::units::units_of_bytes;
+use crate::kernel::parts::RETURNS;
+use core::mem::offset_of;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// In an owner's word, above the owner's number: in which lines of freed words other threads may have freed slots.
@@ -33,7 +35,8 @@ impl Span {
         self.is(Kind::Slab).then_some(Slab(self))
     }
 
-    /// The slab that this span is. The caller tests its [reciprocal](Self::reciprocal) to know that it is one.
+    /// The slab that this span is. The caller tests its [reciprocal](Self::reciprocal) to know that it is one, and what it read of
+    /// it until then means nothing if it is none.
     #[inline(always)]
     pub(crate) fn as_slab_by_reciprocal(self) -> Slab {
         Slab(self)
@@ -55,7 +58,8 @@ impl Span {
         state.owner.store(owner, Relaxed);
         state.kind.set(Kind::Slab as u8);
         central.zero_units.set(zero_units);
-        shared.sizes.set(u32::from(shape.slot_size) | u32::from(shape.slack_max) << 16);
+        shared.slot_size.set(shape.slot_size);
+        shared.slack_max.set(shape.slack_max);
         // Last: from now on its addresses are accepted as slots. Partner: `reciprocal`.
         shared.reciprocal.publish(shape.reciprocal);
         slab
@@ -171,15 +175,13 @@ impl Slab {
     /// Bytes in a slot.
     #[inline(always)]
     pub(crate) fn slot_size(self) -> usize {
-        self.sizes().0
+        self.0.half_word::<{ offset_of!(Header, shared.slot_size) }>()
     }
 
-    /// Bytes in a slot, and how much larger than its request a slot may be for a layout to be accepted without a further
-    /// check.
+    /// How much larger than its request a slot may be for a layout to be accepted without a further check.
     #[inline(always)]
-    pub(crate) fn sizes(self) -> (usize, usize) {
-        let sizes = self.0.record().shared.sizes.get();
-        ((sizes & 0xffff) as usize, (sizes >> 16) as usize)
+    pub(crate) fn slack_max(self) -> usize {
+        self.0.half_word::<{ offset_of!(Header, shared.slack_max) }>()
     }
 
     /// How many slots there are: as many as fit.
@@ -268,7 +270,7 @@ impl Slab {
     /// Which units are known to read as zero (I14), one bit each.
     #[inline(always)]
     pub(crate) fn zero_units(self) -> u32 {
-        self.0.record().central.zero_units.get()
+        if RETURNS { self.0.record().central.zero_units.get() } else { 0 }
     }
 
     /// Notes that units read as zero.

@@ -3,7 +3,10 @@
 use super::page::PAGE;
 use super::record::{Central, Header, Kind, Others, Pages, Span};
 use crate::ground::list::{Linked, Links};
+#[cfg(not(all(target_arch = "x86_64", not(miri))))]
+use crate::ground::shared::SharedU16;
 use crate::ground::shared::SharedU32;
+use crate::kernel::parts::RETURNS;
 use core::cell::Cell;
 use core::ptr::NonNull;
 
@@ -64,8 +67,30 @@ impl Span {
         unsafe { self.0.as_ref() }
     }
 
+    /// The 16 bits at this place of the record, which are one of its fields. Compilers load those of an atomic first, and widen them
+    /// then; x86_64 does that in one instruction.
+    #[inline(always)]
+    pub(super) fn half_word<const PLACE: usize>(self) -> usize {
+        const { assert!(PLACE.is_multiple_of(2) && PLACE + 2 <= size_of::<Header>()) };
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        {
+            let number: usize;
+            // SAFETY: I2: the record is there. It is read as by a relaxed load, and the upper part of the register becomes zero.
+            unsafe {
+                core::arch::asm!("movzx {number:e}, word ptr [{record} + {place}]", number = lateout(reg) number,
+                    record = in(reg) self.0.as_ptr(), place = const PLACE,
+                    options(pure, readonly, nostack, preserves_flags));
+            }
+            number
+        }
+        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+        // SAFETY: I2: the record is there, and its fields of this length that several threads read are atomics.
+        unsafe { &*self.0.as_ptr().byte_add(PLACE).cast::<SharedU16>() }.get().into()
+    }
+
     /// Writes a fresh header over whatever the record held. If the span is free, its last `zero_pages` pages hold no
     /// kernel memory, and none is noted as dirty.
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(crate) fn init(self, kind: Kind, start: usize, pages: usize, zero_pages: usize) {
         debug_assert!(start.is_multiple_of(PAGE) && zero_pages <= pages && kind != Kind::Slab);
         let record = self.0.as_ptr();
@@ -79,6 +104,20 @@ impl Span {
             Pages::at(record).write(Pages::new(zero_pages));
             (&raw mut (*record).central).write(Central::new(pages));
         }
+    }
+
+    /// [`init`](Self::init) for a free span all of whose pages are dirty. Its links, in the list of spans and in the index, are
+    /// written next, by the caller.
+    #[inline(always)]
+    pub(crate) fn init_dirty(self, start: usize, pages: usize) {
+        debug_assert!(start.is_multiple_of(PAGE) && pages > 0);
+        let Header { shared, state, central, .. } = self.record();
+        shared.reciprocal.set(0);
+        shared.start.set(start);
+        state.kind.set(Kind::Free as u8);
+        central.pages.set(pages as u32);
+        central.zero_units.set(0);
+        self.set_known(0, pages, 0);
     }
 
     /// Writes a [mark](crate::ground::page_map::PageMap::mark) into the record of a page that is no span's first.
@@ -103,6 +142,12 @@ impl Span {
     #[inline(always)]
     pub(crate) fn start(self) -> usize {
         self.record().shared.start.get()
+    }
+
+    /// Bytes from the span's first one to `address`.
+    #[inline(always)]
+    pub(crate) fn offset_to(self, address: usize) -> usize {
+        self.record().shared.start.taken_from(address)
     }
 
     /// The factor that turns an offset into the number of a slot; 0 unless the span is a slab. Who sees that of a slab sees what
@@ -212,25 +257,27 @@ impl Span {
     /// How many pages of a free span may hold kernel memory: used before, and not returned since.
     #[inline]
     pub(crate) fn dirty_pages(self) -> usize {
-        self.span_pages().dirty.get() as usize
+        if RETURNS { self.span_pages().dirty.get() as usize } else { self.page_count() }
     }
 
     /// How many pages at the start of a free span hold no kernel memory; 0 if none of its pages does.
     #[inline]
     pub(crate) fn zero_front(self) -> usize {
-        self.span_pages().zero_front.get() as usize
+        if RETURNS { self.span_pages().zero_front.get() as usize } else { 0 }
     }
 
     /// How many pages at the span's end read as zero, or did so when the span was last free.
     #[inline]
     pub(crate) fn zero_end(self) -> usize {
-        self.span_pages().zero_end.get() as usize
+        if RETURNS { self.span_pages().zero_end.get() as usize } else { 0 }
     }
 
     /// Notes how many pages at the span's end read as zero.
     #[inline]
     pub(crate) fn set_zero_end(self, pages: usize) {
-        self.span_pages().zero_end.set(pages as u32);
+        if RETURNS {
+            self.span_pages().zero_end.set(pages as u32);
+        }
     }
 
     /// Notes how many pages at a free span's start and at its end read as zero, and how many others may hold kernel
@@ -238,6 +285,9 @@ impl Span {
     #[inline]
     pub(crate) fn set_known(self, front: usize, dirty: usize, end: usize) {
         debug_assert!(self.is(Kind::Free));
+        if !RETURNS {
+            return;
+        }
         let pages = self.span_pages();
         pages.zero_front.set(front as u32);
         pages.dirty.set(dirty as u32);

@@ -2,6 +2,7 @@
 
 use super::PageMap;
 use crate::ground::header::{PAGE, PAGE_SHIFT, Span};
+use crate::kernel::parts::SPEED;
 
 /// Within so many pages a span's first one is looked for, page by page; a longer span is marked.
 const NEAR: usize = 256;
@@ -16,6 +17,9 @@ impl PageMap {
         let page = address & !(PAGE - 1);
         // The heap and each region start with a span, so this ends there at the latest.
         let mut down = (0..).map_while(|pages: usize| page.checked_sub(pages * PAGE));
+        if !SPEED {
+            return down.find_map(|page| self.find(page));
+        }
         let near = down.by_ref().take(NEAR).find_map(|page| self.find(page));
         near.or_else(|| self.find_marked(page)).or_else(|| down.find_map(|page| self.find(page)))
     }
@@ -38,7 +42,7 @@ impl PageMap {
     /// [`mark`](Self::mark) for a span of `pages` pages.
     #[inline]
     pub(crate) fn mark_pages(&self, span: Span, pages: usize) {
-        if pages >= NEAR {
+        if SPEED && pages >= NEAR {
             self.mark_long(span);
         }
     }

@@ -5,6 +5,7 @@ use crate::ground::aside::Aside;
 use crate::ground::header::PAGE;
 use crate::ground::leaf::{Below, Leaf};
 use crate::kernel::brk::{Brk, Refused};
+use crate::kernel::parts::MAPPINGS;
 use core::ops::Range;
 
 /// The first leaf that lies aside where the heap grows for a block at its end, and otherwise.
@@ -32,7 +33,7 @@ impl PageMap {
     /// The first leaf that is to lie aside when the heap grows to `pages` pages or more, for a block at its end or not.
     /// Where leaves lie there already, later ones do, too. While the leaves that stand suffice, nothing changes.
     pub(crate) fn first_aside(&mut self, pages: usize, behind: bool, brk: &mut impl Brk) -> usize {
-        if self.is_aside_in_use() || self.served_beyond(0, NONE_ASIDE) >= pages {
+        if !MAPPINGS || self.is_aside_in_use() || self.served_beyond(0, NONE_ASIDE) >= pages {
             return self.aside_from();
         }
         if self.aside.is_none() {
@@ -58,8 +59,14 @@ impl PageMap {
         Some(missing)
     }
 
+    /// The room for leaves aside, if there is one.
+    #[inline(always)]
+    fn aside(&self) -> Option<Aside> {
+        if MAPPINGS { self.aside } else { None }
+    }
+
     fn room_aside(&self) -> usize {
-        self.aside.map_or(0, |aside| aside.capacity())
+        self.aside().map_or(0, |aside| aside.capacity())
     }
 
     /// Pages that can be taken in beyond page number `from` without new metadata below the break: by the leaves that
@@ -81,7 +88,7 @@ impl PageMap {
 
     /// Whether the array aside is in use, and leaves lie aside from some number on, as soon as there are so many.
     pub(super) fn is_aside_in_use(&self) -> bool {
-        self.aside_from() < NONE_ASIDE
+        MAPPINGS && self.aside_from() < NONE_ASIDE
     }
 
     /// Pages whose records may lie aside: all, or none if no leaf does.
@@ -104,7 +111,7 @@ impl PageMap {
         brk: &mut B,
         raise: impl FnOnce(&mut B) -> Result<(), Refused>,
     ) -> Result<(), Refused> {
-        if aside_from >= LEAVES || !self.is_aside_in_use() && pages <= pages_of(aside_from).start {
+        if !MAPPINGS || aside_from >= LEAVES || !self.is_aside_in_use() && pages <= pages_of(aside_from).start {
             return raise(brk);
         }
         let aside = self.aside.as_mut().ok_or(Refused)?;
@@ -125,7 +132,7 @@ impl PageMap {
     /// Returns what is mapped aside and serves no page, but for a little. If no leaf lies there and `unused` says so, all of it
     /// is returned: the array in use is then that of the last leaf in line. Returns how many bytes that was.
     pub(crate) fn return_aside(&mut self, unused: bool, brk: &mut impl Brk) -> usize {
-        let Some(mut aside) = self.aside else { return 0 };
+        let Some(mut aside) = self.aside() else { return 0 };
         let (before, records) = (aside.bytes(), self.pages_with_records_aside());
         let handles = if self.is_aside_in_use() { self.pages() } else { 0 };
         let all = unused && records == 0;
@@ -151,7 +158,8 @@ impl PageMap {
     ///
     /// No handle and no record of the heap is looked at again.
     pub(crate) unsafe fn return_all_aside(&mut self, brk: &mut impl Brk) {
-        if let Some(mut aside) = self.aside.take() {
+        if let Some(mut aside) = self.aside() {
+            self.aside = None;
             // SAFETY: the caller's promise.
             unsafe { aside.truncate(aside.starts(), brk) };
         }
@@ -159,7 +167,7 @@ impl PageMap {
 
     /// Bytes that are mapped aside.
     pub(crate) fn aside_bytes(&self) -> usize {
-        self.aside.map_or(0, |aside| aside.bytes())
+        self.aside().map_or(0, |aside| aside.bytes())
     }
 
     /// Makes page `growth.pages - 1` the last, with new leaves where they are missing, whose guards are to be sealed. The
@@ -174,7 +182,7 @@ impl PageMap {
         let mut storage = growth.storage;
         while self.leaf_count == 0 || served_by(self.leaf_count - 1) < growth.pages {
             let number = self.leaf_count;
-            self.leaves[number] = match self.aside.filter(|_| number >= growth.aside_from) {
+            self.leaves[number] = match self.aside().filter(|_| number >= growth.aside_from) {
                 Some(aside) => {
                     self.aside_from = Limit::new(growth.aside_from);
                     aside.leaf(&pages_of(number))
@@ -191,6 +199,7 @@ impl PageMap {
             // SAFETY: I2: the array in use stands, or there are no pages; the leaf's is the caller's.
             unsafe { self.use_array_of(number, growth.zero_from) };
         }
+        self.note_tail();
         // After the arrays and the handles: rule 2.
         self.lookup.set_pages(growth.pages);
     }
@@ -212,6 +221,7 @@ impl PageMap {
     /// aside stays in use.
     pub(crate) fn shrink(&mut self, end: usize) {
         self.leaf_count = self.leaves_below(end);
+        self.note_tail();
         self.lookup.set_pages((end - self.first_page()) / PAGE);
         if self.is_aside_in_use() {
             self.aside_from = Limit::new(self.leaves_in_line());
@@ -219,6 +229,14 @@ impl PageMap {
         } else {
             self.use_last_in_line();
         }
+    }
+
+    /// Notes which leaf is the last, and from which page on records lie in its array.
+    fn note_tail(&mut self) {
+        let Some(last) = self.leaf_count.checked_sub(1) else { return };
+        let others = self.leaves[..last].iter().rev();
+        let same = others.take_while(|leaf| leaf.has_records_of(self.leaves[last])).count();
+        (self.tail, self.tail_from) = (self.leaves[last], pages_of(last - same).start);
     }
 
     /// How many leaves are left of a heap that ends at `end`: at least one, which is at the base.

@@ -17,6 +17,7 @@ use super::PageMap;
 use crate::ground::corrupt::corrupt;
 use crate::ground::header::{PAGE, PAGE_SHIFT, Span};
 use crate::ground::leaf::{Below, Leaf, storage_pages};
+use crate::kernel::parts::MAPPINGS;
 use core::mem::offset_of;
 use core::ops::Range;
 
@@ -95,17 +96,19 @@ impl Regions {
 
     /// The region in which an address lies.
     pub(super) fn find(&self, address: usize) -> Option<&Region> {
-        self.slots[..self.reach].iter().find(|region| region.contains(address))
+        let reach = if MAPPINGS { self.reach } else { 0 };
+        self.slots[..reach].iter().find(|region| region.contains(address))
     }
 
     /// All regions in address order.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Region> + ExactSizeIterator {
-        self.order[..self.count].iter().map(|&slot| &self.slots[slot as usize % MAX_REGIONS])
+        let count = if MAPPINGS { self.count } else { 0 };
+        self.order[..count].iter().map(|&slot| &self.slots[slot as usize % MAX_REGIONS])
     }
 
     /// Whether [`add`](Self::add) has room for one more.
     pub(crate) fn has_room(&self) -> bool {
-        self.count < MAX_REGIONS
+        MAPPINGS && self.count < MAX_REGIONS
     }
 
     /// Takes in a region, if there [is room](Self::has_room).

@@ -23,7 +23,7 @@ impl Automatic {
 /// Does the same with either of the two.
 macro_rules! either {
     ($self:ident, $source:ident => $call:expr) => {
-        if libc::is_linked() {
+        if libc::is_there() {
             let $source = &$self.own;
             $call
         } else {
@@ -32,7 +32,7 @@ macro_rules! either {
         }
     };
     (mut $self:ident, $source:ident => $call:expr) => {
-        if libc::is_linked() {
+        if libc::is_there() {
             let $source = &mut $self.own;
             $call
         } else {

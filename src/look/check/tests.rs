@@ -314,16 +314,14 @@ fn i2_metadata_aside_that_does_not_stand() {
 
 #[test]
 fn i6_a_size_class_that_is_not_the_slabs() {
-    sees(6, |heap| {
-        full_slab(heap).fields().sizes.update(|sizes| sizes & !0xffff | SizeClass::from_index(0).slot_size() as u32)
-    });
+    sees(6, |heap| full_slab(heap).fields().slot_size.set(SizeClass::from_index(0).slot_size() as u16));
 }
 
 #[test]
 fn i6_a_wrong_reciprocal_or_size() {
     sees(6, |heap| full_slab(heap).fields().reciprocal.update(|reciprocal| reciprocal - 1));
-    sees(6, |heap| full_slab(heap).fields().sizes.update(|size| size + 16));
-    sees(6, |heap| full_slab(heap).fields().sizes.update(|slack| slack + (1 << 16)));
+    sees(6, |heap| full_slab(heap).fields().slot_size.update(|size| size + 16));
+    sees(6, |heap| full_slab(heap).fields().slack_max.update(|slack| slack + 1));
 }
 
 #[test]

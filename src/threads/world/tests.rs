@@ -90,6 +90,19 @@ fn who_has_no_tier_enters_none() {
     assert!(!world.table.guess(OTHER).lease.enter(OTHER));
 }
 
+/// What a second thread looks at must not lie where the first one writes at each call.
+#[test]
+fn the_only_tier_is_the_only_one() {
+    let world = some_world();
+    assert!(world.only_tier().is_none());
+    let tier = register(world, THIS);
+    assert!(world.only_tier().is_some_and(|only| ptr::eq(only, tier)));
+    register(world, OTHER);
+    assert!(world.only_tier().is_none());
+    world.vacate(tier);
+    assert!(world.only_tier().is_none(), "nor when one of them is gone");
+}
+
 /// Memory for three thread pointers, and tiers of the dead under them.
 fn world_of_the_dead() -> (&'static World, [usize; 3]) {
     seat::use_thread_pointers();

@@ -19,7 +19,8 @@ impl Class {
     }
 
     /// Claims a word of a [plain](is_plain) slab, unless that was `swept` in vain, or of any other, or opens slots.
-    #[inline]
+    #[cfg_attr(feature = "speed", inline)]
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(crate) fn claim_more(&mut self, slab: Slab, others: Company, swept: bool) -> bool {
         let swept = if is_plain(slab, others) {
             !swept && self.sweep_plain(slab, None)
@@ -67,7 +68,8 @@ impl Class {
 
     /// Has the sweep begin again, if that pays: if many slots were freed since it began, or there is no other slab. A slab with
     /// less than a word of opened slots is swept often, so after some sweeps more are opened instead.
-    #[inline]
+    #[cfg_attr(feature = "speed", inline)]
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     fn begin_again(&mut self, slab: Slab) -> bool {
         let (opened, capacity) = (slab.opened(), slab.capacity());
         let freed = NEVER as usize - slab.until_review();
@@ -138,7 +140,8 @@ impl Class {
     }
 
     /// Takes free slots of a word, in which nothing was known to be zero.
-    #[inline(always)]
+    #[cfg_attr(feature = "speed", inline(always))]
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     fn take_over(&mut self, slab: Slab, index: usize, free: u64) {
         self.claimed_units = 0;
         self.word = free;

@@ -2,7 +2,7 @@
 
 use crate::packages;
 use crate::places::{repository, scratch};
-use crate::programs::BUILD_SETTINGS;
+use crate::programs::plainly;
 use std::env;
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -111,7 +111,8 @@ const TOLD: [&str; 9] = [
 /// hmalloc.
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
-    BUILD_SETTINGS.iter().chain(&TOLD).chain(&["LD_PRELOAD", "DESTDIR"]).for_each(|name| _ = command.env_remove(name));
+    plainly(&mut command);
+    TOLD.iter().chain(&["LD_PRELOAD", "DESTDIR"]).for_each(|name| _ = command.env_remove(name));
     command.env("CARGO_TARGET_DIR", scratch("capi")).env("LC_ALL", "C");
     command
 }

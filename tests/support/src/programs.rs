@@ -8,13 +8,23 @@ use std::process::{Command, Output, Stdio};
 
 /// How the tests are built: what instruments them (coverage, sanitizers) cannot be linked without a libc, nor into a
 /// library for C.
-pub const BUILD_SETTINGS: [&str; 5] =
+const BUILD_SETTINGS: [&str; 5] =
     ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET"];
+
+/// What is built by a test is run a few times, and nobody looks at it with a debugger: what helps with that, and what makes a
+/// later build after a change shorter, takes a third of the time.
+const ONCE: [(&str, &str); 2] = [("CARGO_INCREMENTAL", "0"), ("CARGO_PROFILE_DEV_DEBUG", "0")];
+
+/// Has cargo, or what runs it, build without the settings that the tests were built with.
+pub fn plainly(command: &mut Command) -> &mut Command {
+    BUILD_SETTINGS.iter().for_each(|name| _ = command.env_remove(name));
+    command.envs(ONCE)
+}
 
 /// Cargo, without the settings that the tests were built with.
 pub fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").as_deref().unwrap_or(OsStr::new("cargo")));
-    BUILD_SETTINGS.iter().for_each(|name| _ = cargo.env_remove(name));
+    plainly(&mut cargo);
     cargo
 }
 

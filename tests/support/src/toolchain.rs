@@ -12,6 +12,7 @@
 
 use crate::packages::{self, install, succeeds};
 use crate::places::{repository, scratch};
+use crate::programs::plainly;
 use std::env;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -59,7 +60,9 @@ pub fn command(target: &str, way: Way, directory: &Path, package: &str, programs
         Way::DebianSource => Command::new(DEBIAN_CARGO),
         _ => Command::new(env::var_os("CARGO").as_deref().unwrap_or(OsStr::new("cargo"))),
     };
-    plain(&mut command);
+    plainly(&mut command);
+    // What cargo and nextest set for the tests themselves, and `program` for another kind of build.
+    ["LD_LIBRARY_PATH", "RUSTC", "HMALLOC_PIE"].iter().for_each(|name| _ = command.env_remove(name));
     if way == Way::DebianSource {
         command.env("RUSTC", DEBIAN_RUSTC).env_remove("RUSTUP_TOOLCHAIN");
     }
@@ -76,8 +79,7 @@ pub fn command(target: &str, way: Way, directory: &Path, package: &str, programs
         .arg(&directory)
         .args(programs.iter().flat_map(|program| ["--bin", program]))
         // The programs are what is looked at, not `core`: unoptimized, it is built in half the time.
-        .args(["--config", "profile.release.lto=false", "--config", "profile.release.codegen-units=16"])
-        .args(["--config", "profile.release.opt-level=0"])
+        .args(["--config", "profile.release.lto=false", "--config", "profile.release.opt-level=0"])
         .args(["--config", "profile.release.package.hmalloc.opt-level=3"])
         .args(["--config", "profile.release.package.hmalloc-qemu.opt-level=3"])
         .args(["--config", "profile.release.package.hmalloc-runtime.opt-level=3"])
@@ -86,21 +88,6 @@ pub fn command(target: &str, way: Way, directory: &Path, package: &str, programs
         .env("RUSTFLAGS", flags)
         .env(linker, linker_path());
     command
-}
-
-/// Takes away what cargo and nextest set for the tests themselves.
-fn plain(command: &mut Command) {
-    for variable in [
-        "CARGO_ENCODED_RUSTFLAGS",
-        "CARGO_BUILD_TARGET",
-        "LD_LIBRARY_PATH",
-        "RUSTC",
-        "RUSTC_WRAPPER",
-        "RUSTC_WORKSPACE_WRAPPER",
-        "HMALLOC_PIE",
-    ] {
-        command.env_remove(variable);
-    }
 }
 
 /// What is here to build for `target`, with nothing installed. `None` if that is not enough.

@@ -117,15 +117,17 @@ fn end_child(heap: &Hmalloc<Futex, Staged>) -> ! {
     unsafe { libc::_exit(0) }
 }
 
-/// Allocates and frees a small block again and again, in its own tier.
+/// Allocates and frees a small block, in its own tier.
+fn pair(heap: &Hmalloc<Futex, Staged>) {
+    let block = heap.allocate(Layout::new::<[usize; 4]>()).expect("memory");
+    // SAFETY: the block is this thread's.
+    unsafe { heap.free(block.as_ptr(), |_| fail_unless(false)) };
+}
+
+/// The same again and again.
 fn pairs(heap: &Hmalloc<Futex, Staged>, over: &AtomicBool) {
-    let layout = Layout::new::<[usize; 4]>();
     while !over.load(SeqCst) {
-        for _ in 0..100 {
-            let block = heap.allocate(layout).expect("memory");
-            // SAFETY: the block is this thread's.
-            unsafe { heap.free(block.as_ptr(), |_| fail_unless(false)) };
-        }
+        (0..100).for_each(|_| pair(heap));
         if is_child() {
             end_child(heap);
         }
@@ -157,6 +159,8 @@ fn beside_pairs(action: fn(), round: impl Fn()) {
         let over = &over;
         scope.spawn(move || {
             ACTION.set(action);
+            // During a heap's first use signals wait, and here a handler waits for another thread's.
+            pair(&HEAPS[0]);
             // SAFETY: no preconditions.
             OTHER.store(unsafe { libc::pthread_self() } as usize, SeqCst);
             pairs(&HEAPS[0], over);

@@ -128,7 +128,7 @@ fn handlers_that_fork() {
 #[test]
 fn signals_sent_by_another_thread() {
     scenario(&signals_sent_by_another_thread, || {
-        let signals = wanted(5000);
+        let signals = wanted(2000);
         set_largest(1000, 3000);
         set_handler(libc::SIGUSR1, handle, false);
         let (over, targets) = (AtomicBool::new(false), [const { AtomicUsize::new(0) }; 2]);

@@ -1,0 +1,18 @@
+//! Parts of the heap that a program can leave out, by cargo features. What is asked here is decided at compile time, so what would
+//! be done is left out of the program, too; what happens instead is an answer.
+
+/// Whether more is used of a libc, where one is linked, than that it is there: handlers around forks, thread pointers, its answers.
+/// Without it the heap still has a break of its own there.
+pub(crate) const LIBC: bool = cfg!(feature = "libc");
+
+/// Whether the heap asks for memory beside its break: regions where the break cannot move, the page map's arrays aside, moves of
+/// large blocks without a copy. Without it what the break refuses is refused, and large blocks are copied.
+pub(crate) const MAPPINGS: bool = cfg!(feature = "mappings");
+
+/// Whether the heap knows which of its free memory the kernel has, and returns any of it; huge pages, too. Without it only the
+/// heap's end is returned, by a lowered break, and zeroed blocks are always written.
+pub(crate) const RETURNS: bool = cfg!(feature = "returns");
+
+/// Whether there is code and a table that only make calls faster. Without them each call takes more instructions,
+/// each large block a search in a tree, and the text about a wrong pointer a look at each page before it.
+pub(crate) const SPEED: bool = cfg!(feature = "speed");
