@@ -87,8 +87,9 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         let Some(span) = self.lookup().find_below_break(address) else {
             return Self::dealloc_from::<BY>(address, layout.into(), entered.mine, self);
         };
-        // Whether it is a slab is said by the last of these three. It comes last, for what it finds out is kept in registers, which
-        // the others would have to leave to it: so none has to be saved.
+        // Only the last of these three says whether it is a slab. What the first two read means nothing elsewhere, but no span that
+        // was retired names the caller's tier, and a slab that does stays its own during the turn. In this order no register has to
+        // be saved.
         let slab = span.as_slab_by_reciprocal();
         if entered.mine.owns(slab)
             && slab.fits_closely(address, layout)

@@ -96,6 +96,24 @@ fn threads_hand_blocks_over_while_another_one_looks() {
     assert_eq!((heap.check(), heap.stats().live_blocks), (Ok(()), 0));
 }
 
+/// A free reads the owner before it knows that there is a slab. If it found its own tier's number where another thread cuts a
+/// slab meanwhile, it would write to that one.
+#[test]
+fn a_slab_that_was_retired_names_no_owner() {
+    let heap = shared();
+    let owner = heap.thread();
+    let blocks: Vec<_> = (0..60).map(|_| Block::new(&owner, 2000)).collect();
+    let last = Block::new(&owner, 100 * KIB);
+    let span_of = |block: &Block| heap.lookup().find_below_break(block.0.addr().get()).expect("a span");
+    let spans: Vec<_> = blocks.iter().map(span_of).collect();
+    assert!(spans.iter().all(|span| span.as_slab().is_some_and(|slab| slab.owner_number() != 0)));
+    blocks.into_iter().for_each(|block| block.free(&owner));
+    let retired: Vec<_> = spans.iter().filter(|span| span.as_slab().is_none()).collect();
+    assert!(!retired.is_empty(), "not all slabs are kept");
+    assert!(retired.iter().all(|span| span.as_slab_by_reciprocal().owner_word() == 0));
+    last.free(&owner);
+}
+
 /// Of two threads that free the same block one is told, whether a third one owns it or one of the two.
 #[test]
 fn of_two_frees_of_a_block_one_is_told() {

@@ -35,8 +35,9 @@ impl Span {
         self.is(Kind::Slab).then_some(Slab(self))
     }
 
-    /// The slab that this span is. The caller tests its [reciprocal](Self::reciprocal) to know that it is one, and what it read of
-    /// it until then means nothing if it is none.
+    /// The slab that this span is. The caller tests its [reciprocal](Self::reciprocal) to know that it is one: if not, what it has
+    /// read before means nothing. Read before, the owner can be an old one, but never the caller's own tier: what that retired
+    /// names no owner.
     #[inline(always)]
     pub(crate) fn as_slab_by_reciprocal(self) -> Slab {
         Slab(self)
@@ -137,6 +138,8 @@ impl Slab {
         debug_assert!(self.0.is(Kind::Slab) && self.live_slots() == 0);
         let Header { shared, state, .. } = self.0.record();
         shared.reciprocal.set(0);
+        // No tier's: an owner reads this before it knows that there is a slab, and another thread may be cutting the next one.
+        state.owner.store(0, Relaxed);
         state.kind.set(Kind::Large as u8);
         // SAFETY: I2: the record is there, and no reference into these fields of another kind of span is kept.
         unsafe { Pages::at(self.0.0.as_ptr()).write(Pages::new(0)) };
