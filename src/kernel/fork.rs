@@ -276,12 +276,14 @@ macro_rules! fork_handler {
     };
 }
 
+// Not without the cargo feature `libc`: thread pointers do not tell threads apart then, so after a
+// `Hmalloc::before_fork` this would wait for the caller's own lock, and in a program with threads for ever.
 on_linux! {
-    #[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
+    #[cfg(all(feature = "libc", any(target_arch = "x86_64", target_arch = "x86")))]
     fork_handler!("jmp");
-    #[cfg(any(target_arch = "aarch64", target_arch = "arm", target_arch = "loongarch64"))]
+    #[cfg(all(feature = "libc", any(target_arch = "aarch64", target_arch = "arm", target_arch = "loongarch64")))]
     fork_handler!("b");
-    #[cfg(any(target_arch = "riscv64", target_arch = "riscv32"))]
+    #[cfg(all(feature = "libc", any(target_arch = "riscv64", target_arch = "riscv32")))]
     fork_handler!("tail");
 }
 
