@@ -3,8 +3,8 @@
 //!
 //! What a longer turn prepares, and asks for at its end, is a third of the instructions of a large block that comes and goes:
 //! a [`Work`], whether there are readers, whether the tier has found a block freed twice, whether a block was sampled, whether
-//! threads should rest. None of that can be where spans are only taken from free ones, or freed without anything to return. So
-//! it is decided in the middle of a short turn whether it becomes a longer one, which does not leave the lock in between.
+//! threads should rest. None of that arises where a span is only taken from a free one, or freed with nothing to return. Whether a
+//! short turn becomes a longer one is decided in its middle, and the lock is not left in between.
 
 use super::Hmalloc;
 use super::turn::{ByHandle, Mine};
@@ -77,15 +77,16 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         Some(Short { mine, spans, world: self.lock.world() })
     }
 
-    /// Ends a short turn, and the caller's in its own tier.
+    /// Ends a short turn, and the caller's in its own tier. The spans may be another thread's by the end of this, so they are not
+    /// passed.
     #[inline(always)]
-    fn end_short(&self, short: Short<'_, B>) {
+    fn end_short(&self, mine: Mine<'_>, world: Option<&World>) {
         if L::ALONE {
             return;
         }
-        short.mine.leave();
+        mine.leave();
         super::end(&self.lock, Turn::Taken);
-        if has_put_off(short.world) {
+        if has_put_off(world) {
             self.free_put_off();
         }
     }
@@ -100,7 +101,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         let Some(mut short) = self.begin_short(mine) else { return false };
         match short.free(address, layout) {
             Some(_) if RETURNS && !short.spans.is_return_due() => {
-                self.end_short(short);
+                self.end_short(short.mine, short.world);
                 true
             }
             Some(free) => self.return_from_short(short.mine, by, free),
@@ -133,7 +134,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         }
         let Some(mut short) = self.begin_short(mine) else { return self.allocate_centrally(by, layout, false) };
         let Some(span) = short.take(layout) else { return self.allocate_from_short(short.mine, by, layout) };
-        self.end_short(short);
+        self.end_short(short.mine, short.world);
         Ok(payload_of(span))
     }
 
