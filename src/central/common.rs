@@ -1,9 +1,9 @@
 //! Taking and freeing spans in the common case, in half the instructions of the general one.
 //!
-//! Most free spans lie below the break, hold kernel memory in all of their pages, and are not the top. So nothing is known
-//! of them but their length ([`Known`](crate::central::known::Known)), to take a part of one needs no kernel memory, and all
-//! that is written for one is found by the number of its first page. Whatever is not so goes the general way, before anything
-//! has changed. What is verified is the same in both.
+//! Most free spans lie below the break, hold kernel memory in all of their pages, and are not the top. Of such a span nothing
+//! need be [known](crate::central::known::Known) but its length, taking a part of it needs no kernel memory, and the number of its
+//! first page leads to all that is written for it. Any other goes the general way, before anything has changed. Both ways verify
+//! the same.
 //!
 //! ```text
 //!  take           | free, n pages           |         free          | prev, free | span, used | next, free |
@@ -91,8 +91,8 @@ impl<B> Spans<B> {
         Some(free)
     }
 
-    /// What is to be known of a free neighbour, whose first page has the number that `page_of` says, given its length. `None` if
-    /// not all of it is dirty, or it is the top, or that page's handle does not lead back to it.
+    /// A free neighbour that can be coalesced here. From its length `page_of` makes the number of its first page. `None` if not
+    /// all of it is dirty, if it is the top, or if that page's handle does not lead back to it.
     #[inline(always)]
     fn neighbour(&self, span: Span, page_of: impl FnOnce(usize) -> usize) -> Option<Neighbour> {
         let pages = span.page_count();

@@ -71,8 +71,8 @@ pub(crate) struct Thrift {
     operations: u32,
     /// Pages of the span freed last.
     freed: usize,
-    /// How many pages can be freed before it can be time to plan, whatever else happens to the sums: what
-    /// [`is_due`](Self::is_due) has found last, less what was freed since.
+    /// How many more pages can be freed before it can be time to plan: what [`is_due`](Self::is_due) has found last, less what was
+    /// freed since. 0 if the sums [have changed](Self::note_changed) otherwise.
     quiet: usize,
     draining: bool,
     /// Whether kernel memory was needed after draining, which has not been judged yet.

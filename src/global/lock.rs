@@ -188,8 +188,8 @@ pub struct Futex {
     world_of_threads: AtomicPtr<World>,
     /// The same, unless the heap is checked.
     world_at_hand: AtomicPtr<World>,
-    /// The only tier there, until there is a second one: then this is null for ever, for what others look at must not lie in a
-    /// line that its owner writes at each call.
+    /// The only tier there, until there is a second one. From then on it is null: what other threads look at must not lie in a
+    /// cache line that the tier's owner writes at each call.
     only_at_hand: AtomicPtr<OwnTier>,
     /// Whether there can be no world.
     is_without: AtomicBool,

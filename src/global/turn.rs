@@ -130,8 +130,8 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// Begins a turn in the caller's own tier. Not if it has none, or is not to use it now: then it takes a turn in the
     /// central part.
     ///
-    /// Whose tier the table names takes four instructions and two loads that wait for each other. As long as no second
-    /// thread has come, the only tier is looked at instead: its lease says whether it is the caller's, in any case.
+    /// To ask the table takes four instructions and two loads that wait for each other. As long as there is only one tier, that one
+    /// is looked at instead: in either case its lease says whether it is the caller's.
     #[inline(always)]
     pub(super) fn enter(&self) -> Option<Entered<'_>> {
         if L::ALONE && SPEED {

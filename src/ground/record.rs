@@ -24,8 +24,8 @@
 //!
 //! | ordering | its partner | what breaks without it |
 //! |---|---|---|
-//! | `set`, Release | `load`, Acquire | who finds a state finds older bytes in the slot |
-//! | `claim`, Acquire | `set`, Release | the fill comes before the last holder's writes |
+//! | `set`, `end_claim`, Release | `load`, `live`, `state`, Acquire | who finds a state finds older bytes in the slot |
+//! | `claim`, `claim_live`, Acquire | `set`, Release | the fill comes before the last holder's writes |
 
 use super::atomic::{Acquire, AtomicU32, Relaxed, Release};
 use core::alloc::Layout;
@@ -47,7 +47,7 @@ pub(crate) enum State {
 }
 
 impl State {
-    /// By their numbers. There is no eighth: one more makes each number of three bits one of these.
+    /// By number. There are seven; the last stands here twice, so that whatever three bits say is one of them.
     const ALL: [Self; 8] =
         [Self::Empty, Self::Live, Self::Large, Self::Busy, Self::Free, Self::Edge, Self::Damaged, Self::Damaged];
 }
@@ -115,7 +115,7 @@ impl Record {
         Known { state, size, align: 1 << ((word >> ALIGN_SHIFT & ALIGN) % usize::BITS) }
     }
 
-    /// What is said of a small block that is live; `None` if it is none, or `layout` names another size or alignment.
+    /// What is said of a small block that is live. `None` if this is no such block, or `layout` names another size or alignment.
     #[inline(always)]
     pub(crate) fn live(&self, layout: Option<Layout>) -> Option<Living> {
         let word = self.word.load(Acquire);
@@ -132,7 +132,7 @@ impl Record {
         state_of(self.word.load(Acquire))
     }
 
-    /// Makes such a block a busy one, for the caller alone. False if another thread was first. Where no other thread can,
+    /// Makes a small block that is live a busy one, for the caller alone. False if another thread was first. Where no other thread can,
     /// `alone`, that takes no atomic operation.
     #[inline(always)]
     pub(crate) fn claim_live(&self, living: Living, alone: bool) -> bool {
@@ -144,7 +144,7 @@ impl Record {
         self.word.compare_exchange(living.0, busy, Acquire, Relaxed).is_ok()
     }
 
-    /// Sets what is said of it to the same in another state. For the one thread that has claimed it.
+    /// Says the same of it in another state. For the one thread that has claimed it.
     #[inline(always)]
     pub(crate) fn end_claim(&self, living: Living, state: State) {
         self.word.store(living.0 & !STATE | state as u32, Release);

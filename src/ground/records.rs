@@ -8,8 +8,8 @@
 //!          '-------------------------->
 //! ```
 //!
-//! A slab uses the records of its first page, one for each slot, of which the first is [another one](turn_of) in each page; a large
-//! block one of its first page. Kernel memory is zero, which is a record that says nothing, so only what is used takes memory:
+//! A slab uses the records of its first page, one for each slot. Slot 0 has [a different one](turn_of) in each page, and a large
+//! block has the one that slot 0 would have. Kernel memory is zero, which is a record that says nothing, so only what is used takes memory:
 //! 16 bytes for each slot.
 //!
 //! With [callers](crate::Checks::callers), a chunk has an array of 8 bytes for each record behind its last one: where the block was
@@ -63,7 +63,7 @@ impl Records {
     #[inline(always)]
     pub(crate) fn with_before(&self, slab: Slab, number: usize) -> Option<(&Record, Option<&Record>)> {
         let (first, turn) = self.page_at(slab.start())?;
-        // SAFETY: a page has so many records, and stays.
+        // SAFETY: a page has so many records, and its chunk stays.
         let record = |number: usize| unsafe { &*first.add((turn + number) % MAX_SLOTS) };
         Some((record(number), (number > 0).then(|| record(number - 1))))
     }
@@ -78,7 +78,7 @@ impl Records {
     #[inline(always)]
     pub(crate) fn at(&self, start: usize, number: usize) -> Option<&Record> {
         let (first, turn) = self.page_at(start)?;
-        // SAFETY: a page has so many records, and stays.
+        // SAFETY: a page has so many records, and its chunk stays.
         Some(unsafe { &*first.add((turn + number) % MAX_SLOTS) })
     }
 
@@ -138,8 +138,8 @@ impl Records {
     }
 }
 
-/// Which of a page's records is that of slot 0; the others follow, around the end. Another one in each page, by a cache line or
-/// more: else the first slots of all slabs would have their records in the same few lines of a processor's cache.
+/// Which of a page's records is that of slot 0. The others follow, and go on at the page's first one. From page to page it moves by
+/// 21 cache lines: else the first slots of all slabs would have their records in the same few lines of a processor's cache.
 #[inline(always)]
 fn turn_of(page: usize) -> usize {
     const LINE: usize = 64 / size_of::<Record>();

@@ -1,5 +1,5 @@
-//! Parts of the heap that a program can leave out, by cargo features. What is asked here is decided at compile time, so what would
-//! be done is left out of the program, too; what happens instead is an answer.
+//! Parts of the heap that a program can leave out, by cargo features. What is asked here is decided at compile time, so the code of
+//! such a part is not in the program. What needs it is refused, or done in another way: nothing is done wrongly.
 
 /// Whether more is used of a libc, where one is linked, than that it is there: handlers around forks, thread pointers, its answers.
 /// Without it the heap still has a break of its own there.
@@ -14,5 +14,5 @@ pub(crate) const MAPPINGS: bool = cfg!(feature = "mappings");
 pub(crate) const RETURNS: bool = cfg!(feature = "returns");
 
 /// Whether there is code and a table that only make calls faster. Without them each call takes more instructions,
-/// each large block a search in a tree, and the text about a wrong pointer a look at each page before it.
+/// each large block a search in a tree, and the text about a wrong pointer a look at each page down to its block's start.
 pub(crate) const SPEED: bool = cfg!(feature = "speed");

@@ -178,8 +178,8 @@ impl Tier {
         if guest { size_class.coarse() } else { size_class }
     }
 
-    /// Whether a request of `size_class`, which has no slot at hand, is a guest. A class that has had as many guests as fill
-    /// half a kernel page is no guest any more where its host would touch another one: slots of its own fill that better.
+    /// Whether a request of `size_class`, which has no slot at hand, is a guest. A class whose guests fill half a kernel page of its
+    /// host is none any more where the host would touch another page: slots of its own fill that better.
     /// Nine blocks of 544 bytes, as nodes of a tree are, so take two kernel pages, and not three.
     pub(crate) fn is_guest(&self, size_class: SizeClass) -> bool {
         let class = &self.classes[size_class.index()];

@@ -118,7 +118,7 @@ fn damage_before(checked: &Checked, place: Place<'_>, known: Known) -> Option<Mi
     blame::explain_before(checked, place, known, record.load())
 }
 
-/// Whether the slot before a block, of which `record` is, ends as it should. `owned` says that the caller alone hands it out.
+/// Whether the slot before a block ends as its `record` says it should. `owned` says that the caller alone hands it out.
 ///
 /// # Safety
 ///

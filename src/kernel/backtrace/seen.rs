@@ -52,8 +52,8 @@ impl Seen {
             match next(self.thread, ip, sp)? {
                 Next::End => return Some(frames.count),
                 Next::At(place) => {
-                    // SAFETY: the frame at `sp` is one that the caller's thread had there before, and its return address was at
-                    // this place: so that is on the thread's stack.
+                    // SAFETY: the caller's thread had a frame at `sp` before, from which the same call was under way, and its return
+                    // address was at this place: so that is on the thread's stack. (Entries name a frame by 47 bits of a hash.)
                     ip = unsafe { with_exposed_provenance::<usize>(place).read_volatile() };
                     sp = place + size_of::<usize>();
                 }
@@ -70,14 +70,7 @@ impl Seen {
             return;
         }
         if self.ip == 0 {
-            if sp != self.begin {
-                // Another function than was thought.
-                self.begin = 0;
-                return;
-            }
-            FIRST.store(ip, Relaxed);
-            self.ip = HERE;
-            return;
+            return self.first(ip, sp);
         }
         if ip == 0 {
             // Some unwinders tell of the end as of a frame.
@@ -98,6 +91,17 @@ impl Seen {
             }
         }
         (self.ip, self.sp) = (ip, sp);
+    }
+
+    /// Begins with the frame of [`capture`](super::capture).
+    fn first(&mut self, ip: usize, sp: usize) {
+        if sp != self.begin {
+            // Another function than was thought.
+            self.begin = 0;
+            return;
+        }
+        FIRST.store(ip, Relaxed);
+        self.ip = HERE;
     }
 
     /// Keeps that nothing follows the last frame, unless there was only no room for more.

@@ -10,8 +10,8 @@
 //!   and its thread pointer to a new thread, which then goes on with the tier. But a thread pointer leads to the libc's own
 //!   record of the thread, which stands as long as the thread lives. So first the tier is taken out of the table, then all
 //!   threads pass a barrier, and if that memory is unmapped by then, or on x86 another's, no thread has the thread pointer, and
-//!   one that gets it later does not find the tier. Nor does it without the table: calls look at the only tier at once, but that is
-//!   done no more since there was a second one ([`World::only_tier`]).
+//!   one that gets it later does not find the tier. Nor does it find it without the table: calls look at the only tier at once, but
+//!   no longer once there was a second one ([`World::only_tier`]), and dead owners are looked for later than that.
 //! - What a libc keeps of dead threads, to give it to new ones, stays theirs, and so does the tier.
 
 use super::World;
