@@ -92,7 +92,7 @@ use core::mem::offset_of;
 /// dead thread leaves is for the next one that has its thread pointer, or for any when that leads nowhere. Up to 255
 /// threads have tiers; more take turns. Without a libc all threads take turns, unless the program promises that
 /// [thread pointers tell them apart](Self::with_thread_pointers), or uses [handles](Self::thread). Without the cargo feature
-/// `threads` they always do. Thread pointers are read on x86, x86_64, arm, aarch64, riscv64, loongarch64, powerpc, powerpc64
+/// `threads` they always do; without `libc` they do what they do where no libc is linked. Thread pointers are read on x86, x86_64, arm, aarch64, riscv64, loongarch64, powerpc, powerpc64
 /// and s390x. On arm that takes a kernel with the code that Linux maps for programs at 0xffff0fe0: one that was built
 /// without (`CONFIG_KUSER_HELPERS=n`) ends the program at its first call. On mips and mips64 they are not read, so threads
 /// take turns there, unless they use handles.
