@@ -104,24 +104,39 @@ impl<B: Brk> Spans<B> {
 
     /// Lowers the break if much is free at the heap's end: what is done instead of more where
     /// [that](crate::kernel::parts::RETURNS) is left out.
+    ///
+    /// Metadata for nothing but free pages counts as free. There is some in every 16 MiB of a heap that has no memory beside its
+    /// break, so the top alone is never longer than that.
     #[inline]
     pub(crate) fn lower_if_long(&mut self) {
         let most = LONG + self.heap_pages() / LONG_FRACTION;
-        if self.top.is_some_and(|top| top.page_count() > most) {
-            self.lower_long(most / 2);
+        if self.top.is_some() && self.pages_free_at_end() > most {
+            self.lower_long(most);
         }
     }
 
-    /// Lowers the break to `keep` pages at the heap's end. Refused, that is not tried again before twice as much is free there.
+    /// Pages above the used part of the heap. Takes a step for each leaf among them.
+    fn pages_free_at_end(&self) -> usize {
+        self.end_of_used(0).map_or(0, |end| self.map.end().saturating_sub(end) / PAGE)
+    }
+
+    /// Lowers the break so far that half of `most` pages are free at the heap's end; or if metadata lies among these, fewer.
+    /// Refused, that is not tried again before twice as much is free there.
     #[cold]
     #[inline(never)]
-    fn lower_long(&mut self, keep: usize) {
-        let free = self.top.map_or(0, Span::page_count);
-        if self.thrift.lowering.may_try(free, None) {
-            match self.lower(keep * PAGE) {
-                0 => self.thrift.lowering.fail(free, None),
-                _ => self.thrift.lowering.succeed(),
-            }
+    fn lower_long(&mut self, most: usize) {
+        let free = self.pages_free_at_end();
+        if !self.thrift.lowering.may_try(free, None) {
+            return;
+        }
+        let mut lowered = self.lower(most / 2 * PAGE);
+        // What is kept has to lie between two leaves: half of the least fits between any.
+        if self.pages_free_at_end() > most {
+            lowered += self.lower(LONG / 2 * PAGE);
+        }
+        match lowered {
+            0 => self.thrift.lowering.fail(free, None),
+            _ => self.thrift.lowering.succeed(),
         }
     }
 

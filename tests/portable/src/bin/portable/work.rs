@@ -178,6 +178,30 @@ pub(crate) fn a_break_is_emulated() {
     assert!(unsafe { heap.free(kept) }.is_ok() && heap.stats().source == Source::Emulated);
 }
 
+/// What is free at the heap's end goes back unasked, also where metadata lies between.
+pub(crate) fn what_is_free_at_the_end_is_returned() {
+    static mut BYTES: [MaybeUninit<u8>; 9 << 20] = [MaybeUninit::uninit(); 9 << 20];
+    let bytes = &raw mut BYTES;
+    // SAFETY: named here alone, and this runs once.
+    let mut heap = Heap::new(Emulated::new(unsafe { &mut *bytes }));
+    heap.brk_mut().allow_discard(true);
+    for turned in [false, true] {
+        let mut blocks = [ptr::null_mut(); 70];
+        blocks.fill_with(|| heap.allocate(layout(100_000)).expect("room").as_ptr());
+        assert!(heap.stats().heap_bytes > 7 << 20);
+        if turned {
+            blocks.reverse();
+        }
+        for block in blocks {
+            // SAFETY: not used any more.
+            assert!(unsafe { heap.free(block) }.is_ok());
+        }
+        let stats = heap.stats();
+        assert!(stats.free_bytes <= (1 << 20) + stats.peak_heap_bytes / 8, "{stats:?}");
+        assert_eq!(heap.check(), Ok(()));
+    }
+}
+
 pub(crate) fn the_last_stage_works() {
     static mut BYTES: [MaybeUninit<u8>; 16 << 10] = [MaybeUninit::uninit(); 16 << 10];
     let bytes = &raw mut BYTES;
