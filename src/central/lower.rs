@@ -9,7 +9,7 @@ use crate::kernel::brk::{Brk, Refused};
 use crate::kernel::line::Line;
 
 /// More pages than this, and this fraction of the heap, are returned from its end [where nothing else is](Spans::lower_if_long).
-const LONG: usize = (1 << 20) / PAGE;
+pub(crate) const LONG: usize = (1 << 20) / PAGE;
 const LONG_FRACTION: usize = 8;
 
 /// Where the heap will end once its break is lowered.

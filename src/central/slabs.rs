@@ -10,11 +10,13 @@
 //! The central part asks one thing of the tiers: to retire what is idle, before the heap grows.
 
 use crate::central::known::Known;
+use crate::central::lower::LONG;
 use crate::central::spans::{OutOfMemory, Spans};
 use crate::ground::company::if_checked;
 use crate::ground::header::{MAX_SLOTS, PAGE, Slab, Span};
 use crate::ground::size_class::SizeClass;
 use crate::kernel::brk::{Brk, Refused};
+use crate::kernel::parts::RETURNS;
 
 /// The slab for which a tier asks.
 #[derive(Debug)]
@@ -77,9 +79,10 @@ impl<B: Brk> Spans<B> {
 }
 
 impl<B> Spans<B> {
-    /// Whether the heap is draining, so that no empty slab is kept.
+    /// Whether the heap is draining, so that no empty slab is kept. Where [nothing but its end](RETURNS) is returned: whether a
+    /// quarter of it is free below its end, from which empty slabs may be all that separates that.
     pub(crate) fn is_draining(&self) -> bool {
-        self.thrift.is_draining()
+        if RETURNS { self.thrift.is_draining() } else { self.fit.pages > (LONG + self.heap_pages()) / 4 }
     }
 
     /// Ends the process unless a slab's header is the record of its first page (I2).

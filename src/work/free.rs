@@ -123,10 +123,18 @@ impl<B: Brk> Work<'_, B> {
     /// Returns what is due to the kernel after a span was freed: mostly nothing.
     pub(crate) fn return_due(&mut self, free: Span) {
         if !RETURNS {
-            self.spans.lower_if_long();
+            self.return_end();
         } else if self.spans.is_return_due() {
             self.return_due_slow(free.start());
         }
+    }
+
+    /// Returns the heap's end, if much is free there.
+    fn return_end(&mut self) {
+        if self.spans.is_draining() {
+            self.tier.detach_classes(self.spans);
+        }
+        self.spans.lower_if_long();
     }
 
     /// Whether all threads should [rest](crate::Hmalloc) soon: while the heap drains, or memory is kept for readers.
@@ -161,7 +169,7 @@ impl<B: Brk> Work<'_, B> {
     #[inline(never)]
     pub(crate) fn return_due_slow(&mut self, address: usize) {
         if !RETURNS {
-            return self.spans.lower_if_long();
+            return self.return_end();
         }
         if let Some(plan) = self.spans.plan_return() {
             self.wants_rest = true;

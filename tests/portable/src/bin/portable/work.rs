@@ -185,14 +185,17 @@ pub(crate) fn what_is_free_at_the_end_is_returned() {
     // SAFETY: named here alone, and this runs once.
     let mut heap = Heap::new(Emulated::new(unsafe { &mut *bytes }));
     heap.brk_mut().allow_discard(true);
-    for turned in [false, true] {
-        let mut blocks = [ptr::null_mut(); 70];
-        blocks.fill_with(|| heap.allocate(layout(100_000)).expect("room").as_ptr());
+    for (count, size, turned) in
+        [(70, 100_000, false), (70, 100_000, true), (3_600, 2_000, false), (3_600, 2_000, true)]
+    {
+        let mut blocks = [ptr::null_mut(); 3_600];
+        let blocks = &mut blocks[..count];
+        blocks.fill_with(|| heap.allocate(layout(size)).expect("room").as_ptr());
         assert!(heap.stats().heap_bytes > 7 << 20);
         if turned {
             blocks.reverse();
         }
-        for block in blocks {
+        for &block in blocks.iter() {
             // SAFETY: not used any more.
             assert!(unsafe { heap.free(block) }.is_ok());
         }
