@@ -79,7 +79,7 @@ impl Leases {
     fn operate<R>(lease: &Lease, holder: usize, operation: impl FnOnce() -> R) -> Option<R> {
         lease.enter(holder).then(|| {
             let result = operation();
-            lease.leave_as(holder);
+            lease.leave();
             result
         })
     }

@@ -58,7 +58,7 @@ impl SharedUsize {
     /// `number` minus the word. One instruction of x86_64, of which compilers make two where the word is an atomic.
     #[inline(always)]
     pub(crate) fn taken_from(&self, number: usize) -> usize {
-        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        #[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(miri)))]
         {
             let mut rest = number;
             // SAFETY: reads the word.
@@ -68,7 +68,7 @@ impl SharedUsize {
             }
             rest
         }
-        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+        #[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
         number.wrapping_sub(self.get())
     }
 }

@@ -234,7 +234,7 @@ impl Class {
 /// The number of the lowest bit that is set, below 64; if there is none, any number below 65.
 #[inline(always)]
 fn first_bit(word: u64) -> usize {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    #[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(miri)))]
     {
         let bit: u64;
         // SAFETY: no memory. Processors that do not know `tzcnt` run it as `bsf`, which leaves the register as it is, so 0, if
@@ -243,6 +243,6 @@ fn first_bit(word: u64) -> usize {
         bit as usize
     }
     // With the last bit set, no test for zero is needed.
-    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    #[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
     ((word | 1 << 63).trailing_zeros() as usize)
 }

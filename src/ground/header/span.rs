@@ -3,7 +3,7 @@
 use super::page::PAGE;
 use super::record::{Central, Header, Kind, Others, Pages, Span};
 use crate::ground::list::{Linked, Links};
-#[cfg(not(all(target_arch = "x86_64", not(miri))))]
+#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
 use crate::ground::shared::SharedU16;
 use crate::ground::shared::SharedU32;
 use crate::kernel::parts::RETURNS;
@@ -72,7 +72,7 @@ impl Span {
     #[inline(always)]
     pub(super) fn half_word<const PLACE: usize>(self) -> usize {
         const { assert!(PLACE.is_multiple_of(2) && PLACE + 2 <= size_of::<Header>()) };
-        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        #[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(miri)))]
         {
             let number: usize;
             // SAFETY: I2: the record is there. It is read as by a relaxed load, and the upper part of the register becomes zero.
@@ -83,7 +83,7 @@ impl Span {
             }
             number
         }
-        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+        #[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
         // SAFETY: I2: the record is there, and its fields of this length that several threads read are atomics.
         unsafe { &*self.0.as_ptr().byte_add(PLACE).cast::<SharedU16>() }.get().into()
     }
