@@ -33,7 +33,7 @@ impl File {
         Ok(true)
     }
 
-    /// Opens a file of the kernel's own.
+    /// Opens a file that the kernel makes.
     pub(crate) fn open_to_read(path: &CStr) -> Result<Self, Errno> {
         Self::open(path, O_CLOEXEC)
     }

@@ -58,7 +58,7 @@ struct List {
     names_used: usize,
 }
 
-/// A line of the kernel's list.
+/// A line of that list.
 struct Mapping<'a> {
     range: Range<usize>,
     offset: usize,

@@ -1,6 +1,6 @@
 //! Stacks that are read as they were unwound before: the frames that are [kept](crate::kernel::frames), one after the other.
 
-use super::{Frames, is_word};
+use super::{Frames, is_word, read_bytes};
 use crate::kernel::frames::{Next, keep, next};
 use crate::kernel::{seat, tasks};
 use core::ptr::with_exposed_provenance;
@@ -52,9 +52,7 @@ impl Seen {
             match next(self.thread, ip, sp)? {
                 Next::End => return Some(frames.count),
                 Next::At(place) => {
-                    // SAFETY: the caller's thread had a frame at `sp` before, from which the same call was under way, and its return
-                    // address was at this place: so that is on the thread's stack. (Entries name a frame by 47 bits of a hash.)
-                    ip = unsafe { with_exposed_provenance::<usize>(place).read_volatile() };
+                    ip = word_at(place, sp)?;
                     sp = place + size_of::<usize>();
                 }
             }
@@ -112,10 +110,47 @@ impl Seen {
     }
 }
 
+/// The word at `place`, if it can be read, on a stack of which what lies right below `sp` can.
+///
+/// A frame that is kept may be of another stack, which was at the same addresses and went on where this one ends: so a page in which
+/// nothing was read yet is the kernel's to read.
+fn word_at(place: usize, sp: usize) -> Option<usize> {
+    /// Bytes of the smallest page that a kernel has.
+    const LEAST: usize = 4096;
+    if place / LEAST != (sp - 1) / LEAST {
+        let mut word = [0; size_of::<usize>()];
+        let is_there = !tasks::is_filtered() && read_bytes(place, &mut word);
+        return is_there.then(|| usize::from_ne_bytes(word));
+    }
+    // SAFETY: in this page lies what is right below `sp`: memory of the caller's function, or a word that was read just now.
+    Some(unsafe { with_exposed_provenance::<usize>(place).read_volatile() })
+}
+
 #[cfg(test)]
 pub(super) mod tests {
-    use core::sync::atomic::AtomicUsize;
+    use super::*;
+    use crate::kernel::brk::{map_alone, unmap_alone};
 
     /// How many stacks were read.
     pub(in super::super) static READ: AtomicUsize = AtomicUsize::new(0);
+
+    #[test]
+    #[cfg_attr(miri, ignore = "an interpreter makes no system calls")]
+    fn a_stack_that_ends_before_a_kept_frame_does_is_not_read_beyond() {
+        seat::use_thread_pointers();
+        let stack = map_alone(1 << 14).expect("memory");
+        // SAFETY: nothing uses it.
+        unsafe { unmap_alone(stack + (1 << 13), 1 << 13) };
+        let sp = stack + (1 << 12) + 64;
+        FIRST.store(1, Relaxed);
+        let seen = Seen::new(sp);
+        assert_ne!(seen.begin, 0, "threads are told apart");
+        let mut into = [0; 4];
+        for (place, read) in [(sp + 64, Some(0)), (stack + (1 << 13) - 8, Some(0)), (stack + (1 << 13) + 8, None)] {
+            keep(seen.thread, HERE, sp, Next::At(place));
+            assert_eq!(word_at(place, sp), read);
+            keep(seen.thread, 0, place + 8, Next::End);
+            assert_eq!(seen.read(&mut into).is_some(), read.is_some());
+        }
+    }
 }
