@@ -30,8 +30,9 @@ using std::nothrow;
 
 static volatile size_t most = SIZE_MAX / 4, hidden;
 
-// Which the compiler must not see through: it may leave out a new whose block is not used.
-static void *volatile sink;
+// Which the compiler must not see through: it may leave out a new whose block is not used. Each thread has its own: of a common
+// one a thread would read another's block, and free it.
+static thread_local void *volatile sink;
 static void *see(void *block)
 {
     sink = block;
