@@ -118,7 +118,8 @@ pub use door::block::{Block, BlockState};
 pub use door::damage::Damage;
 pub use door::misuse::{Misuse, MisuseKind};
 pub use global::alone::{SingleThreaded, Unshared};
-pub use global::lock::{Futex, Lock, Turn};
+pub use global::futex::Futex;
+pub use global::lock::{Lock, Turn};
 pub use global::{HeapMap, Hmalloc, Sampling, ThreadHeap};
 elsewhere! {
     pub use global::OnLinux;
