@@ -125,7 +125,7 @@ mod tests {
             let (slot, reciprocal) = (class.slot_size() as u64, u64::from(class.reciprocal()));
             let bytes = (class.slab_pages_max() * PAGE) as u64;
             let last = bytes / slot * slot;
-            let wanted = if cfg!(miri) { 2000 } else { offsets().max(bytes) };
+            let wanted = if cfg!(miri) { 400 } else { offsets().max(bytes) };
             let first = first_difference(slot, reciprocal, wanted);
             // Past the start of a slab's last slot, the multiplication may see the start of one more, whose bit is clear.
             assert!(first.is_none_or(|first| first > last - slot), "slots of {slot} bytes differ at {first:?}");
