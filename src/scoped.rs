@@ -173,6 +173,7 @@ impl<L: Lock, B: Brk> ScopedHeap<L, B> {
 
     /// This heap with a function that is called before a request fails: see [`Hmalloc::with_hook`].
     #[must_use]
+    #[cfg(feature = "limits")]
     pub const fn with_hook(mut self, hook: fn(Layout) -> bool) -> Self {
         self.heap.set_hook(hook);
         self

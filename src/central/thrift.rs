@@ -17,7 +17,10 @@
 use crate::central::backoff::Backoff;
 use crate::central::plan::{Plan, Sums};
 use crate::ground::header::PAGE;
-use crate::kernel::parts::RETURNS;
+use crate::kernel::parts::{RETURNS, SPEED};
+
+/// Whether operations are counted: who looks again after so many of them is left out otherwise.
+const COUNTS: bool = RETURNS || SPEED || cfg!(feature = "threads");
 
 /// What any heap may keep, in pages.
 pub(crate) const BASE: usize = (1 << 20) / PAGE;
@@ -137,15 +140,19 @@ impl Thrift {
     /// Counts a span operation.
     #[inline]
     pub(crate) fn tick(&mut self) {
-        self.operations = self.operations.wrapping_add(1);
+        if COUNTS {
+            self.operations = self.operations.wrapping_add(1);
+        }
     }
 
     /// Counts that a span of so many pages was freed.
     #[inline]
     pub(crate) fn tick_free(&mut self, pages: usize) {
         self.tick();
-        self.freed = pages;
-        self.quiet = self.quiet.saturating_sub(pages);
+        if RETURNS {
+            self.freed = pages;
+            self.quiet = self.quiet.saturating_sub(pages);
+        }
     }
 
     /// The count of span operations.

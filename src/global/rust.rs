@@ -18,12 +18,14 @@ use core::ptr::{NonNull, null_mut};
 
 // SAFETY: blocks are disjoint and as large and as aligned as their layout says; nothing here unwinds.
 unsafe impl<L: Lock, B: Brk> GlobalAlloc for Hmalloc<L, B> {
-    #[inline]
+    #[cfg_attr(feature = "speed", inline)]
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         told(or_null(self.allocate(layout)), layout)
     }
 
-    #[inline]
+    #[cfg_attr(feature = "speed", inline)]
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         if !TELLS {
             return or_null(self.allocate_zeroed(layout));
@@ -37,7 +39,8 @@ unsafe impl<L: Lock, B: Brk> GlobalAlloc for Hmalloc<L, B> {
         block
     }
 
-    #[inline]
+    #[cfg_attr(feature = "speed", inline)]
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     unsafe fn dealloc(&self, payload: *mut u8, layout: Layout) {
         if TELLS {
             tell_freed(payload);
@@ -45,7 +48,8 @@ unsafe impl<L: Lock, B: Brk> GlobalAlloc for Hmalloc<L, B> {
         self.dealloc_by::<false>(self.enter(), None, payload.addr(), layout);
     }
 
-    #[inline]
+    #[cfg_attr(feature = "speed", inline)]
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     unsafe fn realloc(&self, payload: *mut u8, old: Layout, new_size: usize) -> *mut u8 {
         let Ok(new) = Layout::from_size_align(new_size, old.align()) else { return null_mut() };
         if TELLS {
@@ -195,14 +199,18 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             return;
         }
         let wanted = self.policy() != Policy::Ignore;
-        let misuse = self.in_center(by, |work| match work.free_fitting(address, layout) {
-            Err(unfit) if wanted => Some(work.explain_unfit(address, unfit)),
-            _ => None,
+        let mut misuse = None;
+        let done = self.in_center(by, |work| {
+            if let Err(unfit) = work.free_fitting(address, layout)
+                && wanted
+            {
+                misuse = Some(work.explain_unfit(address, unfit));
+            }
         });
         match misuse {
-            Some(Some(misuse)) => self.policy().apply("free", &misuse),
-            Some(None) => {}
-            None => self.put_off(PutOff::Free(address)),
+            Some(misuse) => self.policy().apply("free", &misuse),
+            None if done.is_none() => self.put_off(PutOff::Free(address)),
+            None => {}
         }
     }
 
@@ -250,21 +258,24 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             return or_null(moved);
         }
         let wanted = self.policy() != Policy::Ignore;
+        let mut misuse = None;
         let begin = || {
             let begun = self.in_center(by, |work| match work.begin_resize_fitting(payload.addr(), old, new) {
-                Ok(begun) => begun.map(Ok),
-                Err(unfit) => Ok(Err(wanted.then(|| work.explain_unfit(payload.addr(), unfit)))),
+                Ok(begun) => begun.map(Some),
+                Err(unfit) => {
+                    misuse = wanted.then(|| work.explain_unfit(payload.addr(), unfit));
+                    Ok(None)
+                }
             });
             begun.transpose()
         };
         match self.or_after_hook(new, begin) {
             // SAFETY: the caller of `realloc` does not use the old block any more.
-            Ok(Some(Ok(begun))) => unsafe { self.complete(by, begun) }.as_ptr(),
+            Ok(Some(Some(begun))) => unsafe { self.complete(by, begun) }.as_ptr(),
             // SAFETY: as above.
             Ok(None) if cfg!(feature = "threads") => or_null(unsafe { self.resize_unlocked(payload.addr(), new) }),
-            Err(OutOfMemory) | Ok(None | Some(Err(None))) => null_mut(),
-            Ok(Some(Err(Some(misuse)))) => {
-                self.policy().apply("realloc", &misuse);
+            Err(OutOfMemory) | Ok(None | Some(None)) => {
+                misuse.iter().for_each(|misuse| self.policy().apply("realloc", misuse));
                 null_mut()
             }
         }

@@ -2,6 +2,7 @@
 
 use crate::ground::header::{MAX_SLOTS, PAGE};
 use crate::ground::size_class::{CLASSES, SizeClass};
+use crate::kernel::parts::SPEED;
 
 /// Bytes of a slab once its class has many. Larger slabs mean fewer headers to visit per block.
 const SLAB_BYTES: usize = 64 << 10;
@@ -25,6 +26,9 @@ impl SizeClass {
     pub(crate) fn slab_pages(self, held: usize) -> usize {
         let most = self.slab_pages_max();
         let least = (1..most).find(|&pages| self.fills(pages)).unwrap_or(most);
+        if !SPEED {
+            return least;
+        }
         let limit = if self.slot_size() <= PAGE { held / SLAB_FRACTION } else { held / LONG_FROM * most };
         let limit = limit.clamp(least, most);
         // The shortest tail, and of equal ones the longest slab.

@@ -13,6 +13,7 @@ use crate::central::spans::Spans;
 use crate::ground::header::{Place, Slab, Span};
 use crate::ground::list::{self, Linked};
 use crate::ground::size_class::{CLASSES, SizeClass};
+use crate::kernel::parts::SPEED;
 use crate::tier::class::{NEVER, RELIST_FRACTION};
 
 impl Slab {
@@ -80,7 +81,7 @@ impl Tier {
     /// Remembers a listed slab in which nothing is live any more, or queues it to be retired.
     pub(super) fn become_empty(&mut self, slab: Slab) {
         // While the heap is draining no empty slab is kept.
-        if !self.draining && self.empties.keep(slab) {
+        if SPEED && !self.draining && self.empties.keep(slab) {
             slab.set_place(Place::Empty, 0);
             self.attached = true;
             return;
@@ -250,6 +251,9 @@ impl Tier {
     #[cfg_attr(feature = "speed", inline)]
     #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(super) fn unlist_first(&mut self, slab: Slab) {
+        if !SPEED {
+            return self.unlist(slab);
+        }
         list::pop(&mut self.classes[slab.size_class().index()].listed, slab, 9);
     }
 

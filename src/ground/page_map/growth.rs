@@ -5,7 +5,7 @@ use crate::ground::aside::Aside;
 use crate::ground::header::PAGE;
 use crate::ground::leaf::{Below, Leaf};
 use crate::kernel::brk::{Brk, Refused};
-use crate::kernel::parts::MAPPINGS;
+use crate::kernel::parts::{MAPPINGS, SPEED};
 use core::ops::Range;
 
 /// The first leaf that lies aside where the heap grows for a block at its end, and otherwise.
@@ -233,7 +233,7 @@ impl PageMap {
 
     /// Notes which leaf is the last, and from which page on records lie in its array.
     fn note_tail(&mut self) {
-        let Some(last) = self.leaf_count.checked_sub(1) else { return };
+        let Some(last) = self.leaf_count.checked_sub(1).filter(|_| SPEED) else { return };
         let others = self.leaves[..last].iter().rev();
         let same = others.take_while(|leaf| leaf.has_records_of(self.leaves[last])).count();
         (self.tail, self.tail_from) = (self.leaves[last], pages_of(last - same).start);
