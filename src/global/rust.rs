@@ -12,7 +12,7 @@ use crate::kernel::brk::Brk;
 use crate::kernel::watchers::{TELLS, tell_allocated, tell_freed};
 use crate::resize::ResizeError;
 use crate::threads::handlers::PutOff;
-use crate::tier::slot::{Seen, Slot};
+use crate::tier::slot::Seen;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
 
@@ -152,10 +152,26 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[inline(never)]
     fn dealloc_other<const BY: bool>(address: usize, shape: SizeAlign, span: Span, mine: Mine<'_>, this: &Self) {
         // What is no slab is found out first, for large blocks come and go here.
-        if span.reciprocal() == 0 || Slot::live_at(span, address).is_none() {
+        if span.reciprocal() == 0 {
             return Self::dealloc_from::<BY>(address, shape, mine, this);
         }
-        this.dealloc_shared::<BY>(mine, span.as_slab_by_reciprocal(), address, shape.layout());
+        let slab = span.as_slab_by_reciprocal();
+        let Some(world) = this.lock.world() else {
+            return Self::dealloc_own::<BY>(address, shape, slab, mine, this);
+        };
+        if mine.is(slab.owner_number()) || !slab.fits_closely(address, shape.layout()) {
+            return Self::dealloc_own::<BY>(address, shape, slab, mine, this);
+        }
+        let by = mine.by::<BY>();
+        if !this.free_others(mine, world, slab, address) {
+            this.dealloc_centrally(by, address, shape.layout());
+        }
+    }
+
+    /// Frees a slot of `slab`, which is the caller's, or which `layout` does not fit.
+    #[inline(never)]
+    fn dealloc_own<const BY: bool>(address: usize, shape: SizeAlign, slab: Slab, mine: Mine<'_>, this: &Self) {
+        this.dealloc_shared::<BY>(mine, slab, address, shape.layout());
     }
 
     /// Frees a slot of `slab`, which is another thread's, or in which others have freed slots; or which `layout` does not fit.
