@@ -24,6 +24,7 @@ use crate::central::spans::Spans;
 use crate::central::wish::Wish;
 use crate::ground::header::PAGE;
 use crate::kernel::brk::{Brk, Refused};
+use crate::kernel::parts::RETURNS;
 pub(crate) use plan::HUGE;
 use plan::Raise;
 
@@ -53,6 +54,9 @@ impl<B: Brk> Spans<B> {
 
     /// Raises the break until the top has at least `pages` pages.
     pub(crate) fn raise(&mut self, pages: usize, at: Where) -> Result<(), Refused> {
+        if RETURNS && self.thrift.again.is_open() {
+            self.decide_growth();
+        }
         for _ in 0..OUTRUN_MAX {
             let from = self.handle_lowered_break(self.brk.query()?)?;
             if self.raise_from(from, pages, at).is_ok() {
@@ -111,6 +115,18 @@ impl<B: Brk> Spans<B> {
         }
         self.apply_raise(raise);
         Ok(())
+    }
+
+    /// Decides how the heap grows after it has returned memory. If it is by huge pages, asks for them in the top, too, most of which
+    /// has been returned if not all of it.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn decide_growth(&mut self) {
+        if self.thrift.decide_growth(self.brk.now())
+            && let Some(top) = self.top
+        {
+            self.expect_use(top.start(), top.end());
+        }
     }
 
     /// Asks for huge pages in what was just added.

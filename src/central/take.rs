@@ -34,6 +34,9 @@ impl<B: Brk> Spans<B> {
         retire_idle: &mut dyn FnMut(&mut Self),
     ) -> Result<Span, OutOfMemory> {
         if let Some(span) = self.take_free(pages, align) {
+            if self.thrift.has_to_decide() {
+                self.decide_growth();
+            }
             return Ok(span);
         }
         // Not every time: a class that soon needs its slab again would only take one from another class.

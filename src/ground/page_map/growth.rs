@@ -152,6 +152,20 @@ impl PageMap {
         before - aside.bytes()
     }
 
+    /// Returns the memory of handles and records aside of pages that are no span's first, and that no slab has: as far as they fill
+    /// whole groups. A span around them must be [marked](Self::mark) anew.
+    ///
+    /// # Safety
+    ///
+    /// No other thread reads the map now.
+    pub(crate) unsafe fn discard_aside(&self, pages: Range<usize>, brk: &mut impl Brk) {
+        if let Some(aside) = self.aside().filter(|_| self.is_aside_in_use()) {
+            let first = pages_of(self.aside_from().min(super::LEAF_TABLE - 1)).start;
+            // SAFETY: I5: the handles of such pages are null, and I2: their records are not used.
+            unsafe { aside.discard(&(pages.start.max(first)..pages.end.min(self.pages())), brk) };
+        }
+    }
+
     /// Returns all that is mapped aside.
     ///
     /// # Safety

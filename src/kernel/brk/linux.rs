@@ -144,6 +144,10 @@ unsafe impl Brk for Linux {
         memory::is_locked(start, self.page_size(), self.area(start))
     }
 
+    fn is_resident(&mut self, start: usize) -> bool {
+        memory::is_resident(start, self.page_size())
+    }
+
     fn now(&self) -> Option<u64> {
         crate::kernel::tasks::milliseconds()
     }
