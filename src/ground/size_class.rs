@@ -109,6 +109,22 @@ pub(crate) fn block_bytes(layout: Layout) -> usize {
     SizeClass::of_size(layout.size()).map_or(layout.size().next_multiple_of(PAGE), SizeClass::slot_size)
 }
 
+/// For each alignment from [`MIN_ALIGN`] to a page's, a bit for each class whose slots are a multiple of it. So the class of an
+/// aligned request is found without a search, which took 40 instructions more.
+static ALIGNED: [u64; (PAGE / MIN_ALIGN).ilog2() as usize + 1] = {
+    let mut table = [0; (PAGE / MIN_ALIGN).ilog2() as usize + 1];
+    let (mut shift, mut class) = (0, 0);
+    while shift < table.len() {
+        while class < CLASSES {
+            table[shift] |= ((SLOTS[class] as usize).is_multiple_of(MIN_ALIGN << shift) as u64) << class;
+            class += 1;
+        }
+        (shift, class) = (shift + 1, 0);
+    }
+    table
+};
+
+const _: () = assert!(CLASSES <= u64::BITS as usize, "a word has a bit for each class");
 const _: () = assert!(SLOTS[CLASSES - 1] as usize == SMALL_MAX, "the last class serves the largest small request");
 const _: () = assert!(SMALL_MAX <= u16::MAX as usize, "a header has 16 bits for the size of a slot");
 
@@ -129,20 +145,14 @@ impl SizeClass {
         if layout.align() <= MIN_ALIGN { Self::of_size(layout.size()) } else { Self::of_aligned(layout) }
     }
 
-    /// Slabs start at a page boundary, so a slot size that is a multiple of the alignment aligns every slot. The search
-    /// is short: a doubling has at most eight classes, and the last is a power of two. Beyond the last power of two,
-    /// each multiple of so large an alignment is a slot size.
-    #[cold]
+    /// The smallest class whose slots hold `layout` and are a multiple of its alignment: slabs start at a page boundary, so that
+    /// aligns every slot.
+    #[inline(never)]
     fn of_aligned(layout: Layout) -> Option<Self> {
-        if layout.align() > PAGE {
-            return None;
-        }
-        // A multiple of the alignment is mostly a slot size.
-        let mut class = Self::of_size(layout.pad_to_align().size().max(layout.align()))?;
-        while class.slot_size() & (layout.align() - 1) != 0 {
-            class = Self::from_index(class.index() + 1);
-        }
-        Some(class)
+        let suited = *ALIGNED.get((layout.align().trailing_zeros() - MIN_ALIGN.trailing_zeros()) as usize)?;
+        let class = Self::of_size(layout.size())?;
+        let suited = suited >> class.index();
+        (suited != 0).then(|| Self::from_index(class.index() + suited.trailing_zeros() as usize))
     }
 
     /// The class that serves the first few requests of the other classes of the same doubling, their guests: its slots
