@@ -96,10 +96,21 @@ impl Slab {
     /// Whether `layout` fits a slot at `address` and fills more than half of it, or slots are of the smallest class.
     #[inline(always)]
     pub(crate) fn fits_closely(self, address: usize, layout: Layout) -> bool {
-        // In all bits: a size of 4 GiB and more is no slot's.
-        let slack = self.slot_size().wrapping_sub(layout.size());
-        slack <= self.slack_max() && (layout.align() <= MIN_ALIGN || address & (layout.align() - 1) == 0)
+        self.holds_closely(layout.size()) && is_aligned(address, layout.align())
     }
+
+    /// Whether a request of `size` bytes fits a slot and fills more than half of it, or slots are of the smallest class.
+    #[inline(always)]
+    pub(crate) fn holds_closely(self, size: usize) -> bool {
+        // In all bits: a size of 4 GiB and more is no slot's.
+        self.slot_size().wrapping_sub(size) <= self.slack_max()
+    }
+}
+
+/// Whether a slot at `address` has this alignment, a power of two.
+#[inline(always)]
+pub(crate) fn is_aligned(address: usize, align: usize) -> bool {
+    align <= MIN_ALIGN || address & (align - 1) == 0
 }
 
 /// A live slot, with the word of the bitmap in which it was seen to be. A free needs that word, too.
