@@ -110,7 +110,7 @@ pub(crate) fn block_bytes(layout: Layout) -> usize {
 }
 
 /// For each alignment from [`MIN_ALIGN`] to a page's, a bit for each class whose slots are a multiple of it. So the class of an
-/// aligned request is found without a search, which took 40 instructions more.
+/// aligned request is found without a search: with one, and a longer way to a slot, a pair of calls took 56 instructions more.
 static ALIGNED: [u64; (PAGE / MIN_ALIGN).ilog2() as usize + 1] = {
     let mut table = [0; (PAGE / MIN_ALIGN).ilog2() as usize + 1];
     let (mut shift, mut class) = (0, 0);
