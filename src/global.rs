@@ -36,6 +36,7 @@ mod elsewhere;
 #[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
 pub(crate) mod environment;
 mod free;
+pub(crate) mod futex;
 mod handler;
 mod hook;
 mod large;
@@ -61,8 +62,9 @@ pub use thread::ThreadHeap;
 use crate::central::spans::Spans;
 use crate::checked::mode::Mode;
 use crate::door::misuse::Misuse;
+use crate::global::futex::Futex;
 use crate::global::hook::{Hook, NoUnwinding};
-use crate::global::lock::{Futex, Lock, Turn};
+use crate::global::lock::{Lock, Turn};
 use crate::global::policy::Setting;
 use crate::ground::page_map::PageMap;
 use crate::heap::Heap;

@@ -4,7 +4,8 @@ use crate::central::spans::OutOfMemory;
 use crate::door::block::Block;
 use crate::door::misuse::Misuse;
 use crate::global::alone::Unshared;
-use crate::global::lock::{Futex, Lock};
+use crate::global::futex::Futex;
+use crate::global::lock::Lock;
 use crate::global::{HeapMap, Hmalloc};
 use crate::ground::corrupt::Corruption;
 use crate::ground::policy::Policy;
@@ -173,6 +174,7 @@ impl<L: Lock, B: Brk> ScopedHeap<L, B> {
 
     /// This heap with a function that is called before a request fails: see [`Hmalloc::with_hook`].
     #[must_use]
+    #[cfg(feature = "limits")]
     pub const fn with_hook(mut self, hook: fn(Layout) -> bool) -> Self {
         self.heap.set_hook(hook);
         self

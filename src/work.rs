@@ -13,6 +13,7 @@ use crate::ground::header::{Kind, PAGE, Span, pages_of};
 use crate::ground::profiling::Unnamed;
 use crate::ground::size_class::SizeClass;
 use crate::kernel::brk::Brk;
+use crate::kernel::parts::{LIMITS, SPEED};
 use crate::threads::World;
 use crate::tier::Tier;
 use core::alloc::Layout;
@@ -67,6 +68,9 @@ impl<'a, B: Brk> Work<'a, B> {
     }
 
     pub(crate) fn allocate(&mut self, layout: Layout) -> Result<NonNull<u8>, OutOfMemory> {
+        if !SPEED {
+            return self.allocate_slow(layout);
+        }
         if SizeClass::of(layout).is_none() {
             return self.allocate_large(layout).map(payload_of);
         }
@@ -96,6 +100,9 @@ impl<'a, B: Brk> Work<'a, B> {
             return Ok(host);
         }
         // The last resort is the coarse class, without asking the kernel again.
+        if !LIMITS {
+            return Err(OutOfMemory);
+        }
         self.spans.end_asking();
         let coarse = class.coarse();
         let found = self.tier.has_slot(coarse) || self.refill(coarse);
@@ -124,7 +131,7 @@ impl<'a, B: Brk> Work<'a, B> {
             self.tier.adopt(slab);
         }
         let refilled = self.tier.refill(class, self.spans).is_ok();
-        if refilled && self.world().is_some_and(World::has_company) {
+        if SPEED && refilled && self.world().is_some_and(World::has_company) {
             self.tier.stock(class, self.spans);
         }
         refilled

@@ -1,5 +1,7 @@
 //! Backing off: a kind of system call that failed is not tried again for some time.
 
+use crate::kernel::parts::RETURNS;
+
 /// In milliseconds, as the clock counts.
 pub(crate) const SECOND: u64 = 1000;
 
@@ -39,6 +41,9 @@ impl Backoff {
     /// Notes that the call failed, or had no effect.
     pub(crate) fn fail(&mut self, dirty: usize, now: Option<u64>) {
         self.failed_with = dirty.max(1);
+        if !RETURNS {
+            return;
+        }
         self.wait = (self.wait * 2).clamp(SECOND, Self::WAIT_MAX);
         self.until = now.map_or(0, |now| now + self.wait);
     }

@@ -7,6 +7,7 @@ use crate::ground::corrupt::corrupt;
 use crate::ground::header::{Kind, PAGE, Span};
 use crate::kernel::brk::{Brk, Refused};
 use crate::kernel::line::Line;
+use crate::kernel::parts::{MAPPINGS, RETURNS};
 
 /// More pages than this, and this fraction of the heap, are returned from its end [where nothing else is](Spans::lower_if_long).
 pub(crate) const LONG: usize = (1 << 20) / PAGE;
@@ -71,7 +72,9 @@ impl<B: Brk> Spans<B> {
         }
         self.map.shrink(end);
         // Everything left below was handed out once, so its count of dirty pages covers it.
-        self.handed_out_end = Some(self.handed_out_end).filter(|&used| used <= end).unwrap_or(0);
+        if RETURNS {
+            self.handed_out_end = Some(self.handed_out_end).filter(|&used| used <= end).unwrap_or(0);
+        }
     }
 
     /// Lowers the break so that at most `keep` bytes, rounded up to pages, are free at the top. Returns how many bytes
@@ -87,13 +90,11 @@ impl<B: Brk> Spans<B> {
         let old_end = self.map.end();
         let after = self.last.and_then(|last| last.next());
         let NewEnd { last, end, to, fenced } = self.new_end(end);
-        self.for_dropped(end, |fit, span| fit.remove(span));
-        self.set_dropped(end, |_| None);
+        self.set_dropped(end, false);
         // SAFETY: all spans from `end` on are free or metadata that serves only them; of a foreign one only what lies
         // above `to`, where its owner left the break, is taken.
         if unsafe { self.lower_over_guards(old_end, to) }.is_err() {
-            self.set_dropped(end, Some);
-            self.for_dropped(end, |fit, span| fit.insert(span));
+            self.set_dropped(end, true);
             return 0;
         }
         self.become_last(last, after, end);
@@ -147,7 +148,7 @@ impl<B: Brk> Spans<B> {
         while let Some(span) = last.filter(|span| span.start() >= end) {
             last = span.prev();
         }
-        match last.filter(|span| span.is(Kind::Foreign)) {
+        match last.filter(|span| MAPPINGS && span.is(Kind::Foreign)) {
             Some(fence) => {
                 NewEnd { last: fence.prev(), end: fence.start(), to: fence.foreign_end(), fenced: fence.page_count() }
             }
@@ -157,6 +158,9 @@ impl<B: Brk> Spans<B> {
 
     /// Returns metadata aside that serves no page any more, but for a little, unless there are readers.
     fn return_rest_aside(&mut self) -> usize {
+        if !MAPPINGS {
+            return 0;
+        }
         if self.has_readers {
             self.kept_for_readers = true;
             return 0;
@@ -176,7 +180,7 @@ impl<B: Brk> Spans<B> {
     /// As for [`Brk::move_break`].
     pub(crate) unsafe fn lower_over_guards(&mut self, from: usize, to: usize) -> Result<(), Refused> {
         let kernel_page = self.brk.page_size();
-        let sealed = self.map.guards_from(to, kernel_page).next().is_some();
+        let sealed = MAPPINGS && self.map.guards_from(to, kernel_page).next().is_some();
         if sealed {
             // SAFETY: the heap ends at `from`, and nothing from `to` on is used.
             unsafe { self.brk.unseal(to, from - to) };
@@ -191,9 +195,21 @@ impl<B: Brk> Spans<B> {
         lowered
     }
 
+    /// Whether the heap ends at this break, where the break has to be the heap's alone. A lower one has lost blocks (I16).
+    pub(crate) fn is_end(&self, now: usize) -> bool {
+        if now < self.map.end() {
+            corrupt(16, now);
+        }
+        now == self.map.end()
+    }
+
     /// Whether the break is at the heap's end. A break below it is handled first.
     pub(crate) fn is_break_at_end(&mut self) -> bool {
-        self.brk.query().and_then(|now| self.handle_lowered_break(now)) == Ok(self.map.end())
+        let now = self.brk.query();
+        if !MAPPINGS {
+            return now.is_ok_and(|now| self.is_end(now));
+        }
+        now.and_then(|now| self.handle_lowered_break(now)) == Ok(self.map.end())
     }
 
     /// Where the heap would end if all but `keep` bytes of what is free at its end were returned; nothing, unless that
@@ -223,22 +239,18 @@ impl<B: Brk> Spans<B> {
         }
     }
 
-    /// Visits the free spans that would leave the index if the heap ended at `end`.
-    fn for_dropped(&mut self, end: usize, visit: impl Fn(&mut crate::central::fit::Fit, Span)) {
+    /// Takes the spans that would be dropped if the heap ended at `end` out of the page map, and out of the index the free ones that
+    /// would leave it; or puts them back.
+    #[inline(never)]
+    fn set_dropped(&mut self, end: usize, back: bool) {
         let mut span = self.last;
         while let Some(here) = span.filter(|here| here.end() >= end) {
-            if here.is(Kind::Free) && self.top != Some(here) {
-                visit(&mut self.fit, here);
+            if here.start() >= end {
+                self.map.set(here.start(), back.then_some(here));
             }
-            span = here.prev();
-        }
-    }
-
-    /// Sets the page map's answers for the spans that would be dropped if the heap ended at `end`.
-    fn set_dropped(&mut self, end: usize, answer: impl Fn(Span) -> Option<Span>) {
-        let mut span = self.last;
-        while let Some(here) = span.filter(|here| here.start() >= end) {
-            self.map.set(here.start(), answer(here));
+            if here.is(Kind::Free) && self.top != Some(here) {
+                if back { self.fit.insert(here) } else { self.fit.remove(here) }
+            }
             span = here.prev();
         }
     }

@@ -5,6 +5,7 @@ pub(crate) mod chain;
 mod coalesce;
 mod common;
 mod company;
+mod discard;
 pub(crate) mod fit;
 pub(crate) mod known;
 pub(crate) mod lower;

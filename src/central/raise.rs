@@ -24,6 +24,7 @@ use crate::central::spans::Spans;
 use crate::central::wish::Wish;
 use crate::ground::header::PAGE;
 use crate::kernel::brk::{Brk, Refused};
+use crate::kernel::parts::{LIMITS, MAPPINGS, RETURNS};
 pub(crate) use plan::HUGE;
 use plan::Raise;
 
@@ -53,6 +54,12 @@ impl<B: Brk> Spans<B> {
 
     /// Raises the break until the top has at least `pages` pages.
     pub(crate) fn raise(&mut self, pages: usize, at: Where) -> Result<(), Refused> {
+        if !MAPPINGS {
+            return self.raise_alone(pages, at);
+        }
+        if RETURNS && self.thrift.again.is_open() {
+            self.decide_growth();
+        }
         for _ in 0..OUTRUN_MAX {
             let from = self.handle_lowered_break(self.brk.query()?)?;
             if self.raise_from(from, pages, at).is_ok() {
@@ -64,6 +71,12 @@ impl<B: Brk> Spans<B> {
             }
         }
         Err(Refused)
+    }
+
+    /// The same where the break has to be the heap's alone: once another user has moved it, nothing is raised any more.
+    fn raise_alone(&mut self, pages: usize, at: Where) -> Result<(), Refused> {
+        let from = self.brk.query()?;
+        if self.map.base().is_none() || self.is_end(from) { self.raise_from(from, pages, at) } else { Err(Refused) }
     }
 
     fn raise_from(&mut self, from: usize, pages: usize, at: Where) -> Result<(), Refused> {
@@ -86,7 +99,7 @@ impl<B: Brk> Spans<B> {
             if step == 0 {
                 break;
             }
-            step = Wish::shorter(step, need.missing);
+            step = if LIMITS { Wish::shorter(step, need.missing) } else { 0 };
         }
         // If the need alone exceeds a step, its refusal says nothing about steps.
         if refused.is_some() && need.missing < first_step {
@@ -113,6 +126,18 @@ impl<B: Brk> Spans<B> {
         Ok(())
     }
 
+    /// Decides how the heap grows after it has returned memory. If it is by huge pages, asks for them in the top, too, most of which
+    /// has been returned if not all of it.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn decide_growth(&mut self) {
+        if self.thrift.decide_growth(self.brk.now())
+            && let Some(top) = self.top
+        {
+            self.expect_use(top.start(), top.end());
+        }
+    }
+
     /// Asks for huge pages in what was just added.
     fn expect_use(&mut self, start: usize, end: usize) {
         let (start, end) = (start.next_multiple_of(HUGE), end & !(HUGE - 1));
@@ -136,7 +161,7 @@ impl<B: Brk> Spans<B> {
 /// The range belongs to the heap, its ends are kernel page boundaries, and nothing uses it as long as its metadata
 /// stands.
 pub(crate) unsafe fn seal(brk: &mut impl Brk, guard: core::ops::Range<usize>) {
-    if !guard.is_empty() {
+    if MAPPINGS && !guard.is_empty() {
         // SAFETY: the caller's promise.
         let _ = unsafe { brk.seal(guard.start, guard.len()) };
     }

@@ -7,7 +7,7 @@ use crate::central::known::Known;
 use crate::central::plan::{Plan, Sums};
 use crate::central::raise::HUGE;
 use crate::central::spans::Spans;
-use crate::central::thrift::{BASE, Marks};
+use crate::central::thrift::{BASE, EXTRA, Marks};
 use crate::ground::header::{Kind, PAGE, Span};
 use crate::kernel::brk::{Brk, Refused};
 use core::ops::Range;
@@ -28,7 +28,7 @@ impl<B: Brk> Spans<B> {
 
     /// The part of the top that was never used but holds memory, because it lies in a huge page of which a part was
     /// used.
-    fn huge_tail(&self) -> Range<usize> {
+    pub(crate) fn huge_tail(&self) -> Range<usize> {
         let Some(top) = self.top.filter(|_| self.handed_out_end > 0) else { return 0..0 };
         let from = self.handed_out_end.max(top.end() - top.zero_end() * PAGE);
         let to = self.handed_out_end.next_multiple_of(HUGE).min(top.end());
@@ -61,7 +61,7 @@ impl<B: Brk> Spans<B> {
         if let Some(free) = free
             && !self.return_region_of(free)
         {
-            self.return_from(free, plan, plan.most);
+            self.return_and_stay(free, plan, plan.most);
         }
         let returned = before.saturating_sub(self.sums().dirty);
         if let Some(top) = self.top.filter(|&top| returned < plan.most && Some(top) != free) {
@@ -74,7 +74,7 @@ impl<B: Brk> Spans<B> {
                 break;
             }
             let Some(span) = self.next_to_look_at(&mut steps, before, plan) else { break };
-            self.return_from(span, plan, plan.most - returned);
+            self.return_and_stay(span, plan, plan.most - returned);
         }
         let returned = before.saturating_sub(self.sums().dirty);
         self.thrift.note_returned(returned);
@@ -111,6 +111,17 @@ impl<B: Brk> Spans<B> {
             }
         }
         None
+    }
+
+    /// [`return_from`](Self::return_from); and if much of the span is left, the search goes on there. To come back to it only
+    /// after all other spans were visited left 110 MB of a burst of 400 behind.
+    fn return_and_stay(&mut self, free: Span, plan: Plan, most: usize) {
+        let (start, before) = (free.start(), self.free_pages().1);
+        self.return_from(free, plan, most);
+        let here = self.find_around(start).filter(|here| here.is(Kind::Free) && self.top != Some(*here));
+        if self.free_pages().1 < before && here.is_some_and(|here| here.dirty_pages() >= plan.piece.max(EXTRA)) {
+            (self.cursor.address, self.cursor.found) = (start, true);
+        }
     }
 
     /// Returns up to `most` dirty pages of a free span, if they are worth a system call.
@@ -162,6 +173,8 @@ impl<B: Brk> Spans<B> {
         }
         // Wherever the dirty pages are, this is short enough to keep no more of them than must stay.
         let keep = if known.dirty > most { known.front + known.dirty - most } else { known.front.min(BASE) };
+        let end = top.end() - known.end * PAGE;
+        self.look_at(known, end - known.dirty.min(most) * PAGE..end);
         let lowered = self.lower(keep * PAGE) > 0;
         if lowered {
             self.thrift.lowering.succeed()
@@ -187,45 +200,5 @@ impl<B: Brk> Spans<B> {
                 _ => self.thrift.note_returned(sums.dirty - self.sums().dirty),
             }
         }
-    }
-
-    /// Discards up to about `most` dirty pages of a free span, if the kernel agrees, and keeps their addresses. Returns
-    /// how many bytes of dirty pages that were.
-    pub(crate) fn discard_some(&mut self, free: Span, most: usize) -> Result<usize, Refused> {
-        let kernel_page = self.brk.page_size();
-        let mut range = free.to_discard(most, kernel_page);
-        let huge_tail = if self.top == Some(free) { self.huge_tail() } else { 0..0 };
-        if !huge_tail.is_empty() {
-            let start = if range.is_empty() { huge_tail.start.next_multiple_of(kernel_page) } else { range.start };
-            range = start..huge_tail.end & !(kernel_page - 1);
-        }
-        if range.is_empty() {
-            return Ok(0);
-        }
-        // SAFETY: a free span belongs to the heap and nothing in it is in use; both ends are kernel page boundaries.
-        unsafe { self.brk.discard(range.start, range.len()) }?;
-        let (start, before) = (free.start(), Known::of(free));
-        let after = before.without((range.start - start).div_ceil(PAGE), (range.end - start) / PAGE);
-        after.note(free);
-        let pages = before.dirty - after.dirty;
-        if (range.start..=range.end).contains(&self.handed_out_end) {
-            self.handed_out_end = 0;
-        }
-        if self.top != Some(free) {
-            self.fit.dirty = self.fit.dirty.wrapping_sub(pages);
-        }
-        Ok(pages * PAGE)
-    }
-
-    /// Discards all dirty pages of all free spans but the top. Returns how many bytes they were.
-    pub(crate) fn return_free_spans(&mut self) -> usize {
-        let (mut returned, mut span) = (0, self.first);
-        while let Some(here) = span {
-            if here.is(Kind::Free) && self.top != Some(here) && Known::of(here).middle() > 0 {
-                returned += self.discard_some(here, usize::MAX).unwrap_or(0);
-            }
-            span = here.next();
-        }
-        returned
     }
 }

@@ -16,7 +16,7 @@ use crate::ground::company::if_checked;
 use crate::ground::header::{MAX_SLOTS, PAGE, Slab, Span};
 use crate::ground::size_class::SizeClass;
 use crate::kernel::brk::{Brk, Refused};
-use crate::kernel::parts::RETURNS;
+use crate::kernel::parts::{LIMITS, RETURNS, SPEED};
 
 /// The slab for which a tier asks.
 #[derive(Debug)]
@@ -46,17 +46,23 @@ impl<B: Brk> Spans<B> {
         wish: &SlabWish,
         retire_idle: &mut dyn FnMut(&mut Self),
     ) -> Result<Slab, OutOfMemory> {
-        let fills = |&pages: &usize| (wish.fills)(wish.size_class, pages);
-        let left = self.pages_before_metadata().min(wish.grown);
-        let grown = (1..=left).rev().find(fills).unwrap_or(wish.grown);
-        let pages = self.longest_free(wish.pages).filter(fills).unwrap_or(grown);
-        let span = self.take(pages, 1, retire_idle).or_else(|_| self.take_least(wish.least))?;
+        let pages = if SPEED { self.slab_pages_at_hand(wish) } else { wish.pages };
+        let span = self.take(pages, 1, retire_idle);
+        let span = if LIMITS { span.or_else(|_| self.take_least(wish.least)) } else { span }?;
         if let Some(watch) = if_checked(self.watch) {
             let records = watch.0.records();
             self.serve_records(records, span);
             records.forget(span.start(), MAX_SLOTS);
         }
         Ok(self.cut_slab(span, wish.size_class, wish.owner))
+    }
+
+    /// How many pages a slab gets: those of a free span, or those that the heap can grow by.
+    fn slab_pages_at_hand(&self, wish: &SlabWish) -> usize {
+        let fills = |&pages: &usize| (wish.fills)(wish.size_class, pages);
+        let left = self.pages_before_metadata().min(wish.grown);
+        let grown = (1..=left).rev().find(fills).unwrap_or(wish.grown);
+        self.longest_free(wish.pages).filter(fills).unwrap_or(grown)
     }
 }
 
@@ -94,7 +100,7 @@ impl<B> Spans<B> {
     /// kernel can refuse a need.
     pub(crate) fn spans_to_look_at(&self) -> Option<usize> {
         // Less than twice what was granted is left to get, and each new slab takes a part of it.
-        self.granted_after_refusal.map(|granted| 4 * self.heap_pages() / granted.max(1) + 1)
+        self.granted_after_refusal.filter(|_| LIMITS).map(|granted| 4 * self.heap_pages() / granted.max(1) + 1)
     }
 
     /// Calls `visit` for the slabs among the `most` spans after the one around address `after`, or from the first on.

@@ -5,6 +5,7 @@ use crate::central::spans::{OutOfMemory, Spans, align_slack};
 use crate::ground::header::Span;
 use crate::ground::limit::Limit;
 use crate::kernel::brk::{Brk, Refused};
+use crate::kernel::parts::{LIMITS, MAPPINGS, SPEED};
 
 /// The most pages of a request: a region for it is somewhat longer, and counts its pages in 32 bits.
 const PAGES_MAX: usize = u32::MAX as usize / 2;
@@ -34,10 +35,13 @@ impl<B: Brk> Spans<B> {
         retire_idle: &mut dyn FnMut(&mut Self),
     ) -> Result<Span, OutOfMemory> {
         if let Some(span) = self.take_free(pages, align) {
+            if self.thrift.has_to_decide() {
+                self.decide_growth();
+            }
             return Ok(span);
         }
         // Not every time: a class that soon needs its slab again would only take one from another class.
-        if self.thrift.since(self.asked_idle) > REUSE {
+        if SPEED && self.thrift.since(self.asked_idle) > REUSE {
             self.asked_idle = self.thrift.now();
             retire_idle(self);
         }
@@ -64,17 +68,20 @@ impl<B: Brk> Spans<B> {
     /// Gets at least `pages` contiguous free pages from the kernel.
     fn grow(&mut self, pages: usize) -> Result<(), OutOfMemory> {
         // The kernel is not asked again for what it has refused in this request.
-        if pages >= self.refused.get() {
+        if LIMITS && pages >= self.refused.get() {
             return Err(OutOfMemory);
         }
         if self.raise(pages, Where::Anywhere).is_ok() {
-            self.granted_after_refusal = self.wish.shortened(self.heap_pages());
+            if LIMITS {
+                self.granted_after_refusal = self.wish.shortened(self.heap_pages());
+            }
             return Ok(());
         }
-        let grown = self.map_region(pages);
-        let grown =
-            grown.or_else(|_| if self.make_room_for_region(pages) { self.map_region(pages) } else { Err(Refused) });
-        if grown.is_err() {
+        let grown = if MAPPINGS { self.map_region(pages) } else { Err(Refused) };
+        let grown = grown.or_else(|_| {
+            if MAPPINGS && self.make_room_for_region(pages) { self.map_region(pages) } else { Err(Refused) }
+        });
+        if LIMITS && grown.is_err() {
             (self.refused, self.granted_after_refusal) =
                 (Limit::new(pages), Some(self.granted_after_refusal.unwrap_or(1)));
         }

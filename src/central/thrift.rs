@@ -12,12 +12,18 @@
 //!
 //! To return memory that is needed again at once is a **mistake**: it costs page faults. Each mistake doubles the part
 //! of `high` that is proportional to what is live, up to twice what is live. When nothing is live that part is 0, so
-//! all memory of a burst is returned after it, whatever happened before. Mistakes wear off with time and with success.
+//! all memory of a burst is returned after it, whatever happened before. Mistakes wear off with time and with success. What is
+//! returned all the same and needed [`again`] costs fewer page faults the second time.
 
 use crate::central::backoff::Backoff;
 use crate::central::plan::{Plan, Sums};
 use crate::ground::header::PAGE;
-use crate::kernel::parts::RETURNS;
+use crate::kernel::parts::{RETURNS, SPEED};
+use again::Again;
+use core::ops::Range;
+
+/// Whether operations are counted: who looks again after so many of them is left out otherwise.
+const COUNTS: bool = RETURNS || SPEED || cfg!(feature = "threads");
 
 /// What any heap may keep, in pages.
 pub(crate) const BASE: usize = (1 << 20) / PAGE;
@@ -57,7 +63,7 @@ const PIECE_HIGH: usize = (64 << 10) / PAGE;
 const MULTIPLE: usize = 3;
 /// In pages. The kernel takes 70 to 140 microseconds for a MiB, nearly all of it for the single pages. With a whole [`PIECE`] more,
 /// some frees that drained a heap of a million small blocks took 170; to call more often costs the whole drain more.
-const EXTRA: usize = PIECE / 2;
+pub(crate) const EXTRA: usize = PIECE / 2;
 /// Spans that are visited in search of dirty ones, at each step of draining.
 const STEPS: usize = 64;
 /// The same in a heap that was idle, and how much it returns at once, in pages.
@@ -96,6 +102,9 @@ pub(crate) struct Thrift {
     /// while it is above.
     scattered: usize,
     scattered_high: usize,
+    pub(crate) again: Again,
+    /// Pages whose metadata was returned since draining began.
+    groups: Range<usize>,
     pub(crate) lowering: Backoff,
     pub(crate) discarding: Backoff,
 }
@@ -129,6 +138,8 @@ impl Thrift {
             stuck: 0,
             scattered: 0,
             scattered_high: 0,
+            again: Again::new(),
+            groups: 0..0,
             lowering: Backoff::new(),
             discarding: Backoff::new(),
         }
@@ -137,15 +148,19 @@ impl Thrift {
     /// Counts a span operation.
     #[inline]
     pub(crate) fn tick(&mut self) {
-        self.operations = self.operations.wrapping_add(1);
+        if COUNTS {
+            self.operations = self.operations.wrapping_add(1);
+        }
     }
 
     /// Counts that a span of so many pages was freed.
     #[inline]
     pub(crate) fn tick_free(&mut self, pages: usize) {
         self.tick();
-        self.freed = pages;
-        self.quiet = self.quiet.saturating_sub(pages);
+        if RETURNS {
+            self.freed = pages;
+            self.quiet = self.quiet.saturating_sub(pages);
+        }
     }
 
     /// The count of span operations.
@@ -205,7 +220,7 @@ impl Thrift {
         let (high, movable) = (self.limit(sums), sums.dirty - self.stuck);
         let low = if idle { high / IDLE_FRACTION } else { self.high(sums) / LOW_FRACTION + self.kept() };
         if (idle && movable > low) || (!self.draining && movable > high) {
-            self.begin(now);
+            self.begin(now, sums.heap);
         }
         if !self.draining || !(idle || movable > high || sums.dirty >= low + PIECE) {
             return None;
@@ -224,8 +239,10 @@ impl Thrift {
         Some(Plan { most: most.min(sums.dirty.saturating_sub(low)), piece, lower_piece, steps, now })
     }
 
-    /// Begins draining.
-    fn begin(&mut self, now: Option<u64>) {
+    /// Begins draining, in a heap of so many pages.
+    fn begin(&mut self, now: Option<u64>, pages: usize) {
+        self.again.begin(pages);
+        self.forget_groups();
         (self.draining, self.returned, self.drained) = (true, 0, now);
     }
 
@@ -254,7 +271,9 @@ impl Thrift {
     }
 }
 
+mod again;
 mod clock;
+mod groups;
 mod quiet;
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,7 @@
 use crate::ground::corrupt::corrupt;
 use crate::ground::header::{PAGE_SHIFT, Span};
 use crate::ground::list::Linked;
+use crate::kernel::parts::SPEED;
 use core::cell::Cell;
 
 /// Free spans, linked through `left` and `right`.
@@ -30,6 +31,7 @@ fn key(span: Span) -> (usize, usize) {
 
 /// A hash in which each bit of the input affects each bit of the output with a probability of a half: the last step of
 /// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
+#[cfg_attr(not(feature = "speed"), inline(never))]
 fn mix(mut bits: u64) -> u64 {
     bits = (bits ^ bits >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     bits = (bits ^ bits >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -37,6 +39,7 @@ fn mix(mut bits: u64) -> u64 {
 }
 
 /// Heap order in the tree.
+#[cfg_attr(not(feature = "speed"), inline(never))]
 fn priority(seed: u64, span: Span) -> u64 {
     mix(((span.start() >> PAGE_SHIFT) as u64).wrapping_add(seed))
 }
@@ -63,7 +66,7 @@ impl Treap {
     }
 
     pub(crate) fn insert(&mut self, span: Span) {
-        if self.root.is_none() {
+        if SPEED && self.root.is_none() {
             self.reseed(span);
         }
         let seed = self.seed;

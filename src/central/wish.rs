@@ -2,6 +2,7 @@
 
 use crate::ground::header::PAGE;
 use crate::ground::limit::Limit;
+use crate::kernel::parts::LIMITS;
 
 /// The smallest step by which the break is raised if the kernel agrees, in pages.
 const STEP_MIN: usize = (256 << 10) / PAGE;
@@ -32,7 +33,8 @@ impl Wish {
 
     /// The step with which a raise begins.
     pub(crate) fn step(&self, heap_pages: usize) -> usize {
-        Self::usual(heap_pages).min(self.most.get())
+        // Where no smaller one is tried, none is smaller, and none is limited.
+        if LIMITS { Self::usual(heap_pages).min(self.most.get()) } else { STEP_MIN.max(heap_pages / STEP_FRACTION) }
     }
 
     /// The step with which a raise would begin, if it is shorter than usual because more was refused.
@@ -48,6 +50,9 @@ impl Wish {
 
     /// Remembers the step with which a raise ended, and whether a longer one was refused before.
     pub(crate) fn note(&mut self, step: usize, refused: bool) {
+        if !LIMITS {
+            return;
+        }
         self.most = Limit::new(if refused { step } else { self.most.get().max(1).saturating_mul(2) });
     }
 }

@@ -4,6 +4,7 @@ use crate::door::misuse::Misuse;
 use crate::ground::callers::{Long, Tell, teller};
 use crate::ground::policy::Policy;
 use crate::kernel::line::Line;
+use crate::kernel::parts::DETAILS;
 use crate::kernel::who::name_caller;
 
 impl Policy {
@@ -28,7 +29,9 @@ impl Policy {
         let mut line = Line::new();
         line.text("hmalloc: ").text(call).text(": ");
         misuse.write_to(&mut line, None);
-        name_caller(&mut line);
+        if DETAILS {
+            name_caller(&mut line);
+        }
         line.end_line();
         self.say(&line);
     }

@@ -7,6 +7,7 @@
 
 use crate::door::block::{Block, BlockState};
 use crate::door::misuse::{Misuse, MisuseKind};
+use crate::ground::company::SAMPLES;
 use crate::ground::header::{Kind, Slab, Span, pages_of};
 use crate::ground::page_map::{Lookup, PageMap};
 use crate::ground::size_class::{MIN_ALIGN, SizeClass};
@@ -26,8 +27,8 @@ impl Live {
     pub(crate) fn bytes(self) -> usize {
         match self {
             Self::Slot(slot) => slot.slab.size_class().slot_size(),
-            Self::Large(span) => span.bytes(),
-            Self::Sampled(span) => span.sample_bytes(),
+            Self::Sampled(span) if SAMPLES => span.sample_bytes(),
+            Self::Large(span) | Self::Sampled(span) => span.bytes(),
         }
     }
 
@@ -45,7 +46,7 @@ impl Live {
         match self {
             Self::Slot(slot) => SizeClass::of(layout) == Some(slot.slab.size_class()),
             Self::Large(span) => SizeClass::of(layout).is_none() && span.page_count() == pages_of(layout.size()),
-            Self::Sampled(span) => span.counted().request == layout.size(),
+            Self::Sampled(span) => SAMPLES && span.counted().request == layout.size(),
         }
     }
 }

@@ -67,7 +67,8 @@ unsafe impl<L: Lock, B: Brk> Gives for Hmalloc<L, B> {
     #[inline]
     unsafe fn recut(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Result<NonNull<u8>, OutOfMemory> {
         // The caller's promise is that of this function.
-        NonNull::new(self.realloc_by(self.enter(), None, block.as_ptr(), old, new)).ok_or(OutOfMemory)
+        NonNull::new(self.realloc_by(self.enter(), None, block.as_ptr(), old, (new.size(), new.align())))
+            .ok_or(OutOfMemory)
     }
 }
 
@@ -94,7 +95,7 @@ unsafe impl<L: Lock, B: Brk> Gives for ThreadHeap<'_, L, B> {
 
     #[inline]
     unsafe fn recut(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Result<NonNull<u8>, OutOfMemory> {
-        let moved = self.heap.realloc_by(self.enter(), self.by(), block.as_ptr(), old, new);
+        let moved = self.heap.realloc_by(self.enter(), self.by(), block.as_ptr(), old, (new.size(), new.align()));
         NonNull::new(moved).ok_or(OutOfMemory)
     }
 }

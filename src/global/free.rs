@@ -190,20 +190,40 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             mine.leave();
             return false;
         };
-        let owner = slab.owner_number();
-        if mine.is(owner) {
+        if mine.is(slab.owner_number()) {
             return self.free_beside_others(mine, by, world, slab, address);
         }
-        let outcome = world.directory.free(slab, address);
+        self.free_others(mine, world, slab, address)
+    }
+
+    /// Frees the slot at `address` of another thread's slab, and ends the turn. False if that was not possible.
+    #[inline(always)]
+    pub(super) fn free_others(&self, mine: Mine<'_>, world: &World, slab: Slab, address: usize) -> bool {
+        match world.directory.free_quietly(slab, address) {
+            Ok(number) if slab.may_be_freed_by_others(number) => mine.leave(),
+            Ok(number) => Self::tell_owner(slab, number, mine, world, self),
+            Err(_) => {
+                mine.leave();
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Tells the owner of a slab, who may not know it, that another thread has freed the slot of this number, and ends the turn.
+    #[cold]
+    #[inline(never)]
+    fn tell_owner(slab: Slab, number: usize, mine: Mine<'_>, world: &World, this: &Self) {
+        let owner = slab.owner_number();
+        let outcome = world.directory.tell(slab, number);
         mine.leave();
         if outcome == Outcome::FreedUnseen {
-            self.look_for(owner);
+            this.look_for(owner);
         }
-        matches!(outcome, Outcome::Freed | Outcome::FreedUnseen)
     }
 
     /// Frees a slot of the caller's own tier, unless another thread has, and ends the turn.
-    #[inline(always)]
+    #[inline(never)]
     fn free_beside_others(&self, mine: Mine<'_>, by: ByHandle<'_>, world: &World, slab: Slab, address: usize) -> bool {
         let Some(slot) = Slot::live_at(slab.span(), address) else {
             mine.leave();

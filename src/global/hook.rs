@@ -4,6 +4,7 @@ use super::Hmalloc;
 use crate::central::spans::OutOfMemory;
 use crate::global::lock::Lock;
 use crate::kernel::brk::Brk;
+use crate::kernel::parts::LIMITS;
 use crate::kernel::{sys, tasks};
 use core::alloc::Layout;
 use core::sync::atomic::AtomicU32;
@@ -97,11 +98,13 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// assert_eq!(ASKED.load(Relaxed), 1 << 60);
     /// ```
     #[must_use]
+    #[cfg(feature = "limits")]
     pub const fn with_hook(mut self, hook: fn(Layout) -> bool) -> Self {
         self.set_hook(hook);
         self
     }
 
+    #[cfg(feature = "limits")]
     pub(crate) const fn set_hook(&mut self, hook: fn(Layout) -> bool) {
         self.hook.function = Some(hook);
     }
@@ -113,6 +116,9 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         layout: Layout,
         mut attempt: impl FnMut() -> Result<T, OutOfMemory>,
     ) -> Result<T, OutOfMemory> {
+        if !LIMITS {
+            return attempt();
+        }
         let mut asked = false;
         loop {
             match attempt() {

@@ -16,6 +16,7 @@ impl Setting {
         Self(AtomicU8::new(policy as u8))
     }
 
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     fn get(&self) -> Policy {
         let number = self.0.load(Relaxed);
         let others = [Policy::Ignore, Policy::Report];

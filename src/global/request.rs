@@ -49,7 +49,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         this: &Self,
     ) -> Result<NonNull<u8>, OutOfMemory> {
         let (layout, by) = (shape.layout(), mine.by::<BY>());
-        let Some(class) = SizeClass::of_size(layout.size()) else { return this.allocate_large(mine, by, layout) };
+        let Some(class) = SizeClass::of(layout) else { return this.allocate_large(mine, by, layout) };
         let Some(payload) = mine.tier(this).pop_next(class) else {
             return this.allocate_after_sweep(mine, by, layout, class);
         };
@@ -57,15 +57,18 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         Ok(payload)
     }
 
-    /// Allocates in the caller's tier a block of a larger alignment than usual, or in the central part.
+    /// Allocates a block of a larger alignment than usual.
     #[inline(never)]
     fn allocate_aligned<const BY: bool>(
         shape: SizeAlign,
-        mine: Mine<'_>,
+        mut mine: Mine<'_>,
         this: &Self,
     ) -> Result<NonNull<u8>, OutOfMemory> {
-        let by = mine.by::<BY>();
-        this.allocate_alone_slow(mine, by, shape.layout())
+        let Some(payload) = SizeClass::of(shape.layout()).and_then(|class| mine.tier(this).pop(class)) else {
+            return Self::allocate_slow::<BY>(shape, mine, this);
+        };
+        mine.leave();
+        Ok(payload)
     }
 
     /// Allocates in the caller's tier when the class's slab has been swept in vain, or in the central part.

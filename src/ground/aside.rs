@@ -212,6 +212,27 @@ impl Aside {
         }
     }
 
+    /// Returns the memory of the handles and records of whole groups among `pages` to the kernel, and keeps their addresses: they
+    /// read as zero.
+    ///
+    /// # Safety
+    ///
+    /// These pages have handles and records here, of which the handles are null and the records not used.
+    pub(crate) unsafe fn discard(&self, pages: &Range<usize>, brk: &mut impl Brk) {
+        let kernel_page = brk.page_size();
+        let start = pages.start.max(GROUPED).next_multiple_of(GROUPED);
+        let end = pages.end.min(self.grouped_end) & !(GROUPED - 1);
+        let (from, to) = (self.bytes_for(start), self.bytes_for(end));
+        for (array, from, to) in [(self.handles, from.0, to.0), (self.records, from.1, to.1)] {
+            let from = (array.start + from).next_multiple_of(kernel_page);
+            let to = (array.start + to).min(array.mapped) & !(kernel_page - 1);
+            if start < end && from < to {
+                // SAFETY: whole kernel pages of what was mapped for the array, and the caller's promise. Refused, it stays.
+                let _ = unsafe { brk.discard(from, to - from) };
+            }
+        }
+    }
+
     /// Bytes that are mapped.
     pub(crate) fn bytes(&self) -> usize {
         self.handles.mapped - self.handles.start + (self.records.mapped - self.records.start)

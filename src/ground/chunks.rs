@@ -32,6 +32,20 @@ pub(crate) struct Chunks {
     origins: [SharedUsize; LEAF_TABLE],
 }
 
+/// The words of one page: the address of the first.
+#[derive(Clone, Copy)]
+pub(crate) struct Words(usize);
+
+impl Words {
+    /// One of them.
+    #[inline(always)]
+    pub(crate) fn word<'a>(self, index: usize) -> &'a Freed {
+        debug_assert!(index < WORDS);
+        // SAFETY: a chunk has so many words for each of its pages, and stays.
+        unsafe { &*core::ptr::with_exposed_provenance(self.0 + index % WORDS * WORD) }
+    }
+}
+
 /// Where a debugger finds `base` and `origins`; how many words there are for each page, of how many slots each.
 pub(crate) const CHUNK_OFFSETS: [usize; 4] = [offset_of!(Chunks, base), offset_of!(Chunks, origins), WORDS, SLOTS];
 
@@ -50,6 +64,17 @@ impl Chunks {
         let page = slab.start().wrapping_sub(self.base.get()) >> PAGE_SHIFT;
         let served = page >> 31 == 0 && self.origins[leaf_of(page)].observe() != 0;
         served.then_some(page as u32)
+    }
+
+    /// The words of a slab that starts at `start`, if a chunk serves its first page.
+    #[inline(always)]
+    pub(crate) fn words_at(&self, start: usize) -> Option<Words> {
+        let page = start.wrapping_sub(self.base.get()) >> PAGE_SHIFT;
+        if page >> 31 != 0 {
+            return None;
+        }
+        let origin = self.origins[leaf_of(page)].observe();
+        (origin != 0).then(|| Words((origin - 1).wrapping_add(page * LINES)))
     }
 
     /// Address of a page's first byte.

@@ -5,6 +5,7 @@
 //! headers. To continue would mean to write where those headers say, so nothing is tried again and nothing is unwound.
 
 use crate::kernel::line::Line;
+use crate::kernel::parts::DETAILS;
 use crate::kernel::sys;
 use core::fmt;
 
@@ -56,7 +57,10 @@ impl core::error::Error for Corruption {}
 pub(crate) fn corrupt(invariant: u8, address: usize) -> ! {
     let mut line = Line::new();
     line.text("hmalloc: the heap is corrupt: I").decimal(invariant.into()).text(" at ").address(address);
-    line.text(": ").text(Corruption { invariant, address }.text()).text("\n");
+    if DETAILS {
+        line.text(": ").text(Corruption { invariant, address }.text());
+    }
+    line.text("\n");
     sys::die(line.as_bytes())
 }
 

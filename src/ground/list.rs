@@ -51,6 +51,24 @@ pub(crate) fn push<T: Linked>(head: &mut Option<T>, new: T, invariant: u8) {
     *head = Some(new);
 }
 
+/// Puts `new`, which is on no list, behind the first of the list that starts at `head`; or to its front, if that is empty.
+#[cfg_attr(feature = "speed", inline)]
+#[cfg_attr(not(feature = "speed"), inline(never))]
+pub(crate) fn push_behind<T: Linked>(head: &mut Option<T>, new: T, invariant: u8) {
+    let Some(first) = *head else { return push(head, new, invariant) };
+    let third = first.links().right.get();
+    // Where there is no third one, what is read and written in its place is the new one's own link.
+    let (left, back) = (&new.links().left, &third.unwrap_or(new).links().left);
+    left.set(Some(first));
+    if back.get() != Some(first) || first.links().left.get().is_some() {
+        corrupt(invariant, first.address());
+    }
+    back.set(Some(new));
+    left.set(Some(first));
+    new.links().right.set(third);
+    first.links().right.set(Some(new));
+}
+
 /// Removes `first` from the list that starts with it.
 #[cfg_attr(feature = "speed", inline)]
 #[cfg_attr(not(feature = "speed"), inline(never))]

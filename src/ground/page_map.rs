@@ -30,7 +30,7 @@ use crate::ground::header::{PAGE, Span};
 use crate::ground::leaf::{Below, Leaf, storage_pages};
 use crate::ground::limit::Limit;
 pub(crate) use crate::ground::lookup::Lookup;
-use crate::kernel::parts::MAPPINGS;
+use crate::kernel::parts::{MAPPINGS, SPEED};
 use core::ops::Range;
 
 /// Pages that leaf 0 serves.
@@ -48,6 +48,7 @@ const _: () = assert!(LEAVES <= LEAF_TABLE && LEAF_TABLE.is_power_of_two());
 const _: () = assert!(served_by(LEAVES - 1) == 1 << 31 && FIRST_LEAF < DOUBLED);
 
 /// First page number past those that leaves 0..=`leaf` serve.
+#[cfg_attr(not(feature = "speed"), inline(never))]
 const fn served_by(leaf: usize) -> usize {
     if leaf == 0 { FIRST_LEAF } else { DOUBLED << leaf }
 }
@@ -154,7 +155,8 @@ impl PageMap {
     }
 
     /// The number of the page of `address`, if it lies between the heap's base and its end.
-    #[inline(always)]
+    #[cfg_attr(feature = "speed", inline(always))]
+    #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(crate) fn page_of(&self, address: usize) -> Option<usize> {
         self.lookup.page_of(address)
     }
@@ -210,6 +212,9 @@ impl PageMap {
     #[cfg_attr(feature = "speed", inline)]
     #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(crate) fn set(&self, address: usize, span: Option<Span>) {
+        if !SPEED {
+            return self.set_run(address, 1, span);
+        }
         if let Some(page) = self.page_of(address) {
             // SAFETY: I2: a page of the heap, so its handle is there.
             unsafe { self.array().of(page) }.set(span);
@@ -260,6 +265,9 @@ impl PageMap {
     pub(crate) fn is_own_record(&self, span: Span) -> bool {
         let start = span.start();
         if let Some(page) = self.page_of(start) {
+            if !SPEED {
+                return self.record(start) == span;
+            }
             return self.leaves[leaf_of(page)].record_address(page) == span.address();
         }
         self.is_record_in_region(start, span)

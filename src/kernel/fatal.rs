@@ -4,6 +4,8 @@
 //! instruction if that was the cause. A program that sets an action of its own later has that. Only where faults are to be
 //! explained it stands before a handler of the program's for SIGSEGV and SIGBUS, as `std` has one, and calls that.
 
+mod stack;
+
 use crate::kernel::call::{Errno, Sysno, syscall};
 use core::cell::UnsafeCell;
 use core::ffi::{c_int, c_void};
@@ -109,7 +111,7 @@ fn exchange(signal: usize, new: Option<&Action>) -> Option<Action> {
 }
 
 /// The flags of our actions. Only faults come on the alternate stack, which may be as small as a program's own handler needs:
-/// of those the usual stack, at its end, may be the cause.
+/// of those the usual stack, at its end, may be the cause. What is done there has [a stack of its own](stack).
 fn flags_for(signal: usize) -> usize {
     SA_SIGINFO | if signal == SIGSEGV || signal == SIGBUS { SA_ONSTACK } else { 0 }
 }
@@ -188,7 +190,7 @@ extern "C" fn on_signal(signal: c_int, info: *const Info, context: *mut c_void) 
     let is_fault = FAULTS.contains(&signal) && code > 0;
     // SAFETY: stored by `explain_faults`.
     let explains = |explain| unsafe { core::mem::transmute::<usize, fn(usize) -> bool>(explain)(address) };
-    let explained = is_fault && functions(&EXPLAIN).any(explains);
+    let explained = is_fault && stack::with_room(|| functions(&EXPLAIN).any(explains)) == Some(true);
     let before = action_before(signal as usize);
     match before.filter(|_| !explained) {
         // Only a signal that is sent can be ignored.
@@ -224,7 +226,8 @@ extern "C" fn on_signal(signal: c_int, info: *const Info, context: *mut c_void) 
 
 fn call_last() {
     // SAFETY: stored by `before_death`.
-    functions(&LAST).for_each(|last| unsafe { core::mem::transmute::<usize, fn()>(last)() });
+    let last = || functions(&LAST).for_each(|last| unsafe { core::mem::transmute::<usize, fn()>(last)() });
+    stack::with_room(last);
 }
 
 /// Calls a handler of the program's, as the kernel would.

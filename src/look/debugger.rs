@@ -9,12 +9,15 @@
 //!                   an Hmalloc <---------'       '---------> a row of numbers, as the type of that heap has them
 //! ```
 //!
+//! Where the cargo feature `details` is left out there is no such table.
+//!
 //! A heap enters it when it is first waited for, which its first use is; heaps that share the last of the locks share an entry, too.
 
 use crate::ground::chunks::CHUNK_OFFSETS;
 use crate::ground::header::{PAGE, RECORD_OFFSETS};
 use crate::ground::lookup::LOOKUP_OFFSETS;
 use crate::ground::page_map::REGION_OFFSETS;
+use crate::kernel::parts::DETAILS;
 use crate::threads::{TIER_OFFSETS, WORLD_OFFSETS};
 use core::sync::atomic::Ordering::{Relaxed, Release};
 use core::sync::atomic::{AtomicPtr, AtomicUsize};
@@ -96,6 +99,9 @@ static HEAPS: Heaps = Heaps {
 #[cold]
 #[inline(never)]
 pub(crate) fn enter(lock: Option<usize>, heap: usize, offsets: &'static Offsets) {
+    if !DETAILS {
+        return;
+    }
     let unused = |entry: &&Entry| entry.heap.compare_exchange(0, heap, Relaxed, Relaxed).is_ok();
     let entry = match lock {
         Some(number) => HEAPS.list[..LOCKS].get(number),
@@ -110,7 +116,7 @@ pub(crate) fn enter(lock: Option<usize>, heap: usize, offsets: &'static Offsets)
 
 /// Takes out the heap with this lock's number.
 pub(crate) fn leave(lock: usize) {
-    if let Some(entry) = HEAPS.list[..LOCKS].get(lock) {
+    if DETAILS && let Some(entry) = HEAPS.list[..LOCKS].get(lock) {
         entry.heap.store(0, Relaxed);
     }
 }

@@ -13,8 +13,8 @@ pub(crate) const TIERS_MAX: usize = 255;
 /// All tiers of a heap that threads can own, as others see them.
 pub(crate) struct Directory {
     pub(crate) chunks: Chunks,
-    /// By number, from 1 on.
-    others: [AtomicPtr<Others>; TIERS_MAX],
+    /// By number, from 1 on; number 0 is nobody's. As many as a byte has values.
+    others: [AtomicPtr<Others>; TIERS_MAX + 1],
 }
 
 impl core::fmt::Debug for Directory {
@@ -27,7 +27,7 @@ impl Directory {
     /// What others see of tier number `number`, if there is one.
     #[inline(always)]
     pub(crate) fn of(&self, number: u16) -> Option<&Others> {
-        let entry = self.others.get(usize::from(number).wrapping_sub(1))?;
+        let entry = &self.others[usize::from(number as u8)];
         // SAFETY: `enter` is called with tiers that stay.
         unsafe { entry.load(Acquire).as_ref() }
     }
@@ -38,23 +38,33 @@ impl Directory {
     ///
     /// It stays where it is as long as the directory.
     pub(crate) unsafe fn enter(&self, number: u16, others: &Others) {
-        self.others[usize::from(number) - 1].store(core::ptr::from_ref(others).cast_mut(), Release);
+        self.others[usize::from(number)].store(core::ptr::from_ref(others).cast_mut(), Release);
     }
 
     /// Frees the slot of a slab that the caller has found at `address`, and does not own.
-    #[inline(always)]
     pub(crate) fn free(&self, slab: Slab, address: usize) -> Outcome {
-        let owner = slab.owner_number();
-        let Some(others) = self.of(owner) else { return Outcome::NotShared };
-        match others.free(&self.chunks, slab, address, owner) {
-            Ok(None) => Outcome::Freed,
-            Ok(Some((now, page))) => {
-                let told = if now == owner { Some(others) } else { self.of(now) };
-                let unseen = told.is_some_and(|others| others.notify(slab, page));
-                if unseen { Outcome::FreedUnseen } else { Outcome::Freed }
-            }
+        match self.free_quietly(slab, address) {
+            Ok(number) => self.tell(slab, number),
             Err(outcome) => outcome,
         }
+    }
+
+    /// The same, but leaves it to the caller to [tell](Self::tell) the owner: unless the slot, whose number is returned,
+    /// [lies where](Slab::may_be_freed_by_others) that was done before.
+    #[inline(always)]
+    pub(crate) fn free_quietly(&self, slab: Slab, address: usize) -> Result<usize, Outcome> {
+        let owner = slab.owner_number();
+        let others = self.of(owner).ok_or(Outcome::NotShared)?;
+        others.free(&self.chunks, slab, address, owner)
+    }
+
+    /// Tells the owner of a slab that another thread has freed the slot of this number, if it does not know that one was freed
+    /// there. The owner may be another one by now.
+    pub(crate) fn tell(&self, slab: Slab, number: usize) -> Outcome {
+        let owner = slab.note_freed_by_others(number).and_then(|owner| self.of(owner));
+        let told = owner.zip(self.chunks.page_of(slab));
+        let is_unseen = told.is_some_and(|(owner, page)| owner.notify(slab, page));
+        if is_unseen { Outcome::FreedUnseen } else { Outcome::Freed }
     }
 
     /// What other threads than the owner have freed beside a slot that is live.

@@ -6,6 +6,7 @@
 //! again. The room shrinks when the heap drains or grows.
 
 use crate::ground::header::{PAGE, Slab};
+use crate::kernel::parts::SPEED;
 
 /// The most empty slabs that are kept.
 const EMPTIES_MAX: usize = 24;
@@ -35,7 +36,7 @@ impl Empties {
 
     /// All of them.
     pub(crate) fn all(&self) -> &[Option<Slab>] {
-        &self.slabs[..self.count]
+        if SPEED { &self.slabs[..self.count] } else { &[] }
     }
 
     /// Remembers a slab, if there is room. Else it is to be retired.
@@ -63,6 +64,9 @@ impl Empties {
     /// Notes that the central part had to be asked for a slab: with more room there would have been one, if others were
     /// retired before.
     pub(super) fn note_missed(&mut self, slab: Slab) {
+        if !SPEED {
+            return;
+        }
         let missed = (slab.span().page_count() as u32).min(self.retired);
         self.retired -= missed;
         self.room = (self.room + missed).min(ROOM_MAX);
@@ -70,6 +74,8 @@ impl Empties {
 
     /// Has less room from now on, because memory is needed or returned.
     pub(super) fn shrink(&mut self) {
-        (self.room, self.retired) = (self.room / 2, 0);
+        if SPEED {
+            (self.room, self.retired) = (self.room / 2, 0);
+        }
     }
 }

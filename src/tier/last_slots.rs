@@ -15,6 +15,7 @@
 use super::Tier;
 use crate::central::spans::Spans;
 use crate::ground::header::{Place, Slab};
+use crate::kernel::parts::LIMITS;
 use crate::tier::shortage::Look;
 
 impl Tier {
@@ -33,6 +34,9 @@ impl Tier {
     }
 
     fn look_at<B>(&mut self, spans: &mut Spans<B>, most: usize) {
+        if !LIMITS {
+            return;
+        }
         let after = match self.shortage.look {
             Look::Over => return,
             Look::NotBegun => None,

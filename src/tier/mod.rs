@@ -53,6 +53,7 @@ use crate::ground::contents::Unfilled;
 use crate::ground::header::{Place, Slab};
 use crate::ground::size_class::{CLASSES, MIN_ALIGN, SizeClass};
 use crate::kernel::brk::Brk;
+use crate::kernel::parts::LIMITS;
 use class::{Class, Company, TOUCHED_BYTES};
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -252,6 +253,9 @@ impl Tier {
         self.look_ahead(spans);
         let wish = self.wish(size_class, pages);
         self.cut_new_slab(&wish, spans).or_else(|refused| {
+            if !LIMITS {
+                return Err(refused);
+            }
             // Full slabs with a few free slots are used only now, when there is nothing else.
             self.look_at_all(spans);
             if let Some(listed) = self.classes[size_class.index()].listed {

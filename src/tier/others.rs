@@ -21,7 +21,7 @@ use crate::ground::header::Slab;
 use crate::ground::inbox::Inbox;
 use crate::ground::sampling::Sampling;
 use crate::ground::size_class::{CLASSES, SizeClass};
-use crate::tier::slot::Slot;
+use crate::tier::slot::{Foreign, Slot};
 use crate::tier::twice::AllTwice;
 
 /// After so many slabs in its inbox, someone looks into it in the owner's place.
@@ -150,28 +150,25 @@ impl Others {
         &self.inboxes.0.of_class[class.index()]
     }
 
-    /// Frees the slot of the owner's slab at `address`, for another thread. Returns whom to [notify](Self::notify) of which page, if that is to be
-    /// done: an owner whose slab it is by now.
+    /// Frees the slot of the owner's slab at `address`, for another thread. Returns the slot's number, which is to be
+    /// [noted](Slab::note_freed_by_others) now.
     #[inline(always)]
-    pub(super) fn free(
-        &self,
-        chunks: &Chunks,
-        slab: Slab,
-        address: usize,
-        owner: u16,
-    ) -> Result<Option<(u16, u32)>, Outcome> {
-        let Some(page) = chunks.page_of(slab).filter(|_| self.is_shared()) else {
+    pub(super) fn free(&self, chunks: &Chunks, slab: Slab, address: usize, owner: u16) -> Result<usize, Outcome> {
+        if !self.is_shared() {
             return Err(Outcome::NotShared);
-        };
-        // Where the word would be. Whether a live slot starts there is decided after the word was loaded.
-        let number = Slot::number_near(slab, address);
-        let (word, bit) = word_of(chunks, page, number);
-        let is_live = || Slot::live_at(slab.span(), address).is_some_and(|slot| slot.number() == number);
-        if word.free(bit, || is_live() && slab.owner_number() == owner).is_err() {
+        }
+        // Where the word is. Whether the slot is live is decided after the word was loaded.
+        let Some(slot) = Foreign::at(slab, address) else { return Err(Outcome::NotLive) };
+        let Some(words) = chunks.words_at(slot.start) else { return Err(Outcome::NotShared) };
+        let word = words.word(slot.number / SLOTS);
+        let is_live = || slot.is_live() && slab.owner_number() == owner;
+        if word.free(1 << (slot.number % SLOTS), is_live).is_err() {
             return Err(Outcome::NotLive);
         }
+        // Partner: the owner's fence after it has forgotten the note. Else the note could be seen here that it is taking back, and
+        // the freed bit not there.
         fence_after_update();
-        Ok(slab.note_freed_by_others(number).map(|owner| (owner, page)))
+        Ok(slot.number)
     }
 
     /// Tells the owner that slots of a slab were freed, after that was noted. Whether it has not looked for long.
@@ -214,14 +211,13 @@ impl Others {
 
     /// What other threads have freed, and the owner has not taken yet, in the line of words of a slot that is live.
     pub(crate) fn freed_beside(&self, slot: Slot) -> Beside {
-        let Some(page) = self.chunks().page_of(slot.slab) else { return Beside::Nothing };
-        let (word, bit) = word_of(self.chunks(), page, slot.number());
-        let freed = word.freed();
-        if freed & bit != 0 {
+        let Some(all) = self.chunks().words_at(slot.slab.start()) else { return Beside::Nothing };
+        let freed = all.word(slot.number() / SLOTS).freed();
+        if freed >> (slot.number() % SLOTS) & 1 == 1 {
             return Beside::Itself;
         }
         let mut words = words_of_lines(1 << (slot.number() / SLOTS_OF_LINE), slot.slab);
-        let others = freed != 0 || words.any(|word| self.chunks().word(page, word).freed() != 0);
+        let others = freed != 0 || words.any(|word| all.word(word).freed() != 0);
         if others { Beside::Others } else { Beside::Nothing }
     }
 

@@ -13,6 +13,7 @@ use crate::central::spans::Spans;
 use crate::ground::header::{Place, Slab, Span};
 use crate::ground::list::{self, Linked};
 use crate::ground::size_class::{CLASSES, SizeClass};
+use crate::kernel::parts::SPEED;
 use crate::tier::class::{NEVER, RELIST_FRACTION};
 
 impl Slab {
@@ -34,10 +35,15 @@ impl Slab {
     /// How many slots of a current slab are free, after a sweep has found no more and all slots are open.
     #[inline]
     pub(super) fn free_after_sweep(self) -> usize {
+        let capacity = self.capacity();
+        if capacity <= 64 {
+            // To count one word takes less time than a branch that cannot be predicted.
+            return capacity - self.live()[0].get().count_ones() as usize;
+        }
         // The sweep has claimed all that was free, and if nothing was freed since it began, there is nothing to count.
         let is_full = self.until_review() == NEVER as usize;
-        debug_assert!(!is_full || self.live_slots() == self.capacity());
-        if is_full { 0 } else { self.capacity() - self.live_slots() }
+        debug_assert!(!is_full || self.live_slots() == capacity);
+        if is_full { 0 } else { capacity - self.live_slots() }
     }
 
     /// Whether it is on its class's list.
@@ -80,7 +86,7 @@ impl Tier {
     /// Remembers a listed slab in which nothing is live any more, or queues it to be retired.
     pub(super) fn become_empty(&mut self, slab: Slab) {
         // While the heap is draining no empty slab is kept.
-        if !self.draining && self.empties.keep(slab) {
+        if SPEED && !self.draining && self.empties.keep(slab) {
             slab.set_place(Place::Empty, 0);
             self.attached = true;
             return;
@@ -240,9 +246,13 @@ impl Tier {
     }
 
     /// [`list_with`](Self::list_with) for a slab of `capacity` slots.
+    ///
+    /// Behind the first one: until the class comes to it, more of its slots are freed. In a churn of 10,000 blocks a class so changes
+    /// its slab a quarter less often. At the list's end it would be half less often, but then a heap of which
+    /// nine tenths were freed keeps a twelfth more memory, as no slab empties.
     #[cfg_attr(not(feature = "speed"), inline(never))]
     fn list_one_of(&mut self, capacity: usize, slab: Slab, free: usize) {
-        list::push(&mut self.classes[slab.size_class().index()].listed, slab, 9);
+        list::push_behind(&mut self.classes[slab.size_class().index()].listed, slab, 9);
         slab.set_place(Place::Listed, capacity - free);
     }
 
@@ -250,6 +260,9 @@ impl Tier {
     #[cfg_attr(feature = "speed", inline)]
     #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(super) fn unlist_first(&mut self, slab: Slab) {
+        if !SPEED {
+            return self.unlist(slab);
+        }
         list::pop(&mut self.classes[slab.size_class().index()].listed, slab, 9);
     }
 

@@ -1,6 +1,8 @@
 //! Whether memory is short, and how far the heap has been searched for its last free slots. The search itself is in
 //! [`last_slots`](super::last_slots).
 
+use crate::kernel::parts::LIMITS;
+
 /// How far the look at all slabs has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Look {
@@ -25,6 +27,6 @@ impl Shortage {
 
     /// Whether memory is short: a wish was refused, and none has been granted in full since.
     pub(crate) fn is_there(&self) -> bool {
-        self.look != Look::NotBegun
+        LIMITS && self.look != Look::NotBegun
     }
 }

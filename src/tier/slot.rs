@@ -29,14 +29,6 @@ impl Slot {
         Seen::at(span, address).map(|seen| seen.slot)
     }
 
-    /// The number of the slot of a slab in which `address` lies, or nearly.
-    #[inline(always)]
-    pub(crate) fn number_near(slab: Slab, address: usize) -> usize {
-        let span = slab.span();
-        let offset = address.wrapping_sub(span.start()) as u64;
-        (offset.wrapping_mul(span.reciprocal().into()) >> 32) as usize % MAX_SLOTS
-    }
-
     /// Its number in the slab.
     #[inline]
     pub(crate) fn number(self) -> usize {
@@ -96,9 +88,50 @@ impl Slab {
     /// Whether `layout` fits a slot at `address` and fills more than half of it, or slots are of the smallest class.
     #[inline(always)]
     pub(crate) fn fits_closely(self, address: usize, layout: Layout) -> bool {
+        self.holds_closely(layout.size()) && is_aligned(address, layout.align())
+    }
+
+    /// Whether a request of `size` bytes fits a slot and fills more than half of it, or slots are of the smallest class.
+    #[inline(always)]
+    pub(crate) fn holds_closely(self, size: usize) -> bool {
         // In all bits: a size of 4 GiB and more is no slot's.
-        let slack = self.slot_size().wrapping_sub(layout.size());
-        slack <= self.slack_max() && (layout.align() <= MIN_ALIGN || address & (layout.align() - 1) == 0)
+        self.slot_size().wrapping_sub(size) <= self.slack_max()
+    }
+}
+
+/// Whether a slot at `address` has this alignment, a power of two.
+#[inline(always)]
+pub(crate) fn is_aligned(address: usize, align: usize) -> bool {
+    align <= MIN_ALIGN || address & (align - 1) == 0
+}
+
+/// A slot of another thread's slab, live or not, as it was found. The slab may be retired and cut anew at any time: that is looked
+/// up [again](Self::is_live).
+#[derive(Clone, Copy)]
+pub(crate) struct Foreign {
+    slab: Slab,
+    pub(crate) start: usize,
+    reciprocal: u32,
+    pub(crate) number: usize,
+}
+
+impl Foreign {
+    /// The slot that starts at exactly `address`, if one does.
+    #[inline(always)]
+    pub(crate) fn at(slab: Slab, address: usize) -> Option<Self> {
+        let (start, reciprocal) = (slab.start(), slab.span().reciprocal());
+        let product = (address.wrapping_sub(start) as u64).wrapping_mul(reciprocal.into());
+        let number = (product >> 32) as usize;
+        // What was read while the slab was cut anew may give any number.
+        (number < MAX_SLOTS && (product as u32) < reciprocal).then_some(Self { slab, start, reciprocal, number })
+    }
+
+    /// Whether a caller holds it, and it still is what starts at the address for which it was found.
+    #[inline(always)]
+    pub(crate) fn is_live(self) -> bool {
+        let span = self.slab.span();
+        let is_same = span.start() == self.start && span.reciprocal() == self.reciprocal;
+        is_same && Slot { slab: self.slab, number: self.number }.is_live()
     }
 }
 

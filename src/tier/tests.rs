@@ -3,6 +3,7 @@
 use super::*;
 use crate::door::misuse::MisuseKind;
 use crate::ground::header::{PAGE, Span};
+use crate::ground::list::Linked;
 use crate::heap::Heap;
 use crate::kernel::brk::Emulated;
 use crate::tier::class::{RELIST_FRACTION, SWEEPS_MAX, TOUCHED_BYTES};
@@ -278,6 +279,31 @@ fn a_full_slab_serves_again_once_an_eighth_of_it_is_free() {
     for &payload in &payloads[1..eighth] {
         assert_eq!(get(&mut heap, 512), Some(payload));
     }
+}
+
+/// A slab that is listed waits behind the first one, which its class uses before it.
+#[test]
+fn a_slab_is_listed_behind_the_first() {
+    let mut arena = Box::new_uninit_slice(4 << 20);
+    let mut heap = Heap::new(Emulated::new(&mut arena));
+    let payloads: Vec<_> = (0..160).map(|_| get(&mut heap, 512).expect("room")).collect();
+    let mut full: Vec<_> = heap.spans.iter().filter_map(Span::as_slab).collect();
+    full.retain(|slab| slab.place() == Place::Full && slab.slot_size() == 512);
+    let index = SizeClass::of_size(512).expect("a small size").index();
+    let mut listed = Vec::new();
+    for &slab in &full[..3] {
+        let its = payloads.iter().filter(|&&payload| heap.spans.map.find_around(payload) == Some(slab.span()));
+        for &payload in its.take(slab.relist_at()).collect::<Vec<_>>() {
+            free(&mut heap, payload).expect("a live block");
+        }
+        assert_eq!((slab.place(), heap.check()), (Place::Listed, Ok(())));
+    }
+    let mut next = heap.tier.classes[index].listed;
+    while let Some(slab) = next {
+        listed.push(slab);
+        next = slab.links().right.get();
+    }
+    assert_eq!(listed, [full[0], full[2], full[1]]);
 }
 
 /// Classes whose blocks come and go use the same slabs again, without the central part, although they are more than what any

@@ -19,6 +19,7 @@ use crate::ground::contents::Move;
 use crate::ground::header::{PAGE, Span, pages_of};
 use crate::ground::size_class::SizeClass;
 use crate::kernel::brk::Brk;
+use crate::kernel::parts::SPEED;
 use crate::resize::ResizeError;
 use crate::tier::resize::{becomes_large, stays, with_room_to_grow};
 use core::alloc::Layout;
@@ -80,6 +81,7 @@ impl<B: Brk> Work<'_, B> {
         }
         let old_bytes = live.bytes();
         let begun = match live {
+            _ if !SPEED => self.move_slot(live, same, new),
             Live::Large(span) if becomes_large(new) => self.move_large(span, same, new),
             Live::Large(span) | Live::Sampled(span) => self.move_to_slot(span, same, new),
             Live::Slot(_) => self.move_slot(live, same, new),
@@ -96,7 +98,9 @@ impl<B: Brk> Work<'_, B> {
     fn move_slot(&mut self, live: Live, from: NonNull<u8>, new: Layout) -> Result<Begun, OutOfMemory> {
         let old_bytes = live.bytes();
         // A block that grows from a small size may not grow again, so it gets a slot if there is one.
-        let to = if SizeClass::of(new).is_none() || (becomes_large(new) && old_bytes >= PAGE / 2) {
+        let to = if !SPEED {
+            self.allocate(new)?
+        } else if SizeClass::of(new).is_none() || (becomes_large(new) && old_bytes >= PAGE / 2) {
             let moved = self.take_to_move(old_bytes, new)?;
             self.count_large(moved, new.size());
             payload_of(moved)
@@ -150,7 +154,14 @@ impl<B: Brk> Work<'_, B> {
     fn resize_in_place(&mut self, live: Live, new: Layout) -> bool {
         match live {
             Live::Slot(slot) => stays(slot, new),
-            Live::Large(span) | Live::Sampled(span) => becomes_large(new) && self.resize_span(span, new.size()),
+            Live::Large(span) | Live::Sampled(span) if SPEED => {
+                becomes_large(new) && self.resize_span(span, new.size())
+            }
+            // Whoever frees it may name such a size.
+            Live::Large(_) | Live::Sampled(_) => {
+                let bytes = live.bytes();
+                becomes_large(new) && new.size() <= bytes && new.size() > bytes / 2
+            }
         }
     }
 

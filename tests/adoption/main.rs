@@ -7,4 +7,6 @@ mod examples;
 mod licences;
 mod package;
 mod readmes;
+#[cfg(target_arch = "x86_64")]
+mod size;
 mod targets;

@@ -25,7 +25,7 @@ impl Browser {
         let program = packages::program(&names, "chromium-headless-shell");
         let profile = TempDir::new().expect("a folder");
         // It reads from descriptor 3 and writes to 4. Without a sandbox: that cannot be had as root, and all pages are the tests'.
-        let script = "exec timeout 100 \"$0\" \"$@\" 3<&0 4>&1 0</dev/null 1>/dev/null 2>&1";
+        let script = "exec timeout 600 \"$0\" \"$@\" 3<&0 4>&1 0</dev/null 1>/dev/null 2>&1";
         let mut child = Command::new("sh")
             .args(["-c", script])
             .arg(program)

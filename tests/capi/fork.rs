@@ -12,7 +12,7 @@ fn setting(name: &str, default: &str) -> String {
 fn a_child_of_a_busy_program_allocates() {
     let installed = Installed::new();
     let program = installed.compile("fork.c");
-    let forks = setting("HMALLOC_TEST_FORKS", "2000");
+    let forks = setting("HMALLOC_TEST_FORKS", "1000");
     assert_eq!(succeed(installed.preloaded(&program).arg(&forks)), format!("{forks} forks\n"));
 }
 

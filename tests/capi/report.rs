@@ -11,8 +11,8 @@ const ABORT: &str = "3";
 /// Makes the command for a kind of standard error, of SIGABRT, and a policy.
 type Prepare<'a> = dyn Fn(&str, &str, &str) -> Command + Sync + 'a;
 
-/// Hands the program to `judge` as unmodified, preloaded, and with the archive.
-fn on_both(judge: impl Fn(&str, &Prepare<'_>, &[String])) {
+/// Hands the program to `judge` as unmodified, preloaded, and with the archive, side by side: most of the time they wait.
+fn on_both(judge: impl Fn(&str, &Prepare<'_>, &[String]) + Sync) {
     let installed = Installed::new();
     let program = installed.compile("report.c");
     let kinds = cases(&program);
@@ -21,14 +21,16 @@ fn on_both(judge: impl Fn(&str, &Prepare<'_>, &[String])) {
         command.args([kind, sigabrt]).env("HMALLOC_POLICY", if policy == REPORT { "report" } else { "abort" });
         command
     };
-    judge("free", &preloaded, &kinds);
     let family = installed.compile_with_archive("cc", "report.c", &["-DFAMILY"]);
     let archive = |kind: &str, sigabrt: &str, policy: &str| {
         let mut made = command(&family);
         made.args([kind, sigabrt, policy]);
         made
     };
-    judge("hfree", &archive, &kinds);
+    std::thread::scope(|scope| {
+        scope.spawn(|| judge("free", &preloaded, &kinds));
+        judge("hfree", &archive, &kinds);
+    });
 }
 
 /// Looks at every kind in a thread of its own: most of the time they wait.

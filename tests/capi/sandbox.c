@@ -54,7 +54,8 @@ static void use_the_heap(void)
     for (i = 0; i < SMALL; i++)
         if (i / 5000 % 2 == 0)
             free(blocks[i]);
-    EXPECT(malloc_trim(0) == 1);
+    /* Another thread's trim may have come before, and have returned what this one has freed as well. */
+    EXPECT(malloc_trim(0) == 1 || atomic_load(&go));
     for (i = 20; i < 26; i++) {
         EXPECT((large = realloc(large, (size_t)1 << i)) != NULL && memset(large, 0xEE, (size_t)1 << i));
         EXPECT((large = realloc(large, 3000000)) != NULL);

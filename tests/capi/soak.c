@@ -27,7 +27,8 @@ struct block {
 
 static _Atomic(struct block *) slots[SLOTS];
 static atomic_ulong calls, forks, programs;
-static volatile sig_atomic_t signals;
+static atomic_long signals;
+/* Each thread comes to its work once, however late a busy machine has let it begin. */
 static time_t end;
 /* libc's own blocks for the threads are there before the heap is full of others: one of them may pin the break. */
 static pthread_barrier_t ready;
@@ -35,7 +36,7 @@ static pthread_barrier_t ready;
 static void on_signal(int signal)
 {
     (void)signal;
-    signals++;
+    atomic_fetch_add(&signals, 1);
 }
 
 static void release(struct block *block)
@@ -62,12 +63,12 @@ static void *mix(void *seed)
 {
     unsigned state = (unsigned)(uintptr_t)seed;
     pthread_barrier_wait(&ready);
-    while (time(NULL) < end) {
+    do {
         int i;
         for (i = 0; i < 1000; i++)
             exchange(state = state * 1664525 + 1013904223);
         atomic_fetch_add(&calls, 2000);
-    }
+    } while (time(NULL) < end);
     return NULL;
 }
 
@@ -84,7 +85,7 @@ static void expect_success(pid_t process)
 static void *fork_often(void *seed)
 {
     pthread_barrier_wait(&ready);
-    while (time(NULL) < end) {
+    do {
         pid_t process = fork();
         if (process == 0) {
             int i;
@@ -95,7 +96,7 @@ static void *fork_often(void *seed)
         }
         expect_success(process);
         atomic_fetch_add(&forks, 1);
-    }
+    } while (time(NULL) < end);
     return seed;
 }
 
@@ -103,12 +104,12 @@ static void *execute_often(void *seed)
 {
     char *arguments[] = {"sh", "-c", "echo $$ >/dev/null", NULL};
     pthread_barrier_wait(&ready);
-    while (time(NULL) < end) {
+    do {
         pid_t process;
         EXPECT(posix_spawn(&process, "/bin/sh", NULL, NULL, arguments, environ) == 0);
         expect_success(process);
         atomic_fetch_add(&programs, 1);
-    }
+    } while (time(NULL) < end);
     return seed;
 }
 

@@ -1,7 +1,7 @@
 //! Bursts on the kernel's own memory: what stays resident when they are over, unasked.
 
 use super::ledger::layout;
-use super::system::{move_break, resident};
+use super::system::{faults, has_huge_pages, move_break, resident};
 use hmalloc::brk::{Brk, Linux, OwnBreak};
 use hmalloc::{Heap, Hmalloc};
 use std::ptr::NonNull;
@@ -75,6 +75,36 @@ fn bursts_around_a_fence() {
         // SAFETY: the block is not used.
         assert_eq!(unsafe { heap.free(first.as_ptr()) }, Ok(()));
         bursts(&mut heap);
+    });
+}
+
+/// What is freed and needed again at once, 100 MiB in each round. Without huge pages each round takes 25,600 faults.
+#[test]
+fn what_comes_again_at_once_takes_few_page_faults() {
+    scenario(&what_comes_again_at_once_takes_few_page_faults, || {
+        let (mut heap, mut random) = (Heap::new(OwnBreak::new()), Random::new(1));
+        let mut blocks = Vec::with_capacity(2000);
+        let mut counts = [0; 6];
+        for count in &mut counts {
+            let (before, mut sum) = (faults(), 0);
+            while sum < 100 * MIB {
+                let size = 64 * KIB + random.below(900 * KIB);
+                let block = heap.allocate(layout(size)).expect("memory");
+                // SAFETY: the block is this long.
+                unsafe { block.write_bytes(1, size) };
+                sum += size;
+                blocks.push(block);
+            }
+            // SAFETY: the blocks are not used any more.
+            blocks.drain(..).for_each(|block| assert_eq!(unsafe { heap.free(block.as_ptr()) }, Ok(())));
+            *count = faults() - before;
+        }
+        let pages = 100 * MIB / super::system::page();
+        // A round in which it is seen anew whether all is used may be among them, on a slow machine two.
+        let few = counts.iter().filter(|&&count| count < pages / 3).count();
+        assert!(few >= 3 || !has_huge_pages(), "{counts:?} faults");
+        assert!(counts.iter().all(|&count| count < pages * 5 / 4), "{counts:?} faults");
+        assert_eq!(heap.check(), Ok(()));
     });
 }
 

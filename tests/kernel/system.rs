@@ -41,6 +41,23 @@ fn number(file: &std::ffi::CStr, key: &str) -> usize {
     line.split_whitespace().next().and_then(|word| word.parse().ok()).expect("a number follows the key")
 }
 
+/// Page faults that the process has had.
+pub(crate) fn faults() -> usize {
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the kernel fills in what is passed, all of whose bits may be zero.
+    let minor = unsafe {
+        assert_eq!(libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr()), 0);
+        usage.assume_init().ru_minflt
+    };
+    usize::try_from(minor).expect("a count")
+}
+
+/// Whether the kernel has huge pages for who asks.
+pub(crate) fn has_huge_pages() -> bool {
+    let setting = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
+    setting.is_ok_and(|setting| !setting.contains("[never]"))
+}
+
 /// Bytes of physical memory that the process occupies.
 pub(crate) fn resident() -> usize {
     number(c"/proc/self/smaps_rollup", "Rss:") * KIB

@@ -68,3 +68,39 @@ fn a_large_block_in_a_heap_of_slabs_does_not_get_huge_pages() {
     get(&mut heap, 20 * MIB).expect("room");
     assert_eq!(heap.brk().brk.expected_use(), before);
 }
+
+/// Fills a heap with 60 MiB of large blocks and frees them, round after round, each so many milliseconds after the last one. Returns
+/// for how many bytes of each round huge pages were asked for.
+fn rounds(heap: &mut WatchedHeap<'_>, clock: &mut u64, pause: u64, count: usize) -> Vec<usize> {
+    let round = |_| {
+        *clock += pause;
+        heap.brk_mut().brk.set_clock(*clock);
+        let before = heap.brk().brk.expected_use();
+        let blocks: Vec<_> = (0..60).map(|_| get(heap, MIB).expect("room")).collect();
+        let asked = heap.brk().brk.expected_use() - before;
+        // SAFETY: the blocks are not used any more.
+        blocks.into_iter().for_each(|block| assert_eq!(unsafe { heap.free(block.as_ptr()) }, Ok(())));
+        asked
+    };
+    (0..count).map(round).collect()
+}
+
+#[test]
+fn what_is_returned_and_needed_again_at_once_comes_as_huge_pages() {
+    let mut arena = Arena::at(100 * MIB, 5 * PAGE);
+    let (mut heap, mut clock) = (watched(&mut arena), 5000);
+    heap.brk_mut().resident = true;
+    heap.brk_mut().brk.allow_discard(true);
+    let asked = rounds(&mut heap, &mut clock, 20, 3);
+    assert!(asked[0] == 0 && asked[1..].iter().all(|&asked| (50 * MIB..=62 * MIB).contains(&asked)), "{asked:?}");
+    let most = heap.stats().peak_heap_bytes;
+    assert_eq!(rounds(&mut heap, &mut clock, 2000, 3), [0; 3], "after a pause");
+    let asked = rounds(&mut heap, &mut clock, 400, 30);
+    let without = asked.iter().filter(|&&asked| asked == 0).count();
+    assert!((2..=5).contains(&without), "in twelve seconds {without} rounds showed whether all is still in use");
+    heap.brk_mut().resident = false;
+    rounds(&mut heap, &mut clock, 400, 12);
+    assert_eq!(rounds(&mut heap, &mut clock, 400, 3), [0; 3], "what is not written is not made memory");
+    assert!(heap.stats().peak_heap_bytes <= most, "and the heap is no longer than it was");
+    assert_eq!(heap.check(), Ok(()));
+}

@@ -177,6 +177,14 @@ extern "C" fn lend(_: *mut libc::c_void) -> i32 {
     0
 }
 
+/// Waits until a thread of this process has ended, and uses its stack no more.
+fn wait_until_gone(thread: i32) {
+    // SAFETY: signal 0 only asks whether there is such a thread.
+    while unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, 0) } == 0 {
+        std::thread::yield_now();
+    }
+}
+
 /// Its parent waits longer than a thread would wait for itself, and forks meanwhile.
 #[test]
 fn a_thread_with_its_parents_thread_pointer_lends_a_heap() {
@@ -191,7 +199,7 @@ fn a_thread_with_its_parents_thread_pointer_lends_a_heap() {
             | libc::CLONE_SYSVSEM;
         for fork in [false, true] {
             LENDING.store(false, SeqCst);
-            // SAFETY: the stack is that thread's alone: the one before has left the heap, and with it all that it does.
+            // SAFETY: the stack is that thread's alone: the one before is gone.
             let thread = unsafe { libc::clone(lend, top.with_addr(top.addr() & !15), flags, std::ptr::null_mut()) };
             assert!(thread > 0, "a thread");
             while !LENDING.load(SeqCst) {
@@ -203,7 +211,7 @@ fn a_thread_with_its_parents_thread_pointer_lends_a_heap() {
             } else {
                 work()
             }
-            std::thread::sleep(Duration::from_millis(50));
+            wait_until_gone(thread);
         }
         assert_eq!(crate::processes::LENT.check(), Ok(()));
     });

@@ -47,11 +47,29 @@ fn make(mistake: &str) {
                 (0..100).for_each(|_| free_here(allocate_here(100), 100));
                 block.add(7).write_volatile(1);
             }
+            "cramped" => {
+                cramp();
+                block.add(112).write_volatile(1);
+            }
             "empty" => allocate_here(0).write_volatile(1),
             "large" => allocate_here(50_000).add(50_000).write_volatile(1),
             "elsewhere" => std::ptr::with_exposed_provenance_mut::<u8>(64).write_volatile(1),
             _ => panic!("{mistake}"),
         }
+    }
+}
+
+/// Leaves handlers of this thread's faults two KiB beyond what the kernel puts on their stack.
+fn cramp() {
+    const PAGE: usize = 65_536;
+    // SAFETY: the stack is a new mapping, below which nothing is accessible, and it stays.
+    unsafe {
+        let (open, anonymous) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let mapping = libc::mmap(std::ptr::null_mut(), 2 * PAGE, libc::PROT_NONE, anonymous, -1, 0);
+        assert!(mapping != libc::MAP_FAILED && libc::mprotect(mapping.add(PAGE), PAGE, open) == 0);
+        let ss_size = libc::getauxval(libc::AT_MINSIGSTKSZ).max(2048) as usize + 2048;
+        let stack = libc::stack_t { ss_sp: mapping.add(PAGE), ss_flags: 0, ss_size };
+        assert_eq!(libc::sigaltstack(&raw const stack, std::ptr::null_mut()), 0);
     }
 }
 
@@ -85,6 +103,7 @@ fn a_mistake_faults_and_is_explained() {
     let test = &a_mistake_faults_and_is_explained;
     for (mistake, says, freed) in [
         ("overflow", "12 bytes after the end of 100 used bytes", false),
+        ("cramped", "12 bytes after the end of 100 used bytes", false),
         ("read", "4900 bytes after the end of 100 used bytes", false),
         ("underflow", "4096 bytes before 100 used bytes", false),
         ("freed", "7 bytes into 100 freed bytes", true),

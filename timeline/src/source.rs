@@ -108,6 +108,10 @@ unsafe impl Brk for Counting {
         self.source.is_locked(start)
     }
 
+    fn is_resident(&mut self, start: usize) -> bool {
+        self.source.is_resident(start)
+    }
+
     fn now(&self) -> Option<u64> {
         Some(self.clock)
     }

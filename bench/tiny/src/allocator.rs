@@ -65,9 +65,15 @@ mod bump {
 static HEAP: hmalloc::Hmalloc = hmalloc::Hmalloc::new();
 
 // SAFETY: this program starts no threads and handles no signals.
-#[cfg(any(feature = "hmalloc-alone", feature = "hmalloc-smallest"))]
+#[cfg(feature = "hmalloc-alone")]
 #[global_allocator]
 static HEAP: hmalloc::Hmalloc<hmalloc::SingleThreaded> = unsafe { hmalloc::Hmalloc::single_threaded() };
+
+// SAFETY: as above. No libc moves the program break.
+#[cfg(feature = "hmalloc-smallest")]
+#[global_allocator]
+static HEAP: hmalloc::Hmalloc<hmalloc::SingleThreaded, hmalloc::brk::Linux> =
+    unsafe { hmalloc::Hmalloc::single_threaded_with_source(hmalloc::brk::Linux) };
 
 #[cfg(feature = "rustix-dlmalloc")]
 #[global_allocator]

@@ -142,7 +142,7 @@ fn judge(output: &Output) -> Outcome {
 
 /// Whether a slab answers there as it does on this machine.
 pub(super) fn as_here(program: &Ready, workshop: &Workshop, heap: &str) -> Result<(), String> {
-    let output = workshop.run(&[heap, "slab"], SLAB_SCRIPT)?;
+    let output = workshop.run_script(&[heap, "slab"], SLAB_SCRIPT)?;
     let here: Vec<String> = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
     let there = program.slab(heap)?;
     let calls = SLAB_SCRIPT.lines().zip(here.iter().zip(&there));

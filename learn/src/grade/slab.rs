@@ -152,7 +152,7 @@ impl Grader<'_> {
             what,
             live: model.live.clone(),
         };
-        let output = match self.workshop.run(&[&self.heap, "slab"], &text) {
+        let output = match self.workshop.run_script(&[&self.heap, "slab"], &text) {
             Ok(output) => output,
             Err(what) => return Err((fault(0, what, &model), false)),
         };

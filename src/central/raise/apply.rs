@@ -6,6 +6,7 @@ use crate::central::spans::Spans;
 use crate::ground::header::{Kind, PAGE, Span};
 use crate::ground::page_map::Growth;
 use crate::kernel::brk::Brk;
+use crate::kernel::parts::MAPPINGS;
 
 impl<B: Brk> Spans<B> {
     /// Makes spans of the new pages, once the break has been raised.
@@ -21,7 +22,7 @@ impl<B: Brk> Spans<B> {
         // SAFETY: the break has just been raised over all of it; the metadata comes first, as planned, and metadata
         // aside was mapped before.
         unsafe { self.map.grow(&growth, kernel_page, seal_guard) };
-        if raise.start > end {
+        if MAPPINGS && raise.start > end {
             self.append(Kind::Foreign, end, (raise.start - end) / PAGE, 0).set_foreign_end(raise.from);
             self.counters.foreign_pages += (raise.start - end) / PAGE;
         }
@@ -54,7 +55,7 @@ impl<B: Brk> Spans<B> {
         }
         let span = self.map.record(start);
         span.init(kind, start, pages, zero);
-        let prev = self.last.or_else(|| self.span_before(start));
+        let prev = self.last.or_else(|| if MAPPINGS { self.span_before(start) } else { None });
         self.link_after(prev, span);
         self.last = Some(span);
         self.map.mark(span);

@@ -102,9 +102,10 @@ impl<B: Brk> Spans<B> {
     }
 
     /// Whether a raise for `pages` pages asks for huge ones. Only a heap that is mostly slabs does: a large block may
-    /// never be touched in most of its pages.
+    /// never be touched in most of its pages. Or one that [had as many](crate::central::thrift) pages a moment ago, in use.
     pub(super) fn grows_by_huge_pages(&self, pages: usize) -> bool {
         let heap_pages = self.heap_pages();
-        RETURNS && heap_pages >= HUGE_FROM && self.counters.slab_pages > heap_pages / 2 && pages < HUGE / PAGE
+        let by_slabs = heap_pages >= HUGE_FROM && self.counters.slab_pages > heap_pages / 2 && pages < HUGE / PAGE;
+        RETURNS && (by_slabs || self.thrift.again.covers(heap_pages + pages))
     }
 }

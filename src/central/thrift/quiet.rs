@@ -5,12 +5,15 @@
 
 use super::{BASE, LIVE_FRACTION, LOOK, SHIFT_MAX, Thrift};
 use crate::central::plan::Sums;
+use crate::kernel::parts::RETURNS;
 
 impl Thrift {
     /// Notes that the sums have changed otherwise than by spans freed and taken: the next free looks at them.
     #[inline]
     pub(crate) fn note_changed(&mut self) {
-        self.quiet = 0;
+        if RETURNS {
+            self.quiet = 0;
+        }
     }
 
     /// Whether it cannot be time to [plan](Self::plan) after a span was freed, for which the sums need not be known.

@@ -2,7 +2,8 @@
 
 use super::threads::{Shared, shared};
 use super::{KIB, layout};
-use crate::global::lock::{Futex, Lock, Turn};
+use crate::global::futex::Futex;
+use crate::global::lock::{Lock, Turn};
 use crate::kernel::brk::Emulated;
 use crate::kernel::seat::Endless;
 use crate::threads::World;

@@ -1,7 +1,8 @@
 //! Threads with tiers of their own, by handles over an emulated break: small enough for an interpreter, which sees data
 //! races, and for a sanitizer.
 
-use crate::global::lock::{Futex, Lock};
+use crate::global::futex::Futex;
+use crate::global::lock::Lock;
 use crate::kernel::brk::Emulated;
 use crate::{Hmalloc, MisuseKind, Policy, ThreadHeap};
 use core::alloc::Layout;

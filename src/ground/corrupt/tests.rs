@@ -197,6 +197,15 @@ dies! {
             get(heap, 512);
         }
     };
+    a_link_of_the_first_listed_slab_behind_which_another_is_put: 9, |heap, blocks| {
+        let (slab, slots) = full_slab(heap);
+        let other = heap.spans.iter().filter_map(Span::as_slab).find(|other| other.place() == Place::Full && *other != slab);
+        let other = other.expect("so many blocks fill two slabs").start();
+        slots.into_iter().take(slab.relist_at()).for_each(|slot| free(heap, slot));
+        assert_eq!(slab.place(), Place::Listed);
+        slab.links().right.set(Some(span(heap, blocks[2]).as_slab_by_reciprocal()));
+        (0..slab.relist_at()).for_each(|number| free(heap, other + number * 512));
+    };
     a_link_between_neighbours_that_does_not_lead_back: 1, |heap, blocks| {
         free(heap, blocks[4]);
         let elsewhere = span(heap, blocks[20]);

@@ -7,6 +7,7 @@ pub(crate) const PAGE_SHIFT: u32 = 14;
 pub const PAGE: usize = 1 << PAGE_SHIFT;
 
 /// Pages of a large block for a request of `size` bytes.
+#[cfg_attr(not(feature = "speed"), inline(never))]
 pub(crate) fn pages_of(size: usize) -> usize {
     size.div_ceil(PAGE).max(1)
 }

@@ -5,7 +5,7 @@ use crate::ground::aside::Aside;
 use crate::ground::header::PAGE;
 use crate::ground::leaf::{Below, Leaf};
 use crate::kernel::brk::{Brk, Refused};
-use crate::kernel::parts::MAPPINGS;
+use crate::kernel::parts::{MAPPINGS, SPEED};
 use core::ops::Range;
 
 /// The first leaf that lies aside where the heap grows for a block at its end, and otherwise.
@@ -152,6 +152,20 @@ impl PageMap {
         before - aside.bytes()
     }
 
+    /// Returns the memory of handles and records aside of pages that are no span's first, and that no slab has: as far as they fill
+    /// whole groups. A span around them must be [marked](Self::mark) anew.
+    ///
+    /// # Safety
+    ///
+    /// No other thread reads the map now.
+    pub(crate) unsafe fn discard_aside(&self, pages: Range<usize>, brk: &mut impl Brk) {
+        if let Some(aside) = self.aside().filter(|_| self.is_aside_in_use()) {
+            let first = pages_of(self.aside_from().min(super::LEAF_TABLE - 1)).start;
+            // SAFETY: I5: the handles of such pages are null, and I2: their records are not used.
+            unsafe { aside.discard(&(pages.start.max(first)..pages.end.min(self.pages())), brk) };
+        }
+    }
+
     /// Returns all that is mapped aside.
     ///
     /// # Safety
@@ -233,7 +247,7 @@ impl PageMap {
 
     /// Notes which leaf is the last, and from which page on records lie in its array.
     fn note_tail(&mut self) {
-        let Some(last) = self.leaf_count.checked_sub(1) else { return };
+        let Some(last) = self.leaf_count.checked_sub(1).filter(|_| SPEED) else { return };
         let others = self.leaves[..last].iter().rev();
         let same = others.take_while(|leaf| leaf.has_records_of(self.leaves[last])).count();
         (self.tail, self.tail_from) = (self.leaves[last], pages_of(last - same).start);

@@ -104,6 +104,10 @@ unsafe impl Brk for Automatic {
         either!(mut self, source => source.is_locked(start))
     }
 
+    fn is_resident(&mut self, start: usize) -> bool {
+        either!(mut self, source => source.is_resident(start))
+    }
+
     fn now(&self) -> Option<u64> {
         crate::kernel::tasks::milliseconds()
     }

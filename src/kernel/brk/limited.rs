@@ -142,6 +142,10 @@ unsafe impl<B: Brk> Brk for Limited<B> {
         self.source.is_locked(start)
     }
 
+    fn is_resident(&mut self, start: usize) -> bool {
+        self.source.is_resident(start)
+    }
+
     fn now(&self) -> Option<u64> {
         self.source.now()
     }

@@ -54,6 +54,42 @@ impl Linux {
     }
 }
 
+#[cfg(feature = "threads")]
+fn take(seat: &Seat) -> Result<(), Refused> {
+    seat.take().map_err(|_| Refused)
+}
+
+/// # Safety
+///
+/// The caller has taken the lock.
+#[cfg(feature = "threads")]
+unsafe fn leave(seat: &Seat) {
+    // SAFETY: the caller's promise.
+    unsafe { seat.leave_and_wake() }
+}
+
+/// # Safety
+///
+/// The caller has taken the lock.
+#[cfg(not(feature = "threads"))]
+unsafe fn leave(seat: &Seat) {
+    // Whoever sleeps looks again within ten milliseconds.
+    // SAFETY: the caller's promise.
+    let _ = unsafe { seat.leave() };
+}
+
+/// The same in fewer bytes: whoever finds the lock taken sleeps for a moment, and gives up after a second.
+#[cfg(not(feature = "threads"))]
+fn take(seat: &Seat) -> Result<(), Refused> {
+    let taken = (0..1000).any(|attempt| {
+        if attempt > 0 {
+            crate::kernel::tasks::sleep(1);
+        }
+        seat.try_take()
+    });
+    if taken { Ok(()) } else { Err(Refused) }
+}
+
 /// Does `step` while no other heap moves the break.
 fn in_turn(step: impl FnOnce() -> Result<(), Refused>) -> Result<(), Refused> {
     // SAFETY: a zeroed seat, as large and as aligned as the definition above.
@@ -61,10 +97,10 @@ fn in_turn(step: impl FnOnce() -> Result<(), Refused>) -> Result<(), Refused> {
     seat.open();
     // Held by a thread that is not in this process, or that this call interrupted between the look and the move: the
     // break is left to that one, and the heap goes on in regions.
-    seat.take().map_err(|_| Refused)?;
+    take(seat)?;
     let result = step();
     // SAFETY: taken above.
-    unsafe { seat.leave_and_wake() };
+    unsafe { leave(seat) };
     result
 }
 
@@ -142,6 +178,10 @@ unsafe impl Brk for Linux {
 
     fn is_locked(&mut self, start: usize) -> bool {
         memory::is_locked(start, self.page_size(), self.area(start))
+    }
+
+    fn is_resident(&mut self, start: usize) -> bool {
+        memory::is_resident(start, self.page_size())
     }
 
     fn now(&self) -> Option<u64> {

@@ -6,7 +6,7 @@ mod relocate;
 
 use super::Refused;
 use crate::kernel::call::{Errno, Sysno, syscall};
-pub(super) use advice::{discard, expect_use, is_locked};
+pub(super) use advice::{discard, expect_use, is_locked, is_resident};
 pub(super) use relocate::relocate;
 
 /// Where MIPS has other numbers than the other architectures.

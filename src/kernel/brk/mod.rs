@@ -243,6 +243,14 @@ pub unsafe trait Brk {
         false
     }
 
+    /// Whether the page at `start`, a multiple of [`page_size`](Brk::page_size), holds memory now: one that was never written
+    /// holds none. It is the caller's. Memory that a program wrote throughout, and returned, and needs again at once comes back as
+    /// huge pages if the source has them; by default this is not known, and the answer is no.
+    fn is_resident(&mut self, start: usize) -> bool {
+        let _ = start;
+        false
+    }
+
     /// Milliseconds since some moment, to see that time has passed. By default there is no clock.
     fn now(&self) -> Option<u64> {
         None

@@ -217,6 +217,10 @@ unsafe impl Brk for OwnBreak {
         memory::is_locked(start, self.page_size(), Area::Mapping)
     }
 
+    fn is_resident(&mut self, start: usize) -> bool {
+        memory::is_resident(start, self.page_size())
+    }
+
     fn now(&self) -> Option<u64> {
         crate::kernel::tasks::milliseconds()
     }

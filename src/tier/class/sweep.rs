@@ -4,6 +4,7 @@
 use super::{Class, Company, NEVER, RELIST_FRACTION, SWEEPS_MAX, TOUCHED_BYTES, VISITS_MAX, Zeros};
 use crate::ground::header::Slab;
 use crate::ground::sampling::Sampling;
+use crate::kernel::parts::RETURNS;
 use crate::tier::others::Others;
 use crate::tier::units::{slots_of_word, unused};
 
@@ -89,8 +90,13 @@ impl Class {
     fn open(&mut self, slab: Slab, others: Company) -> bool {
         let (opened, capacity) = (slab.opened(), slab.capacity());
         let zero = slab.zero_units_ahead(self.zeros.ahead());
-        let is_zero = |from, to| slab.units_of_slots(from, to) & !zero == 0;
-        let more = if is_zero(opened, opened + 1) { (TOUCHED_BYTES / slab.slot_size()).max(opened).max(1) } else { 64 };
+        let is_zero = |from, to| RETURNS && slab.units_of_slots(from, to) & !zero == 0;
+        // Where it is not known what is fresh, all memory may be.
+        let more = if !RETURNS || is_zero(opened, opened + 1) {
+            (TOUCHED_BYTES / slab.slot_size()).max(opened).max(1)
+        } else {
+            64
+        };
         let index = opened / 64;
         let open = (opened + more).min(capacity).min((index + 1) * 64);
         slab.open(open);
@@ -161,7 +167,7 @@ impl Class {
     /// Reverses the claim of the slots at hand. The next refill sweeps the slab from the start.
     pub(crate) fn unclaim(&mut self) {
         let Some(slab) = self.slab else { return };
-        if self.word != 0 {
+        if RETURNS && self.word != 0 {
             // All slots handed out since the claim lie below.
             slab.unuse_units(self.claimed_units, self.next_slot - slab.start());
         }

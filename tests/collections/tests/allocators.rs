@@ -7,7 +7,12 @@ use hmalloc::{Hmalloc, LocalHeap, Policy, SharedHeap};
 use std::alloc::Layout;
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
-use support::child::{observe, scenario};
+
+/// The file alone: the package around it depends on others, which would take a third of this package's build.
+#[path = "../../support/src/child.rs"]
+#[allow(dead_code, unreachable_pub, reason = "it is a module of that package, of which this one uses a part")]
+mod child;
+use child::{observe, scenario};
 
 static HEAP: Hmalloc = Hmalloc::new();
 /// Above that, blocks are large.

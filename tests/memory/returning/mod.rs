@@ -97,11 +97,12 @@ fn frees(name: &str, page: usize, pinned: bool, key: impl Fn(usize) -> usize) {
         );
         before = given;
     }
-    let aside = heap.brk().log.iter().filter(|call| matches!(call, Call::Unmapped(_))).count();
+    let aside =
+        heap.brk().log.iter().filter(|call| matches!(call, Call::Unmapped(_) | Call::DiscardedAside(_))).count();
     let calls = heap.brk().log.len() - aside;
     assert!(before >= COUNT * SIZE - 3 * MIB, "{name}: {before} of {} bytes were returned", COUNT * SIZE);
     assert!(calls <= 48, "{name}: {calls} calls, more than one for each MiB or so");
-    assert!(aside <= 8, "{name}: metadata was returned in {aside} pieces");
+    assert!(aside <= 16, "{name}: metadata was returned in {aside} pieces");
     assert_eq!(heap.check(), Ok(()));
 }
 
@@ -114,6 +115,31 @@ fn small_blocks_go_back_by_and_by_in_whatever_order_they_are_freed() {
         }
         frees("from the middle", page, true, |index| index.abs_diff(200));
     }
+}
+
+/// Mistakes let a heap keep twice what lives: one long span, and then many short ones are freed between live ones. Each free
+/// returns a little more than itself, most of it from the long one, until that is gone.
+#[test]
+fn one_long_span_among_many_short_ones_goes_back() {
+    const COUNT: usize = 640;
+    let mut arena = Arena::new(160 * MIB);
+    let mut heap = watched(&mut arena);
+    heap.brk_mut().brk.allow_discard(true);
+    for round in 0..7 {
+        let long = get(&mut heap, 60 * MIB).expect("room");
+        let between = get(&mut heap, LARGE).expect("room");
+        let short: Vec<_> = (0..COUNT).map(|_| get(&mut heap, LARGE).expect("room")).collect();
+        heap.brk_mut().log.clear();
+        free(&mut heap, long);
+        for index in (0..COUNT).step_by(2).chain((1..COUNT).step_by(2)) {
+            free(&mut heap, short[index]);
+        }
+        let left = (60 * MIB + COUNT * LARGE).saturating_sub(heap.brk().returned());
+        let most = 2 * MIB + heap.stats().peak_heap_bytes / 64;
+        assert!(left <= most, "{} KiB are left after round {round}", left / 1024);
+        free(&mut heap, between);
+    }
+    assert_eq!(heap.check(), Ok(()));
 }
 
 /// What a free has freed itself is returned with it, however much it is.

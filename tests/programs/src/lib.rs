@@ -136,8 +136,18 @@ fn touched(size: usize) -> impl Iterator<Item = usize> {
 
 /// A value of /proc/self/status, in bytes. Allocates nothing, so that it can be asked where memory is scarce.
 pub fn status(key: &str) -> usize {
+    value(c"/proc/self/status", key)
+}
+
+/// Bytes of physical memory that the process occupies, as the sum over its pages: what the status says may be some MiB off, more
+/// with more processors. Allocates nothing.
+pub fn resident() -> usize {
+    value(c"/proc/self/smaps_rollup", "Rss")
+}
+
+fn value(file: &CStr, key: &str) -> usize {
     let mut text = [0_u8; 4096];
-    let length = read(c"/proc/self/status", &mut text);
+    let length = read(file, &mut text);
     let text = std::str::from_utf8(&text[..length]).expect("text");
     let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).expect("the key is there");
     line.split_whitespace().next().and_then(|word| word.parse::<usize>().ok()).expect("a number") * KIB

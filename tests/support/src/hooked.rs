@@ -127,6 +127,10 @@ unsafe impl Brk for Hooked<'_> {
         self.brk.is_locked(start)
     }
 
+    fn is_resident(&mut self, start: usize) -> bool {
+        self.brk.is_resident(start)
+    }
+
     fn now(&self) -> Option<u64> {
         self.brk.now()
     }

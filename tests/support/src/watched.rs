@@ -13,6 +13,8 @@ pub enum Call {
     /// The break fell below these addresses.
     Lowered(Range<usize>),
     Discarded(Range<usize>),
+    /// The memory of metadata in the room.
+    DiscardedAside(Range<usize>),
     ExpectedUse(Range<usize>),
     /// A piece of the room for metadata was mapped,
     MappedAside(Range<usize>),
@@ -31,6 +33,10 @@ pub struct Watched<'a> {
     pub pieces: usize,
     /// How often lowering or discarding was refused.
     pub refused: usize,
+    /// From the lowest to the highest address of metadata that was mapped in the room.
+    aside: Range<usize>,
+    /// What is answered where a page is looked at: whether it holds memory.
+    pub resident: bool,
 }
 
 pub type WatchedHeap<'a> = Heap<Watched<'a>>;
@@ -42,7 +48,7 @@ pub fn watched(arena: &mut Arena) -> WatchedHeap<'_> {
 
 impl<'a> Watched<'a> {
     pub fn new(brk: Emulated<'a>) -> Self {
-        Self { brk, log: Vec::new(), has_room: true, pieces: usize::MAX, refused: 0 }
+        Self { brk, log: Vec::new(), has_room: true, pieces: usize::MAX, refused: 0, aside: 0..0, resident: false }
     }
 
     /// Bytes that were returned to the kernel, off the break or by discarding, since the log was last cleared. What was
@@ -89,6 +95,8 @@ unsafe impl Brk for Watched<'_> {
     fn map_at(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
         self.pieces = self.pieces.checked_sub(1).ok_or(Refused)?;
         self.brk.map_at(start, bytes)?;
+        let low = if self.aside.is_empty() { start } else { self.aside.start.min(start) };
+        self.aside = low..self.aside.end.max(start + bytes);
         self.log.push(Call::MappedAside(start..start + bytes));
         Ok(())
     }
@@ -103,7 +111,9 @@ unsafe impl Brk for Watched<'_> {
     unsafe fn discard(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
         // SAFETY: the caller's promise.
         unsafe { self.brk.discard(start, bytes) }.inspect_err(|_| self.refused += 1)?;
-        self.log.push(Call::Discarded(start..start + bytes));
+        let aside = !self.aside.is_empty() && self.aside.start <= start;
+        let range = start..start + bytes;
+        self.log.push(if aside { Call::DiscardedAside(range) } else { Call::Discarded(range) });
         Ok(())
     }
 
@@ -119,6 +129,11 @@ unsafe impl Brk for Watched<'_> {
 
     fn is_locked(&mut self, start: usize) -> bool {
         self.brk.is_locked(start)
+    }
+
+    fn is_resident(&mut self, start: usize) -> bool {
+        assert!(start.is_multiple_of(self.page_size()));
+        self.resident
     }
 
     fn now(&self) -> Option<u64> {

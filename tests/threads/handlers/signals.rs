@@ -1,5 +1,6 @@
 //! Signals: their handlers, and the timers that send them.
 
+use std::cell::Cell;
 use std::ptr::null_mut;
 
 /// Handles a signal. Others of [`USED`] wait for the handler's end, unless they are to interrupt it.
@@ -32,19 +33,37 @@ pub(super) fn set_timer(microseconds: libc::suseconds_t) {
     assert_eq!(unsafe { libc::setitimer(libc::ITIMER_REAL as _, &raw const value, null_mut()) }, 0);
 }
 
-/// A timer of the calling thread's own: it gets `signal` each time so many microseconds have passed.
+thread_local! {
+    /// The signals of this thread's timers, the timers, and the microseconds from the end of one handler to the next signal.
+    static TIMERS: Cell<[(i32, libc::timer_t, i64); 2]> = const { Cell::new([(0, null_mut(), 0); 2]) };
+}
+
+/// A timer of the calling thread's own: it gets `signal` when so many microseconds have passed, and again so long after each call
+/// of [`restart`], which is to be a handler's last. One that went on by itself would leave no time between two handlers, on a
+/// machine on which they take longer than that: they would all interrupt the same instruction.
 pub(super) fn start_own_timer(signal: i32, microseconds: i64) -> libc::timer_t {
-    let time = libc::timespec { tv_sec: 0, tv_nsec: microseconds * 1000 };
-    let value = libc::itimerspec { it_interval: time, it_value: time };
     let mut timer = null_mut();
-    // SAFETY: a zeroed event is filled in; the kernel reads it and the time, and writes the timer.
+    // SAFETY: a zeroed event is filled in; the kernel reads it, and writes the timer.
     unsafe {
         let mut event: libc::sigevent = std::mem::zeroed();
         event.sigev_notify = libc::SIGEV_THREAD_ID;
         event.sigev_signo = signal;
         event.sigev_notify_thread_id = libc::gettid();
         assert_eq!(libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer), 0);
-        assert_eq!(libc::timer_settime(timer, 0, &raw const value, null_mut()), 0);
     }
+    let [first, second] = TIMERS.get();
+    let new = (signal, timer, microseconds);
+    TIMERS.set(if first.0 == 0 { [new, second] } else { [first, new] });
+    restart(signal);
     timer
+}
+
+/// Starts the calling thread's timer for a signal anew, if it has one.
+pub(super) fn restart(signal: i32) {
+    for (_, timer, microseconds) in TIMERS.get().into_iter().filter(|(its, ..)| *its == signal) {
+        let [none, next] = [0, microseconds * 1000].map(|tv_nsec| libc::timespec { tv_sec: 0, tv_nsec });
+        let value = libc::itimerspec { it_interval: none, it_value: next };
+        // SAFETY: the kernel reads the time. A timer that is deleted, or was the parent's, is refused.
+        unsafe { libc::timer_settime(timer, 0, &raw const value, null_mut()) };
+    }
 }

@@ -1,6 +1,7 @@
 //! What threads and handlers do with the heap, and what they count.
 
 use super::forks::{fork_here, is_child};
+use super::signals::restart;
 use crate::crowd::volume;
 use hmalloc::Hmalloc;
 use std::alloc::Layout;
@@ -109,20 +110,24 @@ pub(super) fn begin_handler() -> Option<usize> {
     (count < WANTED.load(Relaxed)).then_some(count)
 }
 
-pub(super) extern "C" fn handle(_: i32) {
+pub(super) extern "C" fn handle(signal: i32) {
     let Some(count) = begin_handler() else { return };
     for number in count * 3..count * 3 + 3 {
         exchange(number, size(0, number), number.is_multiple_of(4).then(|| size(0, number + 1)));
     }
     let own = [make(size(0, count)), make(size(0, count + 7))];
     own.into_iter().for_each(|block| verify_and_free(verify_and_resize(block, size(0, count + 5))));
+    restart(signal);
 }
 
 /// The same, and forks each `n`th time. The child goes on with what was interrupted, and ends soon.
-pub(super) fn handle_and_fork<const N: usize>(_: i32) {
+pub(super) fn handle_and_fork<const N: usize>(signal: i32) {
     handle(0);
     if HANDLED.load(Relaxed).is_multiple_of(N) && !is_child() {
         fork_here();
+    }
+    if !is_child() {
+        restart(signal);
     }
 }
 

@@ -56,7 +56,7 @@ fn a_region_stays_in_its_slot_and_is_found_there() {
             }
             _ => {}
         }
-        if step % 10 == 0 || !cfg!(miri) && step % 500 > 400 {
+        if step % if cfg!(miri) { 25 } else { 10 } == 0 || !cfg!(miri) && step % 500 > 400 {
             agrees(&regions, &model);
         }
     }

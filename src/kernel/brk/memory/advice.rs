@@ -89,3 +89,10 @@ pub(in crate::kernel::brk) fn expect_use(start: usize, bytes: usize) {
         let _ = unsafe { syscall!(Sysno::madvise, start, bytes, MADV_HUGEPAGE) };
     }
 }
+
+/// Whether a page holds memory. Under a filter that is not asked, and the answer is no.
+pub(in crate::kernel::brk) fn is_resident(start: usize, page: usize) -> bool {
+    let mut answer = 0_u8;
+    // SAFETY: the kernel writes one byte for the one page; the lowest bit counts.
+    !is_filtered() && unsafe { syscall!(Sysno::mincore, start, page, &raw mut answer) }.is_ok() && answer & 1 == 1
+}

@@ -2,7 +2,7 @@
 //!
 //!     limits space | data | started | modest | neighbour | neighbours | returned | filtered
 
-use company::{HEAP, KIB, MIB, Pile, Resource, assert_sound, finish, limit, status, word};
+use company::{HEAP, KIB, MIB, Pile, Resource, assert_sound, finish, limit, resident, status, word};
 use hmalloc::brk::Source;
 use std::thread;
 
@@ -112,7 +112,7 @@ fn started() {
 fn modest() {
     let before = status("VmSize");
     let blocks = fill(16);
-    let (size, resident) = (status("VmSize"), status("VmRSS"));
+    let (size, resident) = (status("VmSize"), resident());
     println!("{} KiB of addresses, {} KiB resident", size / KIB, resident / KIB);
     assert!(size >= before + 7 * MIB && size <= before + 16 * MIB, "from {before} to {size}");
     assert!(size <= resident + 32 * MIB, "{size} for {resident}");
@@ -212,15 +212,15 @@ fn neighbours() {
 
 /// What is freed is returned, addresses and memory, and is zero when it is taken again.
 fn returned() {
-    let (resident, size) = (status("VmRSS"), status("VmSize"));
+    let (before, size) = (resident(), status("VmSize"));
     for round in 1..=4 {
         let blocks = fill(256);
-        assert!(status("VmRSS") >= resident + 127 * MIB, "it was used");
+        assert!(resident() >= before + 127 * MIB, "it was used");
         drop(blocks);
         HEAP.trim(0);
-        let (now, addresses) = (status("VmRSS"), status("VmSize"));
-        println!("{} KiB more resident", now.saturating_sub(resident) / KIB);
-        assert!(now <= resident + 4 * MIB, "round {round}: {now} resident, {resident} at first");
+        let (now, addresses) = (resident(), status("VmSize"));
+        println!("{} KiB more resident", now.saturating_sub(before) / KIB);
+        assert!(now <= before + 4 * MIB, "round {round}: {now} resident, {before} at first");
         assert!(addresses <= size + 4 * MIB, "round {round}: {addresses} of addresses, {size} at first");
         let mut large = vec![0_u8; 100 * MIB];
         assert!(large.iter().all(|&byte| byte == 0), "a large block is zero again");
@@ -237,7 +237,7 @@ fn filtered() {
     let mut pile = Pile::new(6);
     for _ in 0..10 {
         let mut blocks = fill(64);
-        let (mut index, resident) = (0, status("VmRSS"));
+        let (mut index, before) = (0, resident());
         // Free memory between blocks, which cannot be returned by lowering the break.
         blocks.retain(|_| {
             index += 1;
@@ -245,7 +245,7 @@ fn filtered() {
         });
         pile.churn(200, 60 * KIB);
         HEAP.trim(0);
-        assert!(status("VmRSS") <= resident - 8 * MIB, "memory is returned all the same");
+        assert!(resident() <= before - 8 * MIB, "memory is returned all the same");
         assert_sound();
         assert!(blocks.iter().all(|block| block.iter().all(|&byte| byte == 0xAA)));
     }

@@ -24,6 +24,8 @@ fn run() {
     work::running_out_is_an_answer();
     work::collections_live_on_the_global_heap(&HEAP);
     work::a_break_is_emulated();
+    work::another_user_moves_the_break();
+    work::large_blocks_are_resized(&HEAP);
     work::what_is_free_at_the_end_is_returned();
     work::the_last_stage_works();
 }

@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::alloc::Layout;
+use core::alloc::{GlobalAlloc, Layout};
 use core::mem::MaybeUninit;
 use core::ptr;
 use hmalloc::brk::{Arena, Brk, Bytes, Emulated, Source};
@@ -176,6 +176,37 @@ pub(crate) fn a_break_is_emulated() {
     assert_eq!(heap.check(), Ok(()));
     // SAFETY: not used any more.
     assert!(unsafe { heap.free(kept) }.is_ok() && heap.stats().source == Source::Emulated);
+}
+
+/// Another user of the break ends the heap's growth where regions and foreign spans are left out; what lives is not touched.
+pub(crate) fn another_user_moves_the_break() {
+    static mut BYTES: [MaybeUninit<u8>; 1 << 20] = [MaybeUninit::uninit(); 1 << 20];
+    let bytes = &raw mut BYTES;
+    // SAFETY: named here alone, and this runs once.
+    let mut heap = Heap::new(Emulated::new(unsafe { &mut *bytes }));
+    let first = heap.allocate(layout(300_000)).expect("room").as_ptr();
+    heap.brk_mut().foreign_move(4096);
+    assert_eq!(heap.allocate(layout(300_000)).is_ok(), cfg!(feature = "full"));
+    assert_eq!((heap.check(), heap.trim(0)), (Ok(()), 0));
+    // SAFETY: not used any more.
+    assert!(unsafe { heap.free(first) }.is_ok());
+    // In what was freed there is room.
+    assert!(heap.allocate(layout(300_000)).is_ok() && heap.check() == Ok(()));
+}
+
+/// Large blocks keep what is in them when they grow and shrink, and may be freed by the layout that they got.
+pub(crate) fn large_blocks_are_resized(heap: &'static impl GlobalAlloc) {
+    let sizes = [70_000, 70_001, 100_000, 60_000, 130_000, 20_000, 90_000, 500, 80_000];
+    // SAFETY: a block is used while it lives, and so much of it as it has.
+    unsafe {
+        let mut live = Live { at: heap.alloc(layout(sizes[0])), size: sizes[0], byte: 7 }.fill();
+        for size in sizes {
+            let at = heap.realloc(live.at, layout(live.size), size);
+            assert!(!at.is_null() && Live { at, ..live }.is_whole(size), "{size}");
+            live = Live { at, size, byte: live.byte + 1 }.fill();
+        }
+        heap.dealloc(live.at, layout(live.size));
+    }
 }
 
 /// What is free at the heap's end goes back unasked, also where metadata lies between.

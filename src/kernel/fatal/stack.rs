@@ -1,0 +1,56 @@
+//! A stack for what a handler does: the alternate stack, which a program or `std` has made for handlers of its own, may have no more
+//! than four KiB beyond what the kernel puts there. Unoptimized code that writes a line needs more.
+
+use crate::kernel::brk::{map_alone, unmap_alone};
+use core::ffi::c_void;
+
+/// What unoptimized code needs, several times over.
+const BYTES: usize = 64 << 10;
+
+/// Calls `work` on a stack of its own, or where there is no memory for one, on the present one.
+pub(super) fn with_room<R>(mut work: impl FnMut() -> R) -> Option<R> {
+    let mut result = None;
+    let mut call = || result = Some(work());
+    match map_alone(BYTES) {
+        Ok(stack) => {
+            // SAFETY: the mapping is this call's, and ends at a multiple of 16.
+            unsafe { call_on(stack + BYTES, &mut call) };
+            // SAFETY: mapped above, and nothing runs there any more.
+            unsafe { unmap_alone(stack, BYTES) };
+        }
+        Err(_) => call(),
+    }
+    result
+}
+
+/// Calls `work` with the stack pointer at `top`.
+///
+/// # Safety
+///
+/// Below `top`, a multiple of 16, there is memory that nothing else uses, as much as `work` needs.
+unsafe fn call_on<F: FnMut()>(top: usize, work: &mut F) {
+    extern "C" fn enter<F: FnMut()>(work: *mut c_void) {
+        // SAFETY: what `call_on` passes, which is borrowed until it returns.
+        (unsafe { &mut *work.cast::<F>() })();
+    }
+    let (enter, work) = (enter::<F> as extern "C" fn(*mut c_void), core::ptr::from_mut(work).cast::<c_void>());
+    // SAFETY: a call as the convention has it, on a stack that the caller vouches for. The old stack pointer waits in a register that
+    // the called function preserves.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        core::arch::asm!(
+            "mov r12, rsp", "mov rsp, {top}", "call {enter}", "mov rsp, r12",
+            top = in(reg) top, enter = in(reg) enter, in("rdi") work, out("r12") _, clobber_abi("C"),
+        );
+        #[cfg(target_arch = "aarch64")]
+        core::arch::asm!(
+            "mov x20, sp", "mov sp, {top}", "blr {enter}", "mov sp, x20",
+            top = in(reg) top, enter = in(reg) enter, in("x0") work, out("x20") _, clobber_abi("C"),
+        );
+        #[cfg(target_arch = "riscv64")]
+        core::arch::asm!(
+            "mv s2, sp", "mv sp, {top}", "jalr {enter}", "mv sp, s2",
+            top = in(reg) top, enter = in(reg) enter, in("a0") work, out("s2") _, clobber_abi("C"),
+        );
+    }
+}
