@@ -117,6 +117,35 @@ fn small_blocks_go_back_by_and_by_in_whatever_order_they_are_freed() {
     }
 }
 
+/// Records of pages go back with the pages, and not all of them with the last: what comes next finds them empty.
+#[test]
+fn metadata_goes_back_with_its_pages() {
+    const COUNT: usize = 1280;
+    let mut arena = Arena::new(128 * MIB);
+    let mut heap = watched(&mut arena);
+    heap.brk_mut().brk.allow_discard(true);
+    for round in 0..2 {
+        let blocks: Vec<_> = (0..COUNT).map(|_| get(&mut heap, LARGE).expect("room")).collect();
+        let above = get(&mut heap, 20 * PAGE).expect("room");
+        let mut pieces = Vec::new();
+        for &block in &blocks {
+            heap.brk_mut().log.clear();
+            free(&mut heap, block);
+            let aside = heap.brk().log.iter().filter_map(|call| match call {
+                Call::DiscardedAside(range) => Some(range.len()),
+                _ => None,
+            });
+            pieces.extend(aside);
+        }
+        // 5,120 pages are ten groups, whose records take 192 bytes each; some pages are kept for what comes next.
+        let (sum, most) = (pieces.iter().sum::<usize>(), pieces.iter().max().copied().unwrap_or(0));
+        assert!(sum >= 7 * 512 * 192 && most <= 3 * 512 * 200, "{sum} bytes in round {round}, {most} at once");
+        assert_eq!(heap.check(), Ok(()));
+        free(&mut heap, above);
+    }
+    assert_eq!(heap.check(), Ok(()));
+}
+
 /// Mistakes let a heap keep twice what lives: one long span, and then many short ones are freed between live ones. Each free
 /// returns a little more than itself, most of it from the long one, until that is gone.
 #[test]
