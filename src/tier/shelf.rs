@@ -36,7 +36,7 @@ impl Slab {
     #[inline]
     pub(super) fn free_after_sweep(self) -> usize {
         let capacity = self.capacity();
-        if capacity <= 64 {
+        if SPEED && capacity <= 64 {
             // To count one word takes less time than a branch that cannot be predicted.
             return capacity - self.live()[0].get().count_ones() as usize;
         }
@@ -252,7 +252,12 @@ impl Tier {
     /// nine tenths were freed keeps a twelfth more memory, as no slab empties.
     #[cfg_attr(not(feature = "speed"), inline(never))]
     fn list_one_of(&mut self, capacity: usize, slab: Slab, free: usize) {
-        list::push_behind(&mut self.classes[slab.size_class().index()].listed, slab, 9);
+        let listed = &mut self.classes[slab.size_class().index()].listed;
+        if SPEED {
+            list::push_behind(listed, slab, 9)
+        } else {
+            list::push(listed, slab, 9)
+        }
         slab.set_place(Place::Listed, capacity - free);
     }
 
