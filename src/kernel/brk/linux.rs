@@ -181,7 +181,7 @@ unsafe impl Brk for Linux {
     }
 
     fn is_resident(&mut self, start: usize) -> bool {
-        memory::is_resident(start, self.page_size())
+        memory::is_resident(start)
     }
 
     fn now(&self) -> Option<u64> {

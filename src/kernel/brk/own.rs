@@ -218,7 +218,7 @@ unsafe impl Brk for OwnBreak {
     }
 
     fn is_resident(&mut self, start: usize) -> bool {
-        memory::is_resident(start, self.page_size())
+        memory::is_resident(start)
     }
 
     fn now(&self) -> Option<u64> {

@@ -90,9 +90,10 @@ pub(in crate::kernel::brk) fn expect_use(start: usize, bytes: usize) {
     }
 }
 
-/// Whether a page holds memory. Under a filter that is not asked, and the answer is no.
-pub(in crate::kernel::brk) fn is_resident(start: usize, page: usize) -> bool {
+/// Whether the kernel's page at `start` holds memory. Under a filter that is not asked, and the answer is no.
+pub(in crate::kernel::brk) fn is_resident(start: usize) -> bool {
     let mut answer = 0_u8;
-    // SAFETY: the kernel writes one byte for the one page; the lowest bit counts.
-    !is_filtered() && unsafe { syscall!(Sysno::mincore, start, page, &raw mut answer) }.is_ok() && answer & 1 == 1
+    // SAFETY: the kernel writes a byte for each of its pages in the range, so that is one byte long: `page_size` may be larger than
+    // its pages are. The lowest bit counts.
+    !is_filtered() && unsafe { syscall!(Sysno::mincore, start, 1, &raw mut answer) }.is_ok() && answer & 1 == 1
 }
