@@ -190,7 +190,7 @@ extern "C" fn on_signal(signal: c_int, info: *const Info, context: *mut c_void) 
     let is_fault = FAULTS.contains(&signal) && code > 0;
     // SAFETY: stored by `explain_faults`.
     let explains = |explain| unsafe { core::mem::transmute::<usize, fn(usize) -> bool>(explain)(address) };
-    let explained = is_fault && stack::with_room(|| functions(&EXPLAIN).any(explains)) == Some(true);
+    let explained = is_fault && with_room(signal, || functions(&EXPLAIN).any(explains)) == Some(true);
     let before = action_before(signal as usize);
     match before.filter(|_| !explained) {
         // Only a signal that is sent can be ignored.
@@ -201,7 +201,7 @@ extern "C" fn on_signal(signal: c_int, info: *const Info, context: *mut c_void) 
             // As `std` gives up: the instruction fails again, and that is the end.
             let gives_up = is_fault && before.flags & SA_RESETHAND == 0;
             if gives_up && exchange(signal as usize, None).is_some_and(|now| now.handler == SIG_DFL) {
-                call_last();
+                call_last(signal);
             }
             return;
         }
@@ -209,7 +209,7 @@ extern "C" fn on_signal(signal: c_int, info: *const Info, context: *mut c_void) 
     }
     // A handler of the program's, which comes next, may let it live on.
     if before.is_none_or(|before| before.handler == SIG_IGN) {
-        call_last();
+        call_last(signal);
     }
     let _ = exchange(signal as usize, Some(&before.unwrap_or(Action::new(SIG_DFL, 0))));
     if is_fault {
@@ -224,10 +224,15 @@ extern "C" fn on_signal(signal: c_int, info: *const Info, context: *mut c_void) 
     }
 }
 
-fn call_last() {
+fn call_last(signal: c_int) {
     // SAFETY: stored by `before_death`.
     let last = || functions(&LAST).for_each(|last| unsafe { core::mem::transmute::<usize, fn()>(last)() });
-    stack::with_room(last);
+    with_room(signal, last);
+}
+
+/// Calls `work` in the handler of a signal, on a stack of its own where the handler may be on the alternate one.
+fn with_room<R>(signal: c_int, mut work: impl FnMut() -> R) -> Option<R> {
+    if flags_for(signal as usize) & SA_ONSTACK == 0 { Some(work()) } else { stack::with_room(work) }
 }
 
 /// Calls a handler of the program's, as the kernel would.

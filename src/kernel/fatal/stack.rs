@@ -2,13 +2,16 @@
 //! than four KiB beyond what the kernel puts there. Unoptimized code that writes a line needs more.
 
 use crate::kernel::brk::{map_alone, unmap_alone};
+use crate::kernel::sys::NoSignals;
 use core::ffi::c_void;
 
 /// What unoptimized code needs, several times over.
 const BYTES: usize = 64 << 10;
 
-/// Calls `work` on a stack of its own, or where there is no memory for one, on the present one.
+/// Calls `work` on a stack of its own, or where there is no memory for one, on the present one. Signals are blocked meanwhile: the
+/// kernel would take the alternate stack for unused, and begin another handler over the frame of this one.
 pub(super) fn with_room<R>(mut work: impl FnMut() -> R) -> Option<R> {
+    let _quiet = NoSignals::new();
     let mut result = None;
     let mut call = || result = Some(work());
     match map_alone(BYTES) {
