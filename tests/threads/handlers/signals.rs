@@ -60,7 +60,8 @@ pub(super) fn start_own_timer(signal: i32, microseconds: i64) -> libc::timer_t {
 
 /// Starts the calling thread's timer for a signal anew, if it has one.
 pub(super) fn restart(signal: i32) {
-    for (_, timer, microseconds) in TIMERS.get().into_iter().filter(|(its, ..)| *its == signal) {
+    // Where there is none the entry has number 0, and a null timer, which is the process's first one.
+    for (_, timer, microseconds) in TIMERS.get().into_iter().filter(|(its, ..)| *its == signal && signal != 0) {
         let [none, next] = [0, microseconds * 1000].map(|tv_nsec| libc::timespec { tv_sec: 0, tv_nsec });
         let value = libc::itimerspec { it_interval: none, it_value: next };
         // SAFETY: the kernel reads the time. A timer that is deleted, or was the parent's, is refused.
