@@ -15,8 +15,8 @@ const LOOK: usize = 1 << 20;
 const LOOKS_MAX: usize = 8;
 
 /// The part of a free span to discard, with what is known to be zero beside it as far as that makes huge pages whole: only those
-/// come back in one piece. Of 64 MiB that were discarded by half MiB each of 16,384 pages took a fault of its own, and a second
-/// discard of whole huge pages, by then without memory, brought that back to 32.
+/// come back in one piece. After 64 MiB had been discarded half a MiB at a time, each of their 16,384 pages took a fault of its own;
+/// once whole huge pages were discarded as well, although they held no memory by then, it was 32 faults.
 fn whole_huge_pages(free: Span, known: Known, range: Range<usize>, kernel_page: usize) -> Range<usize> {
     let (first, last) = (free.start().next_multiple_of(kernel_page), free.end() & !(kernel_page - 1));
     let (low, high) = (range.start & !(HUGE - 1), range.end.next_multiple_of(HUGE));
@@ -61,9 +61,9 @@ impl<B: Brk> Spans<B> {
         Ok(pages * PAGE)
     }
 
-    /// Returns the metadata of what was just discarded of a free span, and of what is known to be zero beside it, as far as that is
-    /// one [group](crate::ground::leaf::GROUPED) of pages or more. Otherwise the last free of a burst would return that of all the
-    /// heap: with 16 GiB 7 ms.
+    /// Returns the metadata of the [groups](crate::ground::leaf::GROUPED) of pages in which a part of a free span was just discarded,
+    /// if they are known to be zero to the span's end. Only of these: were it of all that is zero, the last free of a burst would
+    /// return the metadata of the whole heap, which takes 7 ms with 16 GiB.
     fn discard_metadata(&mut self, free: Span, range: Range<usize>) {
         let Some(first) = self.map.page_of(free.start()).filter(|_| !self.has_readers) else { return };
         let (known, page) = (Known::of(free), |address: usize| first + (address - free.start()) / PAGE);

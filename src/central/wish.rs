@@ -33,7 +33,7 @@ impl Wish {
 
     /// The step with which a raise begins.
     pub(crate) fn step(&self, heap_pages: usize) -> usize {
-        // Where no smaller one is tried, none is smaller, and none is limited.
+        // Without limits no refusal is remembered, and steps of a large heap are not cut short: that is less code.
         if LIMITS { Self::usual(heap_pages).min(self.most.get()) } else { STEP_MIN.max(heap_pages / STEP_FRACTION) }
     }
 

@@ -115,8 +115,8 @@ impl Lookup {
 ///    that is on its way to it while its span ends still finds a header there. What it may conclude from that header is for
 ///    the header's own rules to say.
 /// 5. Memory with handles or records in it is returned only while all other threads are stopped, so that none is on its way:
-///    by a break that is lowered over a leaf in line, by [`return_aside`](Self::return_aside), and with a region
-///    (`Spans::has_readers`). Lowering a break over other pages takes nothing from a reader, as their handles lead to nothing
+///    by a break that is lowered over a leaf in line, by [`return_aside`](Self::return_aside) and
+///    [`discard_aside`](Self::discard_aside), and with a region (`Spans::has_readers`). Lowering a break over other pages takes nothing from a reader, as their handles lead to nothing
 ///    by then.
 ///
 /// The orderings that this takes are beside [the words](crate::ground::lookup) and [the handles](crate::ground::pointer).

@@ -224,7 +224,7 @@ mod tests {
     const STEP: usize = if cfg!(miri) { 509 } else { 1 };
 
     #[test]
-    fn the_short_tables_say_what_the_long_one_says() {
+    fn the_search_finds_what_the_table_says() {
         for size in (0..=SMALL_MAX).step_by(STEP) {
             assert_eq!(class_by_search(size), CLASS_OF_UNITS[size.div_ceil(MIN_ALIGN)], "{size} bytes");
         }

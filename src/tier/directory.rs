@@ -13,7 +13,7 @@ pub(crate) const TIERS_MAX: usize = 255;
 /// All tiers of a heap that threads can own, as others see them.
 pub(crate) struct Directory {
     pub(crate) chunks: Chunks,
-    /// By number, from 1 on; number 0 is nobody's. As many as a byte has values.
+    /// By number, from 1 on: no tier has number 0. As many as a byte has values, so that each finds an entry.
     others: [AtomicPtr<Others>; TIERS_MAX + 1],
 }
 
@@ -49,8 +49,8 @@ impl Directory {
         }
     }
 
-    /// The same, but leaves it to the caller to [tell](Self::tell) the owner: unless the slot, whose number is returned,
-    /// [lies where](Slab::may_be_freed_by_others) that was done before.
+    /// The same, but leaves it to the caller to [tell](Self::tell) the owner. Returns the slot's number. Where the owner
+    /// [knows](Slab::may_be_freed_by_others) that slots beside it were freed, it need not be told.
     #[inline(always)]
     pub(crate) fn free_quietly(&self, slab: Slab, address: usize) -> Result<usize, Outcome> {
         let owner = slab.owner_number();

@@ -21,7 +21,7 @@ use crate::ground::header::Slab;
 use crate::ground::inbox::Inbox;
 use crate::ground::sampling::Sampling;
 use crate::ground::size_class::{CLASSES, SizeClass};
-use crate::tier::slot::{Foreign, Slot};
+use crate::tier::slot::{OthersSlot, Slot};
 use crate::tier::twice::AllTwice;
 
 /// After so many slabs in its inbox, someone looks into it in the owner's place.
@@ -158,7 +158,7 @@ impl Others {
             return Err(Outcome::NotShared);
         }
         // Where the word is. Whether the slot is live is decided after the word was loaded.
-        let Some(slot) = Foreign::at(slab, address) else { return Err(Outcome::NotLive) };
+        let Some(slot) = OthersSlot::at(slab, address) else { return Err(Outcome::NotLive) };
         let Some(words) = chunks.words_at(slot.start) else { return Err(Outcome::NotShared) };
         let word = words.word(slot.number / SLOTS);
         let is_live = || slot.is_live() && slab.owner_number() == owner;

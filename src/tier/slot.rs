@@ -108,14 +108,14 @@ pub(crate) fn is_aligned(address: usize, align: usize) -> bool {
 /// A slot of another thread's slab, live or not, as it was found. The slab may be retired and cut anew at any time: that is looked
 /// up [again](Self::is_live).
 #[derive(Clone, Copy)]
-pub(crate) struct Foreign {
+pub(crate) struct OthersSlot {
     slab: Slab,
     pub(crate) start: usize,
     reciprocal: u32,
     pub(crate) number: usize,
 }
 
-impl Foreign {
+impl OthersSlot {
     /// The slot that starts at exactly `address`, if one does.
     #[inline(always)]
     pub(crate) fn at(slab: Slab, address: usize) -> Option<Self> {

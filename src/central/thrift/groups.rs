@@ -1,5 +1,5 @@
-//! Which metadata was returned while the heap drains: what lies between two parts of a span that are returned is passed over again
-//! and again, and its metadata need not be.
+//! Which metadata was returned since draining began. A span is returned part by part; whole groups of pages around one part may
+//! overlap with those around the last, and their metadata is returned once.
 
 use super::Thrift;
 use core::ops::Range;

@@ -174,7 +174,7 @@ pub unsafe trait Brk {
     }
 
     /// Returns the memory of `bytes` bytes at `start` to the kernel while keeping their addresses: on success they read
-    /// as zero.
+    /// as zero. They lie below the break, in a mapping, or in what [`map_at`](Brk::map_at) mapped of the room.
     ///
     /// # Safety
     ///
@@ -244,8 +244,10 @@ pub unsafe trait Brk {
     }
 
     /// Whether the page at `start`, a multiple of [`page_size`](Brk::page_size), holds memory now: one that was never written
-    /// holds none. It is the caller's. Memory that a program wrote throughout, and returned, and needs again at once comes back as
-    /// huge pages if the source has them; by default this is not known, and the answer is no.
+    /// holds none. It is the caller's. By default this is not known, and the answer is no.
+    ///
+    /// The heap asks about a few pages of what it is about to return, at most one in a MiB or one for each call. If nearly all hold
+    /// memory, and it is needed again at once, the heap [expects](Brk::expect_use) it to be used throughout again.
     fn is_resident(&mut self, start: usize) -> bool {
         let _ = start;
         false
