@@ -82,7 +82,7 @@ fn bursts_around_a_fence() {
 #[test]
 fn what_comes_again_at_once_takes_few_page_faults() {
     scenario(&what_comes_again_at_once_takes_few_page_faults, || {
-        let (mut heap, mut random) = (Heap::new(OwnBreak::new()), Random::new(1));
+        let (mut heap, mut random) = (Heap::new(Linux), Random::new(1));
         let mut blocks = Vec::with_capacity(2000);
         let mut counts = [0; 6];
         for count in &mut counts {

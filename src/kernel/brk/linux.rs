@@ -181,7 +181,7 @@ unsafe impl Brk for Linux {
     }
 
     fn is_resident(&mut self, start: usize) -> bool {
-        memory::is_resident(start)
+        memory::is_resident(start, self.area(start))
     }
 
     fn now(&self) -> Option<u64> {

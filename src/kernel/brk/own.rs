@@ -218,7 +218,7 @@ unsafe impl Brk for OwnBreak {
     }
 
     fn is_resident(&mut self, start: usize) -> bool {
-        memory::is_resident(start)
+        memory::is_resident(start, Area::Mapping)
     }
 
     fn now(&self) -> Option<u64> {

@@ -235,7 +235,7 @@ unsafe impl Brk for Reserved {
     }
 
     fn is_resident(&mut self, start: usize) -> bool {
-        memory::is_resident(start)
+        memory::is_resident(start, Area::Mapping)
     }
 
     fn now(&self) -> Option<u64> {

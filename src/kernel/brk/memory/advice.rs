@@ -90,10 +90,13 @@ pub(in crate::kernel::brk) fn expect_use(start: usize, bytes: usize) {
     }
 }
 
-/// Whether the kernel's page at `start` holds memory. Under a filter that is not asked, and the answer is no.
-pub(in crate::kernel::brk) fn is_resident(start: usize) -> bool {
+/// Whether the kernel's page at `start` holds memory. That is not asked, and the answer is no, under a filter, and where no advice is
+/// given on pages anyway: to ask whether there is a filter may be what it kills for.
+pub(in crate::kernel::brk) fn is_resident(start: usize, area: Area) -> bool {
+    let may_advise = matches!(area, Area::ProgramBreak) || ADVISED.load(Relaxed);
     let mut answer = 0_u8;
     // SAFETY: the kernel writes a byte for each of its pages in the range, so that is one byte long: `page_size` may be larger than
     // its pages are. The lowest bit counts.
-    !is_filtered() && unsafe { syscall!(Sysno::mincore, start, 1, &raw mut answer) }.is_ok() && answer & 1 == 1
+    let asked = may_advise && !is_filtered() && unsafe { syscall!(Sysno::mincore, start, 1, &raw mut answer) }.is_ok();
+    asked && answer & 1 == 1
 }
