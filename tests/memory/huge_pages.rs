@@ -95,12 +95,12 @@ fn what_is_returned_and_needed_again_at_once_comes_as_huge_pages() {
     assert!(asked[0] == 0 && asked[1..].iter().all(|&asked| (50 * MIB..=62 * MIB).contains(&asked)), "{asked:?}");
     let most = heap.stats().peak_heap_bytes;
     assert_eq!(rounds(&mut heap, &mut clock, 2000, 3), [0; 3], "after a pause");
-    let asked = rounds(&mut heap, &mut clock, 400, 30);
+    let asked = rounds(&mut heap, &mut clock, 800, 15);
     let without = asked.iter().filter(|&&asked| asked == 0).count();
     assert!((2..=5).contains(&without), "in twelve seconds {without} rounds showed whether all is still in use");
     heap.brk_mut().resident = false;
-    rounds(&mut heap, &mut clock, 400, 12);
-    assert_eq!(rounds(&mut heap, &mut clock, 400, 3), [0; 3], "what is not written is not made memory");
+    rounds(&mut heap, &mut clock, 800, 6);
+    assert_eq!(rounds(&mut heap, &mut clock, 800, 3), [0; 3], "what is not written is not made memory");
     assert!(heap.stats().peak_heap_bytes <= most, "and the heap is no longer than it was");
     assert_eq!(heap.check(), Ok(()));
 }
