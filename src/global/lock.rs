@@ -12,8 +12,9 @@ pub enum Turn {
     Forking,
 }
 
-/// A way to make threads take turns in a heap. [`Futex`](crate::Futex) is the one that programs for Linux need; this is for those who have
-/// another, such as a kernel's own or one that masks interrupts, for [`Hmalloc::with_lock`](crate::Hmalloc::with_lock):
+/// A way to make threads take turns in a heap. [`Futex`](crate::Futex) is the one that programs for Linux need; this is for those
+/// who have another, such as a kernel's own or one that masks interrupts, for
+/// [`Hmalloc::with_lock`](crate::Hmalloc::with_lock):
 ///
 /// ```
 /// use core::sync::atomic::{AtomicBool, Ordering};
