@@ -126,12 +126,20 @@ impl<B: Brk> Spans<B> {
         Ok(())
     }
 
-    /// Decides how the heap grows after it has returned memory. If it is by huge pages, asks for them in the top, too, most of which
+    /// Decides how the heap grows after it has returned memory. Once it is by huge pages, asks for them in the top, too, most of which
     /// has been returned if not all of it.
     #[cold]
     #[inline(never)]
     pub(crate) fn decide_growth(&mut self) {
-        if self.thrift.decide_growth(self.brk.now())
+        let end = self.top.map_or(self.map.end(), |top| top.start());
+        if !self.thrift.again.is_on_trial() {
+            self.thrift.decide_growth(self.brk.now(), end);
+            return;
+        }
+        let Some(looks) = self.thrift.again.looks(end) else { return };
+        let page = self.brk.page_size();
+        let held = looks.filter(|address| self.brk.is_resident(address & !(page - 1))).count();
+        if self.thrift.end_trial(held, self.brk.now())
             && let Some(top) = self.top
         {
             self.expect_use(top.start(), top.end());

@@ -78,25 +78,53 @@ fn bursts_around_a_fence() {
     });
 }
 
+/// Blocks of 100 MiB in all, of each of which so many bytes are written at most.
+fn fill(heap: &mut Heap<Linux>, random: &mut Random, written: usize) -> Vec<NonNull<u8>> {
+    let (mut sum, mut blocks) = (0, Vec::with_capacity(2000));
+    while sum < 100 * MIB {
+        let size = 64 * KIB + random.below(900 * KIB);
+        let block = heap.allocate(layout(size)).expect("memory");
+        // SAFETY: the block is this long.
+        unsafe { block.write_bytes(1, size.min(written)) };
+        sum += size;
+        blocks.push(block);
+    }
+    blocks
+}
+
+fn free_all(heap: &mut Heap<Linux>, blocks: Vec<NonNull<u8>>) {
+    // SAFETY: the blocks are not used any more.
+    blocks.into_iter().for_each(|block| assert_eq!(unsafe { heap.free(block.as_ptr()) }, Ok(())));
+}
+
+/// A program fills buffers, frees them, and then has others of which it writes little.
+#[test]
+fn what_is_hardly_written_after_a_burst_holds_no_memory() {
+    scenario(&what_is_hardly_written_after_a_burst_holds_no_memory, || {
+        let (mut heap, mut random) = (Heap::new(Linux), Random::new(1));
+        for _ in 0..3 {
+            let blocks = fill(&mut heap, &mut random, usize::MAX);
+            free_all(&mut heap, blocks);
+        }
+        let before = resident();
+        let blocks = fill(&mut heap, &mut random, 1);
+        let more = resident().saturating_sub(before);
+        assert!(more < 10 * MIB, "{} KiB", more / KIB);
+        free_all(&mut heap, blocks);
+        assert_eq!(heap.check(), Ok(()));
+    });
+}
+
 /// What is freed and needed again at once, 100 MiB in each round. Without huge pages each round takes 25,600 faults.
 #[test]
 fn what_comes_again_at_once_takes_few_page_faults() {
     scenario(&what_comes_again_at_once_takes_few_page_faults, || {
         let (mut heap, mut random) = (Heap::new(Linux), Random::new(1));
-        let mut blocks = Vec::with_capacity(2000);
         let mut counts = [0; 6];
         for count in &mut counts {
-            let (before, mut sum) = (faults(), 0);
-            while sum < 100 * MIB {
-                let size = 64 * KIB + random.below(900 * KIB);
-                let block = heap.allocate(layout(size)).expect("memory");
-                // SAFETY: the block is this long.
-                unsafe { block.write_bytes(1, size) };
-                sum += size;
-                blocks.push(block);
-            }
-            // SAFETY: the blocks are not used any more.
-            blocks.drain(..).for_each(|block| assert_eq!(unsafe { heap.free(block.as_ptr()) }, Ok(())));
+            let before = faults();
+            let blocks = fill(&mut heap, &mut random, usize::MAX);
+            free_all(&mut heap, blocks);
             *count = faults() - before;
         }
         let pages = 100 * MIB / super::system::page();
