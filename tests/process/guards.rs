@@ -3,6 +3,8 @@
 
 use hmalloc::{Hmalloc, MisuseKind, Policy, Sampling};
 use std::alloc::{GlobalAlloc, Layout};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use support::child::{Ended, observe, scenario};
 use support::random::Random;
 
@@ -48,7 +50,7 @@ fn make(mistake: &str) {
                 block.add(7).write_volatile(1);
             }
             "cramped" => {
-                cramp();
+                make_room(2048);
                 block.add(112).write_volatile(1);
             }
             "empty" => allocate_here(0).write_volatile(1),
@@ -59,15 +61,15 @@ fn make(mistake: &str) {
     }
 }
 
-/// Leaves handlers of this thread's faults two KiB beyond what the kernel puts on their stack.
-fn cramp() {
+/// Leaves handlers of this thread's faults so many bytes beyond what the kernel puts on their stack.
+fn make_room(bytes: usize) {
     const PAGE: usize = 65_536;
     // SAFETY: the stack is a new mapping, below which nothing is accessible, and it stays.
     unsafe {
         let (open, anonymous) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
         let mapping = libc::mmap(std::ptr::null_mut(), 2 * PAGE, libc::PROT_NONE, anonymous, -1, 0);
         assert!(mapping != libc::MAP_FAILED && libc::mprotect(mapping.add(PAGE), PAGE, open) == 0);
-        let ss_size = libc::getauxval(libc::AT_MINSIGSTKSZ).max(2048) as usize + 2048;
+        let ss_size = libc::getauxval(libc::AT_MINSIGSTKSZ).max(2048) as usize + bytes;
         let stack = libc::stack_t { ss_sp: mapping.add(PAGE), ss_flags: 0, ss_size };
         assert_eq!(libc::sigaltstack(&raw const stack, std::ptr::null_mut()), 0);
     }
@@ -91,6 +93,72 @@ fn a_report_has_what_is_guarded_once() {
         }
         let pin = GUARDED.report().end_pin.and_then(|pin| pin.block).expect("a block");
         assert_eq!((pin.address, pin.size >= 200, pin.size < 4096), (kept.addr(), true, true));
+    });
+}
+
+static PAGE_OF_FAULTS: AtomicUsize = AtomicUsize::new(0);
+static TICKS: AtomicUsize = AtomicUsize::new(0);
+
+extern "C" fn make_writable(_: libc::c_int, info: *const libc::siginfo_t, _: *const libc::c_void) {
+    let page = PAGE_OF_FAULTS.load(Relaxed);
+    // SAFETY: the kernel passes `info`; the page is the test's.
+    let mended = unsafe {
+        let at = (*info).si_addr().addr() == page;
+        at && libc::mprotect(std::ptr::with_exposed_provenance_mut(page), 4096, libc::PROT_READ | libc::PROT_WRITE) == 0
+    };
+    if !mended {
+        // SAFETY: ends the process.
+        unsafe { libc::_exit(7) };
+    }
+}
+
+extern "C" fn tick(_: libc::c_int) {
+    TICKS.fetch_add(1, Relaxed);
+    // As much of the stack as is likely to be another's, if it is.
+    std::hint::black_box([0x55_u8; 3000]);
+}
+
+/// A program that handles its own faults and lives on, as a collector with write barriers does, and whose timer's handler is on the
+/// alternate stack as well: that is in use while our handler looks whether it is to explain a fault.
+#[test]
+fn a_program_lives_on_after_its_own_faults_beside_a_timer() {
+    scenario(&a_program_lives_on_after_its_own_faults_beside_a_timer, || {
+        let act = |signal, handler: usize, flags| {
+            // SAFETY: an action of zeros is one, and the handlers are functions of their types.
+            unsafe {
+                let mut action: libc::sigaction = std::mem::zeroed();
+                (action.sa_sigaction, action.sa_flags) = (handler, libc::SA_ONSTACK | flags);
+                assert_eq!(libc::sigaction(signal, &raw const action, std::ptr::null_mut()), 0);
+            }
+        };
+        make_room(40_000);
+        act(libc::SIGSEGV, make_writable as *const () as usize, libc::SA_SIGINFO);
+        act(libc::SIGALRM, tick as *const () as usize, libc::SA_RESTART);
+        // SAFETY: the mapping is the test's, and stays.
+        let page = unsafe {
+            let anonymous = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+            libc::mmap(std::ptr::null_mut(), 65_536, libc::PROT_READ, anonymous, -1, 0)
+        };
+        assert_ne!(page, libc::MAP_FAILED);
+        PAGE_OF_FAULTS.store(page.expose_provenance(), Relaxed);
+        start();
+        free_here(allocate_here(100), 100);
+        let every = |microseconds| {
+            let time = libc::timeval { tv_sec: 0, tv_usec: microseconds };
+            let timer = libc::itimerval { it_interval: time, it_value: time };
+            // SAFETY: reads what it is given.
+            assert_eq!(unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) }, 0);
+        };
+        every(200);
+        for _ in 0..20_000 {
+            // SAFETY: the page is there; the write faults, and is repeated once it may be written.
+            unsafe {
+                assert_eq!(libc::mprotect(page, 4096, libc::PROT_READ), 0);
+                page.cast::<u8>().write_volatile(1);
+            }
+        }
+        every(0);
+        assert!(TICKS.load(Relaxed) > 10);
     });
 }
 
