@@ -61,7 +61,7 @@
 //! With `default-features = false` a program names those cargo features that it needs. Every pointer is checked just as exactly
 //! without them, and the lines about misuse, [`Heap::check`] and [`Heap::trim`] stay. A small program that is linked statically,
 //! without a libc, and optimized for size is 27 KB longer with such a heap than with the least that can be called an
-//! allocator, and 194 KB longer with the whole one. If it has one thread
+//! allocator, and 197 KB longer with the whole one. If it has one thread
 //! (`Hmalloc::single_threaded_with_source(brk::Linux)`), that is 21 KB, and 16 KB if it is linked without the tables that only
 //! unwinding reads: with the linker's option `--no-eh-frame-hdr` and the script
 //! `SECTIONS { /DISCARD/ : { *(.eh_frame) } } INSERT AFTER .text;`.

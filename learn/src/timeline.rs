@@ -1,6 +1,6 @@
 //! A script that was played, as a timeline: the heap after each call, for a page to move through in a browser.
 //!
-//! What the page shows is what was seen while the script was played, with refusals and wrong frees, so it works for every heap
+//! The page shows what was seen while the script was played, refusals and wrong frees among it, so it works for every heap
 //! that plays: the stages, an exercise, the production heap.
 //!
 //! ```text

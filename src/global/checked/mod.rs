@@ -249,7 +249,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     }
 
     /// [`in_center`](Self::in_center), but nothing for a signal handler that has interrupted its own thread there, and would wait
-    /// for ever. Its callers can do without an answer.
+    /// for ever. So this may answer nothing, and its callers go on all the same.
     fn unless_inside<R>(&self, use_heap: impl FnOnce(&mut Work<'_, B>) -> R) -> Option<R> {
         if let Some((_, true)) = self.interrupted() {
             return None;
