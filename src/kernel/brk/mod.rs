@@ -29,6 +29,8 @@ mod limited;
 #[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
 mod linux;
 #[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
+mod mapped;
+#[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
 mod memory;
 #[cfg(any(target_os = "linux", target_os = "android", all(target_os = "none", feature = "linux")))]
 mod own;

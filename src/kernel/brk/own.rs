@@ -17,6 +17,7 @@
 //! refused, and the heap goes on in regions. So it does at the end of its range, the last part of which is the room for
 //! metadata.
 
+use super::mapped::of_mappings;
 use super::memory::{self, Area};
 use super::{Brk, Refused, Source};
 use core::cell::Cell;
@@ -171,10 +172,6 @@ unsafe impl Brk for OwnBreak {
         Ok(())
     }
 
-    fn map(&mut self, bytes: usize) -> Result<usize, Refused> {
-        memory::map(bytes)
-    }
-
     fn room(&mut self) -> Result<Range<usize>, Refused> {
         self.begin()?;
         Ok(self.end.get() + GAP..self.start.get() + self.apart.get())
@@ -189,45 +186,7 @@ unsafe impl Brk for OwnBreak {
         unsafe { memory::unmap(start, bytes) }
     }
 
-    unsafe fn discard(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
-        // SAFETY: the caller's promise.
-        unsafe { memory::discard(start, bytes, Area::Mapping) }
-    }
-
-    unsafe fn relocate(&mut self, from: usize, to: usize, bytes: usize) -> Result<(), Refused> {
-        // SAFETY: the caller's promise.
-        unsafe { memory::relocate(from, to, bytes, Area::Mapping) }
-    }
-
-    unsafe fn seal(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
-        // SAFETY: the caller's promise.
-        unsafe { memory::seal(start, bytes, Area::Mapping) }
-    }
-
-    unsafe fn reopen(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
-        // SAFETY: the caller's promise. What was sealed is a mapping of its own, without content.
-        unsafe { memory::open(start, bytes) }
-    }
-
-    fn expect_use(&mut self, start: usize, bytes: usize) {
-        memory::expect_use(start, bytes);
-    }
-
-    fn is_locked(&mut self, start: usize) -> bool {
-        memory::is_locked(start, self.page_size(), Area::Mapping)
-    }
-
-    fn is_resident(&mut self, start: usize) -> bool {
-        memory::is_resident(start, Area::Mapping)
-    }
-
-    fn now(&self) -> Option<u64> {
-        crate::kernel::tasks::milliseconds()
-    }
-
-    fn page_size(&self) -> usize {
-        super::page_size::page_size()
-    }
+    of_mappings! {}
 
     fn source(&self) -> Source {
         Source::OwnBreak

@@ -12,6 +12,7 @@
 //! beginning. So there can be tens of thousands in a process, each is found and given back by one system call, and
 //! nothing else can be mapped in between. The price is that `RLIMIT_AS` and `mlockall` count the addresses.
 
+use super::mapped::of_mappings;
 use super::memory::{self, Area};
 use super::room::Room;
 use super::{Brk, Refused, Source};
@@ -162,10 +163,6 @@ unsafe impl Brk for Reserved {
         Ok(())
     }
 
-    fn map(&mut self, bytes: usize) -> Result<usize, Refused> {
-        memory::map(bytes)
-    }
-
     fn room(&mut self) -> Result<Range<usize>, Refused> {
         let start = self.begin()?;
         if self.room.get().range().is_empty() {
@@ -206,45 +203,7 @@ unsafe impl Brk for Reserved {
         Ok(())
     }
 
-    unsafe fn discard(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
-        // SAFETY: the caller's promise.
-        unsafe { memory::discard(start, bytes, Area::Mapping) }
-    }
-
-    unsafe fn relocate(&mut self, from: usize, to: usize, bytes: usize) -> Result<(), Refused> {
-        // SAFETY: the caller's promise.
-        unsafe { memory::relocate(from, to, bytes, Area::Mapping) }
-    }
-
-    unsafe fn seal(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
-        // SAFETY: the caller's promise.
-        unsafe { memory::seal(start, bytes, Area::Mapping) }
-    }
-
-    unsafe fn reopen(&mut self, start: usize, bytes: usize) -> Result<(), Refused> {
-        // SAFETY: the caller's promise. What was sealed is a mapping of its own, without content.
-        unsafe { memory::open(start, bytes) }
-    }
-
-    fn expect_use(&mut self, start: usize, bytes: usize) {
-        memory::expect_use(start, bytes);
-    }
-
-    fn is_locked(&mut self, start: usize) -> bool {
-        memory::is_locked(start, self.page_size(), Area::Mapping)
-    }
-
-    fn is_resident(&mut self, start: usize) -> bool {
-        memory::is_resident(start, Area::Mapping)
-    }
-
-    fn now(&self) -> Option<u64> {
-        crate::kernel::tasks::milliseconds()
-    }
-
-    fn page_size(&self) -> usize {
-        super::page_size::page_size()
-    }
+    of_mappings! {}
 
     fn source(&self) -> Source {
         Source::Reserved
