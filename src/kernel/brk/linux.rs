@@ -62,19 +62,15 @@ fn take(seat: &Seat) -> Result<(), Refused> {
 /// # Safety
 ///
 /// The caller has taken the lock.
-#[cfg(feature = "threads")]
 unsafe fn leave(seat: &Seat) {
+    #[cfg(feature = "threads")]
     // SAFETY: the caller's promise.
-    unsafe { seat.leave_and_wake() }
-}
-
-/// # Safety
-///
-/// The caller has taken the lock.
-#[cfg(not(feature = "threads"))]
-unsafe fn leave(seat: &Seat) {
-    // Whoever sleeps looks again within ten milliseconds.
-    // SAFETY: the caller's promise.
+    unsafe {
+        seat.leave_and_wake();
+    }
+    // Nobody is woken: a thread that waits looks again by itself.
+    #[cfg(not(feature = "threads"))]
+    // SAFETY: as above.
     let _ = unsafe { seat.leave() };
 }
 
