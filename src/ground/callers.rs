@@ -132,9 +132,13 @@ impl Stacks {
 
     /// Writes a stack at a number of its own, if one is left.
     fn write(&self, stack: &[usize]) -> Option<u32> {
-        let next = |taken: u32| (taken < STACKS as u32).then_some(taken + 1);
-        let number = self.taken.fetch_update(Relaxed, Relaxed, next).ok()?;
-        self.stacks[number as usize].iter().zip(stack).for_each(|(place, &frame)| place.store(frame, Relaxed));
+        // Asked first, so that the count stays near the end: it passes that by one for each thread that asks at the same time.
+        if self.taken.load(Relaxed) >= STACKS as u32 {
+            return None;
+        }
+        let number = self.taken.fetch_add(1, Relaxed);
+        let places = self.stacks.get(number as usize)?;
+        places.iter().zip(stack).for_each(|(place, &frame)| place.store(frame, Relaxed));
         Some(number + UNSEEN + 1)
     }
 
