@@ -25,7 +25,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | [`Hmalloc`] | the program's allocator; with a [hook](Hmalloc::with_hook) before a request fails, and over any source: a static array ([`brk::Bytes`]), a [limit](brk::Limited), a [lock](Lock) of the program's own |
+//! | [`Hmalloc`] | the program's allocator; with a [hook](Hmalloc#method.with_hook) before a request fails, and over any source: a static array ([`brk::Bytes`]), a [limit](brk::Limited), a [lock](Lock) of the program's own |
 //! | [`LocalHeap`], [`SharedHeap`] | heaps that come and go, one for each request or tenant |
 //! | [`Hmalloc::thread`] | a thread's own part of a heap, chosen by hand |
 //! | [`Heap`] | one owner, and errors instead of a policy |
@@ -74,7 +74,7 @@
 //! | `mappings` | the break has to be the heap's alone: where it cannot be raised, or another user has moved it, memory is out; one that was lowered below the heap's end ends the process with a line. Large blocks that move are copied, and fewer can grow in place, as parts of the page map lie between them. The pages around the heap's own data stay accessible |
 //! | `returns` | unasked, only what is free at the heap's end is returned, and only if that is more than a MiB and an eighth of the heap as it was together; a trim returns what is free there, and nothing between blocks. No huge pages; zeroed blocks are written also where memory is fresh; reports take all free memory for held |
 //! | `speed` | each call takes more instructions, large blocks are found in a tree, and those that are resized are copied, while other threads wait, unless they shrink by less than half; slabs are as short as their slots allow, and none that is empty is kept. The text about a wrong pointer takes a look at each page from it down to its block's start |
-//! | `limits` | a request fails if the kernel does not grant what it needs: no smaller slab is tried, the last free slots of slabs that are nearly full are not looked for, and there is no [hook](Hmalloc::with_hook) |
+//! | `limits` | a request fails if the kernel does not grant what it needs: no smaller slab is tried, the last free slots of slabs that are nearly full are not looked for, and there is no [hook](Hmalloc#method.with_hook) |
 //! | `details` | lines about misuse end without the program's, the process's and the thread's name, those about a corrupt heap without the invariant's text, and gdb's command `hmalloc` does not find the heap |
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
