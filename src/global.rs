@@ -9,7 +9,7 @@
 //! | [`turn`], [`center`] | turns: in the caller's own tier without a lock, in the central part under it |
 //! | [`request`], [`free`], [`resize`](mod@resize) | for callers who are told what went wrong: the C library |
 //! | [`stopped`] | what is done while all threads are stopped |
-//! | [`rust`] | the same for Rust programs: failure is null, and the policy decides about misuse |
+//! | [`rust`], [`realloc`] | the same for Rust programs: failure is null, and the policy decides about misuse |
 //! | `allocator` | the `Allocator` traits of other crates and of nightly Rust, by cargo features |
 //! | [`thread`] | handles: a thread's own part, chosen by hand |
 //! | [`handler`] | calls of signal handlers that have interrupted one |
@@ -45,6 +45,7 @@ pub(crate) mod lock;
 mod look;
 mod policy;
 mod profile;
+mod realloc;
 mod request;
 mod resize;
 mod rust;

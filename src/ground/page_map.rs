@@ -27,49 +27,13 @@
 use crate::ground::aside::Aside;
 use crate::ground::handles::Handles;
 use crate::ground::header::{PAGE, Span};
-use crate::ground::leaf::{Below, Leaf, storage_pages};
+use crate::ground::leaf::Leaf;
 use crate::ground::limit::Limit;
 pub(crate) use crate::ground::lookup::Lookup;
 use crate::kernel::parts::{MAPPINGS, SPEED};
-use core::ops::Range;
 
-/// Pages that leaf 0 serves.
-const FIRST_LEAF: usize = 60;
-/// Leaf k serves the pages below 2^k times so many.
-const DOUBLED: usize = 64;
-/// Size of the table of leaves: a power of two, so that masking an index keeps it in bounds.
-pub(crate) const LEAF_TABLE: usize = 32;
-/// Leaves that a page number of 31 bits can reach.
-const LEAVES: usize = 26;
 /// No leaf lies aside.
 const NONE_ASIDE: usize = Limit::NONE.get();
-
-const _: () = assert!(LEAVES <= LEAF_TABLE && LEAF_TABLE.is_power_of_two());
-const _: () = assert!(served_by(LEAVES - 1) == 1 << 31 && FIRST_LEAF < DOUBLED);
-
-/// First page number past those that leaves 0..=`leaf` serve.
-#[cfg_attr(not(feature = "speed"), inline(never))]
-const fn served_by(leaf: usize) -> usize {
-    if leaf == 0 { FIRST_LEAF } else { DOUBLED << leaf }
-}
-
-/// The pages that a leaf serves.
-pub(crate) const fn pages_of(leaf: usize) -> Range<usize> {
-    if leaf == 0 { 0..FIRST_LEAF } else { served_by(leaf - 1)..served_by(leaf) }
-}
-
-/// Metadata pages in a leaf's storage.
-const fn leaf_storage(leaf: usize, kernel_page: usize) -> usize {
-    let below = if leaf == 0 { Below::Nothing } else { Below::Others };
-    storage_pages(&pages_of(leaf), below, kernel_page)
-}
-
-/// The leaf that serves a page.
-#[inline(always)]
-pub(crate) fn leaf_of(page: usize) -> usize {
-    let doublings = (page | (DOUBLED - 1)).ilog2() - (DOUBLED - 1).ilog2();
-    (doublings as usize).max((page >= FIRST_LEAF) as usize) % LEAF_TABLE
-}
 
 impl Lookup {
     /// The array of handles in use.
@@ -321,7 +285,10 @@ impl PageMap {
 mod around;
 mod arrays;
 mod growth;
+mod numbers;
 mod regions;
 
 pub(crate) use growth::Growth;
+use numbers::{FIRST_LEAF, LEAVES, leaf_storage, served_by};
+pub(crate) use numbers::{LEAF_TABLE, leaf_of, pages_of};
 pub(crate) use regions::{REGION_OFFSETS, Region, Regions};
