@@ -8,6 +8,7 @@ pub mod child;
 pub mod classes;
 pub mod hooked;
 pub mod installed;
+pub mod instances;
 pub mod leaves;
 pub mod oracle;
 pub mod packages;
