@@ -18,6 +18,7 @@
 //! it is granted, and the next raise begins with the granted step.
 
 mod apply;
+mod pace;
 mod plan;
 
 use crate::central::spans::Spans;
@@ -25,8 +26,9 @@ use crate::central::wish::Wish;
 use crate::ground::header::PAGE;
 use crate::kernel::brk::{Brk, Refused};
 use crate::kernel::parts::{LIMITS, MAPPINGS, RETURNS};
+pub(crate) use pace::Pace;
 pub(crate) use plan::HUGE;
-use plan::Raise;
+use plan::{HUGE_FROM, Raise};
 
 /// How many times in a row another user may move the break between our query and our raise before we stop trying.
 const OUTRUN_MAX: usize = 100;
@@ -59,6 +61,9 @@ impl<B: Brk> Spans<B> {
         }
         if RETURNS && self.thrift.again.is_open() {
             self.decide_growth();
+        }
+        if RETURNS && self.heap_pages() < HUGE_FROM {
+            self.pace.note(self.heap_pages(), || self.brk.now());
         }
         for _ in 0..OUTRUN_MAX {
             let from = self.handle_lowered_break(self.brk.query()?)?;

@@ -15,6 +15,7 @@
 use crate::central::fit::Fit;
 use crate::central::known::Known;
 use crate::central::plan::Cursor;
+use crate::central::raise::Pace;
 use crate::central::thrift::Thrift;
 use crate::central::wish::Wish;
 use crate::ground::header::{Kind, PAGE, Span};
@@ -86,6 +87,7 @@ pub(crate) struct Spans<B> {
     /// The fewest pages that the kernel has refused since the present request began.
     pub(crate) refused: Limit,
     pub(crate) wish: Wish,
+    pub(crate) pace: Pace,
     /// The count of span operations when the tiers were last asked to retire idle slabs.
     pub(crate) asked_idle: u32,
     /// Whether huge pages were asked for.
@@ -122,6 +124,7 @@ impl<B> Spans<B> {
             granted_after_refusal: None,
             refused: Limit::NONE,
             wish: Wish::new(),
+            pace: Pace::new(),
             asked_idle: 0,
             has_huge_pages: false,
             handed_out_end: 0,

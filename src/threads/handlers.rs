@@ -10,6 +10,7 @@
 
 use super::places::{LEAST, Places};
 use crate::kernel::brk::{map_alone, unmap_alone};
+use core::mem::offset_of;
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -42,6 +43,9 @@ impl PutOff {
 }
 
 impl Handlers {
+    /// Where the word is that each turn in the central part reads, [`has_put_off`](Self::has_put_off).
+    pub(super) const COUNTER_OFFSET: usize = offset_of!(Self, put_off) + Places::COUNTER_OFFSET;
+
     /// A zeroed block of at least `size` bytes at a multiple of `align`.
     pub(crate) fn allocate(&self, size: usize, align: usize, kernel_page: usize) -> Option<usize> {
         let bytes = size.max(1).checked_next_multiple_of(kernel_page)?;

@@ -11,6 +11,7 @@
 //! many there are. Tables stay.
 
 use crate::kernel::brk::{map_alone, unmap_alone};
+use core::mem::offset_of;
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
@@ -46,6 +47,9 @@ struct Table<'a> {
 }
 
 impl Places {
+    /// Where [`is_empty`](Self::is_empty) looks.
+    pub(super) const COUNTER_OFFSET: usize = offset_of!(Self, count);
+
     /// Whether none is in it.
     #[inline(always)]
     pub(super) fn is_empty(&self) -> bool {

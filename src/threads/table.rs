@@ -13,13 +13,13 @@ const ENTRIES: usize = 1 << ENTRIES_SHIFT;
 /// How many entries a thread may have. One that finds none of them free has no tier.
 const PROBES: usize = 8;
 
-/// An entry is a word in each of two arrays: so an index finds both without more arithmetic.
+/// An entry is a word in each of two arrays: so an index finds both without more arithmetic. Two kernel pages of 4 KiB, and no word
+/// more: it would touch a third.
+#[repr(C)]
 pub(crate) struct Table {
     /// The thread pointer, or 0.
     threads: [AtomicUsize; ENTRIES],
     tiers: [AtomicPtr<OwnTier>; ENTRIES],
-    /// A tier that is never anybody's.
-    nobodys: AtomicPtr<OwnTier>,
 }
 
 /// The entry at which a thread is looked for first.
@@ -36,7 +36,10 @@ impl Table {
     /// to `nobodys`, which is never anybody's, where no thread is.
     pub(crate) fn init(&self, nobodys: &OwnTier) {
         let nobodys = core::ptr::from_ref(nobodys).cast_mut();
-        self.tiers.iter().chain([&self.nobodys]).for_each(|tier| tier.store(nobodys, Relaxed));
+        self.tiers.iter().for_each(|tier| tier.store(nobodys, Relaxed));
+        // 0 already, but to write it first saves a page fault: a read would map the kernel's page of zeros, which the first write
+        // replaces.
+        self.threads[0].store(0, Relaxed);
     }
 
     /// The tier of a thread, if it stands at its first entry; else another one, whose [lease](OwnTier::lease) says so.
@@ -62,11 +65,11 @@ impl Table {
         true
     }
 
-    /// Removes a thread. After a barrier in all threads none finds its tier any more.
-    pub(crate) fn remove(&self, thread: usize) {
+    /// Removes a thread, whose entry leads to `nobodys` tier then. After a barrier in all threads none finds its tier any more.
+    pub(crate) fn remove(&self, thread: usize, nobodys: *mut OwnTier) {
         if let Some(entry) = places(thread).find(|&entry| self.threads[entry].load(Relaxed) == thread) {
             self.threads[entry].store(0, Relaxed);
-            self.tiers[entry].store(self.nobodys.load(Relaxed), Release);
+            self.tiers[entry].store(nobodys, Release);
         }
     }
 

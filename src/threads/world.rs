@@ -8,7 +8,7 @@ use crate::kernel::{seat, tasks};
 use crate::tier::directory::{Directory, TIERS_MAX};
 use core::mem::offset_of;
 use core::sync::atomic::AtomicPtr;
-use core::sync::atomic::Ordering::{Acquire, Release};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// How many tiers are mapped at a time.
 const BATCH: usize = 8;
@@ -29,13 +29,13 @@ const BATCH_BYTES: usize = BATCH * size_of::<OwnTier>();
 #[repr(C, align(128))]
 pub struct World {
     pub(crate) table: Table,
-    // Before the others: its arrays are hardly ever touched, and its counters, at its end, lie in the page of the directory's
-    // and the tiers' first entries. So a program with one thread touches five pages here, two of them for its tier.
+    // Its arrays are hardly ever touched, and its counters, at its end, lie in the page of the directory's and the tiers' first
+    // entries, as do the counters between these. So a program with one thread touches five pages here, two of them for its tier.
     pub(crate) handlers: Handlers,
     pub(crate) directory: Directory,
-    /// By number, from 1 on.
-    tiers: [AtomicPtr<OwnTier>; TIERS_MAX],
-    /// How many there are.
+    /// A tier that is never anybody's.
+    nobodys: AtomicPtr<OwnTier>,
+    /// How many tiers there are.
     count: SharedUsize,
     /// Where the next tier is to be made, if there is room for one.
     room: SharedUsize,
@@ -55,7 +55,24 @@ pub struct World {
     pub(crate) asked_all: SharedU32,
     /// How many owned tiers there were after dead owners were last looked for.
     living: SharedUsize,
+    /// By number, from 1 on.
+    tiers: [AtomicPtr<OwnTier>; TIERS_MAX],
 }
+
+/// What the first thread's calls use of the world lies in three pages of 4 KiB: the two of the table, and one beyond the handlers' places.
+/// Of the tiers behind it, the first one lies in two, as does what is used of nobody's.
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    const fn page(offset: usize) -> usize {
+        offset / 4096
+    }
+    let first = size_of::<World>() + size_of::<OwnTier>();
+    assert!(page(size_of::<Table>() - 1) == 1 && offset_of!(World, handlers) == size_of::<Table>());
+    let used = page(offset_of!(World, handlers) + Handlers::COUNTER_OFFSET);
+    assert!(page(offset_of!(World, directory)) == used && page(offset_of!(World, tiers) + size_of::<usize>()) == used);
+    assert!(page(first + size_of::<OwnTier>() - 1) == page(first) + 1);
+    assert!(page(size_of::<World>() + offset_of!(OwnTier, lease)) == page(first));
+};
 
 /// Where a debugger finds the chunks of freed bits, the table of tiers by number, and how many there are.
 pub(crate) const WORLD_OFFSETS: [usize; 3] =
@@ -82,6 +99,7 @@ impl World {
         // SAFETY: zeros are a tier.
         let nobodys = unsafe { &*core::ptr::with_exposed_provenance::<OwnTier>(nobodys) };
         nobodys.lease.give(0);
+        world.nobodys.store(core::ptr::from_ref(nobodys).cast_mut(), Relaxed);
         world.table.init(nobodys);
         world
     }
@@ -168,7 +186,7 @@ impl World {
     /// Takes a tier from its owner, who is stopped, or is the caller, or does not exist in this process.
     pub(crate) fn vacate(&self, tier: &OwnTier) {
         if self.is_in_table(tier) {
-            self.table.remove(tier.thread());
+            self.remove(tier);
         }
         tier.set_owner(0, 0);
     }
@@ -176,9 +194,14 @@ impl World {
     /// Puts a tier aside whose owner is no more, and was in the middle of an operation.
     pub(crate) fn put_aside(&self, tier: &OwnTier) {
         if self.is_in_table(tier) {
-            self.table.remove(tier.thread());
+            self.remove(tier);
         }
         tier.put_aside();
+    }
+
+    /// Takes a tier out of the table.
+    fn remove(&self, tier: &OwnTier) {
+        self.table.remove(tier.thread(), self.nobodys.load(Relaxed));
     }
 
     /// Whether a thread finds the tier by its thread pointer.

@@ -49,6 +49,32 @@ fn a_large_heap_of_slabs_asks_for_huge_pages() {
     assert_eq!(heap.check(), Ok(()));
 }
 
+/// Grows a heap of slabs to 11 MiB, each of which takes so many milliseconds. Returns for how many bytes huge pages were asked for at
+/// each one.
+fn growth(pause: u64) -> Vec<usize> {
+    let mut arena = Arena::at(100 * MIB, 5 * PAGE);
+    let mut heap = watched(&mut arena);
+    let start = heap.brk().brk.current();
+    let asked = |mib: usize| {
+        heap.brk_mut().brk.set_clock(5000 + mib as u64 * pause);
+        let grown = heap.brk().brk.current() - start;
+        grow(&mut heap, 1000, (mib * MIB).saturating_sub(grown));
+        heap.brk().brk.expected_use() / MIB
+    };
+    (1..12).map(asked).collect()
+}
+
+/// A heap that grows fast spends much of its time in page faults.
+#[test]
+fn a_heap_of_slabs_that_grows_fast_asks_for_huge_pages_sooner() {
+    for pause in [0, 3] {
+        let asked = growth(pause);
+        assert!(asked[..5].iter().all(|&asked| asked == 0), "a small heap would pay for them: {asked:?}");
+        assert!((2..=6).contains(&asked[10]), "{pause} ms for a MiB: {asked:?} MiB");
+    }
+    assert_eq!(growth(20), [0; 11], "a heap that grows slowly");
+}
+
 #[test]
 fn a_heap_of_large_blocks_does_not_ask_for_huge_pages() {
     let mut arena = Arena::new(100 * MIB);

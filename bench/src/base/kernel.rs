@@ -6,6 +6,7 @@ use nix::sys::signal::{Signal, raise};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{ForkResult, alarm, fork};
+use std::ffi::{c_int, c_void};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::num::NonZeroUsize;
@@ -61,6 +62,31 @@ pub(crate) fn table<T: Copy>(length: usize, element: impl Fn(usize) -> T) -> &'s
 /// would need as much memory as the blocks have bytes. A kernel that has no huge pages may refuse.
 pub(crate) fn forbid_huge_pages() {
     let _ = nix::sys::prctl::set_thp_disable(true);
+}
+
+/// Maps the code and the constants of the program and its libraries into this process, as far as its kernel can (5.14). The kernel maps
+/// pages of files sixteen at a time, around each one that is used: so what an allocator's first round takes, and what is resident after
+/// it, would depend on where in a program of a dozen allocators the linker has put which function.
+pub(crate) fn map_code() {
+    unsafe extern "C" fn map(object: *mut libc::dl_phdr_info, _: usize, _: *mut c_void) -> c_int {
+        const PAGE: usize = 4096;
+        // SAFETY: the C library passes an object that is loaded, with so many program headers.
+        let (object, segments) = unsafe {
+            let object = &*object;
+            (object, std::slice::from_raw_parts(object.dlpi_phdr, usize::from(object.dlpi_phnum)))
+        };
+        for segment in
+            segments.iter().filter(|segment| segment.p_type == libc::PT_LOAD && segment.p_flags & libc::PF_W == 0)
+        {
+            let start = (object.dlpi_addr + segment.p_vaddr) as usize & !(PAGE - 1);
+            let end = (object.dlpi_addr + segment.p_vaddr + segment.p_memsz) as usize;
+            // SAFETY: the advice maps pages of a file, and changes nothing in them. Where it is refused they come when they are used.
+            let _ = unsafe { libc::madvise(start as *mut c_void, end - start, libc::MADV_POPULATE_READ) };
+        }
+        0
+    }
+    // SAFETY: `map` is such a callback, and needs no data.
+    unsafe { libc::dl_iterate_phdr(Some(map), std::ptr::null_mut()) };
 }
 
 /// Ends this process after that time: a tracer is told nothing by a child that makes no calls.

@@ -39,9 +39,10 @@ pub(crate) struct Run<P> {
 unsafe impl<P: Send> Send for Run<P> {}
 
 impl<P: Probe> Run<P> {
-    /// `probe` is made last, when the benchmark's own memory is resident.
+    /// `probe` is made last, when the benchmark's own memory is resident, and so is all code.
     pub(crate) fn new(workload: &Workload, entry: &'static Entry, probe: impl FnOnce() -> P) -> Self {
         (entry.prepare)();
+        kernel::map_code();
         Self::prepared(workload, entry, probe, SEED)
     }
 

@@ -35,7 +35,7 @@ impl World {
         for tier in self.tiers().filter(gone) {
             tier.lease.revoke();
             if self.is_in_table(tier) {
-                self.table.remove(tier.thread());
+                self.remove(tier);
             }
             found += 1;
         }

@@ -1,0 +1,68 @@
+//! How fast a heap grows, while it is so small that the rest of a huge page would be much of it.
+
+use super::plan::HUGE;
+use crate::ground::header::PAGE;
+
+/// From this size on, in pages, a heap of slabs that grows fast takes huge pages.
+pub(super) const FAST_FROM: usize = (6 << 20) / PAGE;
+/// Its pace is that of the last so many pages.
+const PIECE: usize = HUGE / PAGE;
+/// A heap grows fast if that took at most so many milliseconds: then the page faults, which take 0.7, are a tenth of the time or more.
+const FAST: u64 = 8;
+
+/// The pace of a heap. Without a clock no heap is fast.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    /// The size at which the pace was last looked at, in pages; 0 if it was not yet. And when that was.
+    pages: usize,
+    at: Option<u64>,
+    is_fast: bool,
+}
+
+impl Pace {
+    pub(crate) const fn new() -> Self {
+        Self { pages: 0, at: None, is_fast: false }
+    }
+
+    /// Notes that a heap of `pages` pages is about to grow. The clock is read once for each [`PIECE`].
+    pub(super) fn note(&mut self, pages: usize, clock: impl FnOnce() -> Option<u64>) {
+        let grown = pages.checked_sub(self.pages);
+        if pages < FAST_FROM - PIECE || grown.is_some_and(|grown| grown < PIECE) {
+            return;
+        }
+        let now = clock();
+        let took = now.zip(self.at).map(|(now, at)| now.saturating_sub(at));
+        self.is_fast = self.pages > 0 && grown.is_some() && took.is_some_and(|took| took <= FAST);
+        (self.pages, self.at) = (pages, now);
+    }
+
+    pub(super) fn is_fast(&self) -> bool {
+        self.is_fast
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pace_is_that_of_the_last_piece() {
+        let mut pace = Pace::new();
+        let mut grow = |pages, now| {
+            pace.note(pages, || now);
+            pace.is_fast()
+        };
+        assert!(!grow(FAST_FROM - PIECE - 1, Some(100)), "too small to be looked at");
+        assert!(
+            !grow(FAST_FROM - PIECE, Some(100)) && !grow(FAST_FROM - 1, Some(101)),
+            "what came before took how long?"
+        );
+        assert!(grow(FAST_FROM, Some(100 + FAST)) && grow(FAST_FROM + 1, Some(1000)));
+        assert!(!grow(FAST_FROM + PIECE, Some(101 + 2 * FAST)), "it has become slow");
+        assert!(
+            grow(FAST_FROM + 2 * PIECE, Some(101 + 2 * FAST)) && !grow(FAST_FROM, Some(101 + 2 * FAST)),
+            "shorter than it was"
+        );
+        assert!(!grow(FAST_FROM + PIECE, None) && !grow(FAST_FROM + 2 * PIECE, None), "without a clock");
+    }
+}
