@@ -4,7 +4,7 @@ use super::plan::HUGE;
 use crate::ground::header::PAGE;
 
 /// From this size on, in pages, a heap of slabs that grows fast takes huge pages.
-pub(super) const FAST_FROM: usize = (6 << 20) / PAGE;
+pub(super) const FAST_FROM: usize = (8 << 20) / PAGE;
 /// Its pace is that of the last so many pages.
 const PIECE: usize = HUGE / PAGE;
 /// A heap grows fast if that took at most so many milliseconds: then the page faults, which take 0.7, are a tenth of the time or more.

@@ -10,11 +10,11 @@ use crate::kernel::parts::RETURNS;
 pub(crate) const HUGE: usize = 2 << 20;
 /// From this size on, in pages, a heap of slabs grows by whole huge pages: one page fault instead of 512, and fewer
 /// misses in address translation. In a smaller heap the unused part of the last huge page, up to 2 MiB, would be too much, unless it
-/// [grows fast](super::pace), so that its page faults count: then from 6 MiB on. That brings 100,000 blocks of all sizes, 21 MB, to 0.73 of
-/// their time, a recorded interpreter and a database of 19 and 29 MB to 0.84, for at most 1.6 % of memory. Heaps that stop in between
-/// pay for it: of sizes from 6 to 16 MB the mean had 8 % more at its peak, and took 0.82 of the time (from 8 MiB on it would be 4 %, and
-/// 0.92). From 4 MiB on a compiler and a heap of zeroed blocks, of 5.6 MB, had 8 % more. To give memory to new pages in advance
-/// (`MADV_POPULATE_WRITE`) saved a heap of 6 to 12 MiB 7 % of the time for 7 % more memory, and was left out.
+/// [grows fast](super::pace), so that its page faults count: then from 8 MiB on. That brings 100,000 blocks of all sizes, 21 MB, to 0.83 of
+/// their time, for no more memory. Heaps that stop in between pay for it: of sizes from 6 to 16 MB the mean had 4 % more at its peak,
+/// and took 0.92 of the time. From 6 MiB on it would be 8 %, and 0.82; from 4 MiB on a compiler and a heap of zeroed blocks, of
+/// 5.6 MB, would have 8 % more. To give memory to new pages in advance (`MADV_POPULATE_WRITE`) saved a heap of 6 to 12 MiB 7 % of the
+/// time for 7 % more memory, and was left out.
 pub(super) const HUGE_FROM: usize = (12 << 20) / PAGE;
 
 /// What a raise has to achieve.
