@@ -50,7 +50,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     ) -> Result<NonNull<u8>, OutOfMemory> {
         let (layout, by) = (shape.layout(), mine.by::<BY>());
         let Some(class) = SizeClass::of(layout) else { return this.allocate_large(mine, by, layout) };
-        let Some(payload) = mine.tier(this).pop_next(class) else {
+        let Some(payload) = mine.tier(this).pop_next(class, this.lookup()) else {
             return this.allocate_after_sweep(mine, by, layout, class);
         };
         mine.leave();

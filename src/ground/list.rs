@@ -70,7 +70,7 @@ pub(crate) fn push_behind<T: Linked>(head: &mut Option<T>, new: T, invariant: u8
 }
 
 /// Removes `first` from the list that starts with it.
-#[cfg_attr(feature = "speed", inline)]
+#[cfg_attr(feature = "speed", inline(always))]
 #[cfg_attr(not(feature = "speed"), inline(never))]
 pub(crate) fn pop<T: Linked>(head: &mut Option<T>, first: T, invariant: u8) {
     let second = first.links().right.get();

@@ -151,13 +151,6 @@ impl Tier {
         &mut self.classes[size_class.index()]
     }
 
-    /// A slot of the next word of the class's current slab, where that is had shortly.
-    #[inline(always)]
-    pub(crate) fn pop_next(&mut self, size_class: SizeClass) -> Option<NonNull<u8>> {
-        let class = &mut self.classes[size_class.index()];
-        if class.sweep_shortly(if_threads(self.others)) { class.pop() } else { None }
-    }
-
     /// A slot that the class has at hand, whose first `size` bytes are to be filled with zeros.
     pub(crate) fn pop_unfilled(&mut self, size_class: SizeClass, size: usize) -> Option<Unfilled> {
         let payload = self.pop(size_class)?;

@@ -121,12 +121,6 @@ impl Others {
         self.state.store(if mean == 0 { state & !SAMPLED } else { state | SAMPLED }, Release);
     }
 
-    /// The count of bytes until the next sample, if requests are sampled.
-    #[inline(always)]
-    pub(super) fn sampling_now(&self) -> Option<&Sampling> {
-        self.is_sampled().then_some(&self.sampling)
-    }
-
     /// Whether requests are sampled.
     #[inline(always)]
     pub(crate) fn is_sampled(&self) -> bool {

@@ -33,7 +33,7 @@ impl Slab {
     }
 
     /// How many slots of a current slab are free, after a sweep has found no more and all slots are open.
-    #[inline]
+    #[inline(always)]
     pub(super) fn free_after_sweep(self) -> usize {
         let capacity = self.capacity();
         if SPEED && capacity <= 64 {

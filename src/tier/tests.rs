@@ -119,6 +119,24 @@ fn few_free_slots_are_not_worth_a_sweep_until_there_are_no_others() {
     assert_eq!((current(&heap, 128), heap.check()), (slab, Ok(())));
 }
 
+/// That a slab has fresh memory beyond what was opened makes its sweeps no longer; that a trim has returned some of what was opened
+/// does, as slots there come last.
+#[test]
+fn a_sweep_is_short_where_only_what_was_never_opened_is_fresh() {
+    let mut arena = Box::new_uninit_slice(1 << 20);
+    let mut heap = Heap::new(Emulated::new(&mut arena));
+    let payloads: Vec<_> = (0..32).map(|_| get(&mut heap, 256).expect("room")).collect();
+    let (slab, class) = (current(&heap, 256), SizeClass::of_size(256).expect("a small size"));
+    assert_eq!((slab.opened(), slab.zero_units(), heap.tier.has_slot(class)), (32, 0b1100, false));
+    payloads[16..].iter().for_each(|&payload| free(&mut heap, payload).expect("a live block"));
+    slab.add_zero_units(0b10);
+    assert_eq!((heap.tier.pop_next(class, &heap.spans.map.lookup), heap.check()), (None, Ok(())));
+    slab.remove_zero_units(0b10);
+    let next = heap.tier.pop_next(class, &heap.spans.map.lookup);
+    assert_eq!(next.map(|payload| payload.addr().get()), Some(payloads[16]));
+    assert_eq!((heap.tier.is_fresh(class), heap.check()), (false, Ok(())));
+}
+
 /// Memory that was used before costs nothing to open, so a word is opened at once.
 #[test]
 fn memory_that_was_used_before_is_opened_by_the_word() {

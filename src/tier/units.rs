@@ -13,6 +13,7 @@
 
 use crate::ground::header::{MAX_SLOTS, Slab};
 use crate::ground::units::{UNIT, units_of_bytes};
+use crate::kernel::parts::RETURNS;
 
 impl Slab {
     /// All units of a slab.
@@ -61,6 +62,15 @@ impl Slab {
             fresh |= u64::from(units & !zero == 0) << number;
         }
         if fresh == free { (free, true) } else { (free & !fresh, false) }
+    }
+
+    /// Whether none of the opened slots lies in a unit that is known to be zero. Most slabs with such units have them where nothing
+    /// was ever opened.
+    #[inline(always)]
+    pub(crate) fn is_dirty_where_opened(self) -> bool {
+        // Where there is no such unit, this is the end of the longest slab.
+        let zero_from = self.zero_units().trailing_zeros() as usize * UNIT;
+        !RETURNS || self.opened() * self.slot_size() <= zero_from
     }
 
     /// Notes that slots of a word may be written from now on. Returns the units that were known to be zero until now.

@@ -11,12 +11,12 @@ use crate::tier::units::{slots_of_word, unused};
 impl Class {
     /// Claims the next word of the current slab with free slots among the opened ones, from the start again if that pays.
     ///
-    /// Only where this is short: all of the slab has kernel memory, and no other thread frees its slots. Inlined, because a
-    /// class comes here after every dozen slots in a heap with many live blocks.
+    /// Only where this is short: all opened slots have kernel memory, and no other thread frees them; else there is no answer.
+    /// Inlined, because a class comes here after every dozen slots in a heap with many live blocks.
     #[inline(always)]
-    pub(crate) fn sweep_shortly(&mut self, others: Company) -> bool {
-        let Some(slab) = self.slab.filter(|slab| is_plain(*slab, others)) else { return false };
-        self.sweep_plain(slab, None)
+    pub(crate) fn sweep_shortly(&mut self, others: Company) -> Option<bool> {
+        let slab = self.slab.filter(|slab| is_plain(*slab, others))?;
+        Some(self.sweep_plain(slab, None))
     }
 
     /// Claims a word of a [plain](is_plain) slab, unless that was `swept` in vain, or of any other, or opens slots.
@@ -31,8 +31,8 @@ impl Class {
         swept || (slab.opened() < slab.capacity() && self.open(slab, others))
     }
 
-    /// Claims a word of a slab without zero units in which no other thread frees slots, from the start again if that pays; if
-    /// requests are sampled, up to the next sample.
+    /// Claims a word of a slab without opened slots in zero units, in which no other thread frees slots, from the start again
+    /// if that pays; if requests are sampled, up to the next sample.
     #[inline(always)]
     pub(crate) fn sweep_plain(&mut self, slab: Slab, sampling: Option<&Sampling>) -> bool {
         self.sweep_words(slab, sampling) || (self.begin_again(slab) && self.sweep_words(slab, sampling))
@@ -178,8 +178,9 @@ impl Class {
     }
 }
 
-/// Whether all of a slab has kernel memory, no other thread frees its slots, and no requests are sampled.
+/// Whether all opened slots of a slab have kernel memory, no other thread frees its slots, and no requests are sampled.
 #[inline(always)]
 fn is_plain(slab: Slab, others: Company) -> bool {
-    slab.zero_units() == 0 && others.is_none_or(Others::is_plain)
+    // In this order: what is read of the header need not be read again.
+    others.is_none_or(Others::is_plain) && slab.is_dirty_where_opened()
 }
