@@ -12,7 +12,7 @@ use crate::kernel::brk::Brk;
 use crate::kernel::watchers::{TELLS, tell_allocated, tell_freed};
 use crate::resize::ResizeError;
 use crate::threads::handlers::PutOff;
-use crate::tier::slot::{Seen, is_aligned};
+use crate::tier::slot::{Slot, is_aligned};
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
 
@@ -97,9 +97,9 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         let slab = span.as_slab_by_reciprocal();
         if entered.mine.owns(slab)
             && slab.fits_closely(address, layout)
-            && let Some(seen) = Seen::at(span, address)
+            && let Some(review) = Slot::at(span, address).and_then(Slot::free_if_live)
         {
-            if seen.free() {
+            if review {
                 return self.review(entered.mine, by, slab);
             }
             return entered.leave();
@@ -130,7 +130,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
                 && slab.fits_closely(address, old)
                 && slab.holds_closely(new.0)
                 && is_aligned(address, new.1)
-                && Seen::at(span, address).is_some()
+                && Slot::live_at(span, address).is_some()
             {
                 entered.leave();
                 return payload;
