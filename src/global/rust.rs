@@ -28,7 +28,7 @@ unsafe impl<L: Lock, B: Brk> GlobalAlloc for Hmalloc<L, B> {
     #[cfg_attr(not(feature = "speed"), inline(never))]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         if !TELLS {
-            return or_null(self.allocate_zeroed(layout));
+            return self.allocate_zeroed_or(layout, null_mut);
         }
         // The zeros are written after a watcher was told of the block.
         let block = told(or_null(self.allocate(layout)), layout);
