@@ -28,6 +28,7 @@
 #[cfg(any(feature = "allocator-api2", feature = "allocator-api2-04", hmalloc_nightly))]
 mod allocator;
 pub(crate) mod alone;
+mod c;
 mod center;
 mod checked;
 mod construct;

@@ -9,7 +9,7 @@ use core::ffi::{c_int, c_void};
 
 #[unsafe(no_mangle)]
 extern "C" fn __libc_malloc(size: usize) -> *mut c_void {
-    request::allocate(size)
+    request::allocate_apart(size)
 }
 
 #[unsafe(no_mangle)]

@@ -23,7 +23,9 @@ fn layout(size: usize, align: usize) -> Option<Layout> {
     Layout::from_size_align(size, align).ok()
 }
 
+// Not inlined, so that it is the last thing that its callers do: they save no register for it.
 #[cold]
+#[inline(never)]
 fn refuse(errno: c_int) -> *mut c_void {
     set_errno(errno);
     null_mut()
@@ -36,30 +38,55 @@ fn or_enomem(answer: Option<Result<NonNull<u8>, OutOfMemory>>) -> *mut c_void {
     }
 }
 
+/// What is larger takes a call more, and all other requests need no look at what a layout can be. What slots serve.
+const SMALL: usize = 56 << 10;
+
 /// As `malloc`.
 #[inline(always)]
 pub(crate) fn allocate(size: usize) -> *mut c_void {
-    match layout(size, ALIGN).map(|layout| HEAP.allocate(layout)) {
-        Some(Ok(payload)) => payload.as_ptr().cast(),
-        _ => refuse(ENOMEM),
+    if size > SMALL {
+        return allocate_large(size);
     }
+    let Some(layout) = layout(size, ALIGN) else { return refuse(ENOMEM) };
+    // Not in a closure: compilers make a function of one that has several callers.
+    HEAP.allocate_or(layout, || refuse(ENOMEM).cast()).cast()
+}
+
+/// The same, not inlined, for callers who seldom need it.
+#[inline(never)]
+pub(crate) fn allocate_apart(size: usize) -> *mut c_void {
+    allocate(size)
+}
+
+#[inline(never)]
+fn allocate_large(size: usize) -> *mut c_void {
+    or_enomem(layout(size, ALIGN).map(|layout| HEAP.allocate(layout)))
 }
 
 /// As `malloc`, but null alone says that it failed: `errno` stays.
 #[cfg(feature = "preload")]
 #[inline(always)]
 pub(crate) fn try_allocate(align: usize, size: usize) -> *mut c_void {
-    match layout(size, align).map(|layout| HEAP.allocate(layout)) {
-        Some(Ok(payload)) => payload.as_ptr().cast(),
-        _ => null_mut(),
+    match layout(size, align) {
+        Some(layout) => HEAP.allocate_or(layout, null_mut).cast(),
+        None => null_mut(),
     }
 }
 
 /// As `calloc`.
 #[inline(always)]
 pub(crate) fn allocate_zeroed(count: usize, size: usize) -> *mut c_void {
-    let layout = count.checked_mul(size).and_then(|bytes| layout(bytes, ALIGN));
-    or_enomem(layout.map(|layout| HEAP.allocate_zeroed(layout)))
+    let Some(bytes) = count.checked_mul(size) else { return refuse(ENOMEM) };
+    if bytes > SMALL {
+        return allocate_zeroed_large(bytes);
+    }
+    let Some(layout) = layout(bytes, ALIGN) else { return refuse(ENOMEM) };
+    HEAP.allocate_zeroed_or(layout, || refuse(ENOMEM).cast()).cast()
+}
+
+#[inline(never)]
+fn allocate_zeroed_large(bytes: usize) -> *mut c_void {
+    or_enomem(layout(bytes, ALIGN).map(|layout| HEAP.allocate_zeroed(layout)))
 }
 
 /// As `posix_memalign`, but returns the block. `align` is a power of two.
@@ -117,9 +144,7 @@ pub(crate) unsafe fn free_sized(call: &str, payload: *mut c_void, align: usize, 
     }
     let layout = layout(size, align.max(ALIGN)).unwrap_or(LARGEST);
     // SAFETY: the caller is done with the block.
-    if let Err(misuse) = unsafe { HEAP.free_sized(payload.cast(), layout) } {
-        misuse::apply(call, &misuse);
-    }
+    unsafe { HEAP.free_sized_reporting(payload.cast(), layout, |misuse| misuse::apply(call, misuse)) }
 }
 
 /// Frees a block that was asked for with this alignment, and any size.
@@ -148,19 +173,19 @@ pub(crate) unsafe fn free_aligned(call: &str, payload: *mut c_void, align: usize
 /// As for [`free`], unless the answer is null.
 pub(crate) unsafe fn resize(call: &str, payload: *mut c_void, size: usize) -> *mut c_void {
     if payload.is_null() {
-        return allocate(size);
+        return allocate_apart(size);
     }
     // A size that no layout can have becomes the largest one, so that the pointer is still checked.
     let layout = layout(size, ALIGN).unwrap_or(LARGEST);
-    // SAFETY: the caller uses the block only as the answer says.
-    match unsafe { HEAP.resize(payload.cast(), layout) } {
-        Ok(moved) => moved.as_ptr().cast(),
-        Err(ResizeError::OutOfMemory) => refuse(ENOMEM),
-        Err(ResizeError::Misuse(misuse)) => {
+    let failed = |error| match error {
+        ResizeError::OutOfMemory => refuse(ENOMEM),
+        ResizeError::Misuse(misuse) => {
             misuse::apply(call, &misuse);
             refuse(EINVAL)
         }
-    }
+    };
+    // SAFETY: the caller uses the block only as the answer says.
+    unsafe { HEAP.resize_or(payload.cast(), layout, |error| failed(error).cast()) }.cast()
 }
 
 /// As `malloc_usable_size`.

@@ -44,13 +44,26 @@ unsafe extern "C" fn reallocarray(payload: *mut c_void, count: usize, size: usiz
 ///
 /// As for `request::resize`.
 pub(crate) unsafe fn resize(call: &str, payload: *mut c_void, size: usize) -> *mut c_void {
-    if size == 0 && !payload.is_null() {
+    if size == 0 {
         // SAFETY: the caller's promise.
-        unsafe { request::free(call, payload) };
-        return null_mut();
+        return unsafe { resize_to_nothing(call, payload) };
     }
     // SAFETY: the caller's promise.
     unsafe { request::resize(call, payload, size) }
+}
+
+/// # Safety
+///
+/// As for `request::resize`.
+#[cold]
+#[inline(never)]
+unsafe fn resize_to_nothing(call: &str, payload: *mut c_void) -> *mut c_void {
+    if payload.is_null() {
+        return request::allocate_apart(0);
+    }
+    // SAFETY: the caller's promise.
+    unsafe { request::free(call, payload) };
+    null_mut()
 }
 
 /// Unlike the others, it returns the error and leaves `errno` alone.

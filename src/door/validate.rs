@@ -11,7 +11,7 @@ use crate::ground::company::SAMPLES;
 use crate::ground::header::{Kind, Slab, Span, pages_of};
 use crate::ground::page_map::{Lookup, PageMap};
 use crate::ground::size_class::{MIN_ALIGN, SizeClass};
-use crate::tier::slot::{Seen, Slot};
+use crate::tier::slot::Slot;
 use core::alloc::Layout;
 
 /// A block that is live.
@@ -55,13 +55,7 @@ impl Live {
 /// is inlined.
 #[inline(always)]
 pub(crate) fn admit_slot(lookup: &Lookup, address: usize) -> Option<Slot> {
-    admit_seen(lookup, address).map(|seen| seen.slot)
-}
-
-/// [`admit_slot`] for callers who free the slot next, if it is their own.
-#[inline(always)]
-pub(crate) fn admit_seen(lookup: &Lookup, address: usize) -> Option<Seen> {
-    Seen::at(lookup.find_below_break(address)?, address)
+    Slot::live_at(lookup.find_below_break(address)?, address)
 }
 
 /// Whether the span that owns the page of `address` is a live large block that starts at exactly `address`.

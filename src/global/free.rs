@@ -4,9 +4,9 @@ use super::Hmalloc;
 use super::checked::Freed;
 use super::turn::{ByHandle, Entered, Mine};
 use crate::door::misuse::{Misuse, MisuseKind};
-use crate::door::validate::{admit_seen, admit_slot};
+use crate::door::validate::admit_slot;
 use crate::global::lock::Lock;
-use crate::ground::header::Slab;
+use crate::ground::header::{Slab, Span};
 use crate::kernel::brk::Brk;
 use crate::threads::World;
 use crate::threads::handlers::PutOff;
@@ -90,18 +90,37 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         misused: impl FnOnce(&Misuse),
     ) {
         let Some(entered) = entered else { return Self::free_beside(address, by, self, wanted, misused) };
-        match admit_seen(self.lookup(), address) {
-            Some(seen) if entered.mine.owns(seen.slot.slab) => {
-                if seen.free() {
-                    return self.review(entered.mine, by, seen.slot.slab);
-                }
-                entered.leave();
+        let Some(span) = self.lookup().find_below_break(address) else {
+            return Self::free_slow::<BY>(address, entered.mine, self, wanted, misused);
+        };
+        // In the order of `dealloc_by`, and for its reason.
+        let slab = span.as_slab_by_reciprocal();
+        if entered.mine.owns(slab)
+            && let Some(review) = Slot::at(span, address).and_then(Slot::free_if_live)
+        {
+            if review {
+                return self.review(entered.mine, by, slab);
             }
-            Some(seen) => {
-                Self::free_shared_or_explain::<BY>(address, seen.slot.slab, entered.mine, self, wanted, misused);
-            }
-            None => Self::free_slow::<BY>(address, entered.mine, self, wanted, misused),
+            return entered.leave();
         }
+        Self::free_other::<BY>(address, span, entered.mine, self, wanted, misused);
+    }
+
+    /// Frees what is in `span`: a slot of another thread's slab, or beside which others have freed slots; or no slot.
+    #[inline(never)]
+    fn free_other<const BY: bool>(
+        address: usize,
+        span: Span,
+        mine: Mine<'_>,
+        this: &Self,
+        wanted: impl FnOnce() -> bool,
+        misused: impl FnOnce(&Misuse),
+    ) {
+        // What is no slab is found out first, for large blocks come and go here.
+        if span.reciprocal() == 0 {
+            return Self::free_slow::<BY>(address, mine, this, wanted, misused);
+        }
+        Self::free_shared_or_explain::<BY>(address, span.as_slab_by_reciprocal(), mine, this, wanted, misused);
     }
 
     /// Reviews a slab of the caller's tier in which a slot was freed, and ends the turn.
@@ -305,7 +324,6 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         self.free_sized_by(mine.or_else(|| self.enter_beside()), None, payload.addr(), layout)
     }
 
-    #[inline(always)]
     pub(super) fn free_sized_by(
         &self,
         mine: Option<Mine<'_>>,
@@ -314,18 +332,18 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         layout: Layout,
     ) -> Result<(), Misuse> {
         if let Some(mine) = mine {
-            let seen = admit_seen(self.lookup(), address).filter(|seen| seen.slot.fits_closely(address, layout));
-            match seen {
-                Some(seen) if mine.owns(seen.slot.slab) => {
-                    if seen.free() {
-                        self.review(mine, by, seen.slot.slab)
+            let slot = admit_slot(self.lookup(), address).filter(|slot| slot.fits_closely(address, layout));
+            match slot {
+                Some(slot) if mine.owns(slot.slab) => {
+                    if slot.free() {
+                        self.review(mine, by, slot.slab)
                     } else {
                         mine.leave()
                     }
                     return Ok(());
                 }
-                Some(seen) => {
-                    if self.free_shared(mine, by, seen.slot.slab, address) {
+                Some(slot) => {
+                    if self.free_shared(mine, by, slot.slab, address) {
                         return Ok(());
                     }
                 }

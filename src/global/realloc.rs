@@ -9,7 +9,7 @@ use crate::global::lock::Lock;
 use crate::ground::policy::Policy;
 use crate::kernel::brk::Brk;
 use crate::resize::ResizeError;
-use crate::tier::slot::{Seen, is_aligned};
+use crate::tier::slot::{Slot, is_aligned};
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
 
@@ -54,7 +54,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
                 && slab.fits_closely(address, old)
                 && slab.holds_closely(new.0)
                 && is_aligned(address, new.1)
-                && Seen::at(span, address).is_some()
+                && Slot::live_at(span, address).is_some()
             {
                 entered.leave();
                 return payload;

@@ -43,7 +43,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
 
     /// Allocates in the caller's tier when the class has no slot at hand.
     #[inline(never)]
-    fn allocate_slow<const BY: bool>(
+    pub(super) fn allocate_slow<const BY: bool>(
         shape: SizeAlign,
         mut mine: Mine<'_>,
         this: &Self,
@@ -59,7 +59,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
 
     /// Allocates a block of a larger alignment than usual.
     #[inline(never)]
-    fn allocate_aligned<const BY: bool>(
+    pub(super) fn allocate_aligned<const BY: bool>(
         shape: SizeAlign,
         mut mine: Mine<'_>,
         this: &Self,
@@ -123,7 +123,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// Allocates in the caller's tier if that is found on a second look, or in the central part.
     #[cold]
     #[inline(never)]
-    fn allocate_beside(shape: SizeAlign, by: ByHandle<'_>, this: &Self) -> Result<NonNull<u8>, OutOfMemory> {
+    pub(super) fn allocate_beside(shape: SizeAlign, by: ByHandle<'_>, this: &Self) -> Result<NonNull<u8>, OutOfMemory> {
         let layout = shape.layout();
         if let Some(checked) = this.checked() {
             return this.checked_allocate(checked, layout, false);
@@ -192,7 +192,6 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         self.allocate_zeroed_by(mine.or_else(|| self.enter_beside()), None, layout)
     }
 
-    #[inline(always)]
     pub(super) fn allocate_zeroed_by(
         &self,
         mine: Option<Mine<'_>>,

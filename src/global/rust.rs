@@ -10,7 +10,7 @@ use crate::ground::policy::Policy;
 use crate::kernel::brk::Brk;
 use crate::kernel::watchers::{TELLS, tell_allocated, tell_freed};
 use crate::threads::handlers::PutOff;
-use crate::tier::slot::Seen;
+use crate::tier::slot::Slot;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
 
@@ -26,7 +26,7 @@ unsafe impl<L: Lock, B: Brk> GlobalAlloc for Hmalloc<L, B> {
     #[cfg_attr(not(feature = "speed"), inline(never))]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         if !TELLS {
-            return or_null(self.allocate_zeroed(layout));
+            return self.allocate_zeroed_or(layout, null_mut);
         }
         // The zeros are written after a watcher was told of the block.
         let block = told(or_null(self.allocate(layout)), layout);
@@ -78,9 +78,9 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         let slab = span.as_slab_by_reciprocal();
         if entered.mine.owns(slab)
             && slab.fits_closely(address, layout)
-            && let Some(seen) = Seen::at(span, address)
+            && let Some(review) = Slot::at(span, address).and_then(Slot::free_if_live)
         {
-            if seen.free() {
+            if review {
                 return self.review(entered.mine, by, slab);
             }
             return entered.leave();

@@ -152,6 +152,7 @@ impl Tier {
     }
 
     /// A slot that the class has at hand, whose first `size` bytes are to be filled with zeros.
+    #[cfg_attr(feature = "speed", inline(always))]
     pub(crate) fn pop_unfilled(&mut self, size_class: SizeClass, size: usize) -> Option<Unfilled> {
         let payload = self.pop(size_class)?;
         let dirty = if self.is_fresh(size_class) { 0 } else { size };

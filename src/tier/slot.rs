@@ -19,14 +19,23 @@ impl Slot {
         Self { slab, number }
     }
 
-    /// The live slot that starts at exactly `address`, if `span` is a slab and one does. `address` is in the span.
+    /// The slot that starts at exactly `address`, live or not, if `span` is a slab and one does. `address` is in the span.
     ///
     /// If the span is not a slab its reciprocal is 0, and nothing is below 0. An address in a slab's tail gives a
     /// number past the last slot, whose bit is clear (I7).
+    #[inline(always)]
+    pub(crate) fn at(span: Span, address: usize) -> Option<Self> {
+        let (offset, reciprocal) = (span.offset_to(address) as u64, span.reciprocal());
+        let product = offset.wrapping_mul(reciprocal.into());
+        let slot = Self { slab: span.as_slab_by_reciprocal(), number: (product >> 32) as usize };
+        ((product as u32) < reciprocal).then_some(slot)
+    }
+
+    /// [`at`](Self::at), if the slot is live.
     #[cfg_attr(feature = "speed", inline(always))]
     #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(crate) fn live_at(span: Span, address: usize) -> Option<Self> {
-        Seen::at(span, address).map(|seen| seen.slot)
+        Self::at(span, address).filter(|slot| slot.is_live())
     }
 
     /// Its number in the slab.
@@ -80,7 +89,18 @@ impl Slot {
     /// [reviewed](crate::tier::Tier::review).
     #[inline(always)]
     pub(crate) fn free(self) -> bool {
-        Seen { slot: self, word: self.word().get() }.free()
+        debug_assert!(self.is_live());
+        // Written so that it is one instruction on x86, and not the flip of a bit that was made for a look at it.
+        self.word().set(self.word().get() & (!1_u64).rotate_left(self.number as u32 % 64));
+        self.slab.count_free()
+    }
+
+    /// [`free`](Self::free) if the slot is live, else nothing. For the owner.
+    #[inline(always)]
+    pub(crate) fn free_if_live(self) -> Option<bool> {
+        debug_assert!(self.number < MAX_SLOTS);
+        // SAFETY: as for `word`.
+        unsafe { self.slab.clear_live(self.number) }.then(|| self.slab.count_free())
     }
 }
 
@@ -132,37 +152,6 @@ impl OthersSlot {
         let span = self.slab.span();
         let is_same = span.start() == self.start && span.reciprocal() == self.reciprocal;
         is_same && Slot { slab: self.slab, number: self.number }.is_live()
-    }
-}
-
-/// A live slot, with the word of the bitmap in which it was seen to be. A free needs that word, too.
-#[derive(Clone, Copy)]
-pub(crate) struct Seen {
-    pub(crate) slot: Slot,
-    word: u64,
-}
-
-impl Seen {
-    /// [`Slot::live_at`].
-    #[inline(always)]
-    pub(crate) fn at(span: Span, address: usize) -> Option<Self> {
-        let (offset, reciprocal) = (span.offset_to(address) as u64, span.reciprocal());
-        let product = offset.wrapping_mul(reciprocal.into());
-        if product as u32 >= reciprocal {
-            return None;
-        }
-        let slot = Slot { slab: span.as_slab_by_reciprocal(), number: (product >> 32) as usize };
-        let word = slot.word().get();
-        (word >> (slot.number % 64) & 1 == 1).then_some(Self { slot, word })
-    }
-
-    /// [`Slot::free`], for the owner, which has changed nothing since it saw the slot.
-    #[inline(always)]
-    pub(crate) fn free(self) -> bool {
-        debug_assert!(self.word == self.slot.word().get() && self.slot.is_live());
-        // Written so that it is one instruction on x86, and not the flip of a bit that was made for the look at it.
-        self.slot.word().set(self.word & (!1_u64).rotate_left(self.slot.number as u32 % 64));
-        self.slot.slab.count_free()
     }
 }
 

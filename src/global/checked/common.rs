@@ -5,7 +5,7 @@ use super::settle::{Wish, begin};
 use super::{Hmalloc, Place, is_end_intact};
 use crate::checked::Checked;
 use crate::checked::content::Room;
-use crate::door::validate::admit_seen;
+use crate::door::validate::admit_slot;
 use crate::global::lock::Lock;
 use crate::ground::pattern::{fill_start, is_intact, is_start_intact};
 use crate::ground::record::{Record, State};
@@ -48,12 +48,12 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[inline(always)]
     pub(super) fn free_common(&self, checked: &Checked, address: usize, layout: Option<Layout>) -> bool {
         let Some(mine) = self.enter_checked() else { return false };
-        if let Some(seen) = admit_seen(self.lookup(), address)
-            && mine.owns(seen.slot.slab)
-            && fill_claimed(checked, seen.slot, address, layout, mine.is_alone(), mine.task())
+        if let Some(slot) = admit_slot(self.lookup(), address)
+            && mine.owns(slot.slab)
+            && fill_claimed(checked, slot, address, layout, mine.is_alone(), mine.task())
         {
-            if seen.free() {
-                self.review(mine, None, seen.slot.slab);
+            if slot.free() {
+                self.review(mine, None, slot.slab);
             } else {
                 mine.leave();
             }

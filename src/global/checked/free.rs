@@ -5,7 +5,7 @@ use super::{Freed, Hmalloc, Place, damage_before, is_layout_of, wrong_layout};
 use crate::checked::{Checked, Here};
 use crate::door::block::{Block, BlockState};
 use crate::door::misuse::{Misuse, MisuseKind};
-use crate::door::validate::{admit_seen, admit_slot};
+use crate::door::validate::admit_slot;
 use crate::global::lock::Lock;
 use crate::ground::header::Span;
 use crate::ground::record::{Known, State};
@@ -47,13 +47,13 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         let Some(mine) = self.enter_checked() else {
             return self.checked_free_centrally(checked, address, layout, note);
         };
-        let Some(seen) = admit_seen(self.lookup(), address) else {
+        let Some(slot) = admit_slot(self.lookup(), address) else {
             mine.leave();
             return self.checked_free_large(checked, address, layout, note);
         };
-        let slab = seen.slot.slab;
+        let slab = slot.slab;
         let owned = mine.is(slab.owner_number());
-        let Some(place) = Place::of_slot(checked, seen.slot, address, owned) else {
+        let Some(place) = Place::of_slot(checked, slot, address, owned) else {
             mine.leave();
             return Freed::Unchecked;
         };
@@ -76,7 +76,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         place.record.note_freed(mine.task());
         note.freed(checked, place);
         if mine.owns(slab) {
-            if seen.free() {
+            if slot.free() {
                 self.review(mine, None, slab);
             } else {
                 mine.leave();
