@@ -11,6 +11,7 @@
 //!  handles        ^ page        ^ page + wanted                     ^ its page   ^ null       ^ null
 //! ```
 
+use crate::central::fit::is_listed;
 use crate::central::spans::Spans;
 use crate::ground::corrupt::corrupt;
 use crate::ground::header::{Kind, PAGE, Span};
@@ -21,7 +22,7 @@ use crate::ground::prefetch::prefetch;
 struct Neighbour {
     span: Span,
     pages: usize,
-    /// The number of its first page.
+    /// The number of its first page, which is one of the heap.
     page: usize,
 }
 
@@ -34,7 +35,8 @@ impl<B> Spans<B> {
         // The caller writes there next. Page-aligned blocks share a few sets of the cache, so it is rarely there.
         prefetch(start);
         let (pages, page) = (span.page_count(), self.map.page_of(start)?);
-        if span.dirty_pages() != pages || self.map.owner(page) != Some(span) {
+        // SAFETY: `page_of` says that it is a page of the heap.
+        if span.dirty_pages() != pages || unsafe { self.map.owner_at(page) } != Some(span) {
             return None;
         }
         if pages == wanted {
@@ -47,9 +49,9 @@ impl<B> Spans<B> {
             remainder.init_dirty(start + wanted * PAGE, rest);
             span.set_page_count(wanted);
             link_between(span, remainder, next);
-            self.map.set_page(page + wanted, Some(remainder));
-            self.map.mark_pages(remainder, rest);
-            self.fit.link(remainder, rest);
+            // SAFETY: a page of the heap, as it has a record.
+            unsafe { self.map.set_at(page + wanted, Some(remainder)) };
+            self.link_dirty(remainder, rest);
         }
         self.fit.add_dirty(wanted.wrapping_neg());
         span.change_kind(Kind::Free, Kind::Large);
@@ -72,23 +74,33 @@ impl<B> Spans<B> {
         let after = if next.is(Kind::Free) { Some(self.neighbour(next, |_| page + pages)?) } else { None };
         self.thrift.tick_free(pages);
         span.change_kind(Kind::Large, Kind::Free);
-        let (mut free, mut all) = (span, pages);
+        let (mut free, mut all, mut beyond) = (span, pages, Some(next));
         if let Some(after) = after {
             self.fit.unlink(after.span, after.pages);
-            self.swallow_at(after.page, span, after.span);
+            beyond = after.span.next();
+            self.swallow_at(after.page, span, after.span, beyond, after.span.prev() == Some(span));
             all += after.pages;
         }
         if let Some(before) = before {
             self.fit.unlink(before.span, before.pages);
-            self.swallow_at(page, before.span, span);
+            self.swallow_at(page, before.span, span, beyond, before.span.next() == Some(span));
             (free, all) = (before.span, all + before.pages);
         }
         free.set_page_count(all);
         free.set_known(0, all, 0);
-        self.map.mark_pages(free, all);
-        self.fit.link(free, all);
+        self.link_dirty(free, all);
         self.fit.add_dirty(pages);
         Some(free)
+    }
+
+    /// Links a free span that is dirty throughout into the index. The sums are the caller's.
+    #[inline(always)]
+    fn link_dirty(&mut self, span: Span, pages: usize) {
+        // What is in a list is too short for a mark.
+        if !is_listed(pages) {
+            self.map.mark_pages(span, pages);
+        }
+        self.fit.link(span, pages);
     }
 
     /// A free neighbour that can be coalesced here. From its length `page_of` makes the number of its first page. `None` if not
@@ -101,16 +113,18 @@ impl<B> Spans<B> {
         common.then_some(Neighbour { span, pages, page })
     }
 
-    /// Ends a span, whose first page has number `page`, and whose pages the one before it takes. Neither is the last one.
+    /// Ends the span `gone`, whose first page has number `page`, and whose pages the one before it takes. `beyond` is the one
+    /// after it, as neither is the last one. The caller has found one of the two by a link of the other, and `is_linked` says
+    /// whether the one found links back.
     #[inline(always)]
-    fn swallow_at(&mut self, page: usize, span: Span, gone: Span) {
-        let after = gone.next().filter(|after| after.prev() == Some(gone));
-        let Some(after) = after.filter(|_| span.next() == Some(gone) && gone.prev() == Some(span)) else {
+    fn swallow_at(&mut self, page: usize, span: Span, gone: Span, beyond: Option<Span>, is_linked: bool) {
+        let Some(beyond) = beyond.filter(|beyond| is_linked && beyond.prev() == Some(gone)) else {
             corrupt(1, gone.address())
         };
-        self.map.set_page(page, None);
-        span.set_next(Some(after));
-        after.set_prev(Some(span));
+        // SAFETY: a page of the heap: its owner or its record was looked up.
+        unsafe { self.map.set_at(page, None) };
+        span.set_next(Some(beyond));
+        beyond.set_prev(Some(span));
     }
 }
 

@@ -55,7 +55,7 @@ impl<B: Brk> Spans<B> {
             self.handed_out_end = 0;
         }
         if self.top != Some(free) {
-            self.fit.dirty = self.fit.dirty.wrapping_sub(pages);
+            self.fit.clean = self.fit.clean.wrapping_add(pages);
         }
         self.discard_metadata(free, range);
         Ok(pages * PAGE)

@@ -30,14 +30,15 @@ pub(crate) struct Fit {
     pub(crate) occupied: u64,
     pub(crate) lists: [Option<Span>; LISTED_MAX],
     pub(crate) tree: Treap,
-    /// The pages of all of them, and how many of these may hold kernel memory (I12).
+    /// The pages of all of them, and how many of these hold no kernel memory (I12). Not how many do: then each span that comes
+    /// or goes would change both sums, and nearly all are dirty throughout.
     pub(crate) pages: usize,
-    pub(crate) dirty: usize,
+    pub(crate) clean: usize,
 }
 
 impl Fit {
     pub(crate) const fn new() -> Self {
-        Self { occupied: 0, lists: [None; LISTED_MAX], tree: Treap::new(), pages: 0, dirty: 0 }
+        Self { occupied: 0, lists: [None; LISTED_MAX], tree: Treap::new(), pages: 0, clean: 0 }
     }
 
     /// Inserts a free span.
@@ -49,7 +50,7 @@ impl Fit {
     #[cfg_attr(feature = "speed", inline)]
     #[cfg_attr(not(feature = "speed"), inline(never))]
     pub(crate) fn insert_known(&mut self, span: Span, pages: usize, dirty: usize) {
-        (self.pages, self.dirty) = (self.pages.wrapping_add(pages), self.dirty.wrapping_add(dirty));
+        (self.pages, self.clean) = (self.pages.wrapping_add(pages), self.clean.wrapping_add(pages.wrapping_sub(dirty)));
         self.link(span, pages);
     }
 
@@ -61,7 +62,7 @@ impl Fit {
     /// [`remove`](Self::remove) for a span of `pages` pages, `dirty` of them dirty.
     #[inline]
     pub(crate) fn remove_known(&mut self, span: Span, pages: usize, dirty: usize) {
-        (self.pages, self.dirty) = (self.pages.wrapping_sub(pages), self.dirty.wrapping_sub(dirty));
+        (self.pages, self.clean) = (self.pages.wrapping_sub(pages), self.clean.wrapping_sub(pages.wrapping_sub(dirty)));
         self.unlink(span, pages);
     }
 
@@ -69,7 +70,13 @@ impl Fit {
     /// together, modulo the size of a word.
     #[inline(always)]
     pub(crate) fn add_dirty(&mut self, pages: usize) {
-        (self.pages, self.dirty) = (self.pages.wrapping_add(pages), self.dirty.wrapping_add(pages));
+        self.pages = self.pages.wrapping_add(pages);
+    }
+
+    /// How many of the pages may hold kernel memory.
+    #[inline]
+    pub(crate) fn dirty(&self) -> usize {
+        self.pages.wrapping_sub(self.clean)
     }
 
     /// Links a free span of `pages` pages into the list of its length, or the tree. The sums are the caller's.

@@ -163,7 +163,7 @@ impl<B> Spans<B> {
     /// Pages of free spans, and how many of these may hold kernel memory.
     pub(crate) fn free_pages(&self) -> (usize, usize) {
         let (pages, dirty) = self.top.map_or((0, 0), |top| (top.page_count(), top.dirty_pages()));
-        (self.fit.pages.wrapping_add(pages), self.fit.dirty.wrapping_add(dirty))
+        (self.fit.pages.wrapping_add(pages), self.fit.dirty().wrapping_add(dirty))
     }
 
     /// A used span of exactly `pages` pages at a multiple of `align` bytes, from the best free span or from the top.

@@ -7,7 +7,7 @@
 //! short turn becomes a longer one is decided in its middle, and the lock is not left in between.
 
 use super::Hmalloc;
-use super::turn::{ByHandle, Mine};
+use super::turn::{ByHandle, Mine, SizeAlign};
 use crate::central::spans::{OutOfMemory, Spans};
 use crate::door::validate::is_large_at;
 use crate::global::lock::{Lock, Turn};
@@ -34,7 +34,8 @@ impl<B: Brk> Short<'_, B> {
     #[inline(always)]
     fn free(&mut self, address: usize, layout: Option<Layout>) -> Option<Span> {
         let page = self.spans.map.page_of(address)?;
-        let span = self.spans.map.owner(page).filter(|&span| is_large_at(span, address))?;
+        // SAFETY: `page_of` says that it is a page of the heap.
+        let span = unsafe { self.spans.map.owner_at(page) }.filter(|&span| is_large_at(span, address))?;
         // A handler may have put off to free this very block: it is not live any more then.
         let is_common = if_checked(self.spans.watch).is_none() && !has_put_off(self.world);
         // Of more than half of the block, and of no more than all of it.
@@ -124,17 +125,18 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// Allocates a block that no class serves. Ends the caller's turn in its tier.
     #[inline(never)]
     pub(super) fn allocate_large(
-        &self,
+        shape: SizeAlign,
         mine: Mine<'_>,
         by: ByHandle<'_>,
-        layout: Layout,
+        this: &Self,
     ) -> Result<NonNull<u8>, OutOfMemory> {
+        let layout = shape.layout();
         if !SPEED {
-            return self.allocated_large(by, layout, self.in_center_from(mine, by, |work| work.allocate_large(layout)));
+            return this.allocated_large(by, layout, this.in_center_from(mine, by, |work| work.allocate_large(layout)));
         }
-        let Some(mut short) = self.begin_short(mine) else { return self.allocate_centrally(by, layout, false) };
-        let Some(span) = short.take(layout) else { return self.allocate_from_short(short.mine, by, layout) };
-        self.end_short(short.mine, short.world);
+        let Some(mut short) = this.begin_short(mine) else { return this.allocate_centrally(by, layout, false) };
+        let Some(span) = short.take(layout) else { return this.allocate_from_short(short.mine, by, layout) };
+        this.end_short(short.mine, short.world);
         Ok(payload_of(span))
     }
 

@@ -45,11 +45,23 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     #[inline(never)]
     pub(super) fn allocate_slow<const BY: bool>(
         shape: SizeAlign,
-        mut mine: Mine<'_>,
+        mine: Mine<'_>,
         this: &Self,
     ) -> Result<NonNull<u8>, OutOfMemory> {
         let (layout, by) = (shape.layout(), mine.by::<BY>());
-        let Some(class) = SizeClass::of(layout) else { return this.allocate_large(mine, by, layout) };
+        let Some(class) = SizeClass::of(layout) else { return Self::allocate_large(shape, mine, by, this) };
+        Self::allocate_next::<BY>(shape, mine, class, this)
+    }
+
+    /// The same for a block of a class. A call of its own, so that a large block saves no registers for it: ten instructions.
+    #[inline(never)]
+    fn allocate_next<const BY: bool>(
+        shape: SizeAlign,
+        mut mine: Mine<'_>,
+        class: SizeClass,
+        this: &Self,
+    ) -> Result<NonNull<u8>, OutOfMemory> {
+        let (layout, by) = (shape.layout(), mine.by::<BY>());
         let Some(payload) = mine.tier(this).pop_next(class, this.lookup()) else {
             return this.allocate_after_sweep(mine, by, layout, class);
         };
@@ -95,7 +107,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         by: ByHandle<'_>,
         layout: Layout,
     ) -> Result<NonNull<u8>, OutOfMemory> {
-        let Some(class) = SizeClass::of(layout) else { return self.allocate_large(mine, by, layout) };
+        let Some(class) = SizeClass::of(layout) else { return Self::allocate_large(layout.into(), mine, by, self) };
         let tier = mine.tier(self);
         let Some(payload) = tier.find_alone(class, self.lookup()).and_then(|class| tier.pop(class)) else {
             return self.allocate_from(mine, by, layout);

@@ -35,15 +35,16 @@ pub(crate) trait Linked: Copy + Eq + 'static {
 
 /// Pushes `new`, which is on no list, to the front of the list that starts at `head`. `invariant` is the number of the
 /// one that binds this list.
-#[cfg_attr(feature = "speed", inline)]
+#[cfg_attr(feature = "speed", inline(always))]
 #[cfg_attr(not(feature = "speed"), inline(never))]
 pub(crate) fn push<T: Linked>(head: &mut Option<T>, new: T, invariant: u8) {
-    let (second, left) = (*head, &new.links().left);
-    left.set(None);
-    // Where there is no second one, what is read and written in its place is the new one's own link.
-    let back = select_unpredictable(second.is_some(), &second.unwrap_or(new).links().left, left);
-    if back.get().is_some() {
-        corrupt(invariant, second.unwrap_or(new).address());
+    let second = *head;
+    // Where there is no second one, what is read and written in its place is the new one's own link, which may hold anything.
+    let behind = select_unpredictable(second.is_some(), second.unwrap_or(new), new);
+    let (back, left) = (&behind.links().left, &new.links().left);
+    // One comparison, of addresses: two tests would be two branches, of which the first cannot be predicted.
+    if address(back.get()) != select_unpredictable(second.is_some(), 0, address(left.get())) {
+        corrupt(invariant, behind.address());
     }
     back.set(Some(new));
     left.set(None);
@@ -75,9 +76,10 @@ pub(crate) fn push_behind<T: Linked>(head: &mut Option<T>, new: T, invariant: u8
 pub(crate) fn pop<T: Linked>(head: &mut Option<T>, first: T, invariant: u8) {
     let second = first.links().right.get();
     // Where there is no second one, what is read and written in its place is the first one's own link.
-    let back = &second.unwrap_or(first).links().left;
-    let expected = second.map(|_| first);
-    if *head != Some(first) || back.get() != expected {
+    let back = &select_unpredictable(second.is_some(), second.unwrap_or(first), first).links().left;
+    let expected = select_unpredictable(second.is_some(), first.address(), 0);
+    // By addresses: to compare two links that may be `None` takes two branches that cannot be predicted.
+    if *head != Some(first) || address(back.get()) != expected {
         corrupt(invariant, first.address());
     }
     back.set(None);
@@ -88,7 +90,7 @@ pub(crate) fn pop<T: Linked>(head: &mut Option<T>, first: T, invariant: u8) {
 ///
 /// Whether it is the first or the last one cannot be predicted, as most lists of free spans have one or two. So there is no
 /// branch for it; a mispredicted one takes as long as all of this.
-#[cfg_attr(feature = "speed", inline)]
+#[cfg_attr(feature = "speed", inline(always))]
 #[cfg_attr(not(feature = "speed"), inline(never))]
 pub(crate) fn remove<T: Linked>(head: &mut Option<T>, gone: T, invariant: u8) {
     let (left, right) = (gone.links().left.get(), gone.links().right.get());
@@ -100,6 +102,12 @@ pub(crate) fn remove<T: Linked>(head: &mut Option<T>, gone: T, invariant: u8) {
     // In this order: they are the same link if there is none on the right.
     back.set(left);
     forth.set(right);
+}
+
+/// Address of the header that a link leads to, or 0.
+#[inline(always)]
+fn address<T: Linked>(link: Option<T>) -> usize {
+    link.map_or(0, T::address)
 }
 
 /// Whether the neighbours of `here` on the list that starts at `head` link back to it.

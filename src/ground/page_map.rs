@@ -128,8 +128,19 @@ impl PageMap {
     /// The span that owns page number `page`, as [`find`](Self::find) answers.
     #[inline(always)]
     pub(crate) fn owner(&self, page: usize) -> Option<Span> {
+        // SAFETY: it is asked for only if it is below `pages`.
+        if page < self.pages() { unsafe { self.owner_at(page) } } else { None }
+    }
+
+    /// [`owner`](Self::owner) of a page of the heap.
+    ///
+    /// # Safety
+    ///
+    /// Its number is below `pages`.
+    #[inline(always)]
+    pub(crate) unsafe fn owner_at(&self, page: usize) -> Option<Span> {
         // SAFETY: I2: a page of the heap, so its handle is there.
-        if page < self.pages() { unsafe { self.array().of(page) }.get() } else { None }
+        unsafe { self.array().of(page) }.get()
     }
 
     /// The [record](Self::record) of page number `page`, if that is a page of the heap.
@@ -143,15 +154,17 @@ impl PageMap {
         Some(unsafe { leaf.record(page) })
     }
 
-    /// [`set`](Self::set) for page number `page` of the heap; nothing is done for others.
+    /// [`set`](Self::set) for page number `page` of the heap.
+    ///
+    /// # Safety
+    ///
+    /// It is below `pages`.
     #[inline(always)]
-    pub(crate) fn set_page(&self, page: usize, span: Option<Span>) {
-        if page < self.pages() {
-            // SAFETY: I2: a page of the heap, so its handle is there.
-            unsafe { self.array().of(page) }.set(span);
-            if page < self.older {
-                self.set_older(page..page + 1, span);
-            }
+    pub(crate) unsafe fn set_at(&self, page: usize, span: Option<Span>) {
+        // SAFETY: I2: a page of the heap, so its handle is there.
+        unsafe { self.array().of(page) }.set(span);
+        if page < self.older {
+            self.set_older(page..page + 1, span);
         }
     }
 
@@ -180,12 +193,8 @@ impl PageMap {
             return self.set_run(address, 1, span);
         }
         if let Some(page) = self.page_of(address) {
-            // SAFETY: I2: a page of the heap, so its handle is there.
-            unsafe { self.array().of(page) }.set(span);
-            if page < self.older {
-                self.set_older(page..page + 1, span);
-            }
-            return;
+            // SAFETY: `page_of` says that it is below `pages`.
+            return unsafe { self.set_at(page, span) };
         }
         let (leaf, page) = self.leaf_in_region(address);
         // SAFETY: I2: a page of the region, so its handle is there.
@@ -261,11 +270,13 @@ impl PageMap {
     }
 
     /// Pages from the base to the heap's end.
+    #[inline]
     pub(crate) fn pages(&self) -> usize {
         self.lookup.pages()
     }
 
     /// Address of page 0, if there is one.
+    #[inline]
     fn first_page(&self) -> usize {
         self.lookup.base()
     }
@@ -277,6 +288,7 @@ impl PageMap {
     }
 
     /// Address past the heap's last page.
+    #[inline]
     pub(crate) fn end(&self) -> usize {
         self.first_page() + self.pages() * PAGE
     }

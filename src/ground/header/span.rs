@@ -3,6 +3,7 @@
 use super::page::PAGE;
 use super::record::{Central, Header, Kind, Others, Pages, Span};
 use crate::ground::list::{Linked, Links};
+use crate::ground::prefetch::prefetch;
 #[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri))))]
 use crate::ground::shared::SharedU16;
 use crate::ground::shared::SharedU32;
@@ -136,6 +137,12 @@ impl Span {
     #[inline(always)]
     pub(crate) fn address(self) -> usize {
         self.0.addr().get()
+    }
+
+    /// Prefetches what the central part keeps of the span.
+    #[inline(always)]
+    pub(crate) fn prefetch_central(self) {
+        prefetch(self.address() + core::mem::offset_of!(Header, central));
     }
 
     /// Address of the span's first byte.

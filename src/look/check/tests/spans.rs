@@ -234,7 +234,7 @@ fn i12_a_counter_that_is_off() {
     sees(12, |heap| heap.spans.counters.slab_pages -= 1);
     sees(12, |heap| heap.spans.counters.peak_bytes = 1);
     sees(12, |heap| heap.spans.fit.pages += 1);
-    sees(12, |heap| heap.spans.fit.dirty += 1);
+    sees(12, |heap| heap.spans.fit.clean += 1);
     sees(12, |heap| {
         let index = full_slab(heap).size_class().index();
         heap.tier.classes[index].pages += 1;
