@@ -8,8 +8,9 @@
 //! | `elsewhere` | what says so where there is no Linux to make one on |
 //! | [`turn`], [`center`] | turns: in the caller's own tier without a lock, in the central part under it |
 //! | [`request`], [`free`], [`resize`](mod@resize) | for callers who are told what went wrong: the C library |
+//! | [`c`] | the same with nothing inlined but the common path: the C library, and zeroed blocks of Rust programs |
 //! | [`stopped`] | what is done while all threads are stopped |
-//! | [`rust`], [`realloc`] | the same for Rust programs: failure is null, and the policy decides about misuse |
+//! | [`rust`], [`realloc`] | requests of Rust programs: failure is null, and the policy decides about misuse |
 //! | `allocator` | the `Allocator` traits of other crates and of nightly Rust, by cargo features |
 //! | [`thread`] | handles: a thread's own part, chosen by hand |
 //! | [`handler`] | calls of signal handlers that have interrupted one |

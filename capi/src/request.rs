@@ -23,7 +23,7 @@ fn layout(size: usize, align: usize) -> Option<Layout> {
     Layout::from_size_align(size, align).ok()
 }
 
-// Not inlined, so that it is the last thing that its callers do: they save no register for it.
+// Not inlined: so it is a call, the last thing that its callers do, and they save no register for it.
 #[cold]
 #[inline(never)]
 fn refuse(errno: c_int) -> *mut c_void {
@@ -38,7 +38,8 @@ fn or_enomem(answer: Option<Result<NonNull<u8>, OutOfMemory>>) -> *mut c_void {
     }
 }
 
-/// What is larger takes a call more, and all other requests need no look at what a layout can be. What slots serve.
+/// The largest request that slots serve (without checked mode). Larger ones take a call more, so that all others need no test whether
+/// a layout can have their size. Which of the two ways a request takes changes no answer.
 const SMALL: usize = 56 << 10;
 
 /// As `malloc`.
@@ -48,7 +49,7 @@ pub(crate) fn allocate(size: usize) -> *mut c_void {
         return allocate_large(size);
     }
     let Some(layout) = layout(size, ALIGN) else { return refuse(ENOMEM) };
-    // Not in a closure: compilers make a function of one that has several callers.
+    // No closure around the call: compilers make a function of it, as it has several callers.
     HEAP.allocate_or(layout, || refuse(ENOMEM).cast()).cast()
 }
 

@@ -22,7 +22,7 @@ use crate::ground::prefetch::prefetch;
 struct Neighbour {
     span: Span,
     pages: usize,
-    /// The number of its first page, which is one of the heap.
+    /// The number of its first page, which is one of the heap: it has an owner.
     page: usize,
 }
 
@@ -78,12 +78,14 @@ impl<B> Spans<B> {
         if let Some(after) = after {
             self.fit.unlink(after.span, after.pages);
             beyond = after.span.next();
-            self.swallow_at(after.page, span, after.span, beyond, after.span.prev() == Some(span));
+            // SAFETY: a neighbour's page is one of the heap.
+            unsafe { self.swallow_at(after.page, span, after.span, beyond, after.span.prev() == Some(span)) };
             all += after.pages;
         }
         if let Some(before) = before {
             self.fit.unlink(before.span, before.pages);
-            self.swallow_at(page, before.span, span, beyond, before.span.next() == Some(span));
+            // SAFETY: a page of the heap, as it has a record.
+            unsafe { self.swallow_at(page, before.span, span, beyond, before.span.next() == Some(span)) };
             (free, all) = (before.span, all + before.pages);
         }
         free.set_page_count(all);
@@ -113,15 +115,19 @@ impl<B> Spans<B> {
         common.then_some(Neighbour { span, pages, page })
     }
 
-    /// Ends the span `gone`, whose first page has number `page`, and whose pages the one before it takes. `beyond` is the one
-    /// after it, as neither is the last one. The caller has found one of the two by a link of the other, and `is_linked` says
-    /// whether the one found links back.
+    /// Ends the span `gone`, whose first page has number `page`. `span`, which lies before it, takes its pages. `beyond` lies after
+    /// it: neither of the two is the last span. The caller has found one of them by a link of the other, and `is_linked` says whether
+    /// the one that was found links back.
+    ///
+    /// # Safety
+    ///
+    /// `page` is one of the heap.
     #[inline(always)]
-    fn swallow_at(&mut self, page: usize, span: Span, gone: Span, beyond: Option<Span>, is_linked: bool) {
+    unsafe fn swallow_at(&mut self, page: usize, span: Span, gone: Span, beyond: Option<Span>, is_linked: bool) {
         let Some(beyond) = beyond.filter(|beyond| is_linked && beyond.prev() == Some(gone)) else {
             corrupt(1, gone.address())
         };
-        // SAFETY: a page of the heap: its owner or its record was looked up.
+        // SAFETY: the caller's promise.
         unsafe { self.map.set_at(page, None) };
         span.set_next(Some(beyond));
         beyond.set_prev(Some(span));

@@ -30,8 +30,9 @@ pub(crate) struct Fit {
     pub(crate) occupied: u64,
     pub(crate) lists: [Option<Span>; LISTED_MAX],
     pub(crate) tree: Treap,
-    /// The pages of all of them, and how many of these hold no kernel memory (I12). Not how many do: then each span that comes
-    /// or goes would change both sums, and nearly all are dirty throughout.
+    /// The pages of all of them, and how many of these are clean: known to hold no kernel memory. The rest is what I12 speaks of
+    /// ([`dirty`](Self::dirty)). If that were kept instead, each span that comes or goes would change both sums; as it is,
+    /// nearly none does, for most are dirty throughout.
     pub(crate) pages: usize,
     pub(crate) clean: usize,
 }
@@ -67,7 +68,7 @@ impl Fit {
     }
 
     /// Adds to the sums what [`link`](Self::link) and [`unlink`](Self::unlink) of spans that are dirty throughout have changed
-    /// together, modulo the size of a word.
+    /// together, modulo the size of a word. Of clean pages there are as many as before.
     #[inline(always)]
     pub(crate) fn add_dirty(&mut self, pages: usize) {
         self.pages = self.pages.wrapping_add(pages);

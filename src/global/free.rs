@@ -106,7 +106,8 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         Self::free_other::<BY>(address, span, entered.mine, self, wanted, misused);
     }
 
-    /// Frees what is in `span`: a slot of another thread's slab, or beside which others have freed slots; or no slot.
+    /// Frees what the common path does not, in `span`: a slot of a slab that is another thread's, or in which others have freed slots;
+    /// a large block; or says that no live block starts there.
     #[inline(never)]
     fn free_other<const BY: bool>(
         address: usize,
@@ -185,7 +186,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         }
     }
 
-    /// Frees a slot of a slab that is another thread's, or in which others have freed slots.
+    /// Frees a slot of a slab that is another thread's, or in which others have freed slots; or says that no live one starts there.
     #[inline(never)]
     fn free_shared_or_explain<const BY: bool>(
         address: usize,

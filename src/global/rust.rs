@@ -109,7 +109,8 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         }
     }
 
-    /// Frees what is in `span`: a slot of another thread's slab, or beside which others have freed slots; or no slot.
+    /// Frees what the common path does not, in `span`: a slot of a slab that is another thread's, or in which others have freed slots;
+    /// a large block; or has the policy decide about what is none.
     #[inline(never)]
     fn dealloc_other<const BY: bool>(address: usize, shape: SizeAlign, span: Span, mine: Mine<'_>, this: &Self) {
         // What is no slab is found out first, for large blocks come and go here.

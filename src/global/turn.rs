@@ -126,7 +126,7 @@ impl<'a> Entered<'a> {
     }
 }
 
-/// Marks its place as one that is seldom reached: so compilers lay it aside, and what comes before goes on without a jump.
+/// Marks the place where it is called as seldom reached: compilers lay that aside, and what is common goes on without a jump.
 #[cold]
 #[inline(always)]
 fn aside() {}

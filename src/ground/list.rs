@@ -29,7 +29,7 @@ pub(crate) trait Linked: Copy + Eq + 'static {
     /// Its links, for as long as its header stands.
     fn links<'a>(self) -> &'a Links<Self>;
 
-    /// Address of its header, for the line that names a broken link.
+    /// Address of its header: not 0, and another one for each header.
     fn address(self) -> usize;
 }
 

@@ -29,8 +29,9 @@ const BATCH_BYTES: usize = BATCH * size_of::<OwnTier>();
 #[repr(C, align(128))]
 pub struct World {
     pub(crate) table: Table,
-    // Its arrays are hardly ever touched, and its counters, at its end, lie in the page of the directory's and the tiers' first
-    // entries, as do the counters between these. So a program with one thread touches five pages here, two of them for its tier.
+    // The handlers' arrays are hardly ever touched. Their counters, at the end, lie in one page with the first entries of the directory
+    // and of the tiers, and with all that stands between these. So a program with one thread touches five pages here, two of them for
+    // its tier.
     pub(crate) handlers: Handlers,
     pub(crate) directory: Directory,
     /// A tier that is never anybody's.
@@ -59,8 +60,8 @@ pub struct World {
     tiers: [AtomicPtr<OwnTier>; TIERS_MAX],
 }
 
-/// What the first thread's calls use of the world lies in three pages of 4 KiB: the two of the table, and one beyond the handlers' places.
-/// Of the tiers behind it, the first one lies in two, as does what is used of nobody's.
+/// What the first thread's calls use of the world lies in three pages of 4 KiB: the two of the table, and one behind the handlers' places.
+/// Of the tiers behind the world, the first one lies in two more, in one of which is all that is used of the tier that no thread owns.
 #[cfg(target_pointer_width = "64")]
 const _: () = {
     const fn page(offset: usize) -> usize {

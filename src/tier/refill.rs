@@ -92,8 +92,8 @@ impl Tier {
     }
 
     /// Has a class leave its slab, which was just swept in vain, for the first listed one, and claims a word there; where that
-    /// takes few steps, as it mostly does. No other thread frees slots. In a heap with many live blocks a class comes here after
-    /// every twenty slots.
+    /// takes few steps, as it mostly does. The caller knows that no other thread has freed slots of the tier. In a heap with many live
+    /// blocks a class comes here after every twenty slots.
     #[inline(always)]
     fn change_slab(&mut self, size_class: SizeClass, lookup: &Lookup, sampling: Option<&Sampling>) -> bool {
         let is_short = self.shortage.is_there();

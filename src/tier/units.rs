@@ -68,7 +68,7 @@ impl Slab {
     /// was ever opened.
     #[inline(always)]
     pub(crate) fn is_dirty_where_opened(self) -> bool {
-        // Where there is no such unit, this is the end of the longest slab.
+        // Where there is no such unit, this is as long as a slab can be.
         let zero_from = self.zero_units().trailing_zeros() as usize * UNIT;
         !RETURNS || self.opened() * self.slot_size() <= zero_from
     }

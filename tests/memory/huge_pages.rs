@@ -42,7 +42,7 @@ fn a_large_heap_of_slabs_asks_for_huge_pages() {
             other => panic!("nothing was freed: {other:x?}"),
         }
     }
-    // Up to 12 MiB there are none.
+    // Up to 12 MiB there are none: without a clock no heap grows fast.
     assert!((76 * MIB..=84 * MIB).contains(&expected), "{expected} of 80 MiB");
     assert_eq!(heap.brk().brk.expected_use(), expected);
     assert!(odd <= 1, "{odd} raises, not only the one that comes to 12 MiB, end amid a huge page");

@@ -64,9 +64,9 @@ pub(crate) fn forbid_huge_pages() {
     let _ = nix::sys::prctl::set_thp_disable(true);
 }
 
-/// Maps the code and the constants of the program and its libraries into this process, as far as its kernel can (5.14). The kernel maps
-/// pages of files sixteen at a time, around each one that is used: so what an allocator's first round takes, and what is resident after
-/// it, would depend on where in a program of a dozen allocators the linker has put which function.
+/// Maps the code and the constants of the program and its libraries into this process, as far as its kernel can (from
+/// 5.14 on). Otherwise the kernel maps pages of files sixteen at a time, around each one that is used. Then what an allocator's first
+/// round takes, and what is resident after it, depends on where the linker has put its functions in a program of a dozen allocators.
 pub(crate) fn map_code() {
     unsafe extern "C" fn map(object: *mut libc::dl_phdr_info, _: usize, _: *mut c_void) -> c_int {
         const PAGE: usize = 4096;

@@ -22,6 +22,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let [column, allocator, threads, budget] = arguments else { bail!("not a child's arguments") };
     let (column, entry) = (column.parse::<Column>()?, allocators::find(allocator).context("an allocator")?);
     (entry.prepare)();
+    kernel::map_code();
     let team = columns::team(column, entry, threads.parse()?);
     let mut watch = Watch::new(team.count, budget.parse()?);
     let base = kernel::resident();

@@ -7,7 +7,7 @@ use crate::ground::header::PAGE;
 pub(super) const FAST_FROM: usize = (8 << 20) / PAGE;
 /// Its pace is that of the last so many pages.
 const PIECE: usize = HUGE / PAGE;
-/// A heap grows fast if that took at most so many milliseconds: then the page faults, which take 0.7, are a tenth of the time or more.
+/// A heap grows fast if that took at most so many milliseconds: then the page faults, which take 0.7, are about a tenth of it or more.
 const FAST: u64 = 8;
 
 /// The pace of a heap. Without a clock no heap is fast.

@@ -68,7 +68,7 @@ unsafe fn leave(seat: &Seat) {
     unsafe {
         seat.leave_and_wake();
     }
-    // Nobody is woken: a thread that waits looks again by itself.
+    // No thread is woken: one that waits looks again within ten milliseconds.
     #[cfg(not(feature = "threads"))]
     // SAFETY: as above.
     let _ = unsafe { seat.leave() };

@@ -23,7 +23,7 @@ pub(super) fn with_room<R>(mut work: impl FnMut() -> R) -> Option<R> {
     let guard = page_alone();
     match map_alone(guard + BYTES) {
         Ok(mapped) => {
-            // Refused, it stays as it is: unlike a new mapping in its place, this takes none away.
+            // If this is refused the page stays as it is. A new mapping in its place, if refused, could leave a gap.
             // SAFETY: the mapping is this call's, and its first page is not used.
             let _ = unsafe { syscall!(Sysno::mprotect, mapped, guard, INACCESSIBLE) };
             // SAFETY: the rest of it is the call's, and ends at a multiple of 16.

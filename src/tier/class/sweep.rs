@@ -11,7 +11,7 @@ use crate::tier::units::{slots_of_word, unused};
 impl Class {
     /// Claims the next word of the current slab with free slots among the opened ones, from the start again if that pays.
     ///
-    /// Only where this is short: all opened slots have kernel memory, and no other thread frees them; else there is no answer.
+    /// No answer where this would not be short: where opened slots have no kernel memory, or another thread frees them.
     /// Inlined, because a class comes here after every dozen slots in a heap with many live blocks.
     #[inline(always)]
     pub(crate) fn sweep_shortly(&mut self, others: Company) -> Option<bool> {
@@ -31,8 +31,8 @@ impl Class {
         swept || (slab.opened() < slab.capacity() && self.open(slab, others))
     }
 
-    /// Claims a word of a slab without opened slots in zero units, in which no other thread frees slots, from the start again
-    /// if that pays; if requests are sampled, up to the next sample.
+    /// Claims a word of a slab none of whose opened slots lies in a unit that is known to be zero, and in which no other thread frees
+    /// slots; from the start again if that pays, and if requests are sampled, up to the next sample.
     #[inline(always)]
     pub(crate) fn sweep_plain(&mut self, slab: Slab, sampling: Option<&Sampling>) -> bool {
         self.sweep_words(slab, sampling) || (self.begin_again(slab) && self.sweep_words(slab, sampling))

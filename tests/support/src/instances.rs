@@ -5,8 +5,12 @@ use hmalloc::brk::{Brk, Emulated, Linux, OwnBreak};
 use hmalloc::{Heap, Hmalloc};
 use std::alloc::{GlobalAlloc, Layout};
 
-/// What tests do with a heap. It is never called.
-fn of_heap<B: Brk>(heap: &mut Heap<B>, block: *mut u8, layout: Layout) {
+/// What tests do with a heap.
+///
+/// # Safety
+///
+/// It is never called.
+unsafe fn of_heap<B: Brk>(heap: &mut Heap<B>, block: *mut u8, layout: Layout) {
     let _ = (heap.allocate(layout), heap.allocate_zeroed(layout));
     // SAFETY: never called.
     unsafe {
@@ -15,8 +19,12 @@ fn of_heap<B: Brk>(heap: &mut Heap<B>, block: *mut u8, layout: Layout) {
     let _ = (heap.usable_size(block), heap.blocks().next(), heap.check(), heap.stats(), heap.trim(0));
 }
 
-/// The same of a program's heap.
-fn of_hmalloc(heap: &Hmalloc, block: *mut u8, layout: Layout) {
+/// What tests do with a program's heap.
+///
+/// # Safety
+///
+/// It is never called.
+unsafe fn of_hmalloc(heap: &Hmalloc, block: *mut u8, layout: Layout) {
     // SAFETY: never called.
     unsafe {
         let _ = (heap.alloc(layout), heap.alloc_zeroed(layout), heap.realloc(block, layout, 1));
@@ -27,9 +35,9 @@ fn of_hmalloc(heap: &Hmalloc, block: *mut u8, layout: Layout) {
     let _ = (heap.check(), heap.stats(), heap.trim(0), heap.with(|heap| heap.blocks().next()));
 }
 
-type OfHeap<B> = fn(&mut Heap<B>, *mut u8, Layout);
+type OfHeap<B> = unsafe fn(&mut Heap<B>, *mut u8, Layout);
 
 pub static OF_EMULATED: OfHeap<Emulated<'static>> = of_heap;
 pub static OF_LINUX: OfHeap<Linux> = of_heap;
 pub static OF_OWN_BREAK: OfHeap<OwnBreak> = of_heap;
-pub static OF_PROGRAMS: fn(&Hmalloc, *mut u8, Layout) = of_hmalloc;
+pub static OF_PROGRAMS: unsafe fn(&Hmalloc, *mut u8, Layout) = of_hmalloc;
