@@ -7,7 +7,7 @@
 //! | [`environment`] | what a program lets its environment decide |
 //! | `elsewhere` | what says so where there is no Linux to make one on |
 //! | [`turn`], [`center`] | turns: in the caller's own tier without a lock, in the central part under it |
-//! | [`request`], [`free`], [`resize`](mod@resize) | for callers who are told what went wrong: the C library |
+//! | [`request`], [`free`], [`sized`], [`resize`](mod@resize) | for callers who are told what went wrong: the C library |
 //! | [`c`] | the same with nothing inlined but the common path: the C library, and zeroed blocks of Rust programs |
 //! | [`stopped`] | what is done while all threads are stopped |
 //! | [`rust`], [`realloc`] | requests of Rust programs: failure is null, and the policy decides about misuse |
@@ -51,6 +51,7 @@ mod realloc;
 mod request;
 mod resize;
 mod rust;
+mod sized;
 mod stopped;
 mod thread;
 mod turn;

@@ -7,7 +7,6 @@
 
 use super::Hmalloc;
 use super::turn::{Mine, SizeAlign};
-use crate::door::misuse::Misuse;
 use crate::global::lock::Lock;
 use crate::ground::size_class::{MIN_ALIGN, SizeClass};
 use crate::kernel::brk::Brk;
@@ -140,47 +139,5 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         // SAFETY: the caller's promise.
         let resized = unsafe { this.resize_by(Some(mine), None, payload.addr(), new.layout()) };
         resized.map_or_else(failed, NonNull::as_ptr)
-    }
-
-    /// [`free_sized`](Self::free_sized); `misused` is called with a misuse, and not while a lock is held.
-    ///
-    /// # Safety
-    ///
-    /// As for [`Heap::free_sized`](crate::Heap::free_sized).
-    #[doc(hidden)]
-    #[inline(always)]
-    pub unsafe fn free_sized_reporting(&self, payload: *mut u8, layout: Layout, misused: impl FnOnce(&Misuse)) {
-        let Some(entered) = self.enter() else { return Self::free_sized_beside(payload, layout.into(), self, misused) };
-        let address = payload.addr();
-        if let Some(span) = self.lookup().find_below_break(address) {
-            // In the order of `dealloc_by`, and for its reason.
-            let slab = span.as_slab_by_reciprocal();
-            if entered.mine.owns(slab)
-                && slab.fits_closely(address, layout)
-                && let Some(review) = Slot::at(span, address).and_then(Slot::free_if_live)
-            {
-                if review {
-                    return self.review(entered.mine, None, slab);
-                }
-                return entered.leave();
-            }
-        }
-        Self::free_sized_slow(payload, layout.into(), entered.mine, self, misused);
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn free_sized_beside(payload: *mut u8, shape: SizeAlign, this: &Self, misused: impl FnOnce(&Misuse)) {
-        // SAFETY: the caller of `free_sized_reporting` is done with the block.
-        if let Err(misuse) = unsafe { this.free_sized(payload, shape.layout()) } {
-            misused(&misuse);
-        }
-    }
-
-    #[inline(never)]
-    fn free_sized_slow(payload: *mut u8, shape: SizeAlign, mine: Mine<'_>, this: &Self, misused: impl FnOnce(&Misuse)) {
-        if let Err(misuse) = this.free_sized_by(Some(mine), None, payload.addr(), shape.layout()) {
-            misused(&misuse);
-        }
     }
 }

@@ -13,7 +13,6 @@ use crate::threads::handlers::PutOff;
 use crate::tier::others::{Beside, Outcome};
 use crate::tier::slot::Slot;
 use crate::work::Work;
-use core::alloc::Layout;
 
 impl<L: Lock, B: Brk> Hmalloc<L, B> {
     /// [`Heap::free`](crate::Heap::free) for any number of threads. A misuse is passed to `misused`; the heap's own policy is
@@ -119,6 +118,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
     ) {
         // What is no slab is found out first, for large blocks come and go here.
         if span.reciprocal() == 0 {
+            span.prefetch_central();
             return Self::free_slow::<BY>(address, mine, this, wanted, misused);
         }
         Self::free_shared_or_explain::<BY>(address, span.as_slab_by_reciprocal(), mine, this, wanted, misused);
@@ -300,72 +300,6 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             Some(None) => {}
             None => self.put_off(PutOff::Free(address)),
         }
-    }
-
-    /// [`Heap::free_sized`](crate::Heap::free_sized) for any number of threads. The heap's own policy is not asked.
-    ///
-    /// # Errors
-    ///
-    /// The [`Misuse`].
-    ///
-    /// # Safety
-    ///
-    /// As for [`Heap::free_sized`](crate::Heap::free_sized).
-    pub unsafe fn free_sized(&self, payload: *mut u8, layout: Layout) -> Result<(), Misuse> {
-        let mine = self.enter_slow();
-        if mine.is_none()
-            && let Some(checked) = self.checked()
-        {
-            match self.checked_free(checked, payload.addr(), Some(layout)) {
-                Freed::Done => return Ok(()),
-                Freed::Wrong(misuse) => return Err(misuse),
-                Freed::Unchecked => return self.free_sized_unchecked(payload.addr(), layout),
-            }
-        }
-        self.free_sized_by(mine.or_else(|| self.enter_beside()), None, payload.addr(), layout)
-    }
-
-    pub(super) fn free_sized_by(
-        &self,
-        mine: Option<Mine<'_>>,
-        by: ByHandle<'_>,
-        address: usize,
-        layout: Layout,
-    ) -> Result<(), Misuse> {
-        if let Some(mine) = mine {
-            let slot = admit_slot(self.lookup(), address).filter(|slot| slot.fits_closely(address, layout));
-            match slot {
-                Some(slot) if mine.owns(slot.slab) => {
-                    if slot.free() {
-                        self.review(mine, by, slot.slab)
-                    } else {
-                        mine.leave()
-                    }
-                    return Ok(());
-                }
-                Some(slot) => {
-                    if self.free_shared(mine, by, slot.slab, address) {
-                        return Ok(());
-                    }
-                }
-                None => {
-                    let freed = self.in_center_after(mine, by, |work| work.free_fitting(address, layout).is_ok());
-                    if freed == Some(true) {
-                        return Ok(());
-                    }
-                }
-            }
-        }
-        if self.free_in_handler(address) || self.free_alone(address) {
-            return Ok(());
-        }
-        let freed = self.in_center(by, |work| {
-            work.free_fitting(address, layout).map_err(|unfit| work.explain_unfit(address, unfit))
-        });
-        freed.unwrap_or_else(|| {
-            self.put_off(PutOff::Free(address));
-            Ok(())
-        })
     }
 
     /// Ends a turn in the caller's tier after more than the common path, and does what is left to do in the central part.

@@ -33,10 +33,10 @@ fn hash(thread: usize) -> usize {
 
 impl Table {
     /// Makes it one in which no thread is. Each entry leads to some tier, so that a thread need not look whether one does:
-    /// to `nobodys`, which is never anybody's, where no thread is.
-    pub(crate) fn init(&self, nobodys: &OwnTier) {
-        let nobodys = core::ptr::from_ref(nobodys).cast_mut();
-        self.tiers.iter().for_each(|tier| tier.store(nobodys, Relaxed));
+    /// to `ownerless`, which no thread owns, where no thread is.
+    pub(crate) fn init(&self, ownerless: &OwnTier) {
+        let ownerless = core::ptr::from_ref(ownerless).cast_mut();
+        self.tiers.iter().for_each(|tier| tier.store(ownerless, Relaxed));
         // 0 already, but to write it first saves a page fault: a read would map the kernel's page of zeros, which the first write
         // replaces.
         self.threads[0].store(0, Relaxed);
@@ -65,11 +65,11 @@ impl Table {
         true
     }
 
-    /// Removes a thread, whose entry leads to `nobodys` tier then. After a barrier in all threads none finds its tier any more.
-    pub(crate) fn remove(&self, thread: usize, nobodys: *mut OwnTier) {
+    /// Removes a thread, whose entry leads to `ownerless` tier then. After a barrier in all threads none finds its tier any more.
+    pub(crate) fn remove(&self, thread: usize, ownerless: *mut OwnTier) {
         if let Some(entry) = places(thread).find(|&entry| self.threads[entry].load(Relaxed) == thread) {
             self.threads[entry].store(0, Relaxed);
-            self.tiers[entry].store(nobodys, Release);
+            self.tiers[entry].store(ownerless, Release);
         }
     }
 

@@ -34,8 +34,8 @@ pub struct World {
     // its tier.
     pub(crate) handlers: Handlers,
     pub(crate) directory: Directory,
-    /// A tier that is never anybody's.
-    nobodys: AtomicPtr<OwnTier>,
+    /// A tier that no thread owns.
+    ownerless: AtomicPtr<OwnTier>,
     /// How many tiers there are.
     count: SharedUsize,
     /// Where the next tier is to be made, if there is room for one.
@@ -94,14 +94,14 @@ impl World {
     pub(crate) unsafe fn make<'a>(mapping: usize) -> &'a Self {
         // SAFETY: the caller's promise; zeros are a world.
         let world = unsafe { &*core::ptr::with_exposed_provenance::<Self>(mapping) };
-        let nobodys = mapping + size_of::<Self>();
-        world.room.set(nobodys + size_of::<OwnTier>());
+        let ownerless = mapping + size_of::<Self>();
+        world.room.set(ownerless + size_of::<OwnTier>());
         world.room_end.set(mapping + WORLD_BYTES);
         // SAFETY: zeros are a tier.
-        let nobodys = unsafe { &*core::ptr::with_exposed_provenance::<OwnTier>(nobodys) };
-        nobodys.lease.give(0);
-        world.nobodys.store(core::ptr::from_ref(nobodys).cast_mut(), Relaxed);
-        world.table.init(nobodys);
+        let ownerless = unsafe { &*core::ptr::with_exposed_provenance::<OwnTier>(ownerless) };
+        ownerless.lease.give(0);
+        world.ownerless.store(core::ptr::from_ref(ownerless).cast_mut(), Relaxed);
+        world.table.init(ownerless);
         world
     }
 
@@ -202,7 +202,7 @@ impl World {
 
     /// Takes a tier out of the table.
     fn remove(&self, tier: &OwnTier) {
-        self.table.remove(tier.thread(), self.nobodys.load(Relaxed));
+        self.table.remove(tier.thread(), self.ownerless.load(Relaxed));
     }
 
     /// Whether a thread finds the tier by its thread pointer.
