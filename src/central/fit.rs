@@ -12,10 +12,13 @@
 use crate::central::treap::Treap;
 use crate::ground::header::Span;
 use crate::ground::list;
+use crate::ground::page_map::NEAR;
 use crate::kernel::parts::SPEED;
 
 /// Spans of at most this many pages have a list for their exact length; without [`SPEED`] all are in the tree.
 const LISTED_MAX: usize = 64;
+
+const _: () = assert!(LISTED_MAX < NEAR, "what is in a list needs no mark");
 
 /// Whether free spans of so many pages are in a list, and not in the tree.
 #[inline(always)]

@@ -300,6 +300,7 @@ mod growth;
 mod numbers;
 mod regions;
 
+pub(crate) use around::NEAR;
 pub(crate) use growth::Growth;
 use numbers::{FIRST_LEAF, LEAVES, leaf_storage, served_by};
 pub(crate) use numbers::{LEAF_TABLE, leaf_of, pages_of};

@@ -5,7 +5,7 @@ use crate::ground::header::{PAGE, PAGE_SHIFT, Span};
 use crate::kernel::parts::SPEED;
 
 /// Within so many pages a span's first one is looked for, page by page; a longer span is marked.
-const NEAR: usize = 256;
+pub(crate) const NEAR: usize = 256;
 
 impl PageMap {
     /// The span in which `address` lies, wherever in it: for explaining a misuse, not for deciding one. Its cost grows

@@ -4,6 +4,7 @@
 use crate::kernel::brk::{map_alone, page_alone, unmap_alone};
 use crate::kernel::call::{Sysno, syscall};
 use crate::kernel::sys::NoSignals;
+use crate::kernel::tasks::is_filtered;
 use core::ffi::c_void;
 
 /// What unoptimized code needs, several times over.
@@ -15,7 +16,7 @@ const INACCESSIBLE: usize = 0;
 /// kernel would take the alternate stack for unused, and begin another handler over the frame of this one.
 ///
 /// Work that needs more than the stack has faults below it, in a page that is inaccessible if the kernel makes it so, and not in
-/// what lies there.
+/// what lies there. Where system calls are filtered there is no such page.
 pub(super) fn with_room<R>(mut work: impl FnMut() -> R) -> Option<R> {
     let _quiet = NoSignals::new();
     let mut result = None;
@@ -23,9 +24,12 @@ pub(super) fn with_room<R>(mut work: impl FnMut() -> R) -> Option<R> {
     let guard = page_alone();
     match map_alone(guard + BYTES) {
         Ok(mapped) => {
-            // If this is refused the page stays as it is. A new mapping in its place, if refused, could leave a gap.
-            // SAFETY: the mapping is this call's, and its first page is not used.
-            let _ = unsafe { syscall!(Sysno::mprotect, mapped, guard, INACCESSIBLE) };
+            // If this is refused the page stays as it is. A new mapping in its place, if refused, could leave a gap. Not asked for where
+            // a filter may end the process for it.
+            if !is_filtered() {
+                // SAFETY: the mapping is this call's, and its first page is not used.
+                let _ = unsafe { syscall!(Sysno::mprotect, mapped, guard, INACCESSIBLE) };
+            }
             // SAFETY: the rest of it is the call's, and ends at a multiple of 16.
             unsafe { call_on(mapped + guard + BYTES, &mut call) };
             // SAFETY: mapped above, and nothing runs there any more.
@@ -95,6 +99,7 @@ mod tests {
         let mappings: Vec<_> = maps.lines().filter_map(mapping).collect();
         let at = mappings.iter().position(|([start, end], _)| (start..end).contains(&&here)).expect("a mapping");
         let ([_, end], access) = &mappings[at - 1];
-        assert_eq!((*end, access.as_str()), (mappings[at].0[0], "---p"), "{maps}");
+        let is_guarded = *end == mappings[at].0[0] && access == "---p";
+        assert_eq!(is_guarded, !is_filtered(), "{maps}");
     }
 }
