@@ -9,6 +9,7 @@
 //! | [`turn`], [`center`] | turns: in the caller's own tier without a lock, in the central part under it |
 //! | [`request`], [`free`], [`sized`], [`resize`](mod@resize) | for callers who are told what went wrong: the C library |
 //! | [`c`] | the same with nothing inlined but the common path: the C library, and zeroed blocks of Rust programs |
+//! | [`others`] | frees in slabs in which several threads free |
 //! | [`stopped`] | what is done while all threads are stopped |
 //! | [`rust`], [`realloc`] | requests of Rust programs: failure is null, and the policy decides about misuse |
 //! | `allocator` | the `Allocator` traits of other crates and of nightly Rust, by cargo features |
@@ -45,6 +46,7 @@ mod large;
 mod lend;
 pub(crate) mod lock;
 mod look;
+mod others;
 mod policy;
 mod profile;
 mod realloc;

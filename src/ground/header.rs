@@ -39,6 +39,7 @@
 
 #[cfg(test)]
 mod fields;
+mod owned;
 mod page;
 mod record;
 mod sample;
