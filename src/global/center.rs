@@ -35,7 +35,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
             self.name_if_sampled(work.unnamed, handle);
             return Some(result);
         }
-        self.use_center(self.enter_center(handle), handle, use_heap)
+        self.use_center(|| self.enter_center(handle), handle, use_heap)
     }
 
     /// The same for a caller whose turn in its own tier ends with this. `None` if the lock is not free: then the
@@ -86,7 +86,7 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         if L::ALONE {
             return self.in_center(by, use_heap);
         }
-        self.use_center(mine.own.map(|own| self.go_on_in_center(own)), by, use_heap)
+        self.use_center(|| mine.own.map(|own| self.go_on_in_center(own)), by, use_heap)
     }
 
     /// [`in_center_from`](Self::in_center_from) for callers who need it less often: what is not `use_heap` stands once in a
@@ -101,18 +101,20 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         if L::ALONE {
             return self.in_center(by, use_heap);
         }
-        self.use_center(mine.own.and_then(|own| self.join_center(own)), by, use_heap)
+        self.use_center(|| mine.own.and_then(|own| self.join_center(own)), by, use_heap)
     }
 
-    /// Calls `use_heap` in a turn in the central part that has begun, and ends it.
+    /// Calls `use_heap` in a turn in the central part, if `begin` begins one, and ends it.
+    ///
+    /// What works in the turn is no argument: the references in one last until the function returns, which is after the turn.
     #[inline(always)]
     fn use_center<'a, R>(
         &'a self,
-        begun: Option<(Work<'a, B>, Center<'a>)>,
+        begin: impl FnOnce() -> Option<(Work<'a, B>, Center<'a>)>,
         by: ByHandle<'_>,
         use_heap: impl FnOnce(&mut Work<'_, B>) -> R,
     ) -> Option<R> {
-        let (mut work, center) = begun?;
+        let (mut work, center) = begin()?;
         let result = use_heap(&mut work);
         self.leave_center(&mut work, center, by);
         Some(result)
