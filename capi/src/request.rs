@@ -190,17 +190,15 @@ pub(crate) unsafe fn resize(call: &str, payload: *mut c_void, size: usize) -> *m
 }
 
 /// As `malloc_usable_size`.
+#[inline(always)]
 pub(crate) fn usable_size(call: &str, payload: *const c_void) -> usize {
     if payload.is_null() {
         return 0;
     }
-    match HEAP.usable_size(payload.cast()) {
-        Ok(size) => size,
-        Err(misuse) => {
-            misuse::apply(call, &misuse);
-            0
-        }
-    }
+    HEAP.usable_size_or(payload.cast(), |misuse| {
+        misuse::apply(call, misuse);
+        0
+    })
 }
 
 /// The size of `count` elements. `None`, with `errno` set, if it overflows.

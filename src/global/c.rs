@@ -7,6 +7,7 @@
 
 use super::Hmalloc;
 use super::turn::{Mine, SizeAlign};
+use crate::door::misuse::Misuse;
 use crate::global::lock::Lock;
 use crate::ground::size_class::{MIN_ALIGN, SizeClass};
 use crate::kernel::brk::Brk;
@@ -139,5 +140,38 @@ impl<L: Lock, B: Brk> Hmalloc<L, B> {
         // SAFETY: the caller's promise.
         let resized = unsafe { this.resize_by(Some(mine), None, payload.addr(), new.layout()) };
         resized.map_or_else(failed, NonNull::as_ptr)
+    }
+
+    /// [`usable_size`](Self::usable_size). A misuse is `misused`'s to answer, which is called outside of all turns.
+    #[doc(hidden)]
+    #[inline(always)]
+    pub fn usable_size_or(&self, payload: *const u8, misused: impl FnOnce(&Misuse) -> usize) -> usize {
+        let Some(entered) = self.enter() else { return Self::usable_size_beside_or(payload, self, misused) };
+        let address = payload.addr();
+        if let Some(span) = self.lookup().find_below_break(address) {
+            let slab = span.as_slab_by_reciprocal();
+            if entered.mine.owns(slab) && Slot::live_at(span, address).is_some() {
+                let size = slab.slot_size();
+                entered.leave();
+                return size;
+            }
+        }
+        Self::usable_size_slow_or(address, entered.mine, self, misused)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn usable_size_beside_or(payload: *const u8, this: &Self, misused: impl FnOnce(&Misuse) -> usize) -> usize {
+        this.usable_size(payload).unwrap_or_else(|misuse| misused(&misuse))
+    }
+
+    #[inline(never)]
+    fn usable_size_slow_or(
+        address: usize,
+        mine: Mine<'_>,
+        this: &Self,
+        misused: impl FnOnce(&Misuse) -> usize,
+    ) -> usize {
+        this.usable_size_by(Some(mine), None, address).unwrap_or_else(|misuse| misused(&misuse))
     }
 }
