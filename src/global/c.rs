@@ -3,7 +3,7 @@
 //! there is no block, the caller's function says.
 //!
 //! With results instead, `malloc` and `free` took 114 instructions with a program's loop, not 99; `calloc` and `free` 175, not 127; and
-//! a `realloc` that leaves a block where it is 212, not 76.
+//! a `realloc` that leaves a block where it is 212, not 76; `malloc_usable_size` 73, not 53.
 
 use super::Hmalloc;
 use super::turn::{Mine, SizeAlign};
