@@ -1,8 +1,8 @@
 //! Discarding: the memory of free pages goes back to the kernel, and their addresses stay. Before that some pages are looked at, and
 //! metadata goes with its pages.
 
+use crate::central::huge::HUGE;
 use crate::central::known::Known;
-use crate::central::raise::HUGE;
 use crate::central::spans::Spans;
 use crate::ground::header::{Kind, PAGE, Span};
 use crate::ground::leaf::GROUPED;

@@ -7,6 +7,7 @@ mod common;
 mod company;
 mod discard;
 pub(crate) mod fit;
+mod huge;
 pub(crate) mod known;
 pub(crate) mod lower;
 pub(crate) mod plan;

@@ -18,17 +18,15 @@
 //! it is granted, and the next raise begins with the granted step.
 
 mod apply;
-mod pace;
 mod plan;
 
+use crate::central::huge::{HUGE, HUGE_FROM};
 use crate::central::spans::Spans;
 use crate::central::wish::Wish;
 use crate::ground::header::PAGE;
 use crate::kernel::brk::{Brk, Refused};
 use crate::kernel::parts::{LIMITS, MAPPINGS, RETURNS};
-pub(crate) use pace::Pace;
-pub(crate) use plan::HUGE;
-use plan::{HUGE_FROM, Raise};
+use plan::Raise;
 
 /// How many times in a row another user may move the break between our query and our raise before we stop trying.
 const OUTRUN_MAX: usize = 100;

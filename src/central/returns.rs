@@ -3,9 +3,9 @@
 //! A plan is carried out where it costs least: first in the span just freed, which is mostly long after coalescing;
 //! then in the top; then in other spans, which a cursor finds, a few at each step.
 
+use crate::central::huge::HUGE;
 use crate::central::known::Known;
 use crate::central::plan::{Plan, Sums};
-use crate::central::raise::HUGE;
 use crate::central::spans::Spans;
 use crate::central::thrift::{BASE, EXTRA, Marks};
 use crate::ground::header::{Kind, PAGE, Span};

@@ -13,9 +13,9 @@
 //! ```
 
 use crate::central::fit::Fit;
+use crate::central::huge::Pace;
 use crate::central::known::Known;
 use crate::central::plan::Cursor;
-use crate::central::raise::Pace;
 use crate::central::thrift::Thrift;
 use crate::central::wish::Wish;
 use crate::ground::header::{Kind, PAGE, Span};

@@ -1,21 +1,10 @@
 //! How far a raise goes: the pages that are needed, a step beyond, and the metadata that has to come before them.
 
-use super::pace::FAST_FROM;
+use crate::central::huge::HUGE;
 use crate::central::spans::Spans;
 use crate::ground::header::{PAGE, Span};
 use crate::kernel::brk::Brk;
 use crate::kernel::parts::RETURNS;
-
-/// Bytes of a huge page on most architectures. Where huge pages differ, this is just another step.
-pub(crate) const HUGE: usize = 2 << 20;
-/// From this size on, in pages, a heap of slabs grows by whole huge pages: one page fault instead of 512, and fewer
-/// misses in address translation. In a smaller heap the unused part of the last huge page, up to 2 MiB, would be too much, unless it
-/// [grows fast](super::pace), so that its page faults count: then from 8 MiB on. That brings 100,000 blocks of all sizes, 21 MB, to 0.83 of
-/// their time, for no more memory. Heaps that stop in between pay for it: of sizes from 6 to 16 MB the mean had 4 % more at its peak,
-/// and took 0.92 of the time. From 6 MiB on it would be 8 %, and 0.82; from 4 MiB on a compiler and a heap of zeroed blocks, of
-/// 5.6 MB, would have 8 % more. To give memory to new pages in advance (`MADV_POPULATE_WRITE`) saved a heap of 6 to 12 MiB 7 % of the
-/// time for 7 % more memory, and was left out.
-pub(super) const HUGE_FROM: usize = (12 << 20) / PAGE;
 
 /// What a raise has to achieve.
 pub(super) struct Need {
@@ -108,8 +97,8 @@ impl<B: Brk> Spans<B> {
     /// never be touched in most of its pages. Or one that [had as many](crate::central::thrift) pages a moment ago, in use.
     pub(super) fn grows_by_huge_pages(&self, pages: usize) -> bool {
         let heap_pages = self.heap_pages();
-        let is_large = heap_pages >= HUGE_FROM || (heap_pages >= FAST_FROM && self.pace.is_fast());
-        let by_slabs = is_large && self.counters.slab_pages > heap_pages / 2 && pages < HUGE / PAGE;
+        let by_slabs =
+            self.pace.takes_huge_pages(heap_pages) && self.counters.slab_pages > heap_pages / 2 && pages < HUGE / PAGE;
         RETURNS && (by_slabs || self.thrift.again.covers(heap_pages + pages))
     }
 }

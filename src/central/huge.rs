@@ -1,10 +1,21 @@
-//! How fast a heap grows, while it is so small that the rest of a huge page would be much of it.
+//! Huge pages: from which size on a heap of slabs takes them, and how fast it grows while it is so small that the rest of one would be
+//! much of it.
 
-use super::plan::HUGE;
 use crate::ground::header::PAGE;
 
+/// Bytes of a huge page on most architectures. Where huge pages differ, this is just another step.
+pub(crate) const HUGE: usize = 2 << 20;
+/// From this size on, in pages, a heap of slabs grows by whole huge pages: one page fault instead of 512, and fewer
+/// misses in address translation. In a smaller heap the unused part of the last huge page, up to 2 MiB, would be too much, unless it
+/// [grows fast](Pace), so that its page faults count: then from 8 MiB on. That brings 100,000 blocks of all sizes, 21 MB, to 0.83 of
+/// their time, for no more memory. Heaps that stop in between pay for it: of sizes from 6 to 16 MB the mean had 4 % more at its peak,
+/// and took 0.92 of the time. From 6 MiB on it would be 8 %, and 0.82; from 4 MiB on a compiler and a heap of zeroed blocks, of
+/// 5.6 MB, would have 8 % more. To give memory to new pages in advance (`MADV_POPULATE_WRITE`) saved a heap of 6 to 12 MiB 7 % of the
+/// time for 7 % more memory, and was left out.
+pub(crate) const HUGE_FROM: usize = (12 << 20) / PAGE;
+
 /// From this size on, in pages, a heap of slabs that grows fast takes huge pages.
-pub(super) const FAST_FROM: usize = (8 << 20) / PAGE;
+const FAST_FROM: usize = (8 << 20) / PAGE;
 /// Its pace is that of the last so many pages.
 const PIECE: usize = HUGE / PAGE;
 /// A heap grows fast if that took at most so many milliseconds: then the page faults, which take 0.7, are about a tenth of it or more.
@@ -25,7 +36,7 @@ impl Pace {
     }
 
     /// Notes that a heap of `pages` pages is about to grow. The clock is read once for each [`PIECE`].
-    pub(super) fn note(&mut self, pages: usize, clock: impl FnOnce() -> Option<u64>) {
+    pub(crate) fn note(&mut self, pages: usize, clock: impl FnOnce() -> Option<u64>) {
         let grown = pages.checked_sub(self.pages);
         if pages < FAST_FROM - PIECE || grown.is_some_and(|grown| grown < PIECE) {
             return;
@@ -36,8 +47,9 @@ impl Pace {
         (self.pages, self.at) = (pages, now);
     }
 
-    pub(super) fn is_fast(&self) -> bool {
-        self.is_fast
+    /// Whether a heap of `pages` pages, most of them slabs, takes huge pages.
+    pub(crate) fn takes_huge_pages(&self, pages: usize) -> bool {
+        pages >= HUGE_FROM || (pages >= FAST_FROM && self.is_fast)
     }
 }
 
@@ -50,7 +62,7 @@ mod tests {
         let mut pace = Pace::new();
         let mut grow = |pages, now| {
             pace.note(pages, || now);
-            pace.is_fast()
+            pace.is_fast
         };
         assert!(!grow(FAST_FROM - PIECE - 1, Some(100)), "too small to be looked at");
         assert!(
