@@ -173,6 +173,11 @@ dies! {
         span(heap, blocks[4]).links().left.set(None);
         free(heap, blocks[5]);
     };
+    a_first_free_span_that_says_another_is_before_it: 4, |heap, blocks| {
+        free(heap, blocks[4]);
+        span(heap, blocks[4]).links().left.set(Some(span(heap, blocks[20])));
+        free(heap, blocks[8]);
+    };
     a_free_span_that_the_tree_does_not_have: 4, |heap, _| {
         let large = get(heap, 2 << 20);
         let next = get(heap, 2 << 20);
